@@ -1,0 +1,91 @@
+"""The workspace: one folder, and the only place that knows the paths in it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from storage.atomic import write_atomically
+from storage.errors import InputError
+
+FORMAT_VERSION = 1  # of the layout below and of the record files
+
+
+class Workspace:
+    """Paths of one workspace. Opening it makes the folder; a workspace of a newer version is refused."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+        self._check_format()
+
+    def _check_format(self) -> None:
+        marker = self.root / "workspace.json"
+        if not marker.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_atomically(marker, json.dumps({"format_version": FORMAT_VERSION}))
+            return
+        version = json.loads(marker.read_text())["format_version"]
+        if version > FORMAT_VERSION:
+            raise InputError(
+                f"workspace {self.root} has format version {version}, and this neutral-residues reads up to "
+                f"{FORMAT_VERSION}: upgrade neutral-residues, or give another `workspace`"
+            )
+
+    def sample(self, key: str) -> Path:
+        return self.root / "sample" / key
+
+    def documents(self, key: str) -> Path:
+        return self.root / "documents" / key
+
+    def corpus(self, name: str) -> Path:
+        return self.root / "corpora" / name
+
+    def corpus_version(self, name: str, version: str) -> Path:
+        return self.corpus(name) / version
+
+    def tokenizer(self, key: str) -> Path:
+        return self.root / "tokenizers" / key
+
+    def tokens(self, corpus_version: str, tokenizer_hash: str) -> Path:
+        return self.root / "tokens" / corpus_version / tokenizer_hash
+
+    def model(self, model_id: str) -> Path:
+        return self.root / "models" / model_id
+
+    def run(self, run_id: str) -> Path:
+        return self.root / "runs" / run_id
+
+    def evaluation(self, key: str) -> Path:
+        return self.root / "evaluations" / key
+
+    def records(self, table: str) -> Path:
+        return self.root / "records" / table
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def catalog(self) -> Path:
+        """The catalog that people open; the flows write `private_catalog` and publish it here by rename."""
+        return self.root / "catalog.duckdb"
+
+    @property
+    def private_catalog(self) -> Path:
+        return self.root / "private" / "catalog.duckdb"
+
+    def content_hash_memory(self, key: str) -> Path:
+        return self.root / "private" / "content-hashes" / f"{key}.json"
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a file lock, so that two flows in one workspace do not do the same step at once.
+
+        The lock ends with the process: a killed flow leaves none behind.
+        """
+        folder = self.root / "private" / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{name}.lock"):
+            yield
