@@ -1,0 +1,149 @@
+"""The catalog is a copy of the record files, and readers never stand in its way."""
+
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from storage.catalog import TABLES, connect, rebuild_catalog, refresh_catalog
+from storage.errors import InputError
+from storage.query import query
+from storage.records import write_records
+from storage.workspace import Workspace
+
+BASE = {"model_id": "base", "source": "pretrained here", "weights_hash": "w", "parent_model_id": None}
+SETS = [
+    {"eval_id": "n", "name": "new", "language": "fra", "text_domain": "web"},
+    {"eval_id": "o1", "name": "replay", "language": "eng", "text_domain": "web"},
+    {"eval_id": "o2", "name": "other", "language": "eng", "text_domain": "novels"},
+]
+HOLD_OPEN = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("open", flush=True)
+input()
+print(connection.execute("SELECT count(*) FROM models").fetchone()[0])
+"""
+FIGURES = {"base": (3.0, 2.0, 1.8), "lora": (2.4, 2.0, 2.1), "nr": (2.5, 2.0, 1.81)}  # n, o1, o2
+
+
+def record_a_study(workspace: Workspace) -> None:
+    write_records(workspace, "models", "base", [BASE])
+    write_records(workspace, "eval_sets", "sets", SETS)
+    for version, language, domain in (("cn", "fra", "web"), ("co", "eng", "web")):
+        write_records(
+            workspace,
+            "corpora",
+            version,
+            [{"version": version, "name": version, "language": language, "text_domain": domain}],
+        )
+    for model, figures in FIGURES.items():
+        rows = [
+            {"model_id": model, "step": 0 if model == "base" else 10, "eval_id": eval_id, "settings_hash": "s",
+             "metric": "bits_per_byte", "value": value, "n": 20, "stderr": 0.01}
+            for eval_id, value in zip(("n", "o1", "o2"), figures, strict=True)
+        ]  # fmt: skip
+        write_records(workspace, "evaluations", model, rows)
+        if model != "base":
+            run = {"run_id": model, "base_model_id": "base", "model_id": model, "method": model, "seed": 0}
+            write_records(workspace, "runs", model, [run])
+            inputs = [
+                {"run_id": model, "corpus_version": "cn", "role": "new", "language": "fra", "share": 0.9},
+                {"run_id": model, "corpus_version": "co", "role": "original", "language": "eng", "share": 0.1},
+            ]
+            write_records(workspace, "run_inputs", model, inputs)
+    refresh_catalog(workspace)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    record_a_study(workspace)
+    return workspace
+
+
+def test_learning_and_forgetting_are_differences_to_the_base_by_role(workspace):
+    rows = query(
+        workspace,
+        "SELECT run_id, language, learning, forgetting, forgetting_in_replay "
+        "FROM learning_vs_forgetting ORDER BY run_id",
+    )
+    assert [(r[0], r[1], round(r[2], 6), round(r[3], 6), r[4]) for r in rows.rows] == [
+        ("lora", "fra", 0.6, 0.3, 0.0),
+        ("nr", "fra", 0.5, 0.01, 0.0),
+    ]
+
+
+def test_the_pareto_front_leaves_out_the_beaten(workspace):
+    assert len(query(workspace, "FROM pareto_front").rows) == 2
+    worse = [
+        {"model_id": "nr", "step": 10, "eval_id": "n", "settings_hash": "s", "metric": "bits_per_byte", "value": 2.3}
+    ]
+    write_records(workspace, "evaluations", "nr-again", worse)
+    worse = [{**worse[0], "eval_id": "o2", "value": 1.7}]
+    write_records(workspace, "evaluations", "nr-again-o2", worse)
+    refresh_catalog(workspace)
+    assert [row[0] for row in query(workspace, "SELECT run_id FROM pareto_front").rows] == ["nr"]
+
+
+def test_a_repeated_record_does_not_double_rows_and_a_shrunk_one_loses_them(workspace):
+    before = query(workspace, "SELECT count(*) FROM evaluations").rows
+    record_a_study(workspace)
+    assert query(workspace, "SELECT count(*) FROM evaluations").rows == before
+    write_records(workspace, "eval_sets", "sets", SETS[:1])
+    refresh_catalog(workspace)
+    assert query(workspace, "SELECT eval_id FROM eval_sets").rows == [("n",)]
+
+
+def test_rebuilding_gives_the_same_tables(workspace):
+    def everything():
+        return {table: sorted(map(str, query(workspace, f"FROM {table}").rows)) for table in TABLES}
+
+    before = everything()
+    rebuild_catalog(workspace)
+    assert everything() == before
+
+
+def test_an_unreadable_private_catalog_is_rebuilt(workspace):
+    workspace.private_catalog.write_bytes(b"torn")
+    write_records(workspace, "models", "more", [{**BASE, "model_id": "more"}])
+    refresh_catalog(workspace)
+    assert len(query(workspace, "FROM models").rows) == 2
+
+
+def test_a_reader_in_another_process_blocks_nobody_and_a_new_one_sees_new_rows(workspace):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout.readline() == "open\n"
+        write_records(workspace, "models", "more", [{**BASE, "model_id": "more"}])
+        refresh_catalog(workspace)
+        assert query(workspace, "SELECT count(*) FROM models").rows == [(2,)]
+        assert reader.communicate("\n")[0] == "1\n"
+
+
+def test_everything_is_documented(workspace):
+    with connect(workspace) as connection:
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE comment IS NULL").fetchall()
+        views = connection.execute(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
+        ).fetchall()
+    assert tables == [] and views == []
+
+
+def test_bad_sql_and_a_missing_catalog_are_sentences(workspace, tmp_path):
+    with pytest.raises(InputError, match="DuckDB refused the query"):
+        query(workspace, "FROM nowhere")
+    with pytest.raises(InputError, match="has no catalog yet"):
+        query(Workspace(tmp_path / "empty"), "SELECT 1")
+    with pytest.raises(InputError), connect(workspace):
+        query(workspace, "DELETE FROM models")
+
+
+def test_no_extension_is_fetched(workspace):
+    with connect(workspace) as connection, pytest.raises(duckdb.Error):
+        connection.execute("FROM read_parquet('https://example.invalid/x.parquet')")

@@ -1,0 +1,67 @@
+"""Whole files or none, and keys that follow content."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.keys import content_hash, hash_of
+from storage.publish import is_done, publishing, read_manifest, write_manifest
+from storage.workspace import FORMAT_VERSION, Workspace
+
+
+def publish_text(folder, text):
+    with publishing(folder) as partial:
+        (partial / "part.txt").write_text(text)
+        write_manifest(partial, step="test", key="k", inputs={}, settings={}, counts={"characters": len(text)})
+
+
+def test_a_step_is_done_when_its_manifest_stands_and_its_files_are_whole(tmp_path):
+    folder = tmp_path / "step"
+    assert not is_done(folder)
+    publish_text(folder, "whole")
+    assert is_done(folder) and read_manifest(folder)["counts"] == {"characters": 5}
+    (folder / "part.txt").write_text("who")
+    assert not is_done(folder)
+    publish_text(folder, "again")
+    assert is_done(folder) and [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+def test_a_failed_step_leaves_what_stood(tmp_path):
+    publish_text(tmp_path / "step", "old")
+    with pytest.raises(RuntimeError), publishing(tmp_path / "step") as partial:
+        (partial / "part.txt").write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "step" / "part.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+def test_write_atomically_replaces_and_leaves_nothing_beside(tmp_path):
+    write_atomically(tmp_path / "file", "one")
+    write_atomically(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_text() == "two" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_newer_workspace_is_refused(tmp_path):
+    Workspace(tmp_path)
+    (tmp_path / "workspace.json").write_text(json.dumps({"format_version": FORMAT_VERSION + 1}))
+    with pytest.raises(InputError, match="upgrade neutral-residues"):
+        Workspace(tmp_path)
+
+
+def test_content_hash_follows_the_content(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    file = tmp_path / "a"
+    file.write_text("a")
+    first = content_hash(file, workspace)
+    assert content_hash(file, workspace) == first
+    file.write_text("ab")
+    assert content_hash(file, workspace) != first
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.integers())))
+def test_keys_do_not_depend_on_the_order_of_settings(settings):
+    assert hash_of(settings) == hash_of(dict(reversed(settings.items())))
