@@ -1,0 +1,76 @@
+"""The gated adapter: FFN'(x) = FFN(x) + g(x) · W_o( SiLU(W_g x) ⊙ (W_i x) ), g(x) = ReLU(w·x).
+
+Source: Talla, Grave, Jégou, "Neutral residues: revisiting adapters for model extension", ICML 2025,
+https://arxiv.org/abs/2410.02744 (section 3). No biases. The vanilla adapter is the same without the gate.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GateName = Literal["relu", "none"]
+Initialisation = Literal["low_variance", "he"]
+
+# The names under which W_i, W_g, W_o and w are saved. Adapters in the world carry them: they never change.
+PARAMETER_NAMES = ("neutral_residues_in", "neutral_residues_glu", "neutral_residues_out", "neutral_residues_block_gate")
+
+
+def gated_residue(
+    x: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear, block_gate: nn.Linear | None
+) -> tuple[Tensor, Tensor | None]:
+    """What the adapter adds to the FFN's output.
+
+    x: (..., d), the FFN's own normalised input. Returns the residue (..., d) and the gate (..., 1), None where there is none.
+    """
+    hidden = F.silu(w_glu(x)) * w_in(x)
+    if block_gate is None:
+        return w_out(hidden), None
+    gate = F.relu(block_gate(x))
+    return w_out(hidden) * gate, gate
+
+
+class GatedAdapter(nn.Module):
+    """One adapter of one layer: d = hidden_size, h = width; L = layers is the depth of the backbone.
+
+    W_o starts at zero, so training starts at the backbone exactly. `low_variance` draws W_i and W_g with variance 1/(d·L)
+    (the paper's, the model stays near the backbone for longer), `he` with 2/d. The gate's w is drawn with variance 1/(d·L):
+    at zero a ReLU gate has no gradient and stays shut for ever.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        width: int,
+        layers: int,
+        gate: GateName = "relu",
+        initialisation: Initialisation = "low_variance",
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.neutral_residues_in = nn.Linear(hidden_size, width, bias=False, device=device)
+        self.neutral_residues_glu = nn.Linear(hidden_size, width, bias=False, device=device)
+        self.neutral_residues_out = nn.Linear(width, hidden_size, bias=False, device=device)
+        self.neutral_residues_block_gate = (
+            nn.Linear(hidden_size, 1, bias=False, device=device) if gate == "relu" else None
+        )
+        low = (hidden_size * layers) ** -0.5
+        inner = low if initialisation == "low_variance" else (2 / hidden_size) ** 0.5
+        nn.init.normal_(self.neutral_residues_in.weight, std=inner)
+        nn.init.normal_(self.neutral_residues_glu.weight, std=inner)
+        nn.init.zeros_(self.neutral_residues_out.weight)
+        if self.neutral_residues_block_gate is not None:
+            nn.init.normal_(self.neutral_residues_block_gate.weight, std=low)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """x (..., d) -> residue (..., d), gate (..., 1) or None."""
+        return gated_residue(
+            x,
+            self.neutral_residues_in,
+            self.neutral_residues_glu,
+            self.neutral_residues_out,
+            self.neutral_residues_block_gate,
+        )

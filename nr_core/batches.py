@@ -1,0 +1,113 @@
+"""Which sequences a step sees: a pure function of (seed, step), so that resuming, and another number of processes, see the same.
+
+Sequences are numbered 0, 1, 2, ... over the whole run; step s holds numbers s·B .. s·B + B − 1. The number decides the input by
+an exact schedule, and the window within it by a permutation that is drawn anew each epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nr_core.errors import ModelError
+from nr_core.tokens import TokenStream
+
+Role = Literal["new", "original"]
+
+
+def exact_shares(shares: Sequence[float]) -> list[Fraction]:
+    """The shares as the decimal numbers that the user wrote (0.29 is 29/100, which the float is not), summing to 1.
+
+    Raises ModelError where they do not sum to 1.
+    """
+    exact = [Fraction(repr(float(share))).limit_denominator(1_000_000) for share in shares]
+    if any(share < 0 for share in exact) or abs(sum(exact) - 1) > Fraction(1, 100_000):
+        raise ModelError(f"The shares of the inputs, {', '.join(map(str, shares))}, must be 0 or more and sum to 1.")
+    return [share / sum(exact) for share in exact]
+
+
+def choose(shares: Sequence[Fraction], k: int) -> tuple[int, int]:
+    """Which of some shares (summing to 1) number k falls to, and how many before it did.
+
+    The first share p gets floor((k+1)·p) − floor(k·p) of number k; what it leaves is numbered anew and divided among the
+    rest in the same way. So after n numbers, wherever n times each share is whole, each has had exactly that many.
+    """
+    remaining = Fraction(1)
+    last = max(i for i, share in enumerate(shares) if share > 0)
+    for i, share in enumerate(shares):
+        if i == last:
+            return i, k
+        p = share / remaining
+        before = k * p.numerator // p.denominator
+        if (k + 1) * p.numerator // p.denominator > before:
+            return i, before
+        k -= before
+        remaining -= share
+    raise AssertionError("unreachable: the last positive share takes what is left")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A token stream with its share of all sequences; role None in pretraining."""
+
+    stream: TokenStream
+    share: float
+    role: Role | None = None
+
+
+class Batches:
+    """The training sequences of a run: sequence_length + 1 tokens each, the last of which is only a target."""
+
+    def __init__(self, inputs: Sequence[Input], sequence_length: int, batch_size: int, seed: int) -> None:
+        self.inputs = [source for source in inputs if source.share > 0]
+        self.sequence_length, self.batch_size, self.seed = sequence_length, batch_size, seed
+        shares = exact_shares([source.share for source in inputs])
+        by_input = [share for share in shares if share > 0]
+        for source in self.inputs:
+            if len(source.stream) <= sequence_length:
+                raise ModelError(
+                    f"{source.stream.folder} holds {len(source.stream)} tokens, fewer than one sequence of {sequence_length} "
+                    "and its next token; lower sequence_length or give more text."
+                )
+        # The role is decided first, so that p, the share of the original language, is exact whatever its inputs are.
+        groups = [[i for i, source in enumerate(self.inputs) if (source.role == "original") is original]
+                  for original in (True, False)]  # fmt: skip
+        self._groups = [group for group in groups if group]
+        self._group_shares = [sum((by_input[i] for i in group), Fraction(0)) for group in self._groups]
+        self._within = [
+            [by_input[i] / total for i in group] for group, total in zip(self._groups, self._group_shares, strict=True)
+        ]
+
+    def sequence(self, number: int) -> tuple[int, np.ndarray[Any, Any]]:
+        """The input that a sequence number falls to, and its tokens (sequence_length + 1,)."""
+        group, rest = choose(self._group_shares, number)
+        member, ordinal = choose(self._within[group], rest)
+        index = self._groups[group][member]
+        stream = self.inputs[index].stream.stream
+        windows = (len(stream) - 1) // self.sequence_length
+        epoch, position = divmod(ordinal, windows)
+        slack = len(stream) - 1 - windows * self.sequence_length
+        shift, order = _epoch_order(self.seed, index, epoch, windows, slack)
+        start = shift + int(order[position]) * self.sequence_length
+        return index, stream[start : start + self.sequence_length + 1]
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
+        """Rows rank::ranks of a step's batch: tokens (rows, sequence_length + 1) int64, and which rows are original (rows,)."""
+        first = step * self.batch_size
+        rows = [self.sequence(number) for number in range(first, first + self.batch_size)[rank::ranks]]
+        tokens = torch.from_numpy(np.stack([tokens.astype(np.int64) for _, tokens in rows]))
+        return tokens, torch.tensor([self.inputs[index].role == "original" for index, _ in rows])
+
+
+@lru_cache(maxsize=16)
+def _epoch_order(seed: int, index: int, epoch: int, windows: int, slack: int) -> tuple[int, np.ndarray[Any, Any]]:
+    """Where an epoch's windows begin, and the order in which they come."""
+    random = np.random.default_rng([seed, index, epoch])
+    return int(random.integers(slack + 1)), random.permutation(windows)

@@ -1,0 +1,49 @@
+"""From a budget to a width, and what was really spent.
+
+A budget is new parameters / backbone parameters. An adapter of width h adds 3·d·h + d a layer (W_i, W_g, W_o, w).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+BUDGET = 0.2  # the paper's main results
+GRAIN, SMALL_GRAIN, LARGE = 64, 4, 512  # widths are multiples of 64 from 512 on, for matrix kernels; else of 4
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What the accounting needs to know of a base. Parameters are counted once where they are tied."""
+
+    hidden_size: int
+    layers: int
+    total: int
+    embeddings: int
+
+    @property
+    def non_embedding(self) -> int:
+        return self.total - self.embeddings
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Backbone:
+        """Counts a model of transformers, on any device (meta too). Embeddings: token embeddings and output head."""
+        config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+        heads = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
+        embeddings = {id(p): p.numel() for head in heads if head is not None for p in head.parameters()}
+        total = sum(parameter.numel() for parameter in model.parameters())
+        return cls(config.hidden_size, config.num_hidden_layers, total, sum(embeddings.values()))
+
+    def allowance(self, budget: float, budget_of: str) -> float:
+        return budget * (self.total if budget_of == "total" else self.non_embedding)
+
+    def adapter_width(self, budget: float, budget_of: str, gated: bool = True) -> int:
+        """The width h whose adapters come nearest to the budget, on the grain of its size; at least one grain."""
+        gate = self.hidden_size if gated else 0
+        exact = (self.allowance(budget, budget_of) / self.layers - gate) / (3 * self.hidden_size)
+        grain = GRAIN if exact >= LARGE else SMALL_GRAIN
+        return max(grain, round(exact / grain) * grain)
+
+    def adapter_parameters(self, width: int, gated: bool = True) -> int:
+        return self.layers * (3 * self.hidden_size * width + (self.hidden_size if gated else 0))

@@ -1,0 +1,42 @@
+"""Files that are whole or not there: a reader, or the next attempt after a kill, never sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, a file's or a folder's, and renames it to `path` once it is on the disk."""
+    partial = path.with_name(f".partial-{path.name}")
+    _remove(partial)
+    yield partial
+    for file in [partial] if partial.is_file() else sorted(p for p in partial.rglob("*") if p.is_file()):
+        _sync(file)
+    _remove(path)
+    os.replace(partial, path)
+    _sync(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    with writing(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""The training loss: next-token cross-entropy + α · local loss, both normalised by the counts of the whole global batch.
+
+A mean over the rows that one forward pass happens to hold would be wrong as soon as a batch is cut into micro-batches or over
+processes, since those hold different numbers of original sequences; so both terms are sums divided by global counts.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from nr_core.taps import Taps
+
+
+def lm_loss(logits: Tensor, targets: Tensor, global_targets: int) -> Tensor:
+    """logits (B, T, V), targets (B, T); global_targets: target tokens of the global batch. Returns a scalar, in nats."""
+    total = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+    return total / global_targets
+
+
+def local_loss(taps: Taps, original: Tensor, global_original: int) -> Tensor:
+    """Mean over layers and original-language tokens of ‖g(x)·A(x)‖₁ / d; new-language tokens have none (method.md, Training).
+
+    original (tokens,): True where the token is of the original language, in the order of the taps; global_original: how many
+    such tokens the global batch has. Raises RuntimeError where the taps carry no gradient: reentrant gradient checkpointing
+    loses it without a word.
+    """
+    sizes = [tap.size for tap in taps.slots.values()]
+    total = sum((size * original).sum() for size in sizes) / (len(sizes) * max(global_original, 1))
+    assert isinstance(total, Tensor)
+    if not total.requires_grad:
+        raise RuntimeError("the local loss has no gradient: use gradient checkpointing with use_reentrant=False")
+    return total
+
+
+def open_shares(taps: Taps, tokens: Tensor) -> list[float] | None:
+    """Per layer, the share of the marked tokens whose gate is open (> 0); None without gates or without such tokens.
+
+    tokens (tokens,): True where a token counts, in the order of the taps.
+    """
+    if not tokens.any() or any(tap.gate is None for tap in taps.slots.values()):
+        return None
+    return [float((tap.gate[tokens] > 0).float().mean()) for tap in taps.slots.values() if tap.gate is not None]

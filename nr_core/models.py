@@ -1,0 +1,115 @@
+"""Loading bases and trained runs, and what identifies a base's weights."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nr_core.errors import ModelError
+from nr_core.settings import BaseSpec
+
+MODEL_FOLDER, ADAPTER_FOLDER = "model", "adapter"  # what a run's folder holds: a full model, or an adapter for its base
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_base(spec: BaseSpec) -> Any:
+    """The backbone in fp32, on the GPU where there is one.
+
+    Only safetensors and GGUF are read, never pickle. Raises ModelError where there is no such model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if spec.gguf_file:
+        _require_gguf()
+    options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            spec.model,
+            revision=spec.revision,
+            trust_remote_code=spec.trust_remote_code,
+            dtype=torch.float32,
+            **options,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(_no_model(spec, error)) from error
+    model.config.use_cache = False
+    return model.to(device())
+
+
+def load_run(base: BaseSpec, run: Path | None) -> Any:
+    """The model of a run's folder; the base itself where run is None."""
+    if run is None:
+        return load_base(base)
+    if (run / MODEL_FOLDER).is_dir():
+        return load_base(BaseSpec(model=str(run / MODEL_FOLDER)))
+    if not (run / ADAPTER_FOLDER).is_dir():
+        raise ModelError(f"{run} holds no trained run: neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; train it first.")
+    from peft import PeftModel
+
+    import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
+
+    return PeftModel.from_pretrained(load_base(base), run / ADAPTER_FOLDER).to(device())
+
+
+def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:
+    """Raises ModelError where a token stream has ids that the model has no embedding for."""
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator, union-attr]
+    if vocabulary_size > rows:
+        raise ModelError(
+            f"{tokens} was made with a tokenizer of {vocabulary_size} entries, the model has {rows}; "
+            "tokenise the corpus with the model's own tokenizer."
+        )
+
+
+def weights_hash(model: str, revision: str | None = None, gguf_file: str | None = None) -> str:
+    """What identifies a base's weights.
+
+    A folder or .gguf file: sha256 hex over its safetensors files (or the GGUF file). A hub id: id@commit, the revision
+    resolved. Raises ModelError where there is no such model, or where it has no safetensors.
+    """
+    spec = BaseSpec(model=model, revision=revision, gguf_file=gguf_file)
+    folder = Path(spec.model)
+    if not folder.is_dir():
+        return f"{spec.model}@{_commit(spec)}"
+    files = [folder / spec.gguf_file] if spec.gguf_file else sorted(folder.glob("*.safetensors"))
+    if not files or not all(file.is_file() for file in files):
+        raise ModelError(_no_model(spec, FileNotFoundError(f"{folder} has no such weights")))
+    digest = hashlib.sha256()
+    for file in files:
+        with open(file, "rb") as content:
+            while block := content.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _commit(spec: BaseSpec) -> str:
+    """Snapshots in the hub's cache are folders named by commit, so this works offline too once the model was fetched."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(spec.model, spec.gguf_file or "config.json", revision=spec.revision)).parent.name
+    except (OSError, ValueError) as error:
+        raise ModelError(_no_model(spec, error)) from error
+
+
+def _no_model(spec: BaseSpec, error: BaseException) -> str:
+    name = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (
+        f"No causal language model could be loaded from {name} ({reason}); give a folder with config.json and safetensors, "
+        "a .gguf file, or the id of a model on the Hugging Face hub."
+    )
+
+
+def _require_gguf() -> None:
+    try:
+        import gguf  # noqa: F401
+    except ImportError as error:
+        raise ModelError("Reading a .gguf file needs the extra `gguf`: pip install 'neutral-residues[gguf]'.") from error

@@ -1,0 +1,215 @@
+"""The PEFT method `neutral_residues`: importing this module registers it.
+
+    import nr_core.peft
+    model = get_peft_model(base, nr_core.peft.NeutralResiduesConfig(budget=0.2))
+
+save_pretrained, PeftModel.from_pretrained, disable_adapter, several adapters at once, generate and the hub then work as for
+LoRA. Written against peft 0.21 (https://github.com/huggingface/peft); merging is impossible, since the gate depends on the token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.utils import PeftType, register_peft_method
+from torch import Tensor, nn
+
+from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, GateName, Initialisation, gated_residue
+from nr_core.budget import BUDGET, Backbone
+from nr_core.errors import ModelError
+from nr_core.sites import Site, find_sites
+from nr_core.taps import Taps
+
+FORMAT_VERSION = 1
+
+
+def _extend_peft_type(name: str) -> None:
+    """PeftType is a closed Enum, and both peft and transformers read `peft_type.value`: a plain string would not do."""
+    if name in PeftType.__members__:
+        return
+    member = str.__new__(PeftType, name)
+    member._name_ = name
+    member._value_ = name
+    PeftType._member_map_[name] = member
+    PeftType._value2member_map_[name] = member
+    PeftType._member_names_.append(name)
+    type.__setattr__(PeftType, name, member)
+
+
+_extend_peft_type("NEUTRAL_RESIDUES")
+
+
+@dataclass
+class NeutralResiduesConfig(PeftConfig):
+    """What is saved beside the weights. width: h; left out, it follows from the budget when the adapter is made."""
+
+    width: int | None = None
+    budget: float = BUDGET
+    budget_of: str = "non_embedding"
+    gate: GateName = "relu"
+    activation: str = "silu"
+    initialisation: Initialisation = "low_variance"
+    post_norm: str = "after"
+    layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter, filled in: all of them"})
+    format_version: int = FORMAT_VERSION
+    target_modules: list[str] | None = field(default=None, metadata={"help": "found by nr_core.sites, filled in"})
+    exclude_modules: list[str] | None = None
+    modules_to_save: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType.NEUTRAL_RESIDUES  # type: ignore[attr-defined]
+        if self.format_version > FORMAT_VERSION:
+            raise ModelError(
+                f"The adapter is of format {self.format_version}, this version reads {FORMAT_VERSION} and older; "
+                "install a newer neutral-residues."
+            )
+        for name, value, known in (
+            ("gate", self.gate, ("relu", "none")),
+            ("activation", self.activation, ("silu",)),
+            ("initialisation", self.initialisation, ("low_variance", "he")),
+            ("post_norm", self.post_norm, ("after",)),
+        ):
+            if value not in known:
+                raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
+
+
+class NeutralResidueLayer(nn.Module, BaseTunerLayer):
+    """Stands for the source of a site, holds the adapters, and adds their residues to the output of the sink."""
+
+    adapter_layer_names = PARAMETER_NAMES
+
+    def __init__(self, base_layer: nn.Module, site: Site, sink: nn.Module | None, taps: Taps) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.layer = site.layer
+        self.taps = taps
+        for name in PARAMETER_NAMES:
+            setattr(self, name, nn.ModuleDict())
+        self._active_adapter: str | list[str] = []
+        self._residue: Tensor | None = None
+        self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
+
+    def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
+        assert config.width is not None
+        device = next(self.base_layer.parameters()).device
+        adapter = GatedAdapter(hidden_size, config.width, depth, config.gate, config.initialisation, device)
+        for name, linear in adapter.named_children():
+            getattr(self, name)[adapter_name] = linear
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        output = self.base_layer(x, *args, **kwargs)
+        residue = None if self.disable_adapters else self.residue(x)
+        if self._hook is not None:
+            self._residue = residue
+            return output
+        return output if residue is None else _add(output, residue)
+
+    def residue(self, x: Tensor) -> Tensor | None:
+        """x (..., d) -> the sum of the active adapters' residues (..., d); None where none is active in this layer."""
+        total = None
+        for name in self.active_adapters:
+            if name not in self.neutral_residues_in:
+                continue
+            w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
+            gates = self.neutral_residues_block_gate
+            block_gate = gates[name] if name in gates else None
+            residue, gate = gated_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate)
+            if self.taps.collecting:
+                self.taps.write(name, self.layer, residue, gate)
+            total = residue if total is None else total + residue
+        return total
+
+    def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:
+        residue, self._residue = self._residue, None
+        return output if residue is None else _add(output, residue)
+
+    def detach_sink(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        raise ModelError(
+            "A gated adapter cannot be merged into the backbone: its gate depends on the token. Keep it as an adapter."
+        )
+
+    def unmerge(self) -> None:
+        """Nothing was ever merged."""
+
+
+def _add(output: Any, residue: Tensor) -> Any:
+    """Mixture-of-experts blocks may return (hidden states, router logits)."""
+    if isinstance(output, tuple):
+        return (_add(output[0], residue), *output[1:])
+    return output + residue.to(output.dtype).view_as(output)
+
+
+class NeutralResiduesModel(BaseTuner):
+    """The tuner: wraps the source of every FFN site. `taps` is shared by its layers."""
+
+    prefix = "neutral_residues_"
+    tuner_layer_cls = NeutralResidueLayer
+    target_module_mapping: dict[str, list[str]] = {}
+
+    def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
+        return peft_config  # filled in by _prepare_model, which sees the model
+
+    def _prepare_model(self, peft_config: PeftConfig, model: nn.Module) -> None:
+        assert isinstance(peft_config, NeutralResiduesConfig)
+        layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
+        self.taps = layers[0].taps if layers else Taps()
+        sites = find_sites(model)
+        self._sites = {site.source: site for site in sites}
+        config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+        self._hidden_size, self._depth = config.hidden_size, len(sites)
+        if peft_config.width is None:
+            gated = peft_config.gate != "none"
+            peft_config.width = Backbone.of(model).adapter_width(peft_config.budget, peft_config.budget_of, gated)
+        if peft_config.target_modules is None:
+            peft_config.target_modules = [site.source for site in sites]
+        peft_config.layers = [site.layer for site in sites if site.source in set(peft_config.target_modules)]
+
+    @staticmethod
+    def _check_target_module_exists(peft_config: PeftConfig, key: str) -> bool:
+        return key in (peft_config.target_modules or ())  # type: ignore[attr-defined]
+
+    def _create_and_replace(
+        self,
+        peft_config: PeftConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+    ) -> None:
+        assert isinstance(peft_config, NeutralResiduesConfig)
+        layer = target
+        if not isinstance(layer, NeutralResidueLayer):
+            site = self._sites[current_key]
+            sink = None if site.sink == site.source else self.model.get_submodule(site.sink)
+            layer = NeutralResidueLayer(target, site, sink, self.taps)
+            self._replace_module(parent, target_name, layer, target)
+        layer.update_layer(adapter_name, peft_config, self._hidden_size, self._depth)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        """PEFT's own copies `.weight` of the target, which an FFN has not."""
+        setattr(parent, child_name, new_module)
+        if isinstance(child, NeutralResidueLayer):
+            child.detach_sink()
+
+
+def find_taps(model: nn.Module) -> Taps | None:
+    """The taps of a model with such adapters; None for any other model."""
+    return next((module.taps for module in model.modules() if isinstance(module, NeutralResidueLayer)), None)
+
+
+register_peft_method(
+    name="neutral_residues",
+    config_cls=NeutralResiduesConfig,
+    model_cls=NeutralResiduesModel,
+    prefix=NeutralResiduesModel.prefix,
+)

@@ -1,0 +1,63 @@
+"""Where adapters go: the FFN site of every layer of a Hugging Face decoder, found by structure and not by model name.
+
+A site is (source, sink): the adapter reads the input of `source` and adds to the output of `sink`. They are one module in most
+models (`mlp`); OPT has fc1 and fc2; models with a norm after the FFN (Gemma 2 and 3, OLMo 2 and 3, GLM 4, EXAONE 4) get the
+residue after that norm: before it, the frozen norm would rescale FFN and adapter together, and the local loss would not
+measure what enters the residual stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from nr_core.errors import ModelError
+
+# What transformers' decoder layers call their FFN, and the norm that some apply to its output (transformers 5.23).
+FFN_NAMES = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "mlp_block", "ff")
+POST_NORM_NAMES = ("post_feedforward_layernorm", "post_mlp_layernorm")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Module names relative to the model."""
+
+    layer: int
+    source: str
+    sink: str
+
+
+def find_sites(model: nn.Module) -> list[Site]:
+    """The FFN site of every layer, in order.
+
+    Raises ModelError where the model has no stack of layers with an FFN (a Mamba, say).
+    """
+    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+    depth = getattr(config, "num_hidden_layers", None)
+    stacks = [
+        sites
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == depth
+        for sites in [[_site_of(layer, i, f"{name}.{i}") for i, layer in enumerate(module)]]
+    ]
+    found = [[site for site in sites if site is not None] for sites in stacks]
+    found = [sites for sites in found if len(sites) == depth]
+    if len(found) != 1:
+        kind = getattr(model.config, "model_type", type(model).__name__)
+        raise ModelError(
+            f"The model ({kind}) has no feed-forward block in each of its layers, which is where adapters go; "
+            "choose a Transformer decoder, or the method finetune or lora."
+        )
+    return found[0]
+
+
+def _site_of(layer: nn.Module, index: int, path: str) -> Site | None:
+    children = dict(layer.named_children())
+    post_norm = next((name for name in POST_NORM_NAMES if name in children), None)
+    for name in FFN_NAMES:
+        if name in children:
+            return Site(index, f"{path}.{name}", f"{path}.{post_norm or name}")
+    if "fc1" in children and "fc2" in children:
+        return Site(index, f"{path}.fc1", f"{path}.fc2")
+    return None

@@ -1,0 +1,224 @@
+"""Text to tokens: the byte-level BPE tokenizer of a base made here, and the token stream of a corpus.
+
+A stream is a folder: stream.bin (uint16 up to 65,536 entries, else uint32: every document, opened by the beginning-of-text
+token where the tokenizer writes one, closed by the end-of-text token), offsets.npy (int64, documents + 1), byte_lengths.npy
+(int64, UTF-8 bytes of each document) and tokens.json. It holds no packing, no sequence length and no role: those belong to a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from nr_core.errors import ModelError
+from nr_core.files import write_json
+from nr_core.settings import BaseSpec
+
+END_OF_TEXT = "<|endoftext|>"
+ENCODE_BATCH = 64  # documents handed to the tokenizer at once: bounds memory, and progress is told after each
+TOKENIZER_TEXT = 20_000_000  # characters that a BPE tokenizer is trained on: more changes its merges little
+
+
+def train_tokenizer(
+    shards: Sequence[Sequence[Path]], shares: Sequence[float], vocabulary_size: int, out: Path
+) -> None:
+    """Train a byte-level BPE tokenizer with an end-of-text token and write it to the folder `out`.
+
+    shards: the Parquet shards (column `text`) of each corpus; shares: the share of the training text that each is to give.
+    Raises ModelError where the text does not give that many entries.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    sizes = [sum(len(text) for text in _texts(corpus)) for corpus in shards]
+    total = min([TOKENIZER_TEXT, *(size / share for size, share in zip(sizes, shares, strict=True) if share > 0)])
+
+    def sample() -> Iterator[str]:
+        for corpus, share in zip(shards, shares, strict=True):
+            wanted = share * total
+            for text in _texts(corpus):
+                if wanted <= 0:
+                    break
+                yield text
+                wanted -= len(text)
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sample(), trainer)
+    if tokenizer.get_vocab_size() < vocabulary_size:
+        raise ModelError(
+            f"The text gives a tokenizer of {tokenizer.get_vocab_size()} entries, not vocabulary_size {vocabulary_size}; "
+            "lower vocabulary_size or give more text."
+        )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT, clean_up_tokenization_spaces=False
+    ).save_pretrained(out)
+
+
+def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
+    """The tokenizer of a folder or hub id. Raises ModelError where there is none, or where it has no end-of-text token."""
+    from transformers import AutoTokenizer
+
+    spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
+    options = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
+    try:
+        loaded = AutoTokenizer.from_pretrained(
+            spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"No tokenizer could be read from {spec.model}: {_first_line(error)}; give the folder or hub id of a model that "
+            "comes with one."
+        ) from error
+    if loaded.eos_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {spec.model} has no end-of-text token (eos_token), which marks where documents end; "
+            "set eos_token in its tokenizer_config.json."
+        )
+    return loaded
+
+
+def tokenizer_hash(tokenizer: str | BaseSpec) -> str:
+    """16 hex characters that change when a text would get other tokens: of the vocabulary, rules and special tokens."""
+    loaded = load_tokenizer(tokenizer)
+    backend = getattr(loaded, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else sorted(loaded.get_vocab().items())
+    if isinstance(rules, dict):  # truncation and padding are state of the last call, not of the tokenizer
+        rules = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
+    content = json.dumps([rules, loaded.eos_token_id, _opening_token(loaded)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def tokenize(
+    shards: Sequence[Path],
+    tokenizer: str | BaseSpec,
+    out: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Write the token stream of some Parquet shards (column `text`) to the folder `out`.
+
+    on_progress(documents done, documents in all) is called after every batch. Returns {"documents", "tokens", "bytes"}.
+    Text that spells a special token is encoded as the text it is.
+    """
+    loaded = load_tokenizer(tokenizer)
+    opening = _opening_token(loaded)
+    prefix = [] if opening is None else [opening]
+    if getattr(loaded, "backend_tokenizer", None) is not None:
+        loaded.backend_tokenizer.encode_special_tokens = True
+    vocabulary = len(loaded)
+    dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.uint32)
+    total = sum(pq.ParquetFile(shard).metadata.num_rows for shard in shards)
+    lengths: list[int] = []
+    byte_lengths: list[int] = []
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "stream.bin", "wb") as stream:
+        for texts in _batches(_texts(shards), ENCODE_BATCH):
+            for text, ids in zip(texts, loaded(texts, add_special_tokens=False)["input_ids"], strict=True):
+                document = [*prefix, *ids, loaded.eos_token_id]
+                np.asarray(document, dtype=dtype).tofile(stream)
+                lengths.append(len(document))
+                byte_lengths.append(len(text.encode()))
+            if on_progress is not None:
+                on_progress(len(lengths), total)
+    if not lengths:
+        raise ModelError(f"The shards {', '.join(map(str, shards)) or '(none)'} hold no documents to tokenise.")
+    np.save(out / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
+    np.save(out / "byte_lengths.npy", np.asarray(byte_lengths, dtype=np.int64))
+    counts = {"documents": len(lengths), "tokens": sum(lengths), "bytes": sum(byte_lengths)}
+    facts = {
+        **counts,
+        "dtype": dtype.name,
+        "vocabulary_size": vocabulary,
+        "opening_token": opening,
+        "end_of_text_token": loaded.eos_token_id,
+        # What stands before the first token that is scored: the model's own opening, else the end of the document before.
+        "context_token": loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id,
+    }
+    write_json(out / "tokens.json", facts)
+    return counts
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """A token stream, memory-mapped."""
+
+    folder: Path
+    stream: np.ndarray[Any, Any]  # (tokens,)
+    offsets: np.ndarray[Any, Any]  # (documents + 1,)
+    byte_lengths: np.ndarray[Any, Any]  # (documents,)
+    vocabulary_size: int
+    opening_token: int | None
+    end_of_text_token: int
+    context_token: int
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TokenStream:
+        """Raises ModelError where the folder holds no whole stream."""
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "tokens.json").read_text())
+            stream = np.memmap(folder / "stream.bin", dtype=facts["dtype"], mode="r")
+            offsets = np.load(folder / "offsets.npy")
+            byte_lengths = np.load(folder / "byte_lengths.npy")
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{folder} holds no token stream ({_first_line(error)}); tokenise the corpus again.") from error
+        if offsets[-1] != len(stream):
+            raise ModelError(
+                f"{folder}/stream.bin holds {len(stream)} tokens where {offsets[-1]} were written; tokenise the corpus again."
+            )
+        names = ("vocabulary_size", "opening_token", "end_of_text_token", "context_token")
+        return cls(folder, stream, offsets, byte_lengths, **{name: facts[name] for name in names})
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    @property
+    def documents(self) -> int:
+        return len(self.byte_lengths)
+
+    def content(self, document: int) -> np.ndarray[Any, Any]:
+        """The tokens of a document's text, without those that open and close it."""
+        start = int(self.offsets[document]) + (self.opening_token is not None)
+        return self.stream[start : int(self.offsets[document + 1]) - 1]
+
+
+def _opening_token(tokenizer: Any) -> int | None:
+    """The token that the tokenizer itself puts before a text (Llama 3 and Gemma do), which such models need to see."""
+    opened = tokenizer("a")["input_ids"]
+    bos = tokenizer.bos_token_id
+    return bos if bos is not None and opened[:1] == [bos] else None
+
+
+def _texts(shards: Sequence[Path]) -> Iterator[str]:
+    for shard in shards:
+        for batch in pq.ParquetFile(shard).iter_batches(batch_size=256, columns=["text"]):
+            yield from batch.column(0).to_pylist()
+
+
+def _batches(texts: Iterator[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
