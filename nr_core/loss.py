@@ -6,6 +6,7 @@ processes, since those hold different numbers of original sequences; so both ter
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,11 +34,10 @@ def local_loss(taps: Taps, original: Tensor, global_original: int) -> Tensor:
     return total
 
 
-def open_shares(taps: Taps, tokens: Tensor) -> list[float] | None:
-    """Per layer, the share of the marked tokens whose gate is open (> 0); None without gates or without such tokens.
+def open_gates(taps: Taps, tokens: Tensor) -> Tensor:
+    """Per layer, how many of the marked tokens open their gate (g > 0): (layers,), empty where adapters have no gate.
 
     tokens (tokens,): True where a token counts, in the order of the taps.
     """
-    if not tokens.any() or any(tap.gate is None for tap in taps.slots.values()):
-        return None
-    return [float((tap.gate[tokens] > 0).float().mean()) for tap in taps.slots.values() if tap.gate is not None]
+    gates = [tap.gate for tap in taps.slots.values() if tap.gate is not None]
+    return torch.stack([(gate[tokens] > 0).sum() for gate in gates]) if gates else torch.empty(0)

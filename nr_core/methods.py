@@ -35,6 +35,7 @@ class Extension:
     backbone: Backbone
     learning_rate: float
     alpha: float
+    taps: Any  # nr_core.taps.Taps of gated adapters, else None
     trainable_parameters: int
     extra_parameters: int
 
@@ -62,9 +63,16 @@ def extend(model: Any, settings: MethodSettings) -> Extension:
         backbone=backbone,
         learning_rate=settings.learning_rate or method.learning_rate,
         alpha=alpha,
+        taps=_taps(extended) if method.local_loss else None,
         trainable_parameters=trainable,
         extra_parameters=0 if method.saves_full_model else trainable,
     )
+
+
+def _taps(model: Any) -> Any:
+    from nr_core.peft import find_taps
+
+    return find_taps(model)
 
 
 def _finetune(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:

@@ -1,0 +1,121 @@
+"""`python -m nr_core pretrain|train|evaluate SPEC.json ...`: long torch work in a process of its own.
+
+Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdout; anything else is a log line. A job that is
+finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be done, for the
+reason its error line gives (the other specs are still run); 143: stopped by SIGTERM or with the parent, after a checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nr_core import stopping
+from nr_core.errors import ModelError
+from nr_core.files import write_json
+from nr_core.progress import Progress
+from nr_core.specs import EvaluateSpec, JobSpec, PretrainSpec, TrainSpec
+
+# job -> (its spec, the unit of its progress, the file that it writes last)
+JOBS: dict[str, tuple[type[JobSpec], str, str]] = {
+    "pretrain": (PretrainSpec, "steps", "model.json"),
+    "train": (TrainSpec, "steps", "run.json"),
+    "evaluate": (EvaluateSpec, "tokens", "evaluation.json"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m nr_core", description="Pretrain, train and evaluate, by spec files.")
+    parser.add_argument("job", choices=JOBS)
+    parser.add_argument("specs", nargs="+", type=Path, metavar="SPEC.json")
+    chosen = parser.parse_args(arguments)
+    stopping.listen()
+    results = [_run(chosen.job, path) for path in chosen.specs]
+    return 0 if all(results) else 2
+
+
+def _run(job: str, path: Path) -> bool:
+    """True where the job is done; False after telling what is wrong."""
+    spec_class, unit, last_file = JOBS[job]
+    progress = Progress(job, path.stem, unit)
+    try:
+        spec = _read(spec_class, path)
+        progress.label = spec.label
+        if stopping.requested.is_set():
+            raise stopping.Stopped
+        with _owning(spec):
+            if not (spec.out / last_file).is_file():
+                _function(job)(spec, progress)
+        return True
+    except ModelError as error:
+        progress.error(str(error))
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        progress.error(f"No space is left on the disk while writing {spec.out}; free some, and start the same command again.")
+    return False
+
+
+def _read(spec_class: type[JobSpec], path: Path) -> Any:
+    try:
+        return spec_class.model_validate(json.loads(path.read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is no readable JSON spec: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ModelError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}.") from error
+
+
+@contextmanager
+def _owning(spec: JobSpec) -> Iterator[None]:
+    """Hold the out folder: two processes never train in one. A second one waits, and then finds the job done or goes on."""
+    spec.out.mkdir(parents=True, exist_ok=True)
+    with open(spec.out / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        begun = spec.out / "spec.json"
+        identity = spec.identity()
+        if not begun.is_file():
+            write_json(begun, identity)
+        elif json.loads(begun.read_text()) != identity:
+            raise ModelError(f"{spec.out} was begun with other settings; give another folder, or delete that one.")
+        yield
+
+
+def _function(job: str) -> Callable[[Any, Progress], None]:
+    """Imported late: torch takes seconds, and a finished job does not need it."""
+    if job == "pretrain":
+        from nr_core.pretrain import pretrain as function
+    elif job == "train":
+        from nr_core.train import train as function  # type: ignore[assignment]
+    else:
+        from nr_core.evaluate import evaluate as function  # type: ignore[assignment]
+    return _with_threads(function)
+
+
+def _with_threads(function: Callable[[Any, Progress], None]) -> Callable[[Any, Progress], None]:
+    import torch
+
+    def call(spec: Any, progress: Progress) -> None:
+        torch.set_num_threads(spec.threads)
+        function(spec, progress)
+
+    return call
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """safetensors reports the operating system's error as text of its own exception."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

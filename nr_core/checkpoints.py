@@ -1,0 +1,70 @@
+"""Checkpoints of a training loop: whole or absent, without pickle, the newest kept.
+
+A checkpoint is a folder checkpoints/step-00000120 with trainable.safetensors, optimiser.safetensors and state.json. Nothing
+random needs saving: every step seeds the generator from (seed, step), and the batches are a function of the same two.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nr_core.files import writing
+
+
+@dataclass
+class LoopState:
+    """Where a training loop stands: steps done, and what it has seen and used."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(folder: Path, state: LoopState, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> None:
+    """Write checkpoints/step-N and drop the older ones. parameters: the trainable ones, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"step-{state.step:08d}"
+    with writing(folder / name) as partial:
+        partial.mkdir()
+        save_file({key: parameter.detach() for key, parameter in parameters.items()}, partial / "trainable.safetensors")
+        moments = {
+            f"{key}/{moment}": value
+            for key, parameter in parameters.items()
+            for moment, value in optimiser.state[parameter].items()
+        }
+        save_file(moments, partial / "optimiser.safetensors")
+        (partial / "state.json").write_text(json.dumps(asdict(state)))
+    for other in folder.iterdir():
+        if other.name != name:
+            shutil.rmtree(other)
+
+
+def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> LoopState:
+    """Load the newest checkpoint into parameters and optimiser; a fresh state where there is none."""
+    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    if not found:
+        return LoopState()
+    saved = load_file(found[-1] / "trainable.safetensors")
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in load_file(found[-1] / "optimiser.safetensors").items():
+        name, _, moment = key.rpartition("/")
+        moments.setdefault(name, {})[moment] = value
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(saved[name])
+            # Copied into fresh memory: kernels may round differently for another alignment.
+            optimiser.state[parameter] = {
+                moment: value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+                for moment, value in moments.get(name, {}).items()
+            }
+    return LoopState(**json.loads((found[-1] / "state.json").read_text()))

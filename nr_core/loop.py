@@ -1,0 +1,193 @@
+"""The training loop, of a base and of its extension: batches, loss, guards, optimiser, checkpoints, and a row every few steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nr_core import checkpoints, memory, stopping
+from nr_core.batches import Batches
+from nr_core.checkpoints import LoopState
+from nr_core.errors import ModelError
+from nr_core.files import writing
+from nr_core.loss import lm_loss, local_loss, open_gates
+from nr_core.optimiser import adamw, learning_rate, warmup_steps
+from nr_core.progress import Progress
+from nr_core.settings import LoopSettings
+from nr_core.taps import Taps
+
+STEP_COLUMNS = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("tokens", pa.int64()),
+        ("lm_loss", pa.float64()),
+        ("local_loss", pa.float64()),
+        ("alpha", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("tokens_per_second", pa.float64()),
+        ("grad_norm", pa.float64()),
+        ("open_rate_new", pa.float64()),
+        ("open_rate_original", pa.float64()),
+    ]
+)
+
+
+@dataclass
+class StepFigures:
+    """What one step came to, over all its micro-batches. Gates: open tokens per layer, of each role; tokens of each role."""
+
+    lm_loss: float = 0.0
+    local_loss: float = 0.0
+    open_new: Tensor | None = None
+    open_original: Tensor | None = None
+    tokens_new: int = 0
+    tokens_original: int = 0
+
+
+@dataclass
+class Loop:
+    """Everything a step needs. taps: of the adapters, None where none are gated; alpha 0 trains on the LM loss alone."""
+
+    model: Any
+    batches: Batches
+    settings: LoopSettings
+    peak_rate: float
+    seed: int
+    folder: Path
+    progress: Progress
+    taps: Taps | None = None
+    alpha: float = 0.0
+    dead_gate_share: float = 0.0
+
+    def run(self) -> LoopState:
+        """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
+
+        Raises ModelError where the loss is no longer finite, or where after warm-up no gate opens on the new language;
+        Stopped where the job was asked to stop, after a checkpoint.
+        """
+        settings, folder = self.settings, self.folder / "checkpoints"
+        parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        optimiser = adamw(parameters.values(), settings)
+        state = checkpoints.restore(folder, parameters, optimiser)
+        memory.reset_peak()
+        self.model.train()
+        begun, tokens_begun, elapsed = time.monotonic(), state.tokens, state.seconds
+        logged, tokens_logged = begun, state.tokens
+
+        while state.step < settings.steps:
+            step = state.step
+            log = (step + 1) % settings.log_every == 0 or step == 0 or step + 1 == settings.steps
+            rate = learning_rate(step, self.peak_rate, settings)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            figures = self._forward_backward(step, log)
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip))
+            self._require_finite(step, figures, norm, rate, state)
+            optimiser.step()
+            optimiser.zero_grad()
+
+            state.step += 1
+            state.tokens += settings.batch_size * settings.sequence_length
+            now = time.monotonic()
+            state.seconds = elapsed + now - begun
+            if log:
+                speed = (state.tokens - tokens_logged) / (now - logged)
+                logged, tokens_logged = now, state.tokens
+                state.rows.append(self._row(state, figures, rate, speed, norm))
+                self._require_open_gates(step, figures)
+            speed = (state.tokens - tokens_begun) / (now - begun)
+            left = (settings.steps - state.step) * settings.batch_size * settings.sequence_length / speed
+            self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
+            state.peak_memory = max(state.peak_memory, memory.peak()) if log else state.peak_memory
+            stop = stopping.requested.is_set() and state.step < settings.steps
+            if stop or (state.step % settings.checkpoint_every == 0 and state.step < settings.steps):
+                checkpoints.save(folder, state, parameters, optimiser)
+            if stop:
+                raise stopping.Stopped
+        return state
+
+    def _forward_backward(self, step: int, log: bool) -> StepFigures:
+        """Accumulate the gradients of the whole batch. Dropout, where a base has it, is a function of (seed, step) too."""
+        torch.manual_seed(self.seed * 1_000_003 + step)
+        device = next(self.model.parameters()).device
+        tokens, original = self.batches.batch(step)
+        length = self.settings.sequence_length
+        targets, originals = len(tokens) * length, int(original.sum()) * length
+        figures = StepFigures(tokens_new=targets - originals, tokens_original=originals)
+        size = self.settings.micro_batch_size or len(tokens)
+        for rows, is_original in zip(tokens.split(size), original.split(size), strict=True):
+            rows = rows.to(device)
+            role = is_original.to(device).repeat_interleave(length)
+            tapped = self.taps is not None and (self.alpha > 0 or log)
+            with self.taps.collect() if self.taps is not None and tapped else nullcontext():
+                logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
+                loss = lm_loss(logits, rows[:, 1:], targets)
+                figures.lm_loss += loss.item()
+                if self.taps is not None and self.alpha > 0:
+                    local = local_loss(self.taps, role, originals)
+                    figures.local_loss += local.item()
+                    loss = loss + self.alpha * local
+                if self.taps is not None and log:
+                    counted = [open_gates(self.taps, mark) for mark in (~role, role)]
+                    figures.open_new = counted[0] + (0 if figures.open_new is None else figures.open_new)
+                    figures.open_original = counted[1] + (0 if figures.open_original is None else figures.open_original)
+                loss.backward()
+        return figures
+
+    def _row(self, state: LoopState, figures: StepFigures, rate: float, speed: float, norm: float) -> dict[str, Any]:
+        def open_rate(opened: Tensor | None, tokens: int) -> float | None:
+            return float(opened.float().mean()) / tokens if opened is not None and len(opened) and tokens else None
+
+        return {
+            "step": state.step,
+            "tokens": state.tokens,
+            "lm_loss": figures.lm_loss,
+            "local_loss": figures.local_loss if self.alpha > 0 else None,
+            "alpha": self.alpha,
+            "learning_rate": rate,
+            "tokens_per_second": speed,
+            "grad_norm": norm,
+            "open_rate_new": open_rate(figures.open_new, figures.tokens_new),
+            "open_rate_original": open_rate(figures.open_original, figures.tokens_original),
+        }
+
+    def _require_finite(self, step: int, figures: StepFigures, norm: float, rate: float, state: LoopState) -> None:
+        """Before the optimiser's step: what is not finite never reaches the weights, nor a checkpoint."""
+        if math.isfinite(figures.lm_loss + figures.local_loss + norm):
+            return
+        last = f" (it was {state.rows[-1]['lm_loss']:.3f} at step {state.rows[-1]['step']})" if state.rows else ""
+        raise ModelError(
+            f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
+            f"at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share. The last checkpoint is whole."
+        )
+
+    def _require_open_gates(self, step: int, figures: StepFigures) -> None:
+        """A ReLU gate that is shut everywhere has no gradient: such a model forgets nothing and learns nothing."""
+        if figures.open_new is None or not len(figures.open_new) or not figures.tokens_new:
+            return
+        most = float(figures.open_new.max()) / figures.tokens_new
+        share = self.dead_gate_share
+        if most >= share:
+            return
+        if step < warmup_steps(self.settings):
+            Progress.log(f"{self.progress.label}: at step {step + 1} the gates of all layers are nearly shut")
+            return
+        raise ModelError(
+            f"{self.progress.label}: at step {step + 1}, after warm-up, fewer than {share:.0%} of the new language's tokens "
+            f"open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha or learning_rate, take "
+            "another seed, or a base that was trained for longer."
+        )
+
+
+def write_steps(rows: list[dict[str, Any]], path: Path) -> None:
+    with writing(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=STEP_COLUMNS), partial)

@@ -1,0 +1,82 @@
+"""A small base for whoever has no model at hand: Llama architecture, tied embeddings, trained on the corpora themselves."""
+
+from __future__ import annotations
+
+import shutil
+
+import torch
+
+from nr_core.batches import Batches, Input
+from nr_core.budget import Backbone
+from nr_core.errors import ModelError
+from nr_core.files import write_json
+from nr_core.loop import Loop, write_steps
+from nr_core.models import device
+from nr_core.progress import Progress
+from nr_core.settings import PretrainSettings
+from nr_core.specs import PretrainSpec
+from nr_core.tokens import TokenStream, load_tokenizer
+
+MODEL_FILE = "model.json"  # written last: a base whose model.json stands is finished
+
+
+def pretrain(spec: PretrainSpec, progress: Progress) -> None:
+    """Write a Hugging Face model folder with its tokenizer, steps.parquet and model.json to spec.out."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    inputs = [Input(TokenStream.open(source.tokens), source.share) for source in spec.inputs]
+    tokenizer = load_tokenizer(str(spec.tokenizer))
+    settings = spec.settings
+    for source in inputs:
+        if source.stream.vocabulary_size != len(tokenizer):
+            raise ModelError(
+                f"{source.stream.folder} was made with a tokenizer of {source.stream.vocabulary_size} entries, {spec.tokenizer} "
+                f"has {len(tokenizer)}; tokenise the corpus with that tokenizer."
+            )
+    torch.manual_seed(spec.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=ffn_size(settings),
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.sequence_length,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=None,
+    )
+    model = LlamaForCausalLM(config).to(device())
+    loop = Loop(
+        model=model,
+        batches=Batches(inputs, settings.sequence_length, settings.batch_size, spec.seed),
+        settings=settings,
+        peak_rate=settings.learning_rate,
+        seed=spec.seed,
+        folder=spec.out,
+        progress=progress,
+    )
+    state = loop.run()
+
+    model.save_pretrained(spec.out)
+    tokenizer.save_pretrained(spec.out)
+    write_steps(state.rows, spec.out / "steps.parquet")
+    backbone = Backbone.of(model)
+    report = {
+        "architecture": "llama",
+        "parameters": backbone.total,
+        "non_embedding_parameters": backbone.non_embedding,
+        "learning_rate": settings.learning_rate,
+        "seconds": state.seconds,
+        "peak_memory": state.peak_memory,
+        "tokens": state.tokens,
+        "steps": state.step,
+    }
+    write_json(spec.out / MODEL_FILE, report)
+    shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def ffn_size(settings: PretrainSettings) -> int:
+    """8/3 of the width, as in Llama, to a multiple of 16."""
+    return settings.ffn_size or max(16, round(settings.hidden_size * 8 / 3 / 16) * 16)

@@ -1,0 +1,71 @@
+"""What `python -m nr_core` is given: one JSON file a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, Settings, TrainingSettings
+
+
+class JobSpec(Settings):
+    out: Path = Field(description="folder that the job writes to, and to no other")
+    threads: int = Field(1, ge=1, description="torch's threads; results are bitwise equal only at the same number")
+
+    @property
+    def label(self) -> str:
+        return self.out.name
+
+    def identity(self) -> dict[str, object]:
+        """What must be equal for a job to go on in a folder that was begun before."""
+        return self.model_dump(mode="json", exclude={"out", "threads"})
+
+
+class PretrainInput(Settings):
+    tokens: Path = Field(description="token stream of a corpus")
+    share: float = Field(ge=0, le=1, description="share of all sequences")
+
+
+class TrainInput(PretrainInput):
+    role: Literal["new", "original"] = Field(description="the language to learn, or the one to keep")
+    language: str = Field(description="ISO 639-3")
+
+
+class PretrainSpec(JobSpec):
+    tokenizer: Path = Field(description="folder of the tokenizer that the streams were made with")
+    settings: PretrainSettings
+    inputs: list[PretrainInput] = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+
+
+class TrainSpec(JobSpec):
+    base: BaseSpec
+    method: MethodSettings
+    training: TrainingSettings
+    inputs: list[TrainInput] = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+
+    @field_validator("inputs")
+    @classmethod
+    def _something_to_learn(cls, inputs: list[TrainInput]) -> list[TrainInput]:
+        if not any(source.role == "new" and source.share > 0 for source in inputs):
+            raise ValueError("inputs: none has the role new and a share above 0, so there is nothing to learn; add one")
+        return inputs
+
+    @property
+    def label(self) -> str:
+        return self.method.label
+
+
+class EvaluationSet(Settings):
+    eval_id: str = Field(description="name that the figures carry")
+    tokens: Path = Field(description="token stream of held-out documents")
+
+
+class EvaluateSpec(JobSpec):
+    base: BaseSpec
+    run: Path | None = Field(None, description="folder of a run trained on the base; left out, the base itself is scored")
+    sets: list[EvaluationSet] = Field(min_length=1)
+    settings: EvaluationSettings = EvaluationSettings()

@@ -1,0 +1,65 @@
+"""Extending a base: base, method, batches, loop, and what is left on the disk."""
+
+from __future__ import annotations
+
+import shutil
+
+import torch
+
+from nr_core.batches import Batches, Input
+from nr_core.files import write_json, writing
+from nr_core.loop import Loop, write_steps
+from nr_core.methods import extend
+from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
+from nr_core.progress import Progress
+from nr_core.specs import TrainSpec
+from nr_core.tokens import TokenStream, load_tokenizer
+
+RUN_FILE = "run.json"  # written last: a run whose run.json stands is finished
+
+
+def train(spec: TrainSpec, progress: Progress) -> None:
+    """Write adapter/ (a PEFT folder) or, for finetune, model/; steps.parquet; run.json.
+
+    Goes on from the last checkpoint in out/checkpoints. Raises ModelError for what the user can mend.
+    """
+    inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
+    base = load_base(spec.base)
+    for source in inputs:
+        check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
+    torch.manual_seed(spec.seed)
+    extension = extend(base, spec.method)
+    model = extension.model.to(device())
+    loop = Loop(
+        model=model,
+        batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
+        settings=spec.training,
+        peak_rate=extension.learning_rate,
+        seed=spec.seed,
+        folder=spec.out,
+        progress=progress,
+        taps=extension.taps,
+        alpha=extension.alpha,
+        dead_gate_share=spec.training.dead_gate_share,
+    )
+    state = loop.run()
+
+    with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
+        model.save_pretrained(partial)
+        if extension.method.saves_full_model:
+            load_tokenizer(spec.base).save_pretrained(partial)
+    write_steps(state.rows, spec.out / "steps.parquet")
+    report = {
+        "method": spec.method.method,
+        "extra_parameters": extension.extra_parameters,
+        "trainable_parameters": extension.trainable_parameters,
+        **extension.shares(),
+        "learning_rate": extension.learning_rate,
+        "alpha": extension.alpha,
+        "seconds": state.seconds,
+        "peak_memory": state.peak_memory,
+        "tokens": state.tokens,
+        "steps": state.step,
+    }
+    write_json(spec.out / RUN_FILE, report)
+    shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
