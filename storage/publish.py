@@ -79,3 +79,8 @@ def is_done(folder: Path) -> bool:
         (folder / name).is_file() and (folder / name).stat().st_size == file["bytes"]
         for name, file in manifest["files"].items()
     )
+
+
+def resumable_partial(folder: Path) -> Path:
+    """The sibling in which a long step works until it is published: found again by the same step after a crash."""
+    return folder.with_name(f".{folder.name}.partial")

@@ -57,11 +57,15 @@ class Workspace:
     def run(self, run_id: str) -> Path:
         return self.root / "runs" / run_id
 
-    def evaluation(self, key: str) -> Path:
-        return self.root / "evaluations" / key
-
     def records(self, table: str) -> Path:
         return self.root / "records" / table
+
+    def job_spec(self, key: str) -> Path:
+        return self.root / "private" / "jobs" / f"{key}.json"
+
+    def scratch(self, key: str) -> Path:
+        """A folder for results on their way into records."""
+        return self.root / "private" / "scratch" / key
 
     @property
     def reports(self) -> Path:

@@ -1,0 +1,37 @@
+# Thin: all work is done by `nr` and pytest. `make setup` makes .venv; the stamp makes a second call instant.
+PYTHON ?= python3.11
+# PyTorch's index. CPU build where there is no NVIDIA driver; `make TORCH_INDEX= setup` takes PyPI's CUDA build.
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test lint up down
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@missing=""; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing python3.11"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3.11-venv"; \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || missing="$$missing python3.11-dev"; \
+	command -v g++ >/dev/null || missing="$$missing g++"; \
+	if [ -n "$$missing" ]; then echo "missing; install with: sudo apt-get install -y$$missing"; exit 1; fi
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --no-deps -c constraints.txt torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pipelines.identify
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m flows.demo
+
+test: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
+
+up: setup
+	$(BIN)/nr up
+
+down: setup
+	$(BIN)/nr down

@@ -1,0 +1,1 @@
+"""YAML files, one per thing a user runs. They ship in the wheel: `extends: configs/demo.yaml` finds them there too."""

@@ -1,0 +1,33 @@
+"""What a flow run shows in Prefect's UI: funnel, trade-off and summary, versioned by key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from storage.query import query
+from storage.workspace import Workspace
+
+FUNNEL = """SELECT corpus, stage, reason, documents, characters FROM corpus_funnel
+WHERE version IN (SELECT unnest(?)) ORDER BY corpus, documents DESC"""
+TRADE_OFF = """SELECT name, seed, learning, forgetting, forgetting_in_replay, extra_parameters, seconds
+FROM learning_vs_forgetting WHERE base_model_id = ? ORDER BY forgetting"""
+
+
+def show_funnel(workspace: Workspace, versions: Mapping[str, str]) -> None:
+    rows = query(workspace, FUNNEL, [list(versions.values())]).as_dicts()
+    create_table_artifact(key="funnel", table=rows, description="Why documents are in or out of each corpus.")
+
+
+def show_trade_off(workspace: Workspace, base_model_id: str) -> None:
+    rows = query(workspace, TRADE_OFF, [base_model_id]).as_dicts()
+    create_table_artifact(
+        key="trade-off", table=rows, description="Bits per byte: learned of the new language, forgotten of the old."
+    )
+
+
+def show_summary(workspace: Workspace, base_model_id: str, report: Path) -> None:
+    rows = query(workspace, TRADE_OFF, [base_model_id]).as_dicts()
+    lines = [f"| {row['name']} | {row['seed']} | {row['learning']:.3f} | {row['forgetting']:.3f} |" for row in rows]
+    table = "\n".join(["| run | seed | learning | forgetting |", "|---|---|---|---|", *lines])
+    create_markdown_artifact(key="summary", markdown=f"Report: `{report}`\n\n{table}\n")

@@ -1,0 +1,130 @@
+"""The base of a study: a model given by the user, or one pretrained here on the corpora."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from flows.config import Config, PretrainedHere
+from flows.corpora import current_versions
+from flows.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.progress import Progress
+from flows.recording import now, record_model, record_training_steps
+from flows.tokens import ensure_tokens, shards
+from nr_core.settings import BaseSpec
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.keys import hash_of
+from storage.publish import is_done, publishing, read_manifest, resumable_partial, write_manifest
+from storage.workspace import Workspace
+
+TOKENIZER_STAGE_VERSION = 1
+PRETRAIN_STAGE_VERSION = 1
+
+
+class PreparedBase(BaseModel):
+    """A base that stands on disk or on the hub, by the name that all tables use."""
+
+    model_id: str
+    spec: BaseSpec
+
+
+@flow(name="pretrain")
+def pretrain(config: Config, versions: dict[str, str] | None = None) -> PreparedBase:
+    """Make the base ready: pretrain it, or find the given one."""
+    return prepare_base(config, versions or current_versions(config))
+
+
+@task(cache_policy=NO_CACHE)
+def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
+    workspace = Workspace(config.workspace)
+    if config.base is None:
+        raise InputError("`base` is missing: give `base: {model: ...}` or `base: {pretrain: ...}`")
+    if isinstance(config.base, PretrainedHere):
+        base = _pretrained(config, config.base, versions, workspace)
+    else:
+        base = _given(config.base, workspace)
+    refresh_catalog(workspace)
+    return base
+
+
+def _given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
+    from nr_core.models import weights_hash
+
+    hashed = weights_hash(spec)
+    model_id = hash_of(hashed)
+    record_model(
+        workspace,
+        {"model_id": model_id, "source": spec.model, "weights_hash": hashed, "parent_model_id": None, "created": now()},
+    )
+    return PreparedBase(model_id=model_id, spec=spec)
+
+
+def _pretrained(
+    config: Config, base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace
+) -> PreparedBase:
+    logger = get_run_logger()
+    shares = {name: share for name, share in base.corpora.items() if share > 0}
+    inputs = {versions[name]: share for name, share in shares.items()}
+    tokenizer = _ensure_tokenizer(base, shares, versions, workspace)
+    content = base.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
+    key = hash_of(content, inputs, base.seed, tokenizer.name, PRETRAIN_STAGE_VERSION)
+    folder = workspace.model(key)
+    with workspace.lock(f"model-{key}"):
+        if is_done(folder):
+            logger.info("base %s stands already", key)
+        else:
+            with Progress(logger.info) as progress:
+                streams = {
+                    name: ensure_tokens(workspace, name, versions[name], BaseSpec(model=str(tokenizer)), progress)
+                    for name in shares
+                }
+                spec = {
+                    "out": str(resumable_partial(folder)),
+                    "tokenizer": str(tokenizer),
+                    "settings": base.pretrain.model_dump(mode="json"),
+                    "inputs": [{"tokens": str(streams[name] / "train"), "share": shares[name]} for name in shares],
+                    "seed": base.seed,
+                }
+                job = Job("pretraining", spec)
+                refuse_failures(
+                    run_jobs("pretrain", [job], workspace, progress, processes=1, threads=config.resources.threads)
+                )
+            publish_job(folder, step="pretrain", inputs=inputs, settings=content)
+        facts = json.loads((folder / "model.json").read_text())
+        manifest = read_manifest(folder) or {}
+        record_model(
+            workspace,
+            {
+                "model_id": key,
+                "source": "pretrained here",
+                "weights_hash": manifest["files"]["model.safetensors"]["sha256"],
+                "parent_model_id": None,
+                "parameters": facts.get("parameters"),
+                "created": manifest["created"],
+            },
+        )
+        record_training_steps(workspace, key, folder / "steps.parquet")
+    return PreparedBase(model_id=key, spec=BaseSpec(model=str(folder)))
+
+
+def _ensure_tokenizer(
+    base: PretrainedHere, shares: Mapping[str, float], versions: Mapping[str, str], workspace: Workspace
+) -> Path:
+    from nr_core.tokens import train_tokenizer
+
+    inputs = {versions[name]: share for name, share in shares.items()}
+    key = hash_of(inputs, base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
+    folder = workspace.tokenizer(key)
+    with workspace.lock(f"tokenizer-{key}"):
+        if not is_done(folder):
+            with publishing(folder) as partial:
+                texts = [shards(workspace, name, versions[name], "train") for name in shares]
+                train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)
+                settings = {"vocabulary_size": base.pretrain.vocabulary_size}
+                write_manifest(partial, step="tokenizer", key=key, inputs=inputs, settings=settings, counts={})
+    return folder

@@ -1,0 +1,168 @@
+"""The command line `nr`. Heavy rooms are imported in the commands, so that `nr --help` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+import yaml
+
+from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.config import Config
+
+app = typer.Typer(
+    help="Extend a language model to a new language without losing what it knows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+
+ConfigFile = Annotated[Path, typer.Argument(help="A YAML file, like configs/demo.yaml.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
+]
+WorkspaceFolder = Annotated[Path, typer.Option("--workspace", help="The folder that holds the results.")]
+Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
+
+
+@app.command()
+def run(config: ConfigFile, set_: Overrides = None) -> None:
+    """The whole way: data, base, training, evaluation, report."""
+    from_config(config, set_, "extend_language")
+
+
+@app.command()
+def refresh(config: ConfigFile, set_: Overrides = None) -> None:
+    """Read what is new of the sources and publish the corpora."""
+    from_config(config, set_, "data_refresh")
+
+
+@app.command()
+def pretrain(config: ConfigFile, set_: Overrides = None) -> None:
+    """Make the base ready: pretrain it on the corpora, or find the given one."""
+    from_config(config, set_, "base", "pretrain")
+
+
+@app.command()
+def train(config: ConfigFile, set_: Overrides = None) -> None:
+    """Train one run for each method and seed."""
+    from_config(config, set_, "train")
+
+
+@app.command()
+def evaluate(config: ConfigFile, set_: Overrides = None) -> None:
+    """Score the base and the runs on held-out text."""
+    from_config(config, set_, "evaluate")
+
+
+@app.command()
+def report(
+    workspace: WorkspaceFolder = Path("workspace"), title: Annotated[str, typer.Option(help="Its title.")] = "results"
+) -> None:
+    """Write the HTML report of a workspace and print its path."""
+    from flows.report import write_report
+    from storage.workspace import Workspace
+
+    print(write_report(Workspace(existing(workspace)), title=title))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help='For example "from learning_vs_forgetting".')],
+    workspace: WorkspaceFolder = Path("workspace"),
+    format: Annotated[Literal["table", "json", "csv"], typer.Option(help="For people or for programs.")] = "table",
+) -> None:
+    """Query the results with DuckDB SQL."""
+    from storage.query import query as run_query
+    from storage.workspace import Workspace
+
+    result = run_query(Workspace(existing(workspace)), query)
+    if format == "table":
+        from flows.table import print_table
+
+        print_table(result)
+    else:
+        print(result.as_json() if format == "json" else result.as_csv(), end="" if format == "csv" else "\n")
+
+
+@catalog_app.command()
+def rebuild(workspace: WorkspaceFolder = Path("workspace")) -> None:
+    """Make the catalog anew from the record files."""
+    from storage.catalog import rebuild_catalog
+    from storage.workspace import Workspace
+
+    rebuild_catalog(Workspace(existing(workspace)))
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of Prefect's server, on loopback.")] = 4200,
+    home: Home = Path(".prefect"),
+) -> None:
+    """Start Prefect's server, deploy prefect.yaml and start a worker."""
+    from flows import server
+
+    services = server.running(home) or server.start(home, port, Path.cwd())
+    print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
+    print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
+
+
+@app.command()
+def down(home: Home = Path(".prefect")) -> None:
+    """Stop what `nr up` started."""
+    from flows import server
+
+    print("stopped" if server.stop(home) else f"nothing was started in {home}")
+
+
+def from_config(path: Path, overrides: list[str] | None, module: str, flow: str | None = None) -> None:
+    """Read the config, refuse what is wrong with it, and only then start Prefect and the flow."""
+    from importlib import import_module
+
+    from flows.config import load_config
+    from flows.inputs import check_inputs
+    from flows.server import environment
+
+    config: Config = load_config(path, parse_overrides(overrides or []))
+    check_inputs(config)
+    for name, value in environment(Path(".prefect")).items():
+        os.environ.setdefault(name, value)
+    getattr(import_module(f"flows.{module}"), flow or module)(config)
+
+
+def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """Turn `training.steps=100` into {"training": {"steps": 100}}; values are YAML."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        field, equals, value = override.partition("=")
+        if not equals or not field:
+            raise InputError(f"--set {override}: write it as field=value, like --set training.steps=100")
+        branch = tree
+        *parents, leaf = field.split(".")
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = yaml.safe_load(value)
+    return tree
+
+
+def existing(workspace: Path) -> Path:
+    if not (workspace / "workspace.json").exists():
+        raise InputError(f"{workspace} is not a workspace: give the folder of one with --workspace")
+    return workspace
+
+
+def main() -> None:
+    """Entry point: bad input ends with one sentence and exit code 2."""
+    from nr_core.errors import ModelError
+
+    try:
+        app()
+    except (InputError, ModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,199 @@
+"""The one tree of settings: filled from YAML, passed as the flows' parameter, refused with a sentence where wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from flows.config_errors import first_sentence
+from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
+from pipelines.settings import CorpusSettings, DocumentSettings, Language, Source
+from storage.errors import InputError
+
+PROJECT = Path(__file__).parent.parent  # of a checkout; in an installed wheel, the folder that holds configs/
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PretrainedHere(Settings):
+    """A small base trained from scratch on the corpora, for whoever has no model at hand."""
+
+    pretrain: PretrainSettings = Field(description="size and training of the base")
+    corpora: dict[str, float] = Field(description="share of all training sequences by corpus; the shares sum to 1")
+    seed: int = Field(0, description="of initialisation and order")
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> PretrainedHere:
+        refuse_other_than_one("base.corpora", list(self.corpora.values()))
+        return self
+
+
+class Input(Settings):
+    """A corpus that a run is trained on."""
+
+    corpus: str = Field(description="name of a corpus of this config")
+    role: Literal["new", "original"] = Field(description="new: the language to learn; original: the one to keep")
+    share: float = Field(ge=0, le=1, description="share of all training sequences; the shares of all inputs sum to 1")
+
+
+class EvaluationPlan(EvaluationSettings):
+    sets: list[str] | None = Field(
+        None, description="corpora whose held-out side is scored; default: all of this config"
+    )
+
+
+class Resources(Settings):
+    """What the machine gives. Never part of a key: results do not depend on it."""
+
+    workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
+    training_processes: int = Field(1, ge=1, description="trainings side by side")
+    threads: int | None = Field(None, ge=1, description="threads of one training; default: torch's choice")
+
+
+def _kind_of_base(base: Any) -> str:
+    return (
+        "pretrain"
+        if isinstance(base, PretrainedHere) or (isinstance(base, Mapping) and "pretrain" in base)
+        else "model"
+    )
+
+
+Base = Annotated[
+    Annotated[BaseSpec, Tag("model")] | Annotated[PretrainedHere, Tag("pretrain")], Discriminator(_kind_of_base)
+]
+
+
+def _without_required(schema: dict[str, Any]) -> None:
+    # Prefect checks a deployment's parameters against this schema before `extends` is resolved.
+    schema.pop("required", None)
+
+
+class Config(Settings):
+    """Everything that a flow does. Only the language, the sources and the corpora have no default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_required)
+
+    extends: str | None = Field(None, description="a config file that this one completes or overrides")
+    name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
+    language: Language = Field(description="the language to learn, as ISO 639-3")
+    data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
+    workspace: str = Field("workspace", description="the folder that takes all results")
+    sources: dict[str, Source] = Field(description="where text comes from, by a name of your choice")
+    documents: DocumentSettings = Field(default_factory=DocumentSettings, description="how pages are read and scored")
+    corpora: dict[str, CorpusSettings] = Field(description="what the documents are sifted into, by name")
+    base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
+    inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
+    methods: list[MethodSettings] = Field(
+        default_factory=lambda: [MethodSettings(method="neutral_residues")], description="one run a method and seed"
+    )
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="one run a method and seed")
+    training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the runs are trained")
+    evaluation: EvaluationPlan = Field(default_factory=EvaluationPlan, description="how models are scored")
+    resources: Resources = Field(default_factory=Resources, description="processes and threads")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        complete = resolve_extends(values)
+        return _substitute(complete, str(complete.get("data_root", ".")))
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Config:
+        for name, corpus in self.corpora.items():
+            _refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
+        _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)
+        _refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
+        if isinstance(self.base, PretrainedHere):
+            _refuse_unknown("base.corpora", list(self.base.corpora), "corpus", self.corpora)
+        if self.inputs:
+            refuse_other_than_one("inputs", [item.share for item in self.inputs])
+        for item in self.inputs:
+            is_new = self.corpora[item.corpus].language == self.language
+            if is_new != (item.role == "new"):
+                raise ValueError(
+                    f"inputs: corpus {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
+                    f"while the language to learn is {self.language}; correct the role, the corpus or `language`"
+                )
+        return self
+
+    def evaluation_sets(self) -> list[str]:
+        return self.evaluation.sets if self.evaluation.sets is not None else list(self.corpora)
+
+
+def refuse_other_than_one(field: str, shares: list[float]) -> None:
+    if abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"{field}: the shares sum to {sum(shares):g}; make them sum to 1")
+
+
+def _refuse_unknown(field: str, names: list[str], kind: str, known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{field}: there is no {kind} {name!r}; known: {', '.join(known) or 'none'}")
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a YAML file with overrides (nested mappings) on top.
+
+    Raises:
+        InputError: a missing file, an unknown key or a wrong value, in one sentence that names the field and the fix.
+    """
+    return parse_config({"extends": str(path), **(overrides or {})}, str(path))
+
+
+def parse_config(values: Mapping[str, Any], where: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_sentence(error, Config)}") from error
+
+
+def resolve_extends(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put `values` on top of the file they extend, which may extend another."""
+    if not values.get("extends"):
+        return dict(values)
+    path = _find_config(str(values["extends"]))
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a mapping of settings at its top, like configs/demo.yaml does")
+    below = resolve_extends(content)
+    below.pop("extends", None)
+    return _merge(below, {key: value for key, value in values.items() if key != "extends"})
+
+
+def _find_config(name: str) -> Path:
+    candidates = [Path(name), PROJECT / name]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise InputError(
+        f"there is no config file {name} (looked in {Path.cwd()} and {PROJECT}); give the path of a YAML file"
+    )
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _substitute(value: Any, data_root: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("${data_root}", data_root)
+    if isinstance(value, Mapping):
+        return {key: _substitute(item, data_root) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, data_root) for item in value]
+    return value

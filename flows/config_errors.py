@@ -1,0 +1,62 @@
+"""One sentence out of pydantic's list of errors: the field, what is wrong, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+Models = list[type[BaseModel]]
+
+
+def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
+    """Name the first wrong field of `tree`, what is wrong with it, and what to do."""
+    problems = error.errors()
+    problem = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    path, models = _follow(tree, list(problem["loc"]))
+    field = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key `{field}`{_near_match(path[-1], models)}{more}"
+    description = next(
+        (m.model_fields[path[-1]].description for m in models if path and path[-1] in m.model_fields), None
+    )
+    if problem["type"] == "missing":
+        return f"`{field}` is missing: {description or 'add it'}{more}"
+    if problem["type"] == "value_error":
+        return f"{f'`{field}`: ' if field else ''}{problem['ctx']['error']}{more}"
+    reason = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"`{field}` is {problem['input']!r}: {reason}{f' ({description})' if description else ''}{more}"
+
+
+def _near_match(key: str, models: Models) -> str:
+    known = sorted({name for model in models for name in model.model_fields})
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(known)}"
+
+
+def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]:
+    """Follow an error's path through the tree: its steps without union tags, and the models that hold the last one."""
+    annotations: list[Any] = [tree]
+    path: list[str] = []
+    models: Models = []
+    for step in steps:
+        annotations = [part for annotation in annotations for part in _members(annotation)]
+        candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
+        fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
+        if len(candidates) > 1 and not fields:
+            continue  # the tag of a discriminated union, which is no key that the user wrote
+        path.append(str(step))
+        models = candidates
+        annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict)]
+    return path, models
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The alternatives of a union, with Annotated peeled off."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (list, dict, tuple) or not get_args(annotation):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _members(argument)]

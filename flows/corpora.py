@@ -1,0 +1,21 @@
+"""Which version of each corpus a flow uses when it is not told."""
+
+from flows.config import Config
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+
+def current_versions(config: Config) -> dict[str, str]:
+    """The published version of every corpus of the config.
+
+    Raises:
+        InputError: a corpus has never been published.
+    """
+    workspace = Workspace(config.workspace)
+    versions = {}
+    for name in config.corpora:
+        pointer = workspace.corpus(name) / "CURRENT"
+        if not pointer.exists():
+            raise InputError(f"corpus {name} is not in workspace {workspace.root}: run `nr refresh CONFIG` first")
+        versions[name] = pointer.read_text().strip()
+    return versions

@@ -1,0 +1,90 @@
+"""Flow data-refresh: what is new of the sources becomes documents, and the documents become corpora."""
+
+from pipelines.work_units import WorkUnit
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from flows.artifacts import show_funnel
+from flows.config import Config
+from flows.progress import Progress
+from flows.recording import record_corpus, record_units
+from pipelines.settings import CorpusSettings
+from storage.workspace import Workspace
+
+UNITS_PER_PROCESS = (
+    16  # a task takes this many units a process: enough to keep the pool busy, few enough to see progress
+)
+
+
+@flow(name="data-refresh")
+def data_refresh(config: Config) -> dict[str, str]:
+    """Read the sources and publish the corpora. Returns the version of each corpus by name."""
+    units = select_units(config)
+    for batch in _batches(units, config):
+        read_units(batch, config)
+    versions = {name: publish_corpus(name, corpus, units, config) for name, corpus in config.corpora.items()}
+    show_funnel(Workspace(config.workspace), versions)
+    return versions
+
+
+@task(cache_policy=NO_CACHE)
+def select_units(config: Config) -> list[WorkUnit]:
+    from pipelines.work_units import list_work_units
+
+    units = list_work_units(config.sources, Workspace(config.workspace))
+    get_run_logger().info("%d work units, %.1f MB", len(units), sum(unit.bytes for unit in units) / 1e6)
+    return units
+
+
+@task(cache_policy=NO_CACHE)
+def read_units(units: list[WorkUnit], config: Config) -> None:
+    from pipelines.documents import UnitReport, documents_key, process_units
+
+    logger, workspace = get_run_logger(), Workspace(config.workspace)
+    reports: list[UnitReport] = []
+
+    def on_report(report: UnitReport) -> None:
+        reports.append(report)
+        if report.status == "failed":
+            logger.warning("%s: %s", report.path, report.error)
+        done, seconds = len(reports), sum(report.seconds for report in reports)
+        progress.update(
+            {
+                "label": "reading",
+                "done": done,
+                "total": len(units),
+                "unit": "documents",
+                "rate": sum(report.documents for report in reports) / max(seconds, 1e-3),
+                "message": report.path,
+            }
+        )
+
+    with Progress(logger.info) as progress:
+        all_reports = process_units(units, config.documents, workspace, config.resources.workers, on_report)
+    record_units(workspace, documents_key(config.documents), all_reports)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="publish-corpus-{name}")
+def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], config: Config) -> str:
+    from pipelines.corpus import build_corpus
+
+    workspace = Workspace(config.workspace)
+    own = [unit for unit in units if unit.source in settings.sources]
+    with workspace.lock(f"corpus-{name}"):
+        report = build_corpus(name, settings, own, config.documents, workspace)
+    record_corpus(workspace, report, settings.model_dump(mode="json"))
+    get_run_logger().info(
+        "corpus %s: %s version %s, %d documents (%d held out), %.1f M characters",
+        name, "kept" if report.reused else "new", report.version, report.documents, report.held_out_documents,
+        report.characters / 1e6,
+    )  # fmt: skip
+    return report.version
+
+
+def _batches(units: list[WorkUnit], config: Config) -> list[list[WorkUnit]]:
+    import os
+
+    processes = config.resources.workers or os.cpu_count() or 1
+    size = max(processes * UNITS_PER_PROCESS, -(-len(units) // 100))  # at most 100 task runs a flow run
+    return [units[start : start + size] for start in range(0, len(units), size)]

@@ -1,0 +1,57 @@
+"""`make demo`: the main job through a Prefect server of its own, from the sample crawl to the report."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from flows.config import load_config
+from flows.server import free_port, prefect, start, stop
+from flows.table import print_table
+from storage.errors import InputError
+from storage.query import query
+from storage.workspace import Workspace
+
+HOME = Path(".prefect/demo")
+TABLE = """SELECT name, seed, round(learning, 3) AS learning, round(forgetting, 3) AS forgetting,
+       round(forgetting_in_replay, 3) AS forgetting_in_replay, extra_parameters, round(seconds) AS seconds
+FROM learning_vs_forgetting ORDER BY forgetting, seed"""
+
+
+def main() -> int:
+    """Start everything, run the deployment extend-language/demo, show the result, stop everything."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    began = time.monotonic()
+    try:
+        print("starting a Prefect server and a worker ...", flush=True)
+        services = start(HOME, free_port(), Path.cwd(), worker_output=sys.stdout.fileno())
+        print(f"orchestration: {time.monotonic() - began:.0f} s, {services.url}", flush=True)
+        watched = prefect("deployment", "run", "extend-language/demo", "--watch")
+        outcome = subprocess.run(watched, env=services.environment, stdout=subprocess.DEVNULL)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        stop(HOME)
+    if outcome.returncode:
+        print("the flow failed: its log lines above say why", file=sys.stderr)
+        return 1
+    show_result()
+    print(f"in all: {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def show_result() -> None:
+    config = load_config("configs/demo.yaml")
+    workspace = Workspace(config.workspace)
+    print_table(query(workspace, TABLE), title="learning and forgetting, bits per byte of held-out text")
+    print('the same: nr sql "from learning_vs_forgetting"')
+    print(f"report:   {workspace.reports / config.name}.html")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"error: {error}")

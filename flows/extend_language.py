@@ -1,0 +1,64 @@
+"""Flow extend-language, the whole way: data, corpora, base, training, evaluation, report."""
+
+import time
+from pathlib import Path
+
+import yaml
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from flows.artifacts import show_summary
+from flows.base import PreparedBase, pretrain
+from flows.config import Config
+from flows.data_refresh import data_refresh
+from flows.evaluate import evaluate
+from flows.train import train
+from storage.workspace import Workspace
+
+
+@flow(name="extend-language")
+def extend_language(config: Config) -> str:
+    """Teach a model a new language and measure what it learned and forgot. Returns the report's path."""
+    stages = Stopwatch()
+    versions = data_refresh(config)
+    stages.lap("data")
+    base = pretrain(config, versions)
+    stages.lap("base model")
+    trained = train(config, versions, base, return_state=True)
+    stages.lap("methods")
+    evaluate(config, versions, base)
+    stages.lap("evaluation")
+    path = report(config, base)
+    stages.lap("report")
+    get_run_logger().info("stages: %s", stages)
+    trained.result()  # a run that failed fails the flow, now that the others have been measured
+    return str(path)
+
+
+class Stopwatch:
+    """Seconds by stage, for the log."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self._laps[stage] = now - self._started
+        self._started = now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in self._laps.items())
+
+
+@task(cache_policy=NO_CACHE)
+def report(config: Config, base: PreparedBase) -> Path:
+    from flows.report import write_report
+
+    workspace = Workspace(config.workspace)
+    content = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    path = write_report(workspace, title=config.name, base_model_id=base.model_id, config_yaml=content)
+    show_summary(workspace, base.model_id, path)
+    get_run_logger().info("report: %s", path)
+    return path

@@ -1,0 +1,39 @@
+"""What a config names must be there before anything runs."""
+
+from pathlib import Path
+
+from flows.config import Config, PretrainedHere
+from pipelines.settings import SampleCrawlSource
+from storage.errors import InputError
+
+
+def check_inputs(config: Config) -> None:
+    """Refuse missing files, and a language identifier or base that is not there.
+
+    Raises:
+        InputError: the sentence names the field and the fix.
+    """
+    for name, source in config.sources.items():
+        if isinstance(source, SampleCrawlSource):
+            continue
+        for pattern in source.paths:
+            if not any(_matches(pattern)):
+                raise InputError(
+                    f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
+                    "`data_root` if it begins with ${data_root}"
+                )
+    model = config.documents.language_model
+    if model and not Path(model).is_file():
+        raise InputError(
+            f"`documents.language_model`: there is no file {model}; correct the path or leave the field out"
+        )
+    if config.base is not None and not isinstance(config.base, PretrainedHere):
+        path = config.base.model
+        if path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
+            raise InputError(f"`base.model`: there is no {path}; give a model's folder, a GGUF file or a hub id")
+
+
+def _matches(pattern: str) -> list[str]:
+    from glob import glob
+
+    return glob(str(Path(pattern).expanduser()), recursive=True)

@@ -1,0 +1,82 @@
+"""Progress of long work: bars in a terminal, log lines every few seconds under Prefect."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Takes progress events of several jobs at once; use as a context manager.
+
+    An event has label, done, total, unit, rate (units a second), seconds_left and a message.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._last_line: dict[str, float] = {}
+        self._bars = _bars() if sys.stderr.isatty() else None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "Progress":
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def line(self, text: str) -> None:
+        self._log(text)
+
+    def update(self, event: Mapping[str, Any]) -> None:
+        with self._lock:
+            if self._bars:
+                self._update_bar(event)
+            else:
+                self._log_sometimes(event)
+
+    def _update_bar(self, event: Mapping[str, Any]) -> None:
+        assert self._bars is not None
+        label = str(event["label"])
+        if label not in self._tasks:
+            self._tasks[label] = self._bars.add_task(label, total=event["total"], rate="")
+        self._bars.update(self._tasks[label], completed=event["done"], rate=_rate(event))
+
+    def _log_sometimes(self, event: Mapping[str, Any]) -> None:
+        label, now = str(event["label"]), time.monotonic()
+        is_last = event["done"] == event["total"]
+        if now - self._last_line.get(label, -SECONDS_BETWEEN_LINES) < SECONDS_BETWEEN_LINES and not is_last:
+            return
+        self._last_line[label] = now
+        left = event.get("seconds_left")
+        parts = [f"{event['done']}/{event['total']}", _rate(event), event.get("message") or ""]
+        parts.append(f"{left:.0f} s left" if left else "")
+        self._log(f"{label}: " + ", ".join(part for part in parts if part))
+
+
+def _rate(event: Mapping[str, Any]) -> str:
+    rate = event.get("rate")
+    return f"{rate:,.0f} {event.get('unit', '')}/s" if rate else ""
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

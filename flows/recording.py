@@ -1,0 +1,117 @@
+"""From what the rooms report to rows of the record files (storage/schema.sql has the columns)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pipelines.corpus import CorpusReport
+from pipelines.documents import UnitReport
+
+from storage.catalog import refresh_catalog
+from storage.keys import hash_of
+from storage.records import write_records
+from storage.workspace import Workspace
+
+
+def record_units(workspace: Workspace, documents_key: str, reports: Sequence[UnitReport]) -> None:
+    for unit in reports:
+        scope = f"{documents_key}-{unit.unit_id}"
+        key = {"unit_id": unit.unit_id, "documents_key": documents_key}
+        row = {
+            **key,
+            "source": unit.source,
+            "kind": unit.kind,
+            "path": unit.path,
+            "status": unit.status,
+            "attempts": unit.attempts,
+            "error": unit.error,
+            "records": unit.records,
+            "documents": unit.documents,
+            "bytes": unit.bytes,
+            "seconds": unit.seconds,
+        }
+        write_records(workspace, "work_units", scope, [row])
+        failures = [{**key, "path": unit.path, **failure} for failure in unit.failures]
+        write_records(workspace, "fetch_failures", scope, failures)
+        funnel = [
+            {"scope": "documents", "scope_id": documents_key, "unit_id": unit.unit_id, **row} for row in unit.funnel
+        ]
+        write_records(workspace, "funnel", f"documents-{scope}", funnel)
+    refresh_catalog(workspace)
+
+
+def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[str, Any]) -> None:
+    row = {
+        "version": report.version,
+        "name": report.name,
+        "language": report.language,
+        "text_domain": report.text_domain,
+        "parent_version": report.parent_version,
+        "documents": report.documents,
+        "characters": report.characters,
+        "held_out_documents": report.held_out_documents,
+        "settings": json.dumps(settings),
+        "created": datetime.fromisoformat(report.created),
+    }
+    write_records(workspace, "corpora", report.version, [row])
+    units = [{"version": report.version, "unit_id": unit_id} for unit_id in report.unit_ids]
+    write_records(workspace, "corpus_units", report.version, units)
+    funnel = [{"scope": "corpus", "scope_id": report.version, **row} for row in report.funnel]
+    write_records(workspace, "funnel", f"corpus-{report.version}", funnel)
+    eval_set = {
+        "eval_id": eval_id(report),
+        "name": report.name,
+        "language": report.language,
+        "text_domain": report.text_domain,
+        "corpus_version": report.version,
+        "content_hash": report.content_hash_held_out,
+    }
+    write_records(workspace, "eval_sets", eval_id(report), [eval_set])
+    refresh_catalog(workspace)
+
+
+def eval_id(report: CorpusReport) -> str:
+    """A held-out side is one evaluation set for as long as its text stays the same."""
+    return hash_of(report.name, report.content_hash_held_out)
+
+
+def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
+    write_records(workspace, "models", str(model["model_id"]), [model])
+
+
+def record_run(workspace: Workspace, run: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:
+    """Record a run with its inputs; a failed one too, whose row the next attempt replaces."""
+    run_id = str(run["run_id"])
+    write_records(workspace, "runs", run_id, [run])
+    write_records(workspace, "run_inputs", run_id, [{"run_id": run_id, **item} for item in inputs])
+
+
+def record_training_steps(workspace: Workspace, run_id: str, steps: Path) -> None:
+    rows = [{"run_id": run_id, **row} for row in pq.read_table(steps).to_pylist()]
+    for row in rows:
+        if "grad_norm" in row:
+            row["gradient_norm"] = row.pop("grad_norm")
+    write_records(workspace, "training_steps", run_id, rows)
+
+
+def record_evaluation(
+    workspace: Workspace, model_id: str, step: int, settings_hash: str, result: Mapping[str, Any]
+) -> None:
+    for set_id in {row["eval_id"] for row in result["metrics"]}:
+        key = {"model_id": model_id, "step": step, "settings_hash": settings_hash}
+        metrics = [{**key, **row} for row in result["metrics"] if row["eval_id"] == set_id]
+        gates = [{"model_id": model_id, **row} for row in result["gate_activity"] if row["eval_id"] == set_id]
+        write_records(workspace, "gate_activity", f"{model_id}-{set_id}", gates)
+        write_records(workspace, "evaluations", evaluation_scope(model_id, set_id, settings_hash), metrics)
+
+
+def evaluation_scope(model_id: str, set_id: str, settings_hash: str) -> str:
+    """Name of the record file of one model on one set; where it stands, the evaluation is done."""
+    return f"{model_id}-{set_id}-{settings_hash}"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

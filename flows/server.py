@@ -1,0 +1,191 @@
+"""A Prefect server, its deployments and a worker, with all state in one folder: what `nr up` and the demo start."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from storage.atomic import write_atomically
+from storage.errors import InputError
+
+POOL = "nr"
+START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
+STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
+STATE = "services.json"
+
+
+def environment(home: Path, port: int | None = None) -> dict[str, str]:
+    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere."""
+    settings = {
+        "PREFECT_HOME": str(home.resolve()),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "pipelines,storage,flows",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+    if port is not None:
+        settings["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    return settings
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Services:
+    """What was started: process ids, port and the folder with state and logs."""
+
+    home: str
+    port: int
+    server_pid: int
+    worker_pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **environment(Path(self.home), self.port)}
+
+    def is_healthy(self) -> bool:
+        return _answers(f"{self.url}/api/health")
+
+
+def start(home: Path, port: int, project: Path, *, worker_output: int | None = None) -> Services:
+    """Start server and worker, deploy `project`/prefect.yaml, and return once runs are taken.
+
+    Raises:
+        InputError: the port is taken, or one of the processes ended; the sentence names its log.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    if _port_is_taken(port):
+        raise InputError(f"port {port} is taken by another program: give another one with --port")
+    everything = {**os.environ, **environment(home, port)}
+    server = _spawn(["server", "start", "--host", "127.0.0.1", "--port", str(port)], everything, home / "server.log")
+    worker = None
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
+        arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
+        worker = _spawn(arguments, everything, home / "worker.log", worker_output)
+        # The worker makes the pool, which deployments need.
+        _wait_for(f"http://127.0.0.1:{port}/api/work_pools/{POOL}", worker, home / "worker.log")
+        _deploy(project, everything)
+    except BaseException:
+        for process in (worker, server):
+            if process is not None:
+                _stop(process.pid, process)
+        raise
+    services = Services(str(home), port, server.pid, worker.pid)
+    write_atomically(home / STATE, json.dumps(asdict(services)))
+    return services
+
+
+def running(home: Path) -> Services | None:
+    """The services that were started in this folder, if they answer."""
+    try:
+        services = Services(**json.loads((home / STATE).read_text()))
+    except FileNotFoundError:
+        return None
+    return services if services.is_healthy() else None
+
+
+def stop(home: Path) -> bool:
+    """Stop worker, then server; False if none were started here."""
+    try:
+        services = Services(**json.loads((home / STATE).read_text()))
+    except FileNotFoundError:
+        return False
+    _stop(services.worker_pid)
+    _stop(services.server_pid)
+    (home / STATE).unlink(missing_ok=True)
+    return True
+
+
+def prefect(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "prefect", *arguments]
+
+
+def _spawn(
+    arguments: list[str], everything: Mapping[str, str], log: Path, output: int | None = None
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        # A session of its own: an interrupt at the terminal reaches us, and we stop the services in order.
+        return subprocess.Popen(
+            prefect(*arguments),
+            env=dict(everything),
+            stdin=subprocess.DEVNULL,
+            stdout=stream if output is None else output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _deploy(project: Path, everything: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        prefect("--no-prompt", "deploy", "--all"), cwd=project, env=dict(everything), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(url):
+        if process.poll() is not None:
+            raise InputError(f"Prefect ended with exit code {process.returncode} before {url} answered: see {log}")
+        if time.monotonic() > deadline:
+            raise InputError(f"{url} did not answer within {START_SECONDS} s: see {log}")
+        time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _port_is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if process is not None:
+                process.poll()
+            if not _is_alive(pid):
+                return
+            time.sleep(0.1)
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        # Reap it where it is a child of ours: a zombie still answers to signals.
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""A query's result as a table in the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from storage.query import Result
+
+
+def print_table(result: Result, title: str | None = None) -> None:
+    """Print a result, numbers to the right and to four significant digits."""
+    table = Table(title=title, title_justify="left")
+    numeric = [any(isinstance(row[i], int | float) for row in result.rows) for i in range(len(result.columns))]
+    for name, is_number in zip(result.columns, numeric, strict=True):
+        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
+    for row in result.rows:
+        table.add_row(*(_cell(value) for value in row))
+    console = Console()
+    # Into a pipe or a file, a table is as wide as it needs to be.
+    console.print(table, width=None if console.is_terminal else 400)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(_without_control(str(value)))
+
+
+def _without_control(text: str) -> str:
+    # Text of a crawl may carry terminal escapes.
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)

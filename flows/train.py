@@ -1,0 +1,170 @@
+"""Flow train: one run for each method and seed, those that are done left alone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from flows.base import PreparedBase, prepare_base
+from flows.config import Config
+from flows.corpora import current_versions
+from flows.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.progress import Progress
+from flows.recording import now, record_model, record_run, record_training_steps
+from flows.tokens import ensure_tokens
+from nr_core.settings import MethodSettings
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.keys import hash_of
+from storage.publish import is_done, read_manifest, resumable_partial
+from storage.workspace import Workspace
+
+TRAIN_STAGE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training that is asked for; its id is the hash of all that bears on the outcome."""
+
+    run_id: str
+    method: MethodSettings
+    seed: int
+    inputs: list[dict[str, Any]]  # corpus_version, role, language, share, corpus
+
+    @property
+    def label(self) -> str:
+        return f"{self.method.label} seed {self.seed}"
+
+
+@flow(name="train")
+def train(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> list[str]:
+    """Train what the config asks for. Returns the run ids."""
+    versions = versions or current_versions(config)
+    base = base or prepare_base(config, versions)
+    return train_runs(config, versions, base)
+
+
+def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) -> list[Run]:
+    if not config.inputs:
+        raise InputError("`inputs` is missing: say which corpora a run is trained on, with role and share")
+    inputs = [
+        {
+            "corpus": item.corpus,
+            "corpus_version": versions[item.corpus],
+            "role": item.role,
+            "language": config.corpora[item.corpus].language,
+            "share": item.share,
+        }
+        for item in config.inputs
+    ]
+    bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
+    training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
+    return [
+        Run(
+            run_id=hash_of(
+                base.model_id,
+                method.model_dump(mode="json", exclude={"name"}),
+                training,
+                bears,
+                seed,
+                TRAIN_STAGE_VERSION,
+            ),
+            method=method,
+            seed=seed,
+            inputs=inputs,
+        )
+        for seed in config.seeds
+        for method in config.methods
+    ]
+
+
+@task(cache_policy=NO_CACHE)
+def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) -> list[str]:
+    logger, workspace = get_run_logger(), Workspace(config.workspace)
+    runs = planned_runs(config, versions, base)
+    with workspace.lock(f"train-{hash_of([run.run_id for run in runs])}"), Progress(logger.info) as progress:
+        waiting = [run for run in runs if not is_done(workspace.run(run.run_id))]
+        logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
+        jobs = _jobs(waiting, config, base, workspace, progress)
+        resources = config.resources
+        errors = run_jobs(
+            "train", jobs, workspace, progress, processes=resources.training_processes, threads=resources.threads
+        )
+        for run in waiting:
+            if run.label not in errors:
+                publish_job(
+                    workspace.run(run.run_id),
+                    step="train",
+                    inputs={item["corpus_version"]: item["role"] for item in run.inputs},
+                    settings={"method": run.method.model_dump(mode="json"), "seed": run.seed},
+                )
+        for run in runs:
+            _record(workspace, run, config, base, errors.get(run.label))
+        refresh_catalog(workspace)
+    refuse_failures(errors)
+    return [run.run_id for run in runs]
+
+
+def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
+    jobs = []
+    for run in runs:
+        inputs = [
+            {
+                "role": item["role"],
+                "language": item["language"],
+                "tokens": str(
+                    ensure_tokens(workspace, item["corpus"], item["corpus_version"], base.spec, progress) / "train"
+                ),
+                "share": item["share"],
+            }
+            for item in run.inputs
+        ]
+        spec = {
+            "out": str(resumable_partial(workspace.run(run.run_id))),
+            "base": base.spec.model_dump(mode="json"),
+            "method": run.method.model_dump(mode="json"),
+            "training": config.training.model_dump(mode="json"),
+            "inputs": inputs,
+            "seed": run.seed,
+        }
+        jobs.append(Job(run.label, spec))
+    return jobs
+
+
+def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, error: str | None) -> None:
+    settings = {"method": run.method.model_dump(mode="json"), "training": config.training.model_dump(mode="json")}
+    row: dict[str, Any] = {
+        "run_id": run.run_id,
+        "name": run.method.label,
+        "base_model_id": base.model_id,
+        "model_id": run.run_id,
+        "method": run.method.method,
+        "settings": json.dumps(settings),
+        "seed": run.seed,
+        "status": "failed" if error else "done",
+        "error": error,
+    }
+    inputs = [{name: item[name] for name in ("corpus_version", "role", "language", "share")} for item in run.inputs]
+    folder = workspace.run(run.run_id)
+    if error:
+        record_run(workspace, {**row, "created": now()}, inputs)
+        return
+    facts = json.loads((folder / "run.json").read_text())
+    measured = (
+        "learning_rate",
+        "extra_parameters",
+        "share_non_embedding",
+        "share_total",
+        "tokens",
+        "seconds",
+        "peak_memory",
+    )
+    created = (read_manifest(folder) or {})["created"]
+    record_run(workspace, {**row, **{name: facts[name] for name in measured}, "created": created}, inputs)
+    model = {"model_id": run.run_id, "source": "run", "weights_hash": None, "parent_model_id": base.model_id}
+    record_model(workspace, {**model, "created": created})
+    record_training_steps(workspace, run.run_id, folder / "steps.parquet")
