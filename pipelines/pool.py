@@ -1,0 +1,115 @@
+"""A pool of worker processes of which any may die: it costs the unit that it had, and a new one takes its place."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pipelines.settings import DocumentSettings
+from pipelines.unit_report import UnitReport
+from pipelines.work_units import WorkUnit
+
+
+class WorkerDied(Exception):
+    """A worker process ended in the middle of a unit. The message says how."""
+
+
+def run_in_workers(
+    units: Sequence[WorkUnit], settings: DocumentSettings, folder: Path, workers: int
+) -> Iterator[tuple[WorkUnit, UnitReport | WorkerDied]]:
+    """Yield each unit with its report as it ends, in any order. Ends all children when the caller stops early."""
+    waiting: queue.SimpleQueue[WorkUnit] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[WorkUnit, UnitReport | WorkerDied]] = queue.SimpleQueue()
+    for unit in units:
+        waiting.put(unit)
+    slots = [_Slot(settings, folder, waiting, ended) for _ in range(min(workers, len(units)))]
+    try:
+        for slot in slots:
+            slot.start()
+        for _ in units:
+            yield ended.get()
+    finally:
+        for slot in slots:
+            slot.stop()
+
+
+class _Slot(threading.Thread):
+    """Feeds one child process at a time with units, until none is waiting."""
+
+    def __init__(
+        self,
+        settings: DocumentSettings,
+        folder: Path,
+        waiting: "queue.SimpleQueue[WorkUnit]",
+        ended: "queue.SimpleQueue[tuple[WorkUnit, UnitReport | WorkerDied]]",
+    ) -> None:
+        super().__init__(daemon=True)
+        self._task = {"parent": os.getpid(), "settings": settings.model_dump(), "folder": str(folder)}
+        self._waiting, self._ended = waiting, ended
+        self._child: subprocess.Popen[str] | None = None
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                unit = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            try:
+                self._ended.put((unit, self._process(unit)))
+            except (OSError, ValueError) as error:
+                self._ended.put((unit, WorkerDied(self._obituary(error))))
+                self._child = None
+        self._end_child()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+        self.join()
+
+    def _process(self, unit: WorkUnit) -> UnitReport:
+        if self._child is None:
+            self._child = _start_child()
+            self._send(self._task)
+        self._send(asdict(unit))
+        assert self._child.stdout is not None
+        return UnitReport.model_validate_json(self._child.stdout.readline())
+
+    def _send(self, message: dict[str, object]) -> None:
+        assert self._child is not None and self._child.stdin is not None
+        self._child.stdin.write(json.dumps(message) + "\n")
+        self._child.stdin.flush()
+
+    def _obituary(self, error: Exception) -> str:
+        if self._child is None:
+            return f"no worker process could be started ({error})"
+        code = self._child.wait()
+        if code < 0:
+            return f"the worker process was ended by {signal.Signals(-code).name}; out of memory, if nobody sent it"
+        return f"the worker process ended with exit code {code}; what it printed says why"
+
+    def _end_child(self) -> None:
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+            self._child.wait()
+
+
+def _start_child() -> "subprocess.Popen[str]":
+    # The child must find this package wherever the parent found it; a worker has one core to itself.
+    rooms = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+    )

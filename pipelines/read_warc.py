@@ -1,0 +1,119 @@
+"""Read a WARC file record by record. A damaged record costs itself, a damaged file what comes after the damage."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
+
+from storage.errors import InputError
+
+# Records that describe the crawl or go with a capture. They are counted, not listed as documents.
+COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
+MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One record that may be a page. `fault` says why its payload was not read, then payload is empty."""
+
+    offset: int  # of the record in the file; in a gzip WARC, of its compressed member
+    record_id: str
+    record_type: str
+    url: str
+    date: str  # WARC-Date as written
+    status: int | None
+    content_type: str
+    transfer_encoding: str
+    content_encoding: str
+    robots: tuple[str, ...]  # values of X-Robots-Tag
+    payload_digest: str
+    length: int  # of the body, as declared
+    payload: bytes
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """Reading broke after the record at `byte_offset` (compressed, 0 if none was read): the rest is lost."""
+
+    byte_offset: int
+    error: str
+
+
+def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+    """Yield a Capture for each record that may be a page, None for each companion, a ReadFailure where reading broke.
+
+    Raises InputError when the file is no WARC at all (not one record can be read).
+    """
+    records, offset = 0, 0
+    with path.open("rb") as stream:
+        iterator = iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES))
+        while True:
+            try:
+                record = next(iterator, None)
+                if record is None:
+                    break
+                if not len(
+                    record.headers
+                ):  # what follows WARC/1.x is no header, for instance lines that end in LF only
+                    raise OSError("no WARC header")
+                offset = record.stream_pos
+                capture = None if record.record_type & COMPANIONS else _capture(record, max_bytes)
+            except OSError as error:
+                if records == 0:
+                    raise InputError(_not_a_warc(path, error)) from None
+                yield ReadFailure(offset, f"{error} after the record at byte {offset}: the records behind it are lost")
+                return
+            records += 1
+            yield capture
+    if records == 0:
+        raise InputError(_not_a_warc(path, "it holds no record"))
+
+
+def _capture(record: WarcRecord, max_bytes: int) -> Capture:
+    headers = record.headers
+    fault = None if "Content-Length" in headers else "truncated"
+    try:
+        record.parse_http(max_header_len=MAX_HEADER_BYTES)
+    except OSError:
+        fault = fault or "bad_http"
+    http = (record.http_headers if record.is_http_parsed else None) or HeaderMap()
+    length, payload = record.content_length, b""
+    if fault is None and record.record_type == WarcRecordType.response:
+        if length > max_bytes:
+            fault = "oversize"
+        else:
+            payload = record.reader.read(max_bytes)
+            # A file that was cut gives a short last payload and no error.
+            if len(payload) != length:
+                fault, payload = "truncated", b""
+    return Capture(
+        offset=record.stream_pos,
+        record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
+        record_type=str(record.record_type),
+        url=(headers.get("WARC-Target-URI") or "").strip("<> "),
+        date=headers.get("WARC-Date") or "",
+        status=http.status_code,
+        content_type=http.get("Content-Type") or "",
+        transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
+        content_encoding=(http.get("Content-Encoding") or "").lower(),
+        robots=http.get_multiple("X-Robots-Tag"),
+        payload_digest=headers.get("WARC-Payload-Digest") or "",
+        length=length,
+        payload=payload,
+        fault=fault,
+    )
+
+
+def _not_a_warc(path: Path, error: object) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if head[:2] == b"\x1f\x8b":
+        with suppress(zlib.error):
+            head = zlib.decompressobj(31).decompress(head, 64)
+    if head.startswith(b"filedesc://"):
+        return f"{path} is an ARC v1 file, which is not read: convert it to WARC, or take it out of the source's paths"
+    return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"

@@ -1,0 +1,72 @@
+"""What came of a work unit: the ledger's entry, and the manifest of its documents file."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from storage.atomic import write_atomically
+
+
+class ReadFailureReport(BaseModel):
+    """Where reading broke inside a unit: what follows the record at `byte_offset` is lost."""
+
+    model_config = ConfigDict(frozen=True)
+    byte_offset: int
+    error: str
+
+
+class FunnelRow(BaseModel):
+    """How many documents, and characters of their text, left at a stage for a reason; reason `kept` if they stayed."""
+
+    model_config = ConfigDict(frozen=True)
+    language: str  # ISO 639-3; 'und' where it left before its language was known
+    stage: str
+    reason: str
+    documents: int
+    characters: int
+
+
+class UnitReport(BaseModel):
+    """Outcome of the last attempt at one work unit."""
+
+    model_config = ConfigDict(frozen=True)
+    unit_id: str
+    source: str
+    kind: str
+    path: str
+    status: Literal["done", "failed"]
+    attempts: int
+    error: str | None = None
+    failures: list[ReadFailureReport] = []
+    records: int = 0
+    documents: int = 0
+    bytes: int = 0  # of the file that was read
+    seconds: float = 0.0
+    funnel: list[FunnelRow] = []
+    file_bytes: int = 0  # of the documents file
+    file_sha256: str = ""
+
+
+def documents_file(folder: Path, unit_id: str) -> Path:
+    return folder / f"{unit_id}.parquet"
+
+
+def read_report(folder: Path, unit_id: str) -> UnitReport | None:
+    """The stored report of a unit, if it was tried."""
+    try:
+        return UnitReport.model_validate_json((folder / f"{unit_id}.json").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def write_report(folder: Path, report: UnitReport) -> None:
+    write_atomically(folder / f"{report.unit_id}.json", report.model_dump_json(indent=1))
+
+
+def is_unit_done(folder: Path, report: UnitReport | None) -> bool:
+    """Whether a unit's documents stand, whole by their size."""
+    if report is None or report.status != "done":
+        return False
+    file = documents_file(folder, report.unit_id)
+    return file.is_file() and file.stat().st_size == report.file_bytes

@@ -1,0 +1,42 @@
+"""A worker process: units come in as JSON lines on stdin, reports go out as JSON lines on stdout.
+
+Started as `python -m pipelines.worker` and not by multiprocessing, which would import the parent's `__main__` again:
+under a Prefect worker that is Prefect. It ends when its stdin closes, and when its parent dies in mid-unit.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from pipelines.documents import process_unit
+from pipelines.settings import DocumentSettings
+from pipelines.work_units import WorkUnit
+
+PARENT_POLL_SECONDS = 1.0
+
+
+def exit_with_parent(parent: int) -> None:
+    """End this process at once when process `parent` is no longer its parent: nobody waits for its report."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os._exit(1)
+
+
+def main() -> None:
+    task = json.loads(sys.stdin.readline())
+    threading.Thread(target=exit_with_parent, args=(task["parent"],), daemon=True).start()
+    settings = DocumentSettings.model_validate(task["settings"])
+    folder = Path(task["folder"])
+    # Reports go to the real stdout; whatever a library prints goes to stderr and cannot be taken for one.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as reports:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        for line in sys.stdin:
+            report = process_unit(WorkUnit(**json.loads(line)), settings, folder)
+            print(report.model_dump_json(), file=reports, flush=True)
+
+
+if __name__ == "__main__":
+    main()
