@@ -1,8 +1,9 @@
 """`python -m nr_core pretrain|train|evaluate SPEC.json ...`: long torch work in a process of its own.
 
-Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdout; anything else is a log line. A job that is
-finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be done, for the
-reason its error line gives (the other specs are still run); 143: stopped by SIGTERM or with the parent, after a checkpoint.
+Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdout; anything else is a log line. A job
+that is finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be
+done, for the reason its error line gives (the other specs are still run); 143: stopped by SIGTERM or with the parent,
+after a checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ JOBS: dict[str, tuple[type[JobSpec], str, str]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m nr_core", description="Pretrain, train and evaluate, by spec files.")
+    parser = argparse.ArgumentParser(prog="python -m nr_core", description="Pretrain, train and evaluate by spec.")
     parser.add_argument("job", choices=JOBS)
     parser.add_argument("specs", nargs="+", type=Path, metavar="SPEC.json")
     chosen = parser.parse_args(arguments)
@@ -61,7 +62,7 @@ def _run(job: str, path: Path) -> bool:
     except Exception as error:
         if not _disk_is_full(error):
             raise
-        progress.error(f"No space is left on the disk while writing {spec.out}; free some, and start the same command again.")
+        progress.error(f"No space is left on the disk for {spec.out}; free some, and start the same command again.")
     return False
 
 
@@ -78,7 +79,7 @@ def _read(spec_class: type[JobSpec], path: Path) -> Any:
 
 @contextmanager
 def _owning(spec: JobSpec) -> Iterator[None]:
-    """Hold the out folder: two processes never train in one. A second one waits, and then finds the job done or goes on."""
+    """Hold the out folder: two processes never train in one. A second one waits, then finds the job done or goes on."""
     spec.out.mkdir(parents=True, exist_ok=True)
     with open(spec.out / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -24,7 +24,8 @@ def gated_residue(
 ) -> tuple[Tensor, Tensor | None]:
     """What the adapter adds to the FFN's output.
 
-    x: (..., d), the FFN's own normalised input. Returns the residue (..., d) and the gate (..., 1), None where there is none.
+    x: (..., d), the FFN's own normalised input. Returns the residue (..., d) and the gate (..., 1), None where there is
+    none.
     """
     hidden = F.silu(w_glu(x)) * w_in(x)
     if block_gate is None:
@@ -36,9 +37,9 @@ def gated_residue(
 class GatedAdapter(nn.Module):
     """One adapter of one layer: d = hidden_size, h = width; L = layers is the depth of the backbone.
 
-    W_o starts at zero, so training starts at the backbone exactly. `low_variance` draws W_i and W_g with variance 1/(d·L)
-    (the paper's, the model stays near the backbone for longer), `he` with 2/d. The gate's w is drawn with variance 1/(d·L):
-    at zero a ReLU gate has no gradient and stays shut for ever.
+    W_o starts at zero, so training starts at the backbone exactly. `low_variance` draws W_i and W_g with variance
+    1/(d·L) (the paper's, the model stays near the backbone for longer), `he` with 2/d. The gate's w is drawn with
+    variance 1/(d·L): at zero a ReLU gate has no gradient and stays shut for ever.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""Which sequences a step sees: a pure function of (seed, step), so that resuming, and another number of processes, see the same.
+"""Which sequences a step sees: a pure function of (seed, step), so that resuming, and another number of processes, see
+the same.
 
-Sequences are numbered 0, 1, 2, ... over the whole run; step s holds numbers s·B .. s·B + B − 1. The number decides the input by
-an exact schedule, and the window within it by a permutation that is drawn anew each epoch.
+Sequences are numbered 0, 1, 2, ... over the whole run; step s holds numbers s·B .. s·B + B − 1. The number decides the
+input by an exact schedule, and the window within it by a permutation that is drawn anew each epoch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def exact_shares(shares: Sequence[float]) -> list[Fraction]:
     Raises ModelError where they do not sum to 1.
     """
     exact = [Fraction(repr(float(share))).limit_denominator(1_000_000) for share in shares]
-    if any(share < 0 for share in exact) or abs(sum(exact) - 1) > Fraction(1, 100_000):
+    if any(share < 0 for share in exact) or abs(sum(exact, Fraction(0)) - 1) > Fraction(1, 100_000):
         raise ModelError(f"The shares of the inputs, {', '.join(map(str, shares))}, must be 0 or more and sum to 1.")
     return [share / sum(exact) for share in exact]
 
@@ -36,8 +37,8 @@ def exact_shares(shares: Sequence[float]) -> list[Fraction]:
 def choose(shares: Sequence[Fraction], k: int) -> tuple[int, int]:
     """Which of some shares (summing to 1) number k falls to, and how many before it did.
 
-    The first share p gets floor((k+1)·p) − floor(k·p) of number k; what it leaves is numbered anew and divided among the
-    rest in the same way. So after n numbers, wherever n times each share is whole, each has had exactly that many.
+    The first share p gets floor((k+1)·p) − floor(k·p) of number k; what it leaves is numbered anew and divided among
+    the rest in the same way. So after n numbers, wherever n times each share is whole, each has had exactly that many.
     """
     remaining = Fraction(1)
     last = max(i for i, share in enumerate(shares) if share > 0)
@@ -73,8 +74,8 @@ class Batches:
         for source in self.inputs:
             if len(source.stream) <= sequence_length:
                 raise ModelError(
-                    f"{source.stream.folder} holds {len(source.stream)} tokens, fewer than one sequence of {sequence_length} "
-                    "and its next token; lower sequence_length or give more text."
+                    f"{source.stream.folder} holds {len(source.stream)} tokens, fewer than a sequence of "
+                    f"{sequence_length} and its next token; lower sequence_length or give more text."
                 )
         # The role is decided first, so that p, the share of the original language, is exact whatever its inputs are.
         groups = [[i for i, source in enumerate(self.inputs) if (source.role == "original") is original]
@@ -99,7 +100,7 @@ class Batches:
         return index, stream[start : start + self.sequence_length + 1]
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
-        """Rows rank::ranks of a step's batch: tokens (rows, sequence_length + 1) int64, and which rows are original (rows,)."""
+        """Rows rank::ranks of a step: tokens (rows, sequence_length + 1), and which rows are original (rows,)."""
         first = step * self.batch_size
         rows = [self.sequence(number) for number in range(first, first + self.batch_size)[rank::ranks]]
         tokens = torch.from_numpy(np.stack([tokens.astype(np.int64) for _, tokens in rows]))

@@ -1,7 +1,8 @@
 """Checkpoints of a training loop: whole or absent, without pickle, the newest kept.
 
-A checkpoint is a folder checkpoints/step-00000120 with trainable.safetensors, optimiser.safetensors and state.json. Nothing
-random needs saving: every step seeds the generator from (seed, step), and the batches are a function of the same two.
+A checkpoint is a folder checkpoints/step-00000120 with trainable.safetensors, optimiser.safetensors and state.json.
+Nothing random needs saving: every step seeds the generator from (seed, step), and the batches are a function of the
+same two.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Bits per byte and nats per token on held-out documents, and what the gates did there.
 
 Every document's text is cut into windows that do not overlap; each window is opened by one context token (the model's
-beginning-of-text token, else the end-of-text token) which is not scored, as no special token is. So every token of the text is
-scored once, nothing crosses documents, and the bytes are those of whole documents: figures of models with different
-tokenizers compare. The standard error is over documents, of a ratio of sums.
+beginning-of-text token, else the end-of-text token) which is not scored, as no special token is. So every token of
+the text is scored once, nothing crosses documents, and the bytes are those of whole documents: figures of models with
+different tokenizers compare. The standard error is over documents, of a ratio of sums.
 """
 
 from __future__ import annotations
@@ -82,7 +82,11 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     model.eval()
     taps = find_taps(model)
     chosen = [choose_documents(stream, spec.settings.max_tokens) for _, stream in streams]
-    total = sum(len(stream.content(d)) for (_, stream), documents in zip(streams, chosen, strict=True) for d in documents)
+    total = sum(
+        len(stream.content(document))
+        for (_, stream), documents in zip(streams, chosen, strict=True)
+        for document in documents
+    )
     metrics: list[dict[str, Any]] = []
     activity: list[dict[str, Any]] = []
     done = 0
@@ -156,7 +160,7 @@ def _add_taps(figures: SetFigures, taps: Taps, scored: Tensor) -> None:
 def _batches(
     texts: list[np.ndarray[Any, Any]], settings: EvaluationSettings, context_token: int
 ) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """The document of each window (rows,), the windows padded on the right (rows, length + 1), and how many tokens each scores.
+    """The document of each window (rows,), the windows padded on the right (rows, length + 1), the tokens each scores.
 
     Windows of like length go together, so that little is padded.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, a file's or a folder's, and renames it to `path` once it is on the disk."""
+    """Yields a temporary name beside `path`, a file's or a folder's, and renames it to `path` once it is on disk."""
     partial = path.with_name(f".partial-{path.name}")
     _remove(partial)
     yield partial

@@ -1,4 +1,4 @@
-"""The training loop, of a base and of its extension: batches, loss, guards, optimiser, checkpoints, and a row every few steps."""
+"""The training loop of a base and of its extension: batches, loss, guards, optimiser, checkpoints, rows of figures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STEP_COLUMNS = pa.schema(
 
 @dataclass
 class StepFigures:
-    """What one step came to, over all its micro-batches. Gates: open tokens per layer, of each role; tokens of each role."""
+    """What one step came to, over all its micro-batches. Of each role: open gates per layer, and tokens."""
 
     lm_loss: float = 0.0
     local_loss: float = 0.0
@@ -55,7 +55,7 @@ class StepFigures:
 
 @dataclass
 class Loop:
-    """Everything a step needs. taps: of the adapters, None where none are gated; alpha 0 trains on the LM loss alone."""
+    """Everything a step needs. taps: of gated adapters, else None; alpha 0 trains on the LM loss alone."""
 
     model: Any
     batches: Batches
@@ -116,7 +116,7 @@ class Loop:
         return state
 
     def _forward_backward(self, step: int, log: bool) -> StepFigures:
-        """Accumulate the gradients of the whole batch. Dropout, where a base has it, is a function of (seed, step) too."""
+        """Accumulate the gradients of the whole batch. Dropout, if a base has it, is a function of (seed, step) too."""
         torch.manual_seed(self.seed * 1_000_003 + step)
         device = next(self.model.parameters()).device
         tokens, original = self.batches.batch(step)
@@ -167,7 +167,7 @@ class Loop:
         last = f" (it was {state.rows[-1]['lm_loss']:.3f} at step {state.rows[-1]['step']})" if state.rows else ""
         raise ModelError(
             f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
-            f"at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share. The last checkpoint is whole."
+            f"at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share."
         )
 
     def _require_open_gates(self, step: int, figures: StepFigures) -> None:
@@ -182,9 +182,9 @@ class Loop:
             Progress.log(f"{self.progress.label}: at step {step + 1} the gates of all layers are nearly shut")
             return
         raise ModelError(
-            f"{self.progress.label}: at step {step + 1}, after warm-up, fewer than {share:.0%} of the new language's tokens "
-            f"open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha or learning_rate, take "
-            "another seed, or a base that was trained for longer."
+            f"{self.progress.label}: at step {step + 1}, after warm-up, fewer than {share:.0%} of the new language's "
+            f"tokens open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha or learning_rate, "
+            "take another seed, or a base that was trained for longer."
         )
 
 

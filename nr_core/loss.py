@@ -1,7 +1,9 @@
-"""The training loss: next-token cross-entropy + α · local loss, both normalised by the counts of the whole global batch.
+"""The training loss: next-token cross-entropy + α · local loss, both normalised by the counts of the whole global
+batch.
 
-A mean over the rows that one forward pass happens to hold would be wrong as soon as a batch is cut into micro-batches or over
-processes, since those hold different numbers of original sequences; so both terms are sums divided by global counts.
+A mean over the rows that one forward pass happens to hold would be wrong as soon as a batch is cut into micro-batches
+or over processes, since those hold different numbers of original sequences; so both terms are sums divided by global
+counts.
 """
 
 from __future__ import annotations
@@ -14,17 +16,18 @@ from nr_core.taps import Taps
 
 
 def lm_loss(logits: Tensor, targets: Tensor, global_targets: int) -> Tensor:
-    """logits (B, T, V), targets (B, T); global_targets: target tokens of the global batch. Returns a scalar, in nats."""
+    """logits (B, T, V), targets (B, T); global_targets: target tokens of the global batch. A scalar, in nats."""
     total = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
     return total / global_targets
 
 
 def local_loss(taps: Taps, original: Tensor, global_original: int) -> Tensor:
-    """Mean over layers and original-language tokens of ‖g(x)·A(x)‖₁ / d; new-language tokens have none (method.md, Training).
+    """Mean over layers and original-language tokens of ‖g(x)·A(x)‖₁ / d; new-language tokens have none (method.md,
+    Training).
 
-    original (tokens,): True where the token is of the original language, in the order of the taps; global_original: how many
-    such tokens the global batch has. Raises RuntimeError where the taps carry no gradient: reentrant gradient checkpointing
-    loses it without a word.
+    original (tokens,): True where the token is of the original language, in the order of the taps; global_original: how
+    many such tokens the global batch has. Raises RuntimeError where the taps carry no gradient: reentrant gradient
+    checkpointing loses it without a word.
     """
     sizes = [tap.size for tap in taps.slots.values()]
     total = sum((size * original).sum() for size in sizes) / (len(sizes) * max(global_original, 1))

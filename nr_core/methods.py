@@ -18,7 +18,7 @@ ALPHA = 0.01  # the paper's weight of the local loss, for d = 2048 and 100,000 s
 
 @dataclass(frozen=True)
 class Method:
-    """build(base model, settings, backbone) returns the model to train, whose trainable parameters require gradients."""
+    """build(base, settings, backbone) returns the model to train, whose trainable parameters require gradients."""
 
     build: Callable[[Any, MethodSettings, Backbone], Any]
     learning_rate: float

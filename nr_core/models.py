@@ -30,7 +30,7 @@ def load_base(spec: BaseSpec) -> Any:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             spec.model,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
@@ -60,7 +60,7 @@ def load_run(base: BaseSpec, run: Path | None) -> Any:
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:
     """Raises ModelError where a token stream has ids that the model has no embedding for."""
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator, union-attr]
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     if vocabulary_size > rows:
         raise ModelError(
             f"{tokens} was made with a tokenizer of {vocabulary_size} entries, the model has {rows}; "
@@ -90,7 +90,7 @@ def weights_hash(model: str, revision: str | None = None, gguf_file: str | None 
 
 
 def _commit(spec: BaseSpec) -> str:
-    """Snapshots in the hub's cache are folders named by commit, so this works offline too once the model was fetched."""
+    """Snapshots in the hub's cache are folders named by commit, so this works offline once the model was fetched."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -103,8 +103,8 @@ def _no_model(spec: BaseSpec, error: BaseException) -> str:
     name = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
-        f"No causal language model could be loaded from {name} ({reason}); give a folder with config.json and safetensors, "
-        "a .gguf file, or the id of a model on the Hugging Face hub."
+        f"No causal language model could be loaded from {name} ({reason}); give a folder with config.json and "
+        "safetensors, a .gguf file, or the id of a model on the Hugging Face hub."
     )
 
 
@@ -112,4 +112,6 @@ def _require_gguf() -> None:
     try:
         import gguf  # noqa: F401
     except ImportError as error:
-        raise ModelError("Reading a .gguf file needs the extra `gguf`: pip install 'neutral-residues[gguf]'.") from error
+        raise ModelError(
+            "Reading a .gguf file needs the extra `gguf`: pip install 'neutral-residues[gguf]'."
+        ) from error

@@ -12,8 +12,9 @@ from nr_core.settings import LoopSettings
 
 
 def adamw(parameters: Iterable[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
-    """Weight decay on matrices only: norms, biases and the gate's vector w (a 1 × d matrix by storage) are free of it."""
-    matrices, vectors = [], []
+    """Weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d)."""
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for parameter in parameters:
         is_matrix = parameter.ndim >= 2 and min(parameter.shape) > 1
         (matrices if is_matrix else vectors).append(parameter)
@@ -29,7 +30,7 @@ def warmup_steps(settings: LoopSettings) -> int:
 
 
 def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
-    """The rate of step 0, 1, ..., steps − 1: rises to the peak in the warm-up's last step, ends at the final share of it."""
+    """The rate of step 0, 1, ..., steps − 1: reaches the peak in the warm-up's last step, ends at its final share."""
     warmup = warmup_steps(settings)
     if step < warmup:
         return peak * (step + 1) / warmup

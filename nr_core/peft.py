@@ -3,8 +3,9 @@
     import nr_core.peft
     model = get_peft_model(base, nr_core.peft.NeutralResiduesConfig(budget=0.2))
 
-save_pretrained, PeftModel.from_pretrained, disable_adapter, several adapters at once, generate and the hub then work as for
-LoRA. Written against peft 0.21 (https://github.com/huggingface/peft); merging is impossible, since the gate depends on the token.
+save_pretrained, PeftModel.from_pretrained, disable_adapter, several adapters at once, generate and the hub then work as
+for LoRA. Written against peft 0.21 (https://github.com/huggingface/peft); merging is impossible, since the gate depends
+on the token.
 """
 
 from __future__ import annotations
@@ -87,8 +88,11 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self.base_layer = base_layer
         self.layer = site.layer
         self.taps = taps
-        for name in PARAMETER_NAMES:
-            setattr(self, name, nn.ModuleDict())
+        # Flat and keyed by the adapter's name, as LoRA's: from nested ones transformers' load_adapter reads nothing.
+        self.neutral_residues_in = nn.ModuleDict()
+        self.neutral_residues_glu = nn.ModuleDict()
+        self.neutral_residues_out = nn.ModuleDict()
+        self.neutral_residues_block_gate = nn.ModuleDict()
         self._active_adapter: str | list[str] = []
         self._residue: Tensor | None = None
         self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
@@ -117,7 +121,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
                 continue
             w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
             gates = self.neutral_residues_block_gate
-            block_gate = gates[name] if name in gates else None
+            block_gate: Any = gates[name] if name in gates else None  # noqa: SIM401  (a ModuleDict has no get)
             residue, gate = gated_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate)
             if self.taps.collecting:
                 self.taps.write(name, self.layer, residue, gate)
@@ -153,7 +157,7 @@ class NeutralResiduesModel(BaseTuner):
 
     prefix = "neutral_residues_"
     tuner_layer_cls = NeutralResidueLayer
-    target_module_mapping: dict[str, list[str]] = {}
+    target_module_mapping = {}  # noqa: RUF012  (PEFT's attribute; sites are found, not listed)
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict[str, Any]) -> PeftConfig:
         return peft_config  # filled in by _prepare_model, which sees the model
@@ -185,6 +189,7 @@ class NeutralResiduesModel(BaseTuner):
         target_name: str,
         parent: nn.Module,
         current_key: str,
+        parameter_name: str | None = None,
     ) -> None:
         assert isinstance(peft_config, NeutralResiduesConfig)
         layer = target

@@ -1,8 +1,9 @@
-"""A small base for whoever has no model at hand: Llama architecture, tied embeddings, trained on the corpora themselves."""
+"""A small base for whoever has no model at hand: Llama architecture, tied embeddings, trained on the corpora."""
 
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import torch
 
@@ -30,8 +31,8 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     for source in inputs:
         if source.stream.vocabulary_size != len(tokenizer):
             raise ModelError(
-                f"{source.stream.folder} was made with a tokenizer of {source.stream.vocabulary_size} entries, {spec.tokenizer} "
-                f"has {len(tokenizer)}; tokenise the corpus with that tokenizer."
+                f"{source.stream.folder} was made with a tokenizer of {source.stream.vocabulary_size} entries, "
+                f"{spec.tokenizer} has {len(tokenizer)}; tokenise the corpus with that tokenizer."
             )
     torch.manual_seed(spec.seed)
     config = LlamaConfig(
@@ -47,7 +48,8 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=None,
     )
-    model = LlamaForCausalLM(config).to(device())
+    model: Any = LlamaForCausalLM(config)
+    model.to(device())
     loop = Loop(
         model=model,
         batches=Batches(inputs, settings.sequence_length, settings.batch_size, spec.seed),

@@ -28,7 +28,9 @@ class Progress:
         if now - self._last < INTERVAL and done < total:
             return
         self._last = now
-        self.emit("progress", done=done, total=total, unit=self.unit, rate=rate, seconds_left=seconds_left, message=message)
+        self.emit(
+            "progress", done=done, total=total, unit=self.unit, rate=rate, seconds_left=seconds_left, message=message
+        )
 
     def error(self, message: str) -> None:
         self.emit("error", message=message)

@@ -17,10 +17,12 @@ class Settings(BaseModel):
 class BaseSpec(Settings):
     """A backbone: a folder, a .gguf file or an id on the Hugging Face hub."""
 
-    model: str = Field(description="folder of a Hugging Face model, path of a .gguf file, or id on the hub", min_length=1)
-    revision: str | None = Field(None, description="branch, tag or commit on the hub; default: its main branch")
-    gguf_file: str | None = Field(None, description="name of the GGUF file inside the folder or the hub repository")
-    trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+    model: str = Field(min_length=1, description="folder of a Hugging Face model, .gguf file, or id on the hub")
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub; default: its main branch")
+    gguf_file: str | None = Field(
+        default=None, description="name of the GGUF file inside the folder or the hub repository"
+    )
+    trust_remote_code: bool = Field(default=False, description="run Python code that comes with the model")
 
     @model_validator(mode="before")
     @classmethod
@@ -35,16 +37,19 @@ class MethodSettings(Settings):
     """How a base is extended. Fields left out take the method's values in nr_core.methods."""
 
     method: MethodName = Field(description="finetune, lora, adapter (parallel, ungated) or neutral_residues")
-    name: str | None = Field(None, description="what tables and plots call the run; default: the method")
-    learning_rate: float | None = Field(None, gt=0, description="peak learning rate; default: the paper's for the method")
+    name: str | None = Field(default=None, description="what tables and plots call the run; default: the method")
+    learning_rate: float | None = Field(default=None, gt=0, description="peak learning rate; default: the paper's")
     budget: float | None = Field(
-        None, gt=0, le=4, description="new parameters as a share of the backbone's; default 0.2; not for finetune"
+        default=None,
+        gt=0,
+        le=4,
+        description="new parameters as a share of the backbone's; default 0.2; not for finetune",
     )
     budget_of: Literal["non_embedding", "total"] = Field(
-        "non_embedding", description="which of the backbone's parameters the budget is a share of"
+        default="non_embedding", description="which of the backbone's parameters the budget is a share of"
     )
     alpha: float | None = Field(
-        None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
+        default=None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
     )
 
     @model_validator(mode="after")
@@ -65,27 +70,29 @@ class MethodSettings(Settings):
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
-    steps: int = Field(2000, ge=1, description="optimiser steps")
-    batch_size: int = Field(64, ge=1, description="sequences a step, over all processes")
+    steps: int = Field(default=2000, ge=1, description="optimiser steps")
+    batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="sequences a forward pass, to save memory; default: the whole batch"
+        default=None, ge=1, description="sequences a forward pass, to save memory; default: the whole batch"
     )
-    sequence_length: int = Field(1024, ge=2, description="tokens a sequence")
-    warmup_share: float = Field(0.01, ge=0, le=1, description="share of the steps in which the rate rises linearly")
+    sequence_length: int = Field(default=1024, ge=2, description="tokens a sequence")
+    warmup_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of the steps in which the rate rises linearly"
+    )
     final_learning_rate_share: float = Field(
-        0.1, ge=0, le=1, description="the cosine ends at this share of the peak learning rate"
+        default=0.1, ge=0, le=1, description="the cosine ends at this share of the peak learning rate"
     )
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates")
-    weight_decay: float = Field(0.1, ge=0, description="AdamW's weight decay, on matrices only")
-    checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
-    log_every: int = Field(10, ge=1, description="steps between rows of steps.parquet")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's decay rates")
+    weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
+    checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
+    log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
 
     @model_validator(mode="after")
     def _batch_divides(self) -> LoopSettings:
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"micro_batch_size: {self.micro_batch_size} does not divide batch_size {self.batch_size}; choose a divisor"
+                f"micro_batch_size: {self.micro_batch_size} must divide batch_size {self.batch_size}; choose a divisor"
             )
         return self
 
@@ -94,30 +101,34 @@ class TrainingSettings(LoopSettings):
     """The extension of a base."""
 
     dead_gate_share: float = Field(
-        0.01,
+        default=0.01,
         ge=0,
         lt=1,
-        description="after warm-up the run stops if in every layer fewer than this share of new-language tokens open the gate",
+        description="the run stops if after warm-up, in every layer, fewer than this share of new tokens open a gate",
     )
 
 
 class PretrainSettings(LoopSettings):
     """A small Llama-architecture base with tied embeddings, trained from scratch."""
 
-    hidden_size: int = Field(128, ge=8, description="width of the residual stream")
-    layers: int = Field(4, ge=1, description="number of layers")
-    heads: int = Field(4, ge=1, description="attention heads")
-    ffn_size: int | None = Field(None, ge=8, description="width of the FFN; default: 8/3 of hidden_size, a multiple of 16")
-    vocabulary_size: int = Field(4096, ge=300, description="entries of the byte-level BPE tokenizer made for it")
-    learning_rate: float = Field(3e-3, gt=0, description="peak learning rate")
-    warmup_share: float = Field(0.05, ge=0, le=1, description="share of the steps in which the rate rises linearly")
+    hidden_size: int = Field(default=128, ge=8, description="width of the residual stream")
+    layers: int = Field(default=4, ge=1, description="number of layers")
+    heads: int = Field(default=4, ge=1, description="attention heads")
+    ffn_size: int | None = Field(default=None, ge=8, description="width of the FFN; default: 8/3 of hidden_size")
+    vocabulary_size: int = Field(
+        default=4096, ge=300, description="entries of the byte-level BPE tokenizer made for it"
+    )
+    learning_rate: float = Field(default=3e-3, gt=0, description="peak learning rate")
+    warmup_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of the steps in which the rate rises linearly"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> PretrainSettings:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"heads: hidden_size {self.hidden_size} must be an even multiple of heads {self.heads} (rotary positions); "
-                "change one of the two"
+                f"heads: hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}, for rotary "
+                "positions; change one of the two"
             )
         return self
 
@@ -125,8 +136,10 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
-    sequence_length: int = Field(1024, ge=2, description="tokens a window, the context token included")
-    batch_size: int = Field(16, ge=1, description="windows a forward pass")
+    sequence_length: int = Field(default=1024, ge=2, description="tokens a window, the context token included")
+    batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
     max_tokens: int | None = Field(
-        None, ge=1, description="whole documents are scored until a set has given this many tokens; default: all"
+        default=None,
+        ge=1,
+        description="whole documents are scored until a set has given this many tokens; default: all",
     )

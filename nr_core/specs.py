@@ -12,15 +12,14 @@ from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, Pretr
 
 class JobSpec(Settings):
     out: Path = Field(description="folder that the job writes to, and to no other")
-    threads: int = Field(1, ge=1, description="torch's threads; results are bitwise equal only at the same number")
-
-    @property
-    def label(self) -> str:
-        return self.out.name
+    label: str = Field("", description="what progress and error lines call the job; default: the folder's name")
+    threads: int = Field(
+        default=1, ge=1, description="torch's threads; results are bitwise equal only at the same number"
+    )
 
     def identity(self) -> dict[str, object]:
         """What must be equal for a job to go on in a folder that was begun before."""
-        return self.model_dump(mode="json", exclude={"out", "threads"})
+        return self.model_dump(mode="json", exclude={"out", "threads", "label"})
 
 
 class PretrainInput(Settings):
@@ -37,7 +36,7 @@ class PretrainSpec(JobSpec):
     tokenizer: Path = Field(description="folder of the tokenizer that the streams were made with")
     settings: PretrainSettings
     inputs: list[PretrainInput] = Field(min_length=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 class TrainSpec(JobSpec):
@@ -45,7 +44,7 @@ class TrainSpec(JobSpec):
     method: MethodSettings
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
     @field_validator("inputs")
     @classmethod
@@ -53,10 +52,6 @@ class TrainSpec(JobSpec):
         if not any(source.role == "new" and source.share > 0 for source in inputs):
             raise ValueError("inputs: none has the role new and a share above 0, so there is nothing to learn; add one")
         return inputs
-
-    @property
-    def label(self) -> str:
-        return self.method.label
 
 
 class EvaluationSet(Settings):
@@ -66,6 +61,6 @@ class EvaluationSet(Settings):
 
 class EvaluateSpec(JobSpec):
     base: BaseSpec
-    run: Path | None = Field(None, description="folder of a run trained on the base; left out, the base itself is scored")
+    run: Path | None = Field(default=None, description="folder of a run trained on the base; default: the base itself")
     sets: list[EvaluationSet] = Field(min_length=1)
     settings: EvaluationSettings = EvaluationSettings()

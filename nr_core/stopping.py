@@ -21,7 +21,7 @@ class Stopped(SystemExit):
 
 
 def listen() -> None:
-    """From now on SIGTERM sets `requested`, and so does the parent's death (in a daemon thread that polls the parent's id)."""
+    """From now on SIGTERM sets `requested`, and so does the parent's death (a daemon thread polls the parent's id)."""
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
     parent = os.getppid()
 

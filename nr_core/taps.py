@@ -1,4 +1,5 @@
-"""Per-token measurements that adapters leave behind in the forward pass: the local loss and the gate's activity read them.
+"""Per-token measurements that adapters leave behind in the forward pass: the local loss and the gate's activity read
+them.
 
 Layers know nothing of roles: they write one value a token, and whoever reads applies the role mask. Slots are keyed
 (adapter, layer) and overwritten, so that recomputation under gradient checkpointing does not count twice.

@@ -1,8 +1,9 @@
 """Text to tokens: the byte-level BPE tokenizer of a base made here, and the token stream of a corpus.
 
-A stream is a folder: stream.bin (uint16 up to 65,536 entries, else uint32: every document, opened by the beginning-of-text
-token where the tokenizer writes one, closed by the end-of-text token), offsets.npy (int64, documents + 1), byte_lengths.npy
-(int64, UTF-8 bytes of each document) and tokens.json. It holds no packing, no sequence length and no role: those belong to a run.
+A stream is a folder: stream.bin (uint16 up to 65,536 entries, else uint32: every document, opened by the
+beginning-of-text token where the tokenizer writes one, closed by the end-of-text token), offsets.npy (int64, documents
++ 1), byte_lengths.npy (int64, UTF-8 bytes of each document) and tokens.json. It holds no packing, no sequence length
+and no role: those belong to a run.
 """
 
 from __future__ import annotations
@@ -26,13 +27,11 @@ ENCODE_BATCH = 64  # documents handed to the tokenizer at once: bounds memory, a
 TOKENIZER_TEXT = 20_000_000  # characters that a BPE tokenizer is trained on: more changes its merges little
 
 
-def train_tokenizer(
-    shards: Sequence[Sequence[Path]], shares: Sequence[float], vocabulary_size: int, out: Path
-) -> None:
+def train_tokenizer(shards: Sequence[Sequence[Path]], shares: Sequence[float], vocabulary_size: int, out: Path) -> None:
     """Train a byte-level BPE tokenizer with an end-of-text token and write it to the folder `out`.
 
-    shards: the Parquet shards (column `text`) of each corpus; shares: the share of the training text that each is to give.
-    Raises ModelError where the text does not give that many entries.
+    shards: the Parquet shards (column `text`) of each corpus; shares: the share of the training text that each is to
+    give. Raises ModelError where the text does not give that many entries.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -61,7 +60,7 @@ def train_tokenizer(
     tokenizer.train_from_iterator(sample(), trainer)
     if tokenizer.get_vocab_size() < vocabulary_size:
         raise ModelError(
-            f"The text gives a tokenizer of {tokenizer.get_vocab_size()} entries, not vocabulary_size {vocabulary_size}; "
+            f"The text gives a tokenizer of {tokenizer.get_vocab_size()} entries, not {vocabulary_size}; "
             "lower vocabulary_size or give more text."
         )
     PreTrainedTokenizerFast(
@@ -70,7 +69,7 @@ def train_tokenizer(
 
 
 def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
-    """The tokenizer of a folder or hub id. Raises ModelError where there is none, or where it has no end-of-text token."""
+    """The tokenizer of a folder or hub id. Raises ModelError where there is none, or it has no end-of-text token."""
     from transformers import AutoTokenizer
 
     spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
@@ -81,8 +80,8 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
-            f"No tokenizer could be read from {spec.model}: {_first_line(error)}; give the folder or hub id of a model that "
-            "comes with one."
+            f"No tokenizer could be read from {spec.model}: {_first_line(error)}; give the folder or hub id of a "
+            "model that comes with one."
         ) from error
     if loaded.eos_token_id is None:
         raise ModelError(
@@ -145,7 +144,8 @@ def tokenize(
         "vocabulary_size": vocabulary,
         "opening_token": opening,
         "end_of_text_token": loaded.eos_token_id,
-        # What stands before the first token that is scored: the model's own opening, else the end of the document before.
+        # What stands before the first token that is scored: the model's own opening, else the end of the document
+        # before.
         "context_token": loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id,
     }
     write_json(out / "tokens.json", facts)
@@ -175,10 +175,12 @@ class TokenStream:
             offsets = np.load(folder / "offsets.npy")
             byte_lengths = np.load(folder / "byte_lengths.npy")
         except (OSError, ValueError) as error:
-            raise ModelError(f"{folder} holds no token stream ({_first_line(error)}); tokenise the corpus again.") from error
+            raise ModelError(
+                f"{folder} holds no token stream ({_first_line(error)}); tokenise the corpus again."
+            ) from error
         if offsets[-1] != len(stream):
             raise ModelError(
-                f"{folder}/stream.bin holds {len(stream)} tokens where {offsets[-1]} were written; tokenise the corpus again."
+                f"{folder}/stream.bin holds {len(stream)} tokens, {offsets[-1]} were written; tokenise again."
             )
         names = ("vocabulary_size", "opening_token", "end_of_text_token", "context_token")
         return cls(folder, stream, offsets, byte_lengths, **{name: facts[name] for name in names})
