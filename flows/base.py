@@ -55,7 +55,7 @@ def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
 def _given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     from nr_core.models import weights_hash
 
-    hashed = weights_hash(spec)
+    hashed = weights_hash(spec.model, spec.revision, spec.gguf_file)
     model_id = hash_of(hashed)
     record_model(
         workspace,
@@ -92,7 +92,9 @@ def _pretrained(
                 }
                 job = Job("pretraining", spec)
                 refuse_failures(
-                    run_jobs("pretrain", [job], workspace, progress, processes=1, threads=config.resources.threads)
+                    run_jobs(
+                        "pretrain", [job], workspace, progress, processes=1, threads=config.resources.training_threads()
+                    )
                 )
             publish_job(folder, step="pretrain", inputs=inputs, settings=content)
         facts = json.loads((folder / "model.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,7 +54,10 @@ class Resources(Settings):
 
     workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
     training_processes: int = Field(1, ge=1, description="trainings side by side")
-    threads: int | None = Field(None, ge=1, description="threads of one training; default: torch's choice")
+    threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
+
+    def training_threads(self) -> int:
+        return self.threads or max(1, (os.cpu_count() or 1) // self.training_processes)
 
 
 def _kind_of_base(base: Any) -> str:
@@ -119,7 +123,7 @@ class Config(Settings):
             is_new = self.corpora[item.corpus].language == self.language
             if is_new != (item.role == "new"):
                 raise ValueError(
-                    f"inputs: corpus {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
+                    f"inputs: {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
                     f"while the language to learn is {self.language}; correct the role, the corpus or `language`"
                 )
         return self
@@ -145,7 +149,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     Raises:
         InputError: a missing file, an unknown key or a wrong value, in one sentence that names the field and the fix.
     """
-    return parse_config({"extends": str(path), **(overrides or {})}, str(path))
+    return parse_config(resolve_extends({"extends": str(path), **(overrides or {})}), str(path))
 
 
 def parse_config(values: Mapping[str, Any], where: str) -> Config:

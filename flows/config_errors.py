@@ -41,12 +41,15 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
     annotations: list[Any] = [tree]
     path: list[str] = []
     models: Models = []
+    after_tag = False
     for step in steps:
         annotations = [part for annotation in annotations for part in _members(annotation)]
         candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
         fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
-        if len(candidates) > 1 and not fields:
+        if len(candidates) > 1 and not fields and not after_tag:
+            after_tag = True
             continue  # the tag of a discriminated union, which is no key that the user wrote
+        after_tag = False
         path.append(str(step))
         models = candidates
         annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict)]

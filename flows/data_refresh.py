@@ -1,6 +1,5 @@
 """Flow data-refresh: what is new of the sources becomes documents, and the documents become corpora."""
 
-from pipelines.work_units import WorkUnit
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
@@ -10,6 +9,7 @@ from flows.config import Config
 from flows.progress import Progress
 from flows.recording import record_corpus, record_units
 from pipelines.settings import CorpusSettings
+from pipelines.work_units import WorkUnit
 from storage.workspace import Workspace
 
 UNITS_PER_PROCESS = (

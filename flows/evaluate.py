@@ -79,7 +79,7 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
             workspace,
             progress,
             processes=resources.training_processes,
-            threads=resources.threads,
+            threads=resources.training_threads(),
         )
         for model, job in jobs:
             if job.label not in errors:

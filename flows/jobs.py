@@ -42,7 +42,7 @@ class Job:
 
 
 def run_jobs(
-    command: str, jobs: Sequence[Job], workspace: Workspace, progress: Progress, *, processes: int, threads: int | None
+    command: str, jobs: Sequence[Job], workspace: Workspace, progress: Progress, *, processes: int, threads: int
 ) -> dict[str, str]:
     """Run jobs in `processes` processes side by side; return the error sentence of each that failed, by label.
 
@@ -56,49 +56,45 @@ def run_jobs(
     return errors
 
 
-def _run_lane(
-    command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int | None
-) -> dict[str, str]:
+def _run_lane(command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int) -> dict[str, str]:
     errors: dict[str, str] = {}
     waiting = jobs
     while waiting:
-        error = _run_process(command, waiting, workspace, progress, threads)
-        waiting = [job for job in waiting if not (job.out / LAST_FILE[command]).exists()]
+        told, crash = _run_process(command, waiting, workspace, progress, threads)
+        errors.update(told)
+        waiting = [job for job in waiting if job.label not in errors and not (job.out / LAST_FILE[command]).exists()]
         if waiting:
-            # Jobs run in order: the first without its last file is the one that stopped the process.
-            errors[waiting[0].label] = error or f"{command} ended without a result; its log lines say more"
+            # Jobs run in order: the first without a result is the one that took the process with it.
+            errors[waiting[0].label] = crash
             waiting = waiting[1:]
     return errors
 
 
 def _run_process(
-    command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int | None
-) -> str | None:
+    command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int
+) -> tuple[dict[str, str], str]:
+    """Returns the errors that the process told, by label, and what to say of a job that it left without a word."""
     specs = []
     for job in jobs:
         path = workspace.job_spec(hash_of(command, job.spec))
-        write_atomically(path, json.dumps({**job.spec, "threads": threads}, indent=1))
+        write_atomically(path, json.dumps({**job.spec, "label": job.label, "threads": threads}, indent=1))
         specs.append(str(path))
     arguments = [sys.executable, "-m", "nr_core", command, *specs]
-    environment = {**os.environ, **MALLOC, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    error = None
-    # stdin stays open for as long as we live; the job also ends by itself when its parent is gone.
+    quiet = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **MALLOC, **quiet}
+    errors: dict[str, str] = {}
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     ) as process:
         try:
             for event in _events(process, progress):
-                error = event.get("message") or error
+                errors[str(event["label"])] = str(event["message"])
         except BaseException:
             process.terminate()  # a cancelled flow: the job saves a checkpoint and ends
             raise
     if process.returncode < 0:
-        return f"{command} was ended by signal {-process.returncode} (9 is often the kernel short of memory)"
-    if process.returncode and error is None:
-        return f"{command} ended with exit code {process.returncode}; its log lines say more"
-    return error
+        return errors, f"{command} was ended by signal {-process.returncode} (9 is often the kernel short of memory)"
+    return errors, f"{command} ended with exit code {process.returncode} and no result; its log lines say more"
 
 
 def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapping[str, Any]]:
@@ -120,6 +116,7 @@ def publish_job(folder: Path, *, step: str, inputs: Mapping[str, Any], settings:
     """Give what a finished job left beside `folder` its manifest and its place; its checkpoints have served."""
     partial = resumable_partial(folder)
     shutil.rmtree(partial / "checkpoints", ignore_errors=True)
+    (partial / ".lock").unlink(missing_ok=True)
     write_manifest(partial, step=step, key=folder.name, inputs=inputs, settings=settings, counts={})
     publish_folder(partial, folder)
 

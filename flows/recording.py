@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from pipelines.corpus import CorpusReport
-from pipelines.documents import UnitReport
 
+from pipelines.documents import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
 from storage.records import write_records

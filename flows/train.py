@@ -92,7 +92,12 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
         jobs = _jobs(waiting, config, base, workspace, progress)
         resources = config.resources
         errors = run_jobs(
-            "train", jobs, workspace, progress, processes=resources.training_processes, threads=resources.threads
+            "train",
+            jobs,
+            workspace,
+            progress,
+            processes=resources.training_processes,
+            threads=resources.training_threads(),
         )
         for run in waiting:
             if run.label not in errors:

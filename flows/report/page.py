@@ -1,0 +1,77 @@
+"""Write the report: everything asked of the catalog, one template, one file."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from flows.report import numbers
+from flows.report.queries import BASES, MODEL, ask
+from flows.report.study import study_of
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+HERE = Path(__file__).parent
+# Control characters (but tab and line feed), halves of surrogate pairs, and marks that turn the direction of text
+# round: names and configs may hold what somebody put there to be displayed as something else.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def write_report(
+    workspace: Workspace, *, title: str, base_model_id: str | None = None, config_yaml: str | None = None
+) -> Path:
+    """Write reports/<title>.html about the runs on a base (default: on every base, the newest first); return its path.
+
+    The file needs no network and holds no script. Every figure in it comes from the catalog.
+
+    Raises:
+        InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
+    """
+    bases = _bases(workspace, base_model_id)
+    html = _environment().get_template("template.html").render(
+        title=title,
+        studies=[study_of(workspace, base) for base in bases or [None]],
+        has_runs=bool(bases),
+        config_yaml=config_yaml,
+        written=datetime.now(UTC),
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 (our own file)
+    )
+    path = workspace.reports / f"{_slug(title)}.html"
+    write_atomically(path, html)
+    return path
+
+
+def _bases(workspace: Workspace, base_model_id: str | None) -> list[str]:
+    bases = [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
+    if base_model_id is None or base_model_id in bases:
+        return bases if base_model_id is None else [base_model_id]
+    if not ask(workspace, MODEL, base_model_id).rows:
+        known = ", ".join(bases) or "none"
+        raise InputError(f"there is no base model {base_model_id!r} in workspace {workspace.root}; with runs: {known}")
+    return []
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "report"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    names = ("bits", "count", "short", "share", "duration", "memory", "rate")
+    environment.filters.update({name: getattr(numbers, name) for name in names})
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value

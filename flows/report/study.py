@@ -1,0 +1,100 @@
+"""What the page says about one base and the runs on it: the answers to the SQL, and the pictures made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from flows.report import queries
+from flows.report.gates import HeatMap, heat_maps
+from flows.report.headline import Headline, headline
+from flows.report.loss_curves import LossCurves, loss_curves
+from flows.report.queries import Answer, ask
+from flows.report.series import Looks
+from flows.report.trade_off import TradeOff, trade_off
+from storage.workspace import Workspace
+
+Row = dict[str, Any]
+WIDE, NARROW = (760, 460), (350, 380)
+
+
+@dataclass(frozen=True)
+class Funnel:
+    name: str
+    total: int
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The trade-off of one language on this base."""
+
+    language: str
+    kept: str  # languages of the sets that forgetting is measured on
+    headline: Headline
+    settings: list[Row]
+    runs: list[Row]
+    pictures: list[tuple[str, TradeOff]]  # for wide and for narrow screens
+
+
+@dataclass(frozen=True)
+class Study:
+    base_model_id: str | None
+    base: Row
+    looks: Looks
+    learned: list[Learned]
+    answers: dict[str, Answer]
+    loss_curves: LossCurves | None
+    heat_maps: list[HeatMap]
+    reading: list[Funnel]
+    corpora: list[Funnel]
+
+
+def study_of(workspace: Workspace, base: str | None) -> Study:
+    """Ask everything about a base; with None, of a workspace without runs, what there is to say about its corpora."""
+    names = ("MODEL", "SETTINGS", "RUNS", "FRONT", "SETS", "LOSS", "GATES", "COST", "READING", "FUNNEL")
+    answers = {name: ask(workspace, getattr(queries, name), base) for name in names}
+    rows = {name: answer.rows for name, answer in answers.items()}
+    looks = Looks(rows["COST"])
+    return Study(
+        base_model_id=base,
+        base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
+        looks=looks,
+        learned=_learned(rows, looks),
+        answers=answers,
+        loss_curves=loss_curves(rows["LOSS"], rows["COST"], looks),
+        heat_maps=heat_maps(rows["GATES"], rows["COST"], looks),
+        reading=_funnels(rows["READING"], "settings"),
+        corpora=_funnels(rows["FUNNEL"], "corpus", "version"),
+    )
+
+
+def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:
+    kept = " ".join(sorted({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]}))
+    parts = []
+    for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
+        runs, settings, front = (
+            [row for row in rows[name] if (row["language"] or "") == language] for name in ("RUNS", "SETTINGS", "FRONT")
+        )
+        sizes = (("wide", WIDE), ("narrow", NARROW))
+        pictures = [(name, trade_off(runs, front, looks, *size)) for name, size in sizes]
+        parts.append(
+            Learned(
+                language=language,
+                kept=kept,
+                headline=headline(settings, looks, language, kept),
+                settings=settings,
+                runs=runs,
+                pictures=[(name, picture) for name, picture in pictures if picture is not None],
+            )
+        )
+    return parts
+
+
+def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:
+    """Rows come sorted by key."""
+    funnels = []
+    for names, group in groupby(rows, key=lambda row: [row[name] for name in key]):
+        members = list(group)
+        funnels.append(Funnel(" ".join(map(str, names)), sum(row["documents"] for row in members), members))
+    return funnels

@@ -1,0 +1,87 @@
+"""The trade-off plot: forgetting to the right, learning upwards, a mark a run, the base at the origin."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.report.labels import Box, Placer
+from flows.report.numbers import bits
+from flows.report.scale import Scale, scale_of
+from flows.report.series import Look, Looks
+
+Row = dict[str, Any]
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 50
+
+
+@dataclass(frozen=True)
+class Mark:
+    x: float
+    y: float
+    look: Look
+    title: str
+
+
+@dataclass(frozen=True)
+class Label:
+    box: Box
+    text: str
+    kind: str  # 'hero', 'other' or 'base'
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    width: int
+    height: int
+    x: Scale
+    y: Scale
+    marks: list[Mark] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    front: str = ""
+    left: int = LEFT
+
+
+def has_both(row: Row) -> bool:
+    return all(row[axis] is not None and math.isfinite(row[axis]) for axis in ("learning", "forgetting"))
+
+
+def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: int, height: int) -> TradeOff | None:
+    """Place everything for one size; None where no run has both figures."""
+    runs = sorted(filter(has_both, runs), key=lambda row: not looks.of(row).is_hero)
+    if not runs:
+        return None
+    x = scale_of([0.0, *(row["forgetting"] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
+    y = scale_of([0.0, *(row["learning"] for row in runs)], height - BOTTOM, TOP, 5, margin=0.07)
+    marks = [Mark(x(row["forgetting"]), y(row["learning"]), looks.of(row), _title(row, looks)) for row in runs]
+    placer = Placer(Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
+    origin = (x(0.0), y(0.0))
+    steps = _staircase([(x(row["forgetting"]), y(row["learning"])) for row in front if has_both(row)])
+    for point in [origin, *((mark.x, mark.y) for mark in marks)]:
+        placer.keep_free(Box(point[0] - 8, point[1] - 8, 16, 16))
+    for start, end in zip(steps, steps[1:], strict=False):
+        placer.keep_free(Box.between(start, end, 1), weight=0.4)
+    groups: dict[str, list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault(mark.look.label, []).append(mark)
+    labels = [
+        Label(placer.place(text, [(mark.x, mark.y) for mark in group]), text, "hero" if group[0].look.is_hero else "other")
+        for text, group in groups.items()
+    ]
+    labels.append(Label(placer.place("base", [origin]), "base", "base"))
+    marks.reverse()  # the accent is drawn last, on top
+    return TradeOff(width, height, x, y, marks, labels, " ".join(f"{a:g},{b:g}" for a, b in steps))
+
+
+def _title(row: Row, looks: Looks) -> str:
+    seed = "" if row["seed"] is None else f", seed {row['seed']}"
+    return f"{looks.of(row).label}{seed}: learning {bits(row['learning'])}, forgetting {bits(row['forgetting'])}"
+
+
+def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Right, then up: what some run reaches at that much forgetting or less."""
+    steps: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda point: (point[0], -point[1])):
+        if steps:
+            steps.append((point[0], steps[-1][1]))
+        steps.append(point)
+    return steps

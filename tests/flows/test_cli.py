@@ -1,0 +1,56 @@
+"""The command line: short and complete help, sentences for bad input, formats for programs, no heavy imports."""
+
+import json
+import subprocess
+import sys
+
+from storage.catalog import refresh_catalog
+from storage.records import write_records
+from storage.workspace import Workspace
+
+COMMANDS = ("run", "refresh", "pretrain", "train", "evaluate", "report", "sql", "up", "down")
+
+
+def nr(*arguments, cwd):
+    call = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(call, cwd=cwd, capture_output=True, text=True)
+
+
+def test_help_names_every_command(tmp_path):
+    shown = nr("--help", cwd=tmp_path)
+    assert shown.returncode == 0 and all(f"\n  {command} " in shown.stdout for command in COMMANDS)
+
+
+def test_help_imports_neither_torch_nor_prefect():
+    probe = (
+        "import sys\nfrom flows.cli import app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "print([name for name in ('torch', 'peft', 'prefect', 'transformers') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_sql_prints_a_table_json_and_csv(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    write_records(
+        workspace, "models", "m", [{"model_id": "m", "source": 'a "quoted" [bold]name[/bold]', "parameters": 12}]
+    )
+    refresh_catalog(workspace)
+    query = "SELECT model_id, source, parameters FROM models"
+    assert json.loads(nr("sql", query, "--format", "json", cwd=tmp_path).stdout) == [
+        {"model_id": "m", "source": 'a "quoted" [bold]name[/bold]', "parameters": 12}
+    ]
+    assert nr("sql", query, "--format", "csv", cwd=tmp_path).stdout == (
+        'model_id,source,parameters\nm,"a ""quoted"" [bold]name[/bold]",12\n'
+    )
+    assert "[bold]name[/bold]" in nr("sql", query, cwd=tmp_path).stdout
+
+
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path):
+    missing = nr("run", "nowhere.yaml", cwd=tmp_path)
+    assert missing.returncode == 2 and missing.stderr.startswith("error: there is no config file nowhere.yaml")
+    assert nr("sql", "select 1", cwd=tmp_path).stderr.startswith("error: workspace is not a workspace")
+    Workspace(tmp_path / "workspace")
+    empty = nr("sql", "select 1", cwd=tmp_path)
+    assert empty.returncode == 2 and "has no catalog yet" in empty.stderr
+    assert not (tmp_path / ".prefect").exists()

@@ -1,0 +1,116 @@
+"""Every wrong config is one sentence that names the field and the fix; every deployment's parameters resolve."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.cli import parse_overrides
+from flows.config import Config, load_config, parse_config
+from flows.inputs import check_inputs
+from storage.errors import InputError
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = {
+    "language": "fra",
+    "sources": {"sample": {"kind": "sample_crawl", "pages": 20}},
+    "corpora": {
+        "french": {"language": "fra", "text_domain": "web", "sources": ["sample"]},
+        "english": {"language": "eng", "text_domain": "web", "sources": ["sample"]},
+    },
+    "base": {"model": "some/model"},
+    "inputs": [
+        {"corpus": "french", "role": "new", "share": 0.9},
+        {"corpus": "english", "role": "original", "share": 0.1},
+    ],
+}
+
+
+def refused(**changes):
+    with pytest.raises(InputError) as error:
+        parse_config({**SMALL, **changes}, "my.yaml")
+    sentence = str(error.value)
+    assert sentence.startswith("my.yaml: ") and "\n" not in sentence
+    return sentence.removeprefix("my.yaml: ")
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_that_ships_is_valid(path):
+    assert load_config(path).language
+
+
+def test_every_deployment_resolves():
+    deployments = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+    assert {"extend_language", "data_refresh", "train", "evaluate"} <= {
+        d["entrypoint"].split(":")[1] for d in deployments
+    }
+    for deployment in deployments:
+        assert Config.model_validate(deployment["parameters"]["config"]).language
+        assert not any(schedule["active"] for schedule in deployment.get("schedules", []))
+
+
+def test_unknown_keys_name_the_nearest():
+    assert refused(langauge="fra") == "unknown key `langauge`; did you mean `language`?"
+    assert refused(training={"step": 3}) == "unknown key `training.step`; did you mean `steps`?"
+    source = {"kind": "warc", "path": ["x"], "paths": ["x"]}
+    assert refused(sources={"sample": source}) == "unknown key `sources.sample.path`; did you mean `paths`?"
+    pretrain = {"pretrain": {"layer": 3}, "corpora": {"french": 1}}
+    assert refused(base=pretrain) == "unknown key `base.pretrain.layer`; did you mean `layers`?"
+    methods = [{"method": "lora", "learningrate": 1}]
+    assert refused(methods=methods) == "unknown key `methods.0.learningrate`; did you mean `learning_rate`?"
+
+
+def test_wrong_values_name_the_field_and_what_it_takes():
+    assert "`training.steps` is -3: input should be greater than or equal to 1" in refused(training={"steps": -3})
+    assert "`methods.0.method` is 'nuetral'" in refused(methods=[{"method": "nuetral"}])
+    assert "hun" in refused(language="hungarian")
+    assert "language" in refused(language="xx")
+
+
+def test_what_is_missing_is_said():
+    values = {key: value for key, value in SMALL.items() if key != "language"}
+    with pytest.raises(InputError, match="`language` is missing: the language to learn"):
+        parse_config(values, "my.yaml")
+    with pytest.raises(InputError, match=r"there is no config file nowhere\.yaml"):
+        load_config("nowhere.yaml")
+
+
+def test_names_and_shares_must_agree():
+    one = {"corpus": "french", "role": "new", "share": 0.9}
+    assert "the shares sum to 0.9; make them sum to 1" in refused(inputs=[one])
+    assert "there is no corpus 'danish'; known: french, english" in refused(inputs=[{**one, "corpus": "danish"}])
+    assert "there is no source 'x'" in refused(
+        corpora={"french": {"language": "fra", "text_domain": "web", "sources": ["x"]}}, inputs=[]
+    )
+    assert "correct the role" in refused(inputs=[{**one, "role": "original", "share": 1.0}])
+    assert "alpha: lora has no local loss" in refused(methods=[{"method": "lora", "alpha": 1}])
+
+
+def test_overrides_extend_and_data_root(tmp_path):
+    below = tmp_path / "below.yaml"
+    below.write_text(
+        yaml.safe_dump({**SMALL, "sources": {"sample": {"kind": "warc", "paths": ["${data_root}/x.warc.gz"]}}})
+    )
+    above = tmp_path / "above.yaml"
+    above.write_text(yaml.safe_dump({"extends": str(below), "training": {"steps": 7}}))
+    config = load_config(above, parse_overrides(["data_root=/data", "training.batch_size=3", "seeds=[0, 1]"]))
+    assert config.sources["sample"].paths == ["/data/x.warc.gz"]
+    assert (config.training.steps, config.training.batch_size, config.seeds) == (7, 3, [0, 1])
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(InputError, match="write it as field=value"):
+        parse_overrides(["training.steps"])
+    below.write_text("a: [")
+    with pytest.raises(InputError, match="is not YAML"):
+        load_config(above)
+
+
+def test_missing_files_are_refused_before_anything_runs(tmp_path):
+    def check(**changes):
+        with pytest.raises(InputError) as error:
+            check_inputs(parse_config({**SMALL, **changes}, "my.yaml"))
+        return str(error.value)
+
+    absent = str(tmp_path / "*.warc.gz")
+    assert "`sources.sample.paths`: nothing matches" in check(sources={"sample": {"kind": "warc", "paths": [absent]}})
+    assert "`documents.language_model`" in check(documents={"language_model": str(tmp_path / "lid.bin")})
+    assert "`base.model`: there is no" in check(base={"model": str(tmp_path / "model")})
