@@ -62,14 +62,14 @@ class Resources(Settings):
 
 def _kind_of_base(base: Any) -> str:
     return (
-        "pretrain"
+        "made here"
         if isinstance(base, PretrainedHere) or (isinstance(base, Mapping) and "pretrain" in base)
-        else "model"
+        else "given"
     )
 
 
 Base = Annotated[
-    Annotated[BaseSpec, Tag("model")] | Annotated[PretrainedHere, Tag("pretrain")], Discriminator(_kind_of_base)
+    Annotated[BaseSpec, Tag("given")] | Annotated[PretrainedHere, Tag("made here")], Discriminator(_kind_of_base)
 ]
 
 

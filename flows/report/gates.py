@@ -34,7 +34,9 @@ def heat_maps(gates: Sequence[Row], runs: Sequence[Row], looks: Looks) -> list[H
 
 def _heat_map(run: Row, rows: Sequence[Row], looks: Looks) -> HeatMap:
     # The new language first: that is where gates should be open.
-    columns = sorted({Column(row["role"], row["eval_set"]) for row in rows}, key=lambda c: (c.role != "new", c.eval_set))
+    columns = sorted(
+        {Column(row["role"], row["eval_set"]) for row in rows}, key=lambda c: (c.role != "new", c.eval_set)
+    )
     return HeatMap(
         look=looks.of(run),
         seed=run["seed"],

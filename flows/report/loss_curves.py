@@ -68,7 +68,9 @@ def loss_curves(steps: Sequence[Row], runs: Sequence[Row], looks: Looks) -> Loss
         )
         for look, group in sorted(groups.items(), key=lambda item: (not item[0].is_hero, item[0].label))
     ]
-    return LossCurves(panels, [curve.path for curve in curves.values()], x, y, "tokens" if unit == "tokens" else "steps")
+    return LossCurves(
+        panels, [curve.path for curve in curves.values()], x, y, "tokens" if unit == "tokens" else "steps"
+    )
 
 
 def _curve(rows: Sequence[Row], x: Scale, y: Scale, unit: str) -> Curve:

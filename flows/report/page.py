@@ -32,13 +32,17 @@ def write_report(
         InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
     """
     bases = _bases(workspace, base_model_id)
-    html = _environment().get_template("template.html").render(
-        title=title,
-        studies=[study_of(workspace, base) for base in bases or [None]],
-        has_runs=bool(bases),
-        config_yaml=config_yaml,
-        written=datetime.now(UTC),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 (our own file)
+    html = (
+        _environment()
+        .get_template("template.html")
+        .render(
+            title=title,
+            studies=[study_of(workspace, base) for base in bases or [None]],
+            has_runs=bool(bases),
+            config_yaml=config_yaml,
+            written=datetime.now(UTC),
+            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 (our own file)
+        )
     )
     path = workspace.reports / f"{_slug(title)}.html"
     write_atomically(path, html)

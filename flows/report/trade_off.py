@@ -64,7 +64,9 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
     for mark in marks:
         groups.setdefault(mark.look.label, []).append(mark)
     labels = [
-        Label(placer.place(text, [(mark.x, mark.y) for mark in group]), text, "hero" if group[0].look.is_hero else "other")
+        Label(
+            placer.place(text, [(mark.x, mark.y) for mark in group]), text, "hero" if group[0].look.is_hero else "other"
+        )
         for text, group in groups.items()
     ]
     labels.append(Label(placer.place("base", [origin]), "base", "base"))
