@@ -183,7 +183,7 @@ class Loop:
             return
         raise ModelError(
             f"{self.progress.label}: at step {step + 1}, after warm-up, fewer than {share:.0%} of the new language's "
-            f"tokens open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha or learning_rate, "
+            f"tokens open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha, the rate, "
             "take another seed, or a base that was trained for longer."
         )
 
