@@ -1,0 +1,116 @@
+"""Writes the sample crawl: WARC files with one gzip member a record, and truth.jsonl, which says what each response is."""
+
+import json
+import os
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+
+from fastwarc.stream_io import GzipWriter
+from fastwarc.warc import WarcRecord, WarcRecordType
+
+from pipelines.sample_crawl.plan import Response, plan
+
+FILES = 4
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def write_sample_crawl(folder: Path, pages: int = 1500, seed: int = 0) -> None:
+    """Writes sample-00000.warc.gz … and truth.jsonl into the folder; equal arguments give equal bytes.
+
+    Args:
+        folder: made if it is not there; files in it are replaced by whole ones, truth.jsonl last.
+        pages: HTML pages, copies included; redirects, errors and files that are no HTML come in addition.
+        seed: of everything that is chosen.
+
+    Raises:
+        ValueError: fewer than 20 pages, which cannot give every pool two hosts.
+    """
+    if pages < 20:
+        raise ValueError(f"a sample crawl needs at least 20 pages to give every pool some, but pages is {pages}")
+    folder.mkdir(parents=True, exist_ok=True)
+    responses = plan(pages, seed)
+    record_ids = {response: _urn(f"{seed}/{pages}/{at}") for at, response in enumerate(responses)}
+    truth = []
+    for file in range(FILES):
+        first, last = len(responses) * file // FILES, len(responses) * (file + 1) // FILES
+        name = f"sample-{file:05}.warc.gz"
+        with (folder / f"{name}.partial").open("wb") as stream:
+            writer = _Writer(stream, BEGIN + timedelta(days=file), random.Random(f"{seed}/{name}"))
+            writer.info(name)
+            for response in responses[first:last]:
+                writer.response(response, record_ids[response])
+                truth.append({"file": name} | _truth(response, record_ids))
+        os.replace(folder / f"{name}.partial", folder / name)
+    partial = folder / "truth.jsonl.partial"
+    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in truth), encoding="utf-8")
+    os.replace(partial, folder / "truth.jsonl")
+
+
+def _urn(name: str) -> str:
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}"
+
+
+class _Writer:
+    def __init__(self, stream, begin: datetime, source: random.Random) -> None:  # type: ignore[no-untyped-def]
+        self.gzip, self.now, self.source = GzipWriter(stream), begin, source
+
+    def info(self, name: str) -> None:
+        fields = f"software: neutral-residues sample crawl\r\nformat: WARC File Format 1.1\r\ndescription: generated text\r\nfilename: {name}\r\n"
+        self._record(WarcRecordType.warcinfo, _urn(name), fields.encode(), {"Content-Type": "application/warc-fields"})
+
+    def response(self, response: Response, urn: str) -> None:
+        to = {"WARC-Target-URI": response.url, "WARC-IP-Address": "192.0.2.1"}
+        accompanied = self.source.random() < 0.1
+        if accompanied:
+            request = f"GET {response.path} HTTP/1.1\r\nHost: {response.host}\r\nUser-Agent: sample\r\n\r\n".encode()
+            headers = to | {"Content-Type": "application/http; msgtype=request", "WARC-Concurrent-To": f"<{urn}>"}
+            self._record(WarcRecordType.request, _urn(urn + "/request"), request, headers)
+        headers = to | {"Content-Type": "application/http; msgtype=response"}
+        body, status = response.body, HTTPStatus(response.status)
+        charset = f"; charset={response.charset.header}" if response.charset.header and response.content_type == "text/html" else ""
+        http = [("Content-Type", response.content_type + charset), ("Content-Length", str(len(body))), *response.headers]
+        if response.kind == "truncated":  # the server's length stands, the crawler kept less
+            body = body[: len(body) * 2 // 5]
+            headers["WARC-Truncated"] = "length"
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in http), "", ""]
+        self._record(WarcRecordType.response, urn, "\r\n".join(lines).encode() + body, headers)
+        if accompanied:
+            headers = to | {"Content-Type": "application/warc-fields", "WARC-Concurrent-To": f"<{urn}>"}
+            self._record(WarcRecordType.metadata, _urn(urn + "/metadata"), b"fetchTimeMs: 120\r\n", headers)
+
+    def _record(self, record_type: WarcRecordType, urn: str, block: bytes, headers: dict[str, str]) -> None:
+        record = WarcRecord()
+        record.init_headers(record_type, urn.removeprefix("urn:").encode())
+        record.headers["WARC-Date"] = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.now += timedelta(seconds=self.source.randint(1, 20))
+        for name, value in headers.items():
+            record.headers[name] = value
+        record.set_bytes_content(block)
+        record.write(self.gzip, checksum_data=True)
+        self.gzip.finish()  # closes the gzip member, so that every record can be read on its own
+
+
+def _truth(response: Response, record_ids: dict[Response, str]) -> dict[str, object]:
+    page = response.article
+    return {
+        "record_id": f"<{record_ids[response]}>",
+        "url": response.url,
+        "host": response.host,
+        "kind": response.kind,
+        "language": response.language,
+        "topic": response.topic,
+        "copy_of": f"<{record_ids[response.copy_of]}>" if response.copy_of else None,
+        "jaccard": response.jaccard,
+        "status": response.status,
+        "content_type": response.content_type,
+        "charset": response.charset.written,
+        "charset_in_header": response.charset.header,
+        "charset_in_meta": response.charset.meta,
+        "decodable": response.charset.decodable,
+        "opt_out": response.opt_out,
+        "title": page.title if page else None,
+        "text": "\n\n".join(page.paragraphs) if page else None,
+    }
