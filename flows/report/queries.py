@@ -75,7 +75,7 @@ FROM funnel
 WHERE scope = 'documents' AND unit_id IN (
    SELECT unit_id FROM corpus_units WHERE version IN (
       $corpora))
-GROUP BY ALL
+GROUP BY scope_id, stage, reason
 ORDER BY settings, reason = 'kept', documents DESC, stage, reason"""
 
 FUNNEL = """SELECT corpus, version, stage, reason, documents
