@@ -15,3 +15,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not at hand: {folder} is not a folder (set NR_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def language_model() -> Path:
+    """fastText's identifier: the one that `make setup` fetched."""
+    from pipelines.identify import find_language_model
+    from pipelines.settings import DocumentSettings
+
+    return Path(find_language_model(DocumentSettings()))
