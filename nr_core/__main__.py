@@ -50,7 +50,7 @@ def _run(job: str, path: Path) -> bool:
     progress = Progress(job, path.stem, unit)
     try:
         spec = _read(spec_class, path)
-        progress.label = spec.label
+        progress.label = spec.label or spec.out.name
         if stopping.requested.is_set():
             raise stopping.Stopped
         with _owning(spec):

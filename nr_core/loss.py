@@ -18,8 +18,10 @@ from nr_core.taps import Taps
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy, summed. torch's own fills and copies two more tensors of the logits' size on the way back, which for
-    a small model is an eighth of the step; here the saved log-probabilities become the gradient. Backward runs once.
+    """Cross-entropy, summed, whose backward runs once only.
+
+    torch's own makes two more tensors of the logits' size on the way back, which for a small model is an eighth of the
+    step; here the saved log-probabilities become the gradient.
     """
 
     @staticmethod
@@ -37,8 +39,12 @@ class _SummedCrossEntropy(torch.autograd.Function):
 
 def lm_loss(logits: Tensor, targets: Tensor, global_targets: int) -> Tensor:
     """logits (B, T, V), targets (B, T); global_targets: target tokens of the global batch. A scalar, in nats."""
-    total: Tensor = _SummedCrossEntropy.apply(logits.float(), targets)
+    total: Tensor = _SummedCrossEntropy.apply(_at_least_fp32(logits), targets)
     return total / global_targets
+
+
+def _at_least_fp32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def local_loss(taps: Taps, original: Tensor, global_original: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,14 +12,23 @@ from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, Pretr
 
 class JobSpec(Settings):
     out: Path = Field(description="folder that the job writes to, and to no other")
-    label: str = Field("", description="what progress and error lines call the job; default: the folder's name")
+    label: str = Field(default="", description="what progress and error lines call the job; default: the folder's name")
     threads: int = Field(
         default=1, ge=1, description="torch's threads; results are bitwise equal only at the same number"
     )
 
     def identity(self) -> dict[str, object]:
-        """What must be equal for a job to go on in a folder that was begun before."""
-        return self.model_dump(mode="json", exclude={"out", "threads", "label"})
+        """What must be equal for a job to go on in a folder that was begun before: all that bears on its result."""
+        pace = {"checkpoint_every"}
+        aside: Any = {
+            "out": True,
+            "label": True,
+            "threads": True,
+            "method": {"name"},
+            "training": pace,
+            "settings": pace,
+        }
+        return self.model_dump(mode="json", exclude=aside)
 
 
 class PretrainInput(Settings):
