@@ -1,5 +1,6 @@
 """From work units to documents: `documents/<key>/<unit_id>.parquet`, and its report beside it, written last."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ from pipelines.read_text import TextRecord, read_text
 from pipelines.read_warc import ReadFailure, read_warc
 from pipelines.settings import DocumentSettings
 from pipelines.unit_report import (
+    Failure,
     FunnelRow,
-    ReadFailureReport,
     UnitReport,
     documents_file,
     is_unit_done,
@@ -65,10 +66,12 @@ def process_units(
     units: Sequence[WorkUnit],
     settings: DocumentSettings,
     workspace: Workspace,
-    workers: int,
+    workers: int | None,
     on_report: Callable[[UnitReport], None],
 ) -> list[UnitReport]:
-    """Process units in `workers` processes, calling `on_report` here as each ends; reports are in the units' order.
+    """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
+
+    Returns the reports in the units' order.
 
     A worker process that dies costs the unit it had: reported failed, and tried again by the next call.
     """
@@ -88,7 +91,7 @@ def process_units(
             ended(unit, report.model_copy(update={"source": unit.source, "path": unit.path}))
         else:
             waiting.setdefault(unit.unit_id, unit)  # two sources may name one file
-    for unit, result in run_in_workers(list(waiting.values()), settings, folder, workers):
+    for unit, result in run_in_workers(list(waiting.values()), settings, folder, workers or os.cpu_count() or 1):
         if isinstance(result, WorkerDied):
             before = read_report(folder, unit.unit_id)
             result = _Reading(unit, attempts=1 + (before.attempts if before else 0)).failed(str(result))
@@ -108,7 +111,7 @@ class _Reading:
         self.unit = unit
         self.attempts = attempts
         self.records = 0
-        self.failures: list[ReadFailureReport] = []
+        self.failures: list[Failure] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.characters: Counter[tuple[str, str]] = Counter()
         self.started = time.monotonic()
@@ -195,7 +198,7 @@ class _Reading:
                 yield text_document(record, text, part, options["source"], settings, identify)
 
     def _failure(self, failure: ReadFailure) -> None:
-        self.failures.append(ReadFailureReport(byte_offset=failure.byte_offset, error=failure.error))
+        self.failures.append({"byte_offset": failure.byte_offset, "error": failure.error})
 
 
 def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:

@@ -30,10 +30,10 @@ class LanguageIdentifier:
 
     def __call__(self, text: str) -> tuple[str, float]:
         """Identify by the first characters of `text`. An empty text is ('und', 0)."""
-        head = text[: self._characters].strip()
+        # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
+        head = " ".join(text[: self._characters].split())
         if not head:
             return UNDETERMINED, 0.0
-        # The inner predict takes line breaks as the white space they are; the public one raises ValueError on them.
         [(score, label)] = self._model.f.predict(head + "\n", 1, 0.0, "strict") or [(0.0, "")]
         return CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0)
 

@@ -80,7 +80,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         record.parse_http(max_header_len=MAX_HEADER_BYTES)
     except OSError:
         fault = fault or "bad_http"
-    http = (record.http_headers if record.is_http_parsed else None) or HeaderMap()
+    http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
     length, payload = record.content_length, b""
     if fault is None and record.record_type == WarcRecordType.response:
         if length > max_bytes:

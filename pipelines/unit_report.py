@@ -4,22 +4,21 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
 from storage.atomic import write_atomically
 
 
-class ReadFailureReport(BaseModel):
+class Failure(TypedDict):
     """Where reading broke inside a unit: what follows the record at `byte_offset` is lost."""
 
-    model_config = ConfigDict(frozen=True)
     byte_offset: int
     error: str
 
 
-class FunnelRow(BaseModel):
+class FunnelRow(TypedDict):
     """How many documents, and characters of their text, left at a stage for a reason; reason `kept` if they stayed."""
 
-    model_config = ConfigDict(frozen=True)
     language: str  # ISO 639-3; 'und' where it left before its language was known
     stage: str
     reason: str
@@ -38,7 +37,7 @@ class UnitReport(BaseModel):
     status: Literal["done", "failed"]
     attempts: int
     error: str | None = None
-    failures: list[ReadFailureReport] = []
+    failures: list[Failure] = []
     records: int = 0
     documents: int = 0
     bytes: int = 0  # of the file that was read

@@ -1,0 +1,34 @@
+"""Document numbers: the order in which duplicates are judged, so that what came first stays.
+
+doc_no (UBIGINT) = refresh (12 bits) ‖ unit (20 bits) ‖ row (32 bits). A refresh is the version of the corpus in which
+the unit came in; units of one refresh are numbered in the order of their paths.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pipelines.work_units import WorkUnit
+from storage.errors import InputError
+
+MAX_REFRESHES, MAX_UNITS = 1 << 12, 1 << 20
+
+
+def number_units(units: Sequence[WorkUnit], earlier: Mapping[str, int]) -> dict[str, int]:
+    """Refresh of each unit, in doc_no order: units of an earlier version keep theirs, new ones share the next."""
+    refresh = max(earlier.values(), default=-1) + 1
+    numbered = {unit.unit_id: earlier.get(unit.unit_id, refresh) for unit in sorted(units, key=lambda unit: unit.path)}
+    return dict(sorted(numbered.items(), key=lambda item: item[1]))
+
+
+def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
+    """Number of row 0 of each unit. Raises InputError when there are more refreshes or units than numbers."""
+    if max(refreshes.values(), default=0) >= MAX_REFRESHES or len(refreshes) >= MAX_UNITS:
+        raise InputError(
+            f"a corpus has at most {MAX_REFRESHES} refreshes of {MAX_UNITS} files: publish the next under a new name"
+        )
+    ordinals: dict[int, int] = {}
+    numbers = {}
+    for unit_id, refresh in refreshes.items():
+        ordinal = ordinals.get(refresh, 0)
+        ordinals[refresh] = ordinal + 1
+        numbers[unit_id] = refresh << 52 | ordinal << 32
+    return numbers

@@ -1,0 +1,83 @@
+"""The verdict over scores: which documents a corpus takes, by SQL, so that thresholds change without re-extraction."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.settings import CorpusSettings
+
+# Reason and remedy, in the order of the rules in _JUDGE.
+REMEDIES: Mapping[str, str] = {
+    "host": "their host fits no pattern of corpora.{name}.hosts",
+    "language": "they are not in language '{language}' (corpora.{name}.language)",
+    "language_score": "their language is less sure than corpora.{name}.min_language_score",
+    "too_short": "they are shorter than corpora.{name}.min_characters",
+}
+
+_JUDGE = """
+CREATE TEMP TABLE judged AS
+SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash, d.signature,
+    CASE
+        WHEN d.reason <> 'kept' THEN d.reason
+        WHEN NOT list_bool_or(list_transform($hosts, lambda pattern: d.host GLOB pattern)) THEN 'host'
+        WHEN d.language <> $language THEN 'language'
+        WHEN d.language_score < $min_language_score THEN 'language_score'
+        WHEN d.characters < $min_characters THEN 'too_short'
+        ELSE 'kept'
+    END AS verdict,
+    d.reason = 'kept' AS judged
+FROM read_parquet($files) d JOIN units u USING (unit_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`kept`: doc_no, doc_id, url, host, characters, text_hash, signature, in doc_no order.
+
+    `left`: language, reason, documents, characters of those that the verdict left out.
+    `unread`: documents by reason that never reached main content, most first.
+    """
+
+    kept: pa.Table
+    left: list[dict[str, Any]]
+    unread: dict[str, int]
+
+
+def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: CorpusSettings, spill: Path) -> Judged:
+    """Judge all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
+    units = pa.table(
+        {
+            "unit_id": pa.array(first_doc_nos.keys(), pa.string()),
+            "first_doc_no": pa.array(first_doc_nos.values(), pa.uint64()),
+        }
+    )
+    with (
+        tempfile.TemporaryDirectory(dir=spill) as folder,
+        duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": "false"}) as connection,
+    ):
+        connection.register("units", units)
+        connection.execute(
+            _JUDGE,
+            {
+                "files": [str(file) for file in files],
+                "hosts": [pattern.lower() for pattern in settings.hosts],
+                **settings.model_dump(include={"language", "min_language_score", "min_characters"}),
+            },
+        )
+        kept = connection.sql(
+            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash, signature "
+            "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
+        ).to_arrow_table()
+        left = connection.sql(
+            "SELECT language, verdict AS reason, count(*) AS documents, sum(characters)::BIGINT AS characters "
+            "FROM judged WHERE judged AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
+        ).to_arrow_table()
+        unread = connection.sql(
+            "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
+        ).fetchall()
+    return Judged(kept, left.to_pylist(), dict(unread))
