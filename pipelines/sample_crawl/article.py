@@ -1,4 +1,4 @@
-"""The text of one page: composed from a topic's grammar, or altered from another page's to a chosen Jaccard similarity."""
+"""The text of a page: composed from a topic's grammar, or altered from another page's to a chosen similarity."""
 
 import random
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipelines.sample_crawl.grammar import Writer
-from pipelines.sample_crawl.languages import Topic
+from pipelines.sample_crawl.topics import Topic
 
 SHINGLE = 5
 WORD = re.compile(r"^(\W*)(\w+)(\W*)$")
@@ -63,48 +63,52 @@ def _extra(kind: str, write: Callable[[str], str], source: random.Random) -> lis
     if kind == "ul":
         return [Block("ul", tuple((write("item"),) for _ in range(count)))]
     if kind == "table":
-        return [Block("table", tuple((write("cell"), write("value"), str(source.randint(2, 90))) for _ in range(count)))]
+        rows = ((write("cell"), write("value"), str(source.randint(2, 90))) for _ in range(count))
+        return [Block("table", tuple(rows))]
     return []
 
 
 def alter(article: Article, topic: Topic, source: random.Random, jaccard: float) -> Article:
-    """Returns a copy with words exchanged for others of the same form, so that the two texts' sets of word 5-shingles,
-    title and tables included, have the given Jaccard similarity as nearly as whole words allow. Lists stay out of the
-    count: main-content extraction takes short list items for navigation and drops them."""
-    counted = [block for block in article.blocks if block.kind != "ul"]
-    texts = [article.title, *(cell for block in counted for row in block.rows for cell in row)]
-    exchangeable = [False, *(block.kind == "p" for block in counted for row in block.rows for _ in row)]
-    words = [(text, at) for text in range(len(texts)) for at in range(len(texts[text].split()))]
+    """Returns a copy with words of paragraphs exchanged for others of the same form, so that the two texts' sets of
+    word 5-shingles (title, headings, tables included) have the given Jaccard similarity as nearly as words allow."""
+    texts = [article.title, *(cell for block in article.blocks for row in block.rows for cell in row)]
+    exchangeable = [False, *(block.kind == "p" for block in article.blocks for row in block.rows for _ in row)]
     split = [text.split() for text in texts]
+    words = [(text, at) for text in range(len(texts)) for at in range(len(split[text]))]
     shingles = len(words) - SHINGLE + 1
     to_change = round(shingles * (1 - jaccard) / (1 + jaccard))
-    changed: set[int] = set()
+    changed: set[int] = set()  # starts of the shingles that an exchanged word is in
     order = [place for place, (text, _) in enumerate(words) if exchangeable[text]]
     source.shuffle(order)
     for place in order:
-        touched = changed | {start for start in range(place - SHINGLE + 1, place + 1) if 0 <= start < shingles}
         text, at = words[place]
+        touched = changed | set(range(max(0, place - SHINGLE + 1), min(place + 1, shingles)))
         other = _exchanged(split[text][at], topic, source)
         if len(touched) <= to_change and other is not None:
             changed, split[text][at] = touched, other
     altered = iter([" ".join(parts) for parts in split])
-    title = next(altered)
-    blocks = [
-        block if block.kind == "ul" else replace(block, rows=tuple(tuple(next(altered) for _ in row) for row in block.rows))
-        for block in article.blocks
-    ]
-    return Article(title, tuple(blocks))
+    return Article(
+        next(altered),
+        tuple(
+            replace(block, rows=tuple(tuple(next(altered) for _ in row) for row in block.rows))
+            for block in article.blocks
+        ),
+    )
 
 
 def _exchanged(token: str, topic: Topic, source: random.Random) -> str | None:
     match = WORD.match(token)
-    group = topic.grammar.substitutes.get(match[2].lower(), []) if match else []
-    others = [word for word in group if word[0] == match[2][0].lower()] if match else []  # keeps elisions right
-    others = [word for word in others or group if match and word != match[2].lower()]
-    if match is None or not others:
+    if match is None:
         return None
-    word = source.choice(others)
-    return match[1] + (_capitalised(word) if match[2][0].isupper() else word) + match[3]
+    before, word, after = match.groups()
+    # The same first letter keeps a/an and elisions right.
+    group = topic.grammar.substitutes.get(word.lower(), [])
+    others = [other for other in group if other != word.lower() and other[0] == word[0].lower()]
+    others = others or [other for other in group if other != word.lower()]
+    if not others:
+        return None
+    other = source.choice(others)
+    return before + (_capitalised(other) if word[0].isupper() else other) + after
 
 
 def _capitalised(text: str) -> str:

@@ -1,16 +1,10 @@
-"""English: inflection, spelling and topics (gardening, cooking, workshop repair; a novel in instalments)."""
+"""English: inflection and spelling."""
 
 import re
 
 from pipelines.sample_crawl.grammar import Forms
 
-FEATURES = ("s", "p")
-TOPICS = {
-    "garden": ("english", "garden"),
-    "kitchen": ("english", "kitchen"),
-    "workshop": ("english", "workshop"),
-    "observatory": ("narrative",),
-}
+FEATURES = ("s", "p")  # singular, plural
 
 _VOWELS = "aeiou"
 _AN = re.compile(r"\b([Aa]) (?=(?:[aeioAEIO](?!ne\b|nce\b)|u(?!s|ni)|hour|honest|heirloom))")

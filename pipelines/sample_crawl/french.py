@@ -1,24 +1,25 @@
-"""French: inflection with gender and number, elision and contractions, topics (gardening, cooking, travel)."""
+"""French: inflection with gender and number, elision and contractions."""
 
 import re
+from collections.abc import Callable
 
 from pipelines.sample_crawl.grammar import Forms
 
-FEATURES = ("ms", "fs", "mp", "fp")
-TOPICS = {"jardin": ("french", "jardin"), "cuisine": ("french", "cuisine"), "voyage": ("french", "voyage")}
+FEATURES = ("ms", "fs", "mp", "fp")  # gender and number
 
 _VOWELS = "aeiouyàâéèêëîïôûœh"
 # h aspiré, and other words before which nothing is elided
 _NO_ELISION = r"(?!haricot|haie|hache|houe|hangar|halle|homard|hall|haut|hors|huit|onze|yaourt|hachis|hach|hibou|houx)"
 _BEFORE_VOWEL = rf"(?=[{_VOWELS}])" + _NO_ELISION
-_SPELLING = [
-    (re.compile(rf"\b(beau|nouveau) {_BEFORE_VOWEL}", re.I), lambda m: {"b": "bel ", "n": "nouvel "}[m[1][0].lower()]),
+_SPELLING: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    (re.compile(rf"\b(beau|nouveau) {_BEFORE_VOWEL}"), lambda match: {"b": "bel ", "n": "nouvel "}[match[1][0]]),
     (re.compile(rf"\bce {_BEFORE_VOWEL}"), "cet "),
     (re.compile(rf"\bdu {_BEFORE_VOWEL}"), "de l'"),
-    (re.compile(rf"\b([Ll]|[Ll]a|[DdNnSsCc]|[Qq]u|[Ll]orsqu|[Pp]uisqu)e? {_BEFORE_VOWEL}"), None),
-    (re.compile(r"\b([Dd])e le (?!\w+er\b)"), r"\1u "),
-    (re.compile(r"\b([Dd])e les "), r"\1es "),
-    (re.compile(r"\bde des |\bde du |\bde de l'|\bde de la "), "de "),
+    (re.compile(rf"\b(l|d|n|s|c|qu|lorsqu|puisqu)e {_BEFORE_VOWEL}"), r"\1'"),
+    (re.compile(rf"\bla {_BEFORE_VOWEL}"), "l'"),
+    (re.compile(r"\bde le "), "du "),
+    (re.compile(r"\bde les "), "des "),
+    (re.compile(r"\bde (?:des |du |de l'|de la )"), "de "),
     (re.compile(r"\bà le "), "au "),
     (re.compile(r"\bà les "), "aux "),
     (re.compile(r"\bsi (?=ils?\b)"), "s'"),
@@ -28,7 +29,7 @@ _SPELLING = [
 def polish(text: str) -> str:
     """Returns the text with elisions (l'arbre) and contractions (du, aux)."""
     for pattern, replacement in _SPELLING:
-        text = pattern.sub(replacement or (lambda m: m[1].removesuffix("a") + "'"), text)
+        text = pattern.sub(replacement, text)
     return text
 
 

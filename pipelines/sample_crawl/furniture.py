@@ -18,7 +18,7 @@ FURNITURE: dict[str, dict[str, Any]] = {
         "navigation": ["Accueil", "Articles", "Forum", "Boutique", "Qui sommes-nous", "Contact"],
         "related": ["Les plus lus", "Dans nos archives", "Questions des lecteurs", "Photo de la semaine"],
         "see_also": "Voir aussi",
-        "cookies": "Nous utilisons des cookies pour le bon fonctionnement du site et la mesure d'audience. Vous pouvez refuser.",
+        "cookies": "Nous utilisons des cookies pour le bon fonctionnement du site et pour compter les visites.",
         "accept": "Tout accepter",
         "refuse": "Continuer sans accepter",
         "rights": "Tous droits réservés.",

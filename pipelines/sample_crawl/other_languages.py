@@ -1,4 +1,4 @@
-"""German, Spanish, Hungarian and Danish: the neighbours that a corpus must keep out, with one topic and a small grammar each."""
+"""German, Spanish, Hungarian and Danish, which a corpus must keep out: inflection and spelling."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Writes the sample crawl: WARC files with one gzip member a record, and truth.jsonl, which says what each response is."""
+"""Writes the sample crawl: WARC files with one gzip member a record, and truth.jsonl."""
 
 import json
 import os
@@ -7,11 +7,14 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO
 
 from fastwarc.stream_io import GzipWriter
 from fastwarc.warc import WarcRecord, WarcRecordType
 
-from pipelines.sample_crawl.plan import Response, plan
+from pipelines.sample_crawl.plan import plan
+from pipelines.sample_crawl.responses import Response
+from storage.errors import InputError
 
 FILES = 4
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,10 +29,10 @@ def write_sample_crawl(folder: Path, pages: int = 1500, seed: int = 0) -> None:
         seed: of everything that is chosen.
 
     Raises:
-        ValueError: fewer than 20 pages, which cannot give every pool two hosts.
+        InputError: fewer than 20 pages, which cannot give every pool two hosts.
     """
     if pages < 20:
-        raise ValueError(f"a sample crawl needs at least 20 pages to give every pool some, but pages is {pages}")
+        raise InputError(f"a sample crawl needs at least 20 pages to give every pool some, but pages is {pages}")
     folder.mkdir(parents=True, exist_ok=True)
     responses = plan(pages, seed)
     record_ids = {response: _urn(f"{seed}/{pages}/{at}") for at, response in enumerate(responses)}
@@ -54,11 +57,11 @@ def _urn(name: str) -> str:
 
 
 class _Writer:
-    def __init__(self, stream, begin: datetime, source: random.Random) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stream: BinaryIO, begin: datetime, source: random.Random) -> None:
         self.gzip, self.now, self.source = GzipWriter(stream), begin, source
 
     def info(self, name: str) -> None:
-        fields = f"software: neutral-residues sample crawl\r\nformat: WARC File Format 1.1\r\ndescription: generated text\r\nfilename: {name}\r\n"
+        fields = f"format: WARC File Format 1.1\r\ndescription: generated text\r\nfilename: {name}\r\n"
         self._record(WarcRecordType.warcinfo, _urn(name), fields.encode(), {"Content-Type": "application/warc-fields"})
 
     def response(self, response: Response, urn: str) -> None:
@@ -70,8 +73,10 @@ class _Writer:
             self._record(WarcRecordType.request, _urn(urn + "/request"), request, headers)
         headers = to | {"Content-Type": "application/http; msgtype=response"}
         body, status = response.body, HTTPStatus(response.status)
-        charset = f"; charset={response.charset.header}" if response.charset.header and response.content_type == "text/html" else ""
-        http = [("Content-Type", response.content_type + charset), ("Content-Length", str(len(body))), *response.headers]
+        content_type = response.content_type
+        if content_type == "text/html" and response.charset.header:
+            content_type += f"; charset={response.charset.header}"
+        http = [("Content-Type", content_type), ("Content-Length", str(len(body))), *response.headers]
         if response.kind == "truncated":  # the server's length stands, the crawler kept less
             body = body[: len(body) * 2 // 5]
             headers["WARC-Truncated"] = "length"

@@ -30,13 +30,13 @@ def _mixed(html: str) -> bytes:
 
 _BROKEN: dict[str, Callable[[str], bytes]] = {
     "mixed": _mixed,  # half windows-1252, half UTF-8
-    "twice": lambda html: html.encode("utf-8").decode("latin-1").encode("utf-8"),  # UTF-8 read as latin-1, written again
+    "twice": lambda html: html.encode().decode("latin-1").encode(),  # UTF-8 read as latin-1, written again
     "utf-16-le": lambda html: html.encode("utf-16-le"),  # without a byte order mark, under another name
 }
 
 UTF8 = Charset("utf-8", "utf-8", "utf-8")
 
-# Decodable ones that are not the common case; the pages of every language go through the list in turn.
+# Decodable ones that are not the common case.
 UNCOMMON = (
     Charset("utf-8", "utf-8", None),
     Charset("utf-8", None, "utf-8"),
