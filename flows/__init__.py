@@ -3,3 +3,5 @@
 The only room that knows Prefect, and the only one that knows the others. `config` is the one tree of settings;
 `extend_language` reads like the recipe: data, corpora, base, training, evaluation, report.
 """
+
+import flows.quiet_exit  # noqa: F401

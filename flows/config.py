@@ -56,6 +56,9 @@ class Resources(Settings):
     training_processes: int = Field(1, ge=1, description="trainings side by side")
     threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
 
+    def reading_workers(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
     def training_threads(self) -> int:
         return self.threads or max(1, (os.cpu_count() or 1) // self.training_processes)
 

@@ -9,6 +9,7 @@ from flows.config import Config
 from flows.progress import Progress
 from flows.recording import record_corpus, record_units
 from pipelines.settings import CorpusSettings
+from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.workspace import Workspace
 
@@ -39,7 +40,7 @@ def select_units(config: Config) -> list[WorkUnit]:
 
 @task(cache_policy=NO_CACHE)
 def read_units(units: list[WorkUnit], config: Config) -> None:
-    from pipelines.documents import UnitReport, documents_key, process_units
+    from pipelines.documents import documents_key, process_units
 
     logger, workspace = get_run_logger(), Workspace(config.workspace)
     reports: list[UnitReport] = []
@@ -61,7 +62,7 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
         )
 
     with Progress(logger.info) as progress:
-        all_reports = process_units(units, config.documents, workspace, config.resources.workers, on_report)
+        all_reports = process_units(units, config.documents, workspace, config.resources.reading_workers(), on_report)
     record_units(workspace, documents_key(config.documents), all_reports)
 
 
@@ -83,8 +84,7 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
 
 
 def _batches(units: list[WorkUnit], config: Config) -> list[list[WorkUnit]]:
-    import os
-
-    processes = config.resources.workers or os.cpu_count() or 1
-    size = max(processes * UNITS_PER_PROCESS, -(-len(units) // 100))  # at most 100 task runs a flow run
+    size = max(
+        config.resources.reading_workers() * UNITS_PER_PROCESS, -(-len(units) // 100)
+    )  # at most 100 task runs a flow run
     return [units[start : start + size] for start in range(0, len(units), size)]

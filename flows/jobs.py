@@ -28,6 +28,16 @@ MALLOC = {
     "MALLOC_TOP_PAD_": "536870912",
 }
 
+# The libraries' own progress bars and advice: ours are the ones that people are to see.
+QUIET = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -80,8 +90,7 @@ def _run_process(
         write_atomically(path, json.dumps({**job.spec, "label": job.label, "threads": threads}, indent=1))
         specs.append(str(path))
     arguments = [sys.executable, "-m", "nr_core", command, *specs]
-    quiet = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(threads)}
-    environment = {**os.environ, **MALLOC, **quiet}
+    environment = {**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(threads)}
     errors: dict[str, str] = {}
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
@@ -104,8 +113,10 @@ def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapp
             event = json.loads(line) if line.startswith('{"event"') else None
         except ValueError:
             event = None
-        if event is None:
+        if event is None and line.strip():
             progress.line(line.rstrip())
+        elif event is None:
+            continue
         elif event["event"] == "progress":
             progress.update(event)
         elif event["event"] == "error":

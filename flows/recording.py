@@ -7,38 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pipelines.corpus import CorpusReport
 
-from pipelines.documents import UnitReport
+from pipelines.corpus import CorpusReport
+from pipelines.unit_report import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
 from storage.records import write_records
 from storage.workspace import Workspace
+
+WORK_UNIT_COLUMNS = {
+    "source",
+    "kind",
+    "path",
+    "status",
+    "attempts",
+    "error",
+    "records",
+    "documents",
+    "bytes",
+    "seconds",
+}
 
 
 def record_units(workspace: Workspace, documents_key: str, reports: Sequence[UnitReport]) -> None:
     for unit in reports:
         scope = f"{documents_key}-{unit.unit_id}"
         key = {"unit_id": unit.unit_id, "documents_key": documents_key}
-        row = {
-            **key,
-            "source": unit.source,
-            "kind": unit.kind,
-            "path": unit.path,
-            "status": unit.status,
-            "attempts": unit.attempts,
-            "error": unit.error,
-            "records": unit.records,
-            "documents": unit.documents,
-            "bytes": unit.bytes,
-            "seconds": unit.seconds,
-        }
+        row = {**key, **unit.model_dump(include=WORK_UNIT_COLUMNS)}
         write_records(workspace, "work_units", scope, [row])
         failures = [{**key, "path": unit.path, **failure} for failure in unit.failures]
         write_records(workspace, "fetch_failures", scope, failures)
-        funnel = [
-            {"scope": "documents", "scope_id": documents_key, "unit_id": unit.unit_id, **row} for row in unit.funnel
-        ]
+        counted = {"scope": "documents", "scope_id": documents_key, "unit_id": unit.unit_id}
+        funnel = [{**counted, **row} for row in unit.funnel]
         write_records(workspace, "funnel", f"documents-{scope}", funnel)
     refresh_catalog(workspace)
 

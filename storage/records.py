@@ -15,12 +15,15 @@ def write_records(workspace: Workspace, table: str, scope: str, rows: Sequence[M
     """Replace the record file of `scope` (a unit, a corpus version, a run) in `table` by these rows.
 
     Column names are those of schema.sql; the file carries the format version in its metadata. Nothing is written
-    when the file holds the same already, so that a repeated step leaves the catalog alone.
+    when the file holds the same already, so that a repeated step leaves the catalog alone; no rows, no file.
     """
+    path = workspace.records(table) / f"{scope}.parquet"
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
     columns = pa.Table.from_pylist([dict(row) for row in rows])
     columns = columns.replace_schema_metadata({"neutral_residues_format": str(FORMAT_VERSION)})
     buffer = io.BytesIO()
     pq.write_table(columns, buffer, compression="zstd")
-    path = workspace.records(table) / f"{scope}.parquet"
     if not path.exists() or path.read_bytes() != buffer.getvalue():
         write_atomically(path, buffer.getvalue())

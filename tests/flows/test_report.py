@@ -1,0 +1,284 @@
+"""The report says what the catalog says, shows hostile text as text, and asks nothing of the network."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from flows.report import write_report
+from flows.report.headline import headline
+from flows.report.labels import Box, Placer
+from flows.report.numbers import bits, duration, rate, share, short
+from flows.report.scale import scale_of
+from flows.report.series import Looks
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.query import query
+from storage.records import write_records
+from storage.workspace import Workspace
+
+HOSTILE = "<script>alert(1)</script>"
+BASE = (2.930, 1.520, 1.810)  # bits per byte on the sets n, o1, o2
+LEARNED = {"neutral_residues": (0.368, 0.069), "lora": (0.373, 0.288), "finetune": (0.627, 0.637)}
+SETS = {"n": ("french", "fra", "web"), "o1": ("english", "eng", "web"), "o2": ("abstracts", "eng", "abstracts")}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and visible text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.statements: list[str] = []
+        self.text = ""
+        self._in_code = False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "code":
+            self._in_code = True
+            self.statements.append("")
+
+    def handle_endtag(self, tag):
+        if tag == "code":
+            self._in_code = False
+
+    def handle_data(self, data):
+        self.text += data
+        if self._in_code:
+            self.statements[-1] += data
+
+    def count(self, tag: str, css_class: str) -> int:
+        return sum(name == tag and css_class in (attrs.get("class") or "").split() for name, attrs in self.tags)
+
+
+def record_corpora(workspace: Workspace, name: str = "french") -> None:
+    for key, (set_name, language, domain) in SETS.items():
+        row = {"version": f"c-{key}", "name": name if key == "n" else set_name, "language": language}
+        write_records(workspace, "corpora", key, [{**row, "text_domain": domain}])
+        write_records(workspace, "corpus_units", key, [{"version": f"c-{key}", "unit_id": "u"}])
+        pinned = {"eval_id": key, "name": row["name"], "language": language, "text_domain": domain}
+        write_records(workspace, "eval_sets", key, [{**pinned, "corpus_version": f"c-{key}"}])
+        funnel = {"scope": "corpus", "scope_id": f"c-{key}", "unit_id": "u", "language": language}
+        write_records(workspace, "funnel", f"corpus-{key}", [
+            {**funnel, "stage": "verdict", "reason": "short", "documents": 1234},
+            {**funnel, "stage": "split", "reason": "kept", "documents": 4321},
+        ])  # fmt: skip
+    read = {"scope": "documents", "scope_id": "d", "stage": "gate", "reason": name, "documents": 77}
+    write_records(workspace, "funnel", "documents", [{**read, "unit_id": "u", "language": "und"}])
+
+
+def record_base(workspace: Workspace, base: str = "base") -> None:
+    write_records(workspace, "models", base, [{"model_id": base, "source": "pretrained here", "parameters": 452_000}])
+    write_records(workspace, "evaluations", base, _figures(base, 0, BASE))
+
+
+def record_run(workspace: Workspace, method: str, seed: int, learning: float, forgetting: float, **fields) -> None:
+    run_id = f"{fields.get('name') or method}-{seed}".replace("/", "")
+    run = {"run_id": run_id, "base_model_id": "base", "model_id": f"m-{run_id}", "method": method, "seed": seed,
+           "name": None, "status": "done", "error": None, "learning_rate": 3e-3, "seconds": 61.0,
+           "extra_parameters": 60_123}  # fmt: skip
+    write_records(workspace, "runs", run_id, [{**run, **fields}])
+    write_records(workspace, "run_inputs", run_id, [
+        {"run_id": run_id, "corpus_version": "c-n", "role": "new", "language": "fra", "share": 0.9},
+        {"run_id": run_id, "corpus_version": "c-o1", "role": "original", "language": "eng", "share": 0.1},
+    ])  # fmt: skip
+    values = (BASE[0] - learning, BASE[1], BASE[2] + forgetting)
+    write_records(workspace, "evaluations", run_id, _figures(f"m-{run_id}", 10, values))
+    write_records(workspace, "training_steps", run_id, [
+        {"run_id": run_id, "step": step, "tokens": step * 2048, "lm_loss": 4.0 - step / 10} for step in range(10)
+    ])  # fmt: skip
+    if method == "neutral_residues":
+        write_records(workspace, "gate_activity", run_id, [
+            {"model_id": f"m-{run_id}", "eval_id": key, "layer": layer, "open_rate": open_rate, "residue_size": 0.1}
+            for key, open_rate in (("n", 0.91), ("o1", 0.23), ("o2", 0.14)) for layer in range(2)
+        ])  # fmt: skip
+
+
+def _figures(model, step, values):
+    return [
+        {"model_id": model, "step": step, "eval_id": key, "settings_hash": "s", "metric": "bits_per_byte",
+         "value": value, "n": 40, "stderr": 0.01} for key, value in zip(SETS, values, strict=True)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    record_corpora(workspace)
+    record_base(workspace)
+    for method, (learning, forgetting) in LEARNED.items():
+        for seed in (0, 1):
+            record_run(workspace, method, seed, learning + 0.01 * seed, forgetting)
+    refresh_catalog(workspace)
+    return workspace
+
+
+def read(workspace: Workspace, **options) -> tuple[str, Page]:
+    page = write_report(workspace, **{"title": "A study", **options}).read_text(encoding="utf-8")
+    return page, Page(page)
+
+
+def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(workspace):
+    page, parsed = read(workspace)
+    rows = query(workspace, "FROM learning_vs_forgetting").as_dicts()
+    assert len(rows) == 6
+    for row in rows:
+        figures = f'<td class="figure">{bits(row["learning"])}</td><td class="figure">{bits(row["forgetting"])}</td>'
+        assert figures in page
+        seen = f"{row['name']}, seed {row['seed']}: learning {bits(row['learning'])}, "
+        seen += f"forgetting {bits(row['forgetting'])}"
+        assert page.count(f"<title>{seen}</title>") == 2, "one mark in the wide and one in the narrow picture"
+    assert parsed.count("circle", "base") == 2
+    assert parsed.count("polyline", "front") == 2
+    for row in query(workspace, "SELECT corpus, documents FROM corpus_funnel").rows:
+        assert f"Corpus {row[0]}" in parsed.text and f"{row[1]:,}".replace(",", "\u202f") in parsed.text
+    for text in ("91\u202f%", "23\u202f%", "14\u202f%", "60.1\u202fk", "1\u202fmin 1\u202fs", "452\u202fk parameters"):
+        assert text in parsed.text
+
+
+def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_learning(workspace):
+    _, parsed = read(workspace)
+    assert (
+        "neutral_residues learned 0.373 bits per byte of fra and forgot 0.069 of eng; "
+        "lora learned 0.378 and forgot 0.288." in parsed.text
+    )
+    assert "finetune learned the most (0.632) and neutral_residues forgot the least (0.069)" in parsed.text
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "words"),
+    [
+        ((0.3, 0.3), (0.4, 0.2), "lora is ahead of neutral_residues on both counts."),
+        ((0.4, 0.2), (0.3, 0.3), "neutral_residues is ahead of lora, the nearest to it in learning, on both counts"),
+        ((0.4, 0.3), (0.3, 0.2), "neutral_residues learned more than lora, the nearest to it in learning, and"),
+        ((-0.1, -0.2), (0.3, 0.2), "lost 0.100 bits per byte of fra and forgot nothing (it gained 0.200)"),
+        ((0.0001, 0.00001), (0.3, 0.2), "neutral_residues learned nothing of fra and forgot nothing measurable of eng"),
+        ((None, 0.1), (0.3, 0.2), "No run of neutral_residues has been measured yet."),
+        ((None, 0.1), (0.3, None), "Nothing can be said about fra yet"),
+    ],
+)
+def test_the_headline_is_honest(own, other, words):
+    rows = [
+        {"name": method, "method": method, "learning_rate": 1e-3, "learning": learning, "forgetting": forgetting}
+        for method, (learning, forgetting) in (("neutral_residues", own), ("lora", other))
+    ]
+    said = headline(rows, Looks(rows), "fra", "eng")
+    assert words in f"{said.words} {said.more}"
+
+
+def test_every_statement_shown_is_one_that_runs(workspace):
+    _, parsed = read(workspace)
+    statements = [text for text in parsed.statements if text != "nr sql"]
+    assert len(statements) == 9
+    for statement in statements:
+        assert query(workspace, statement).rows, statement
+
+
+def test_hostile_names_show_as_text(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    record_corpora(workspace, name=HOSTILE)
+    record_base(workspace)
+    record_run(workspace, "lora", 0, 0.3, 0.2, name=HOSTILE, error=HOSTILE + "\x00\u202e")
+    refresh_catalog(workspace)
+    page, parsed = read(workspace, title=HOSTILE + "\ud800", config_yaml=f'name: "{HOSTILE}"\n')
+    assert parsed.text.count(HOSTILE) > 5
+    assert not [tag for tag, attributes in parsed.tags if tag == "script" or any(a[:2] == "on" for a in attributes)]
+    assert not re.search("[\x00\u202e\ud800]", page)
+
+
+def test_nothing_is_loaded_from_anywhere(workspace):
+    page, parsed = read(workspace)
+    for tag, attributes in parsed.tags:
+        assert tag not in {"script", "link", "iframe", "object", "img", "base"}
+        assert "src" not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+    assert not re.search(r"@import|url\(|https?:", page)
+    assert "default-src 'none'" in page
+
+
+def test_every_picture_has_a_text_alternative_and_every_id_is_used_once(workspace):
+    _, parsed = read(workspace)
+    for tag, attributes in parsed.tags:
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_workspace_without_runs_says_so_and_shows_its_corpora(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    refresh_catalog(workspace)
+    _, parsed = read(workspace)
+    assert "No runs yet" in parsed.text and "No corpus has been built here" in parsed.text
+    record_corpora(workspace)
+    record_base(workspace)
+    refresh_catalog(workspace)
+    for base in (None, "base"):
+        _, parsed = read(workspace, base_model_id=base)
+        assert "No runs yet" in parsed.text and "Corpus french" in parsed.text
+
+
+def test_runs_without_figures_gates_or_steps_get_sentences(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    run = {"run_id": "r", "base_model_id": "base", "method": None, "status": "failed", "error": "no disk"}
+    write_records(workspace, "runs", "r", [run])
+    refresh_catalog(workspace)
+    _, parsed = read(workspace)
+    for sentence in ("Trained, not measured yet", "nothing to plot", "no gates to", "No training steps", "no disk"):
+        assert sentence in parsed.text
+
+
+def test_several_bases_are_told_apart_and_one_can_be_chosen(workspace):
+    record_base(workspace, "it's other")
+    record_run(workspace, "adapter", 0, 0.2, 0.1, base_model_id="it's other")
+    refresh_catalog(workspace)
+    _, parsed = read(workspace)
+    assert parsed.count("article", "study") == 2
+    _, parsed = read(workspace, base_model_id="it's other")
+    assert parsed.count("article", "study") == 1 and "lora" not in parsed.text
+    with pytest.raises(InputError, match="no base model 'nowhere'"):
+        read(workspace, base_model_id="nowhere")
+
+
+def test_a_workspace_without_a_catalog_is_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="has no catalog yet"):
+        write_report(Workspace(tmp_path / "empty"), title="x")
+
+
+def test_file_names_come_from_titles(workspace):
+    assert write_report(workspace, title="../../A  study: α").name == "a-study.html"
+    assert write_report(workspace, title="日本語").parent == workspace.reports
+
+
+def test_importing_the_report_needs_neither_prefect_nor_torch():
+    code = "import sys, flows.report; sys.exit(bool({'prefect', 'torch'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_numbers_read_well():
+    assert [bits(v) for v in (0.12345, -0.02, -0.0001, None)] == ["0.123", "\N{MINUS SIGN}0.020", "0.000", "—"]
+    assert [short(v) for v in (0, 999, 1234, 999_999, 491_520, 1.5e9)] == [
+        "0", "999", "1.23\u202fk", "1.00\u202fM", "492\u202fk", "1.50\u202fG"]  # fmt: skip
+    assert [duration(v) for v in (1.24, 59.7, 120, 3660)] == [
+        "1.2\u202fs", "1\u202fmin", "2\u202fmin", "1\u202fh 1\u202fmin"]  # fmt: skip
+    assert [share(v) for v in (0, 0.0231, 0.9, None)] == ["0\u202f%", "2.3\u202f%", "90\u202f%", "—"]
+    assert [rate(v) for v in (3e-3, 5e-5)] == ["0.003", "5e-5"]
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e-9, 2e-9], [-5.0, 3e6], [float("nan")], [0.0, 0.7], [7.0]])
+def test_scales_have_ticks_inside_and_grow_in_one_direction(values):
+    scale = scale_of(values, 0, 100)
+    slack = 1e-6 * (scale.high - scale.low)
+    assert scale.ticks and all(scale.low - slack <= tick <= scale.high + slack for tick in scale.ticks)
+    assert scale(scale.low) == 0 and scale(scale.high) == 100
+    assert len({scale.tick_text(tick) for tick in scale.ticks}) == len(scale.ticks)
+
+
+def test_labels_do_not_cover_one_another():
+    placer = Placer(Box(0, 0, 400, 300))
+    boxes = [placer.place("neutral", [(200 + 4 * i, 150)]) for i in range(4)]
+    assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])

@@ -1,0 +1,86 @@
+"""Held-out figures, against plain loops."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nr_core.evaluate import evaluate, ratio
+from nr_core.models import load_base
+from nr_core.progress import Progress
+from nr_core.settings import BaseSpec
+from nr_core.specs import EvaluateSpec
+from nr_core.tokens import TokenStream, load_tokenizer
+
+
+def evaluated(world, out, run=None, **settings):
+    spec = {
+        "out": out,
+        "base": {"model": str(world.base)},
+        "run": run,
+        "sets": [{"eval_id": "new", "tokens": world.held_out}, {"eval_id": "old", "tokens": world.old}],
+        "settings": settings,
+    }
+    out.mkdir()
+    evaluate(EvaluateSpec.model_validate(spec), Progress("evaluate", "base", "tokens"))
+    return json.loads((out / "evaluation.json").read_text())
+
+
+def metric(result, eval_id, name):
+    return next(row for row in result["metrics"] if (row["eval_id"], row["metric"]) == (eval_id, name))
+
+
+def test_bits_per_byte_equal_a_plain_loop(world, tmp_path):
+    model, tokenizer = load_base(BaseSpec(model=str(world.base))).eval(), load_tokenizer(str(world.tokenizer))
+    stream = TokenStream.open(world.held_out)
+    nats, tokens, size = [], [], []
+    for document in range(stream.documents):
+        ids = stream.content(document).tolist()
+        total = 0.0
+        for start in range(0, len(ids), 24):
+            window = torch.tensor([[tokenizer.eos_token_id, *ids[start : start + 24]]])
+            with torch.no_grad():
+                logits = model(window[:, :-1]).logits[0]
+            total += F.cross_entropy(logits, window[0, 1:], reduction="sum").item()
+        nats.append(total)
+        tokens.append(len(ids))
+        size.append(len(tokenizer.decode(ids).encode()))
+
+    result = evaluated(world, tmp_path / "out", sequence_length=24, batch_size=4)
+    bits = metric(result, "new", "bits_per_byte")
+    assert bits["value"] == pytest.approx(sum(nats) / math.log(2) / sum(size), rel=1e-6)
+    assert bits["n"] == stream.documents
+    assert metric(result, "new", "nats_per_token")["value"] == pytest.approx(sum(nats) / sum(tokens), rel=1e-6)
+    assert result["gate_activity"] == []
+
+
+def test_standard_error_is_of_documents():
+    pick = np.random.default_rng(0)
+    draws = []
+    for _ in range(2000):
+        sizes = pick.integers(50, 150, 40).astype(float)
+        draws.append(ratio(sizes * pick.normal(2.0, 0.3, 40), sizes))
+    values, errors = zip(*draws, strict=True)
+    assert np.std(values) == pytest.approx(np.mean(errors), rel=0.1)
+    assert ratio(np.array([2.0]), np.array([1.0])) == (2.0, None)
+
+
+def test_a_run_is_scored_with_its_gates(world, run, tmp_path):
+    trained = run(world.train_spec(tmp_path / "run"))
+    result = evaluated(world, tmp_path / "out", run=trained, sequence_length=24)
+    activity = result["gate_activity"]
+    assert [(row["eval_id"], row["layer"]) for row in activity] == [(s, i) for s in ("new", "old") for i in (0, 1)]
+    assert all(0 < row["open_rate"] < 1 and row["residue_size"] > 0 for row in activity)
+    base = evaluated(world, tmp_path / "base", sequence_length=24)
+    assert metric(result, "new", "bits_per_byte")["value"] < metric(base, "new", "bits_per_byte")["value"]
+
+
+def test_max_tokens_takes_whole_documents_and_the_same_for_every_model(world, run, tmp_path):
+    few = evaluated(world, tmp_path / "few", sequence_length=24, max_tokens=300)
+    documents = metric(few, "old", "bits_per_byte")["n"]
+    assert 1 < documents < 60
+    again = evaluated(world, tmp_path / "again", sequence_length=24, batch_size=3, max_tokens=300)
+    assert metric(again, "old", "bits_per_byte")["value"] == pytest.approx(metric(few, "old", "bits_per_byte")["value"])

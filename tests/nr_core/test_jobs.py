@@ -1,0 +1,85 @@
+"""`python -m nr_core`: specs, settings, locks and what they refuse."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from nr_core.__main__ import main
+from nr_core.settings import LoopSettings, MethodSettings, PretrainSettings
+
+
+@pytest.fixture(autouse=True)
+def keep_signals(monkeypatch):
+    monkeypatch.setattr("nr_core.stopping.listen", lambda: None)
+
+
+def call(capsys, job, *specs):
+    code = main([job, *map(str, specs)])
+    lines = capsys.readouterr().out.splitlines()
+    return code, [json.loads(line) for line in lines if line.startswith('{"event"')]
+
+
+def write(path, spec):
+    path.write_text(json.dumps(spec))
+    return path
+
+
+def test_a_failed_spec_hides_no_other_and_finished_ones_return_at_once(world, tmp_path, capsys):
+    wrong = write(tmp_path / "wrong.json", world.train_spec(tmp_path / "wrong", base={"model": str(tmp_path / "no")}))
+    right = write(tmp_path / "right.json", world.train_spec(tmp_path / "right", label="the right one"))
+    code, events = call(capsys, "train", wrong, right)
+    assert code == 2
+    errors = [event for event in events if event["event"] == "error"]
+    assert [(event["label"], "No causal language model" in event["message"]) for event in errors] == [("wrong", True)]
+    progress = [event for event in events if event["event"] == "progress"][-1]
+    assert (progress["label"], progress["unit"], progress["done"]) == ("the right one", "steps", 12)
+    assert (tmp_path / "right" / "run.json").is_file()
+    finished = (tmp_path / "right" / "run.json").stat().st_mtime_ns
+    assert call(capsys, "train", right) == (0, [])
+    assert (tmp_path / "right" / "run.json").stat().st_mtime_ns == finished
+
+
+def test_a_folder_begun_with_other_settings_is_refused(world, tmp_path, capsys):
+    spec = world.train_spec(tmp_path / "run")
+    assert call(capsys, "train", write(tmp_path / "a.json", spec))[0] == 0
+    renamed = {**spec, "threads": 2, "label": "other", "training": {**spec["training"], "checkpoint_every": 3}}
+    assert call(capsys, "train", write(tmp_path / "b.json", renamed))[0] == 0
+    code, events = call(capsys, "train", write(tmp_path / "c.json", {**spec, "seed": 1}))
+    assert code == 2
+    assert "was begun with other settings" in events[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": {"method": "distil"}}, "method.method: Input should be"),
+        ({"training": {"stepz": 3}}, "training.stepz: Extra inputs are not permitted"),
+        ({"inputs": [{"role": "original", "language": "eng", "tokens": "t", "share": 1.0}]}, "nothing to learn"),
+        ({"method": {"method": "lora", "alpha": 1.0}}, "alpha: lora has no local loss; leave alpha out"),
+    ],
+)
+def test_wrong_specs_are_refused_with_the_field(world, tmp_path, capsys, changes, message):
+    code, events = call(capsys, "train", write(tmp_path / "s.json", world.train_spec(tmp_path / "run", **changes)))
+    assert code == 2
+    assert message in events[0]["message"]
+
+
+def test_contradictions_are_refused():
+    with pytest.raises(ValidationError, match="finetune adds no parameters; leave budget out"):
+        MethodSettings(method="finetune", budget=0.1)
+    with pytest.raises(ValidationError, match="micro_batch_size: 3 must divide batch_size 64"):
+        LoopSettings(micro_batch_size=3)
+    with pytest.raises(ValidationError, match="even multiple of heads 3"):
+        PretrainSettings(hidden_size=64, heads=3)
+    for method in ("finetune", "lora", "adapter", "neutral_residues"):
+        settings = MethodSettings(method=method)
+        assert MethodSettings.model_validate(settings.model_dump()) == settings
+
+
+def test_settings_and_the_room_itself_import_nothing_heavy():
+    code = "import sys, nr_core, nr_core.settings, nr_core.specs, nr_core.errors\n"
+    code += "assert not {'torch', 'peft', 'transformers', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,58 @@
+"""Loading models, what identifies them, and what is said of those that cannot be had."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nr_core.errors import ModelError
+from nr_core.models import load_base, load_run, weights_hash
+from nr_core.settings import BaseSpec
+
+
+def test_the_hash_is_of_the_weights(world, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(world.base, copy)
+    (copy / "README.md").write_text("another file")
+    assert weights_hash(str(copy)) == weights_hash(str(world.base))
+    tensors = load_file(copy / "model.safetensors")
+    tensors["model.norm.weight"][0] += 1
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    assert weights_hash(str(copy)) != weights_hash(str(world.base))
+
+
+def test_missing_models_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for call in (weights_hash, lambda name: load_base(BaseSpec(model=name))):
+        with pytest.raises(
+            ModelError, match=r"No causal language model could be loaded from nobody/nothing .*; give a"
+        ):
+            call("nobody/nothing")
+    with pytest.raises(ModelError, match="has no such weights"):
+        weights_hash(str(tmp_path))
+    with pytest.raises(ModelError, match="could be loaded from"):
+        load_base(BaseSpec(model=str(tmp_path)))
+
+
+def test_pickled_weights_are_not_read(world, tmp_path):
+    copy = tmp_path / "pickled"
+    shutil.copytree(world.base, copy)
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="config.json and safetensors"):
+        load_base(BaseSpec(model=str(copy)))
+
+
+def test_a_gguf_file_is_split_into_folder_and_name(tmp_path):
+    spec = BaseSpec(model=str(tmp_path / "base.Q8_0.gguf"))
+    assert (spec.model, spec.gguf_file) == (str(tmp_path), "base.Q8_0.gguf")
+    (tmp_path / "base.Q8_0.gguf").write_bytes(b"GGUF")
+    assert len(weights_hash(spec.model, gguf_file=spec.gguf_file)) == 64
+    with pytest.raises(ModelError, match=r"gguf"):
+        load_base(spec)
+
+
+def test_a_folder_without_a_run_is_refused(world, tmp_path):
+    with pytest.raises(ModelError, match="holds no trained run"):
+        load_run(BaseSpec(model=str(world.base)), tmp_path)

@@ -1,0 +1,95 @@
+"""Tokenizers and token streams."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from nr_core.errors import ModelError
+from nr_core.tokens import TokenStream, load_tokenizer, tokenize, tokenizer_hash, train_tokenizer
+from tests.nr_core.tiny import write_shard
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), min_size=1, max_size=8))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_round_trip(world, tmp_path, texts):
+    counts = tokenize([write_shard(tmp_path / "shard.parquet", texts)], str(world.tokenizer), tmp_path / "tokens")
+    stream = TokenStream.open(tmp_path / "tokens")
+    tokenizer = AutoTokenizer.from_pretrained(world.tokenizer)
+    assert stream.documents == len(texts) == counts["documents"]
+    assert len(stream) == counts["tokens"]
+    assert [tokenizer.decode(stream.content(i)) for i in range(len(texts))] == texts
+    assert stream.byte_lengths.tolist() == [len(text.encode()) for text in texts]
+    assert (stream.stream[stream.offsets[1:] - 1] == stream.end_of_text_token).all()
+
+
+def test_text_that_spells_a_special_token_is_text(world, tmp_path):
+    text = "a <|endoftext|> b"
+    tokenize([write_shard(tmp_path / "shard.parquet", [text])], str(world.tokenizer), tmp_path / "tokens")
+    stream = TokenStream.open(tmp_path / "tokens")
+    assert stream.end_of_text_token not in stream.content(0)
+    assert load_tokenizer(str(world.tokenizer)).decode(stream.content(0)) == text
+
+
+def test_a_tokenizer_that_opens_texts_keeps_its_opening_token(world, tmp_path):
+    tokenizer = load_tokenizer(str(world.tokenizer))
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    from tokenizers.processors import TemplateProcessing
+
+    opening = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", opening)]
+    )
+    tokenizer.save_pretrained(tmp_path / "opening")
+    shard = write_shard(tmp_path / "shard.parquet", ["bake", "miso"])
+    tokenize([shard], str(tmp_path / "opening"), tmp_path / "tokens")
+    stream = TokenStream.open(tmp_path / "tokens")
+    assert (stream.stream[stream.offsets[:-1]] == opening).all()
+    assert stream.context_token == opening
+    assert [tokenizer.decode(stream.content(i)) for i in (0, 1)] == ["bake", "miso"]
+    assert tokenizer_hash(str(tmp_path / "opening")) != tokenizer_hash(str(world.tokenizer))
+
+
+def test_large_vocabularies_take_four_bytes_and_small_ones_two(world, tmp_path):
+    tokenizer = load_tokenizer(str(world.tokenizer))
+    tokenizer.add_tokens([f"token{i}" for i in range(1 << 16)])
+    tokenizer.save_pretrained(tmp_path / "large")
+    shard = write_shard(tmp_path / "shard.parquet", ["bake token65535"])
+    tokenize([shard], str(tmp_path / "large"), tmp_path / "tokens")
+    stream = TokenStream.open(tmp_path / "tokens")
+    assert stream.stream.dtype == np.uint32
+    assert max(stream.content(0)) > 1 << 16
+    assert TokenStream.open(world.new).stream.dtype == np.uint16
+
+
+def test_hash_is_of_the_rules_and_not_of_the_place(world, tmp_path):
+    load_tokenizer(str(world.tokenizer)).save_pretrained(tmp_path / "copy")
+    assert tokenizer_hash(str(tmp_path / "copy")) == tokenizer_hash(str(world.tokenizer))
+    assert len(tokenizer_hash(str(world.tokenizer))) == 16
+
+
+def test_progress_is_told(world, tmp_path):
+    told = []
+    shard = write_shard(tmp_path / "shard.parquet", ["bake"] * 150)
+    tokenize([shard], str(world.tokenizer), tmp_path / "tokens", lambda done, total: told.append((done, total)))
+    assert told == [(64, 150), (128, 150), (150, 150)]
+
+
+def test_what_is_missing_is_said(world, tmp_path):
+    tokenizer = load_tokenizer(str(world.tokenizer))
+    tokenizer.save_pretrained(tmp_path / "endless")
+    config = tmp_path / "endless" / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "eos_token": None}))
+    with pytest.raises(ModelError, match="has no end-of-text token"):
+        load_tokenizer(str(tmp_path / "endless"))
+    with pytest.raises(ModelError, match="No tokenizer could be read from"):
+        load_tokenizer(str(tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match="hold no documents"):
+        tokenize([], str(world.tokenizer), tmp_path / "none")
+    with pytest.raises(ModelError, match="holds no token stream"):
+        TokenStream.open(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="lower vocabulary_size"):
+        train_tokenizer([[write_shard(tmp_path / "few.parquet", ["a b"])]], [1.0], 400, tmp_path / "few")

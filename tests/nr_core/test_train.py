@@ -1,0 +1,164 @@
+"""Training: what is left on the disk, resuming, being killed, and the guards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from nr_core import stopping
+from nr_core.adapter import GatedAdapter
+from nr_core.errors import ModelError
+from nr_core.models import load_base, load_run
+from nr_core.settings import BaseSpec
+
+COLUMNS = (
+    "step tokens lm_loss local_loss alpha learning_rate tokens_per_second grad_norm open_rate_new open_rate_original"
+).split()
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def figures(run: Path) -> list[dict]:
+    rows = pq.read_table(run / "steps.parquet").to_pylist()
+    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return (
+        one.keys() == other.keys()
+        and all(torch.equal(one[k], other[k]) for k in one)
+        and figures(first) == figures(second)
+    )
+
+
+@pytest.mark.parametrize("method", ["finetune", "lora", "adapter", "neutral_residues"])
+def test_every_method_learns_and_leaves_a_run(world, run, tmp_path, method):
+    settings = {"method": method, "learning_rate": 1e-2}
+    out = run(world.train_spec(tmp_path / method, method=settings, training={"steps": 20}))
+    rows = pq.read_table(out / "steps.parquet").to_pylist()
+    assert list(rows[0]) == COLUMNS
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert sum(row["lm_loss"] for row in rows[-3:]) < sum(row["lm_loss"] for row in rows[:3])
+    gated = method == "neutral_residues"
+    assert all((row["local_loss"] is not None) == gated for row in rows)
+    assert all((row["open_rate_new"] is not None) == gated for row in rows)
+    report = json.loads((out / "run.json").read_text())
+    assert report["method"] == method
+    assert report["learning_rate"] == 1e-2
+    assert (report["steps"], report["tokens"]) == (20, 20 * 10 * 16)
+    assert report["peak_memory"] > 0
+    assert (report["extra_parameters"] == 0) == (method == "finetune")
+    assert not (out / "checkpoints").exists()
+    tokens = torch.arange(3, 13).unsqueeze(0)
+    trained, base = load_run(BaseSpec(model=str(world.base)), out), load_base(BaseSpec(model=str(world.base)))
+    assert not torch.allclose(trained(tokens).logits, base(tokens).logits)
+    if method == "finetune":
+        assert (out / "model" / "tokenizer.json").is_file()
+    else:
+        reloaded = PeftModel.from_pretrained(base, out / "adapter")
+        assert torch.equal(reloaded(tokens).logits, trained(tokens).logits)
+
+
+def test_resuming_is_bitwise_and_the_micro_batch_is_not_seen(world, run, tmp_path, monkeypatch):
+    undisturbed = run(world.train_spec(tmp_path / "undisturbed"))
+    spec = world.train_spec(tmp_path / "stopped", training={"checkpoint_every": 5})
+    rows = []
+
+    def stop_after_seven(*arguments, **options):
+        rows.append(arguments)
+        if len(rows) == 7:
+            stopping.requested.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nr_core.progress.Progress.report", stop_after_seven)
+        with pytest.raises(stopping.Stopped) as stopped:
+            run(spec)
+    stopping.requested.clear()
+    assert stopped.value.code == 143
+    assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == ["step-00000007"]
+    assert same(run(spec), undisturbed)
+
+    micro = run(world.train_spec(tmp_path / "micro", training={"micro_batch_size": 5}))
+    for row, other in zip(figures(micro), figures(undisturbed), strict=True):
+        assert row == pytest.approx(other, rel=1e-3)
+
+
+def test_seeds_differ(world, run, tmp_path):
+    assert not same(run(world.train_spec(tmp_path / "0")), run(world.train_spec(tmp_path / "1", seed=1)))
+
+
+def test_killed_training_goes_on_to_the_same_result(world, run, tmp_path):
+    training = {"steps": 150, "checkpoint_every": 10}
+    undisturbed = run(world.train_spec(tmp_path / "undisturbed", training=training))
+    out = tmp_path / "killed"
+    spec = tmp_path / "killed.json"
+    spec.write_text(json.dumps(world.train_spec(out, training=training)))
+    command = [sys.executable, "-m", "nr_core", "train", str(spec)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert same(out, undisturbed)
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"event"')]
+    assert events[-1]["event"] == "progress"
+    assert (events[-1]["job"], events[-1]["label"], events[-1]["done"], events[-1]["total"]) == (
+        "train", "killed", 150, 150
+    )  # fmt: skip
+
+
+def test_a_dead_gate_stops_the_run(world, run, tmp_path, monkeypatch):
+    initialise = GatedAdapter.__init__
+
+    def with_zero_gate(self, *arguments, **options):
+        initialise(self, *arguments, **options)
+        torch.nn.init.zeros_(self.neutral_residues_block_gate.weight)
+
+    monkeypatch.setattr(GatedAdapter, "__init__", with_zero_gate)
+    with pytest.raises(ModelError, match="after warm-up, fewer than 1% of the new language's tokens open a gate"):
+        run(world.train_spec(tmp_path / "dead", label="dead"))
+    assert not (tmp_path / "dead" / "run.json").exists()
+
+
+def test_a_loss_that_is_not_finite_is_never_saved(world, run, tmp_path):
+    settings = {"method": "finetune", "learning_rate": 1e30}
+    with pytest.raises(
+        ModelError, match=r"the loss or its gradient is no longer finite \(it was .* lower learning_rate"
+    ):
+        run(world.train_spec(tmp_path / "run", method=settings, training={"checkpoint_every": 1}))
+    for checkpoint in (tmp_path / "run" / "checkpoints").glob("*/trainable.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(checkpoint).values())
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_without_replay(world, run, tmp_path):
+    spec = world.train_spec(tmp_path / "run")
+    spec["inputs"] = [{**source, "share": share} for source, share in zip(spec["inputs"], (1.0, 0.0), strict=True)]
+    assert {(row["local_loss"], row["open_rate_original"]) for row in figures(run(spec))} == {(0.0, None)}
+
+
+def test_a_stream_of_another_tokenizer_is_refused(world, run, tmp_path):
+    facts = json.loads((world.new / "tokens.json").read_text())
+    other = tmp_path / "tokens"
+    other.mkdir()
+    for name in ("stream.bin", "offsets.npy", "byte_lengths.npy"):
+        (other / name).symlink_to(world.new / name)
+    (other / "tokens.json").write_text(json.dumps({**facts, "vocabulary_size": 5000}))
+    spec = world.train_spec(tmp_path / "run")
+    spec["inputs"][0]["tokens"] = str(other)
+    with pytest.raises(ModelError, match="a tokenizer of 5000 entries, the model has 300"):
+        run(spec)
