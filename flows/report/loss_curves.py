@@ -10,7 +10,7 @@ from flows.report.scale import Scale, scale_of
 from flows.report.series import Look, Looks
 
 Row = dict[str, Any]
-WIDTH, HEIGHT = 300, 190
+WIDTH, HEIGHT = 240, 170
 LEFT, RIGHT, TOP, BOTTOM = 34, 12, 10, 24
 
 
@@ -53,8 +53,8 @@ def loss_curves(steps: Sequence[Row], runs: Sequence[Row], looks: Looks) -> Loss
         return None
     unit = "tokens" if all(row["tokens"] is not None for rows in by_run.values() for row in rows) else "step"
     rows = [row for run in by_run.values() for row in run]
-    x = scale_of([0, *(row[unit] for row in rows)], LEFT, WIDTH - RIGHT, about=3)
-    y = scale_of([row["lm_loss"] for row in rows], HEIGHT - BOTTOM, TOP, about=4, margin=0.04)
+    x = scale_of([0, *(row[unit] for row in rows)], LEFT, WIDTH - RIGHT, about=2)
+    y = scale_of([row["lm_loss"] for row in rows], HEIGHT - BOTTOM, TOP, about=6, margin=0.04)
     curves = {run_id: _curve(rows, x, y, unit) for run_id, rows in by_run.items()}
     groups: dict[Look, list[Row]] = {}
     for run in runs:

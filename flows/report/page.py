@@ -1,6 +1,7 @@
 """Write the report: everything asked of the catalog, one template, one file."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def write_report(
     Raises:
         InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
     """
-    bases = _bases(workspace, base_model_id)
+    bases: Sequence[str | None] = _bases(workspace, base_model_id)
     html = (
         _environment()
         .get_template("template.html")
@@ -41,7 +42,7 @@ def write_report(
             has_runs=bool(bases),
             config_yaml=config_yaml,
             written=datetime.now(UTC),
-            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 (our own file)
+            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         )
     )
     path = workspace.reports / f"{_slug(title)}.html"

@@ -96,5 +96,5 @@ def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:
     funnels = []
     for names, group in groupby(rows, key=lambda row: [row[name] for name in key]):
         members = list(group)
-        funnels.append(Funnel(" ".join(map(str, names)), sum(row["documents"] for row in members), members))
+        funnels.append(Funnel(", version ".join(map(str, names)), sum(row["documents"] for row in members), members))
     return funnels

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from flows.report.labels import Box, Placer
@@ -58,7 +59,7 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
     steps = _staircase([(x(row["forgetting"]), y(row["learning"])) for row in front if has_both(row)])
     for point in [origin, *((mark.x, mark.y) for mark in marks)]:
         placer.keep_free(Box(point[0] - 8, point[1] - 8, 16, 16))
-    for start, end in zip(steps, steps[1:], strict=False):
+    for start, end in pairwise(steps):
         placer.keep_free(Box.between(start, end, 1), weight=0.4)
     groups: dict[str, list[Mark]] = {}
     for mark in marks:
