@@ -9,6 +9,7 @@ different tokenizers compare. The standard error is over documents, of a ratio o
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -89,14 +90,15 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     )
     metrics: list[dict[str, Any]] = []
     activity: list[dict[str, Any]] = []
-    done = 0
+    done, begun = 0, time.monotonic()
     for (eval_id, stream), documents in zip(streams, chosen, strict=True):
         check_vocabulary(model, stream.vocabulary_size, stream.folder)
 
         def advance(tokens: int, name: str = eval_id) -> None:
             nonlocal done
             done += tokens
-            progress.report(done, total, message=name)
+            rate = done / (time.monotonic() - begun)
+            progress.report(done, total, rate, (total - done) / rate, name)
 
         figures = score(model, taps, stream, documents, spec.settings, advance)
         metrics += figures.metrics(eval_id)

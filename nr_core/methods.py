@@ -85,15 +85,19 @@ def _lora(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
-    shapes = {
-        name: tuple(module.weight.shape)
+    linear = {
+        name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
     wanted = backbone.adapter_parameters(_width(settings, backbone))
-    rank = max(1, round(wanted / sum(map(sum, shapes.values()))))
+    rank = max(1, round(wanted / sum(sum(module.weight.shape) for module in linear.values())))
     config = LoraConfig(
-        r=rank, lora_alpha=LORA_SCALE * rank, target_modules=sorted(shapes), task_type="CAUSAL_LM", lora_dropout=0.0
+        r=rank,
+        lora_alpha=LORA_SCALE * rank,
+        target_modules=sorted(linear),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in linear.values()),
+        task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
 

@@ -54,9 +54,9 @@ class NeutralResiduesConfig(PeftConfig):
     activation: str = "silu"
     initialisation: Initialisation = "low_variance"
     post_norm: str = "after"
-    layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter, filled in: all of them"})
+    layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
     format_version: int = FORMAT_VERSION
-    target_modules: list[str] | None = field(default=None, metadata={"help": "found by nr_core.sites, filled in"})
+    target_modules: list[str] | None = field(default=None, metadata={"help": "filled in: the sites of those layers"})
     exclude_modules: list[str] | None = None
     modules_to_save: list[str] | None = None
 
@@ -173,13 +173,18 @@ class NeutralResiduesModel(BaseTuner):
         if peft_config.width is None:
             gated = peft_config.gate != "none"
             peft_config.width = Backbone.of(model).adapter_width(peft_config.budget, peft_config.budget_of, gated)
-        if peft_config.target_modules is None:
-            peft_config.target_modules = [site.source for site in sites]
-        peft_config.layers = [site.layer for site in sites if site.source in set(peft_config.target_modules)]
+        if peft_config.layers is None:
+            peft_config.layers = [site.layer for site in sites]
+        peft_config.target_modules = [site.source for site in sites if site.layer in peft_config.layers]
 
-    @staticmethod
-    def _check_target_module_exists(peft_config: PeftConfig, key: str) -> bool:
-        return key in (peft_config.target_modules or ())  # type: ignore[attr-defined]
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        # PEFT condenses 20 targets or more to a set of suffixes, whose order in the saved file would change by process.
+        self._prepare_model(self.peft_config[adapter_name], model)
+
+    def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:  # type: ignore[override]
+        site = self._sites.get(key)
+        return site is not None and site.layer in peft_config.layers  # type: ignore[attr-defined]
 
     def _create_and_replace(
         self,

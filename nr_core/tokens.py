@@ -116,8 +116,6 @@ def tokenize(
     loaded = load_tokenizer(tokenizer)
     opening = _opening_token(loaded)
     prefix = [] if opening is None else [opening]
-    if getattr(loaded, "backend_tokenizer", None) is not None:
-        loaded.backend_tokenizer.encode_special_tokens = True
     vocabulary = len(loaded)
     dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.uint32)
     total = sum(pq.ParquetFile(shard).metadata.num_rows for shard in shards)
@@ -126,7 +124,8 @@ def tokenize(
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "stream.bin", "wb") as stream:
         for texts in _batches(_texts(shards), ENCODE_BATCH):
-            for text, ids in zip(texts, loaded(texts, add_special_tokens=False)["input_ids"], strict=True):
+            encoded = loaded(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            for text, ids in zip(texts, encoded, strict=True):
                 document = [*prefix, *ids, loaded.eos_token_id]
                 np.asarray(document, dtype=dtype).tofile(stream)
                 lengths.append(len(document))

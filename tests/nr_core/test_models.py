@@ -40,7 +40,7 @@ def test_pickled_weights_are_not_read(world, tmp_path):
     shutil.copytree(world.base, copy)
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="config.json and safetensors"):
+    with pytest.raises(ModelError, match=r"with config\.json and safetensors"):
         load_base(BaseSpec(model=str(copy)))
 
 

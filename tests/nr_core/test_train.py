@@ -20,9 +20,10 @@ from nr_core.errors import ModelError
 from nr_core.models import load_base, load_run
 from nr_core.settings import BaseSpec
 
-COLUMNS = (
-    "step tokens lm_loss local_loss alpha learning_rate tokens_per_second grad_norm open_rate_new open_rate_original"
-).split()
+COLUMNS = [
+    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "grad_norm",
+    "open_rate_new", "open_rate_original",
+]  # fmt: skip
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
