@@ -49,9 +49,12 @@ def build_corpus(
     _check(name, settings, units, documents)
     key = documents_key(documents)
     folder = workspace.documents(key)
-    read = [unit for unit in units if is_unit_done(folder, read_report(folder, unit.unit_id))]
+    reports = [read_report(folder, unit.unit_id) for unit in units]
+    read = [unit for unit, report in zip(units, reports, strict=True) if is_unit_done(folder, report)]
     if not read:
-        raise InputError(f"corpus {name}: none of its {len(units)} files could be read; table work_units says why")
+        errors = [report.error for report in reports if report is not None and report.error]
+        why = f"; the first: {errors[0]}" if errors else "; read them with process_units first"
+        raise InputError(f"corpus {name}: none of its {len(units)} files has been read{why}")
     lineage = find_lineage(name, settings, read, key, workspace)
     target = workspace.corpus_version(name, lineage.version)
     reused = is_done(target)

@@ -67,9 +67,9 @@ SCHEMA = pa.schema(
 )
 
 
-def page_document(capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier) -> dict[str, Any]:
-    """The row of a capture (without row and unit_id). An opted-out page's text is never looked at further."""
-    document = {
+def capture_document(capture: Capture) -> dict[str, Any]:
+    """The row (without row and unit_id) of a capture as far as the gate; its reason is None if it may be a page."""
+    return {
         "doc_id": _doc_id(capture),
         "url": one_line(capture.url, MAX_URL_CHARACTERS),
         "host": host_of(capture.url),
@@ -78,15 +78,19 @@ def page_document(capture: Capture, settings: DocumentSettings, identify: Langua
         "characters": 0,
         "reason": gate(capture),
     }
-    if document["reason"]:
-        return document
+
+
+def page_document(
+    document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
+) -> dict[str, Any]:
+    """The row of a capture that passed the gate. An opted-out page's text is never looked at further."""
     if header_opts_out(capture.robots):
         return document | {"reason": "opt_out"}
     body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)
     decoded = decode(body, capture.content_type)
     if decoded is None:
         return document | {"reason": "undecodable"}
-    document |= {"encoding": decoded.encoding, "encoding_source": decoded.source}
+    document = document | {"encoding": decoded.encoding, "encoding_source": decoded.source}
     tree = HTMLTree.parse(decoded.text)
     if page_opts_out(tree):
         return document | {"reason": "opt_out"}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,9 +64,8 @@ class _Slot(threading.Thread):
                 break
             try:
                 self._ended.put((unit, self._process(unit)))
-            except (OSError, ValueError) as error:
-                self._ended.put((unit, WorkerDied(self._obituary(error))))
-                self._child = None
+            except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
+                self._ended.put((unit, WorkerDied(self._bury_child(error))))
         self._end_child()
 
     def stop(self) -> None:
@@ -87,18 +87,29 @@ class _Slot(threading.Thread):
         self._child.stdin.write(json.dumps(message) + "\n")
         self._child.stdin.flush()
 
-    def _obituary(self, error: Exception) -> str:
-        if self._child is None:
+    def _bury_child(self, error: Exception) -> str:
+        """Forget a child that stopped answering, and say what became of it."""
+        child, self._child = self._child, None
+        if child is None:
             return f"no worker process could be started ({error})"
-        code = self._child.wait()
+        code = _end(child)
         if code < 0:
             return f"the worker process was ended by {signal.Signals(-code).name}; out of memory, if nobody sent it"
         return f"the worker process ended with exit code {code}; what it printed says why"
 
     def _end_child(self) -> None:
-        if self._child is not None and self._child.stdin is not None:
-            self._child.stdin.close()
-            self._child.wait()
+        if self._child is not None:
+            _end(self._child)
+
+
+def _end(child: "subprocess.Popen[str]") -> int:
+    """Close a child's stdin, at which it ends, and wait for it. Returns its exit code."""
+    assert child.stdin is not None and child.stdout is not None
+    with suppress(BrokenPipeError):
+        child.stdin.close()
+    code = child.wait()
+    child.stdout.close()
+    return code
 
 
 def _start_child() -> "subprocess.Popen[str]":

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
 from storage.atomic import write_atomically
+from storage.errors import InputError
 
 
 class Failure(TypedDict):
@@ -60,7 +61,11 @@ def read_report(folder: Path, unit_id: str) -> UnitReport | None:
 
 
 def write_report(folder: Path, report: UnitReport) -> None:
-    write_atomically(folder / f"{report.unit_id}.json", report.model_dump_json(indent=1))
+    """Store a report. Raises InputError when it cannot be written, for instance on a full disk."""
+    try:
+        write_atomically(folder / f"{report.unit_id}.json", report.model_dump_json(indent=1))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to ({error}): free some space, then run the same again") from None
 
 
 def is_unit_done(folder: Path, report: UnitReport | None) -> bool:

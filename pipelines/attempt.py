@@ -1,0 +1,175 @@
+"""One attempt at a work unit: read it, make its documents, count what left."""
+
+import errno
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.cut import cut
+from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_document, text_document
+from pipelines.identify import LanguageIdentifier
+from pipelines.languages import UNDETERMINED
+from pipelines.read_text import TextRecord, read_text
+from pipelines.read_warc import Capture, ReadFailure, read_warc
+from pipelines.settings import DocumentSettings
+from pipelines.unit_report import Failure, FunnelRow, UnitReport, documents_file
+from pipelines.work_units import WorkUnit
+from storage.atomic import sync
+from storage.errors import InputError
+from storage.keys import file_sha256
+
+logger = logging.getLogger(__name__)
+
+ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
+
+
+class Attempt:
+    """An attempt at a unit, and what it has counted so far. `number` is 1 for the first."""
+
+    def __init__(self, unit: WorkUnit, number: int) -> None:
+        self.unit = unit
+        self.number = number
+        self.records = 0
+        self.failures: list[Failure] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.characters: Counter[tuple[str, str]] = Counter()
+        self.started = time.monotonic()
+
+    def run(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:
+        """Write the unit's documents file. A file that cannot be read, or a full disk, gives a report `failed`."""
+        try:
+            return self._write(settings, identify, folder)
+        except InputError as error:
+            return self.failed(str(error))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                return self.failed(f"no space is left for {folder}: free some, then run the same command again")
+            return self.failed(f"{self.unit.path}: {error}")
+
+    def _write(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:
+        file = documents_file(folder, self.unit.unit_id)
+        _remove_leftovers(file)
+        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+        try:
+            with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+                for rows in _row_groups(self._documents(settings, identify)):
+                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            sync(partial)
+            file_bytes, file_hash = partial.stat().st_size, file_sha256(partial)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return self._report(
+            status="done",
+            documents=sum(self.counts.values()),
+            funnel=[
+                FunnelRow(
+                    language=language,
+                    stage=STAGE_OF_REASON[reason],
+                    reason=reason,
+                    documents=count,
+                    characters=self.characters[language, reason],
+                )
+                for (language, reason), count in sorted(self.counts.items())
+            ],
+            file_bytes=file_bytes,
+            file_sha256=file_hash,
+        )
+
+    def failed(self, error: str) -> UnitReport:
+        return self._report(status="failed", error=error)
+
+    def _report(self, **outcome: Any) -> UnitReport:
+        unit = self.unit
+        return UnitReport(
+            unit_id=unit.unit_id,
+            source=unit.source,
+            kind=unit.kind,
+            path=unit.path,
+            attempts=self.number,
+            failures=self.failures,
+            records=self.records,
+            bytes=unit.bytes,
+            seconds=time.monotonic() - self.started,
+            **outcome,
+        )
+
+    def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        read = self._pages if self.unit.kind == "warc" else self._texts
+        for row, document in enumerate(read(settings, identify)):
+            key = document.get("language", UNDETERMINED), document["reason"]
+            self.counts[key] += 1
+            self.characters[key] += document["characters"]
+            yield document | {"row": row, "unit_id": self.unit.unit_id}
+
+    def _pages(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        for capture in read_warc(Path(self.unit.path), settings.max_bytes):
+            if isinstance(capture, ReadFailure):
+                self._failure(capture)
+                continue
+            self.records += 1
+            if capture is None:
+                continue
+            document = capture_document(capture)
+            if document["reason"] is None:
+                document = self._page(document, capture, settings, identify)
+            yield document
+
+    def _page(
+        self, document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
+    ) -> dict[str, Any]:
+        try:
+            return page_document(document, capture, settings, identify)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A panic in the Rust libraries is a BaseException; whatever one page sets off costs that page only.
+        except BaseException:
+            logger.exception("%s: the record at byte %d could not be extracted", self.unit.path, capture.offset)
+            return document | {"reason": "extraction_failed"}
+
+    def _texts(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        options = self.unit.options
+        for record in read_text(Path(self.unit.path), options, settings.max_bytes):
+            if isinstance(record, ReadFailure):
+                self._failure(record)
+                continue
+            self.records += 1
+            for part, text in enumerate(_parts(record, options["max_characters"])):
+                yield text_document(record, text, part, options["source"], settings, identify)
+
+    def _failure(self, failure: ReadFailure) -> None:
+        self.failures.append({"byte_offset": failure.byte_offset, "error": failure.error})
+
+
+def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:
+    if record.fault is None and max_characters is not None and len(record.text) > max_characters:
+        yield from cut(record.text, max_characters)
+    else:
+        yield record.text
+
+
+def _row_groups(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    characters = 0
+    for document in documents:
+        rows.append(document)
+        characters += document["characters"]
+        if len(rows) == ROW_GROUP_ROWS or characters >= ROW_GROUP_CHARACTERS:
+            yield rows
+            rows, characters = [], 0
+    if rows:
+        yield rows
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Remove what killed processes left of this file; another flow may be writing it at this moment."""
+    for partial in file.parent.glob(f".{file.name}.*.partial"):
+        if not Path("/proc", partial.name.split(".")[-2]).exists():
+            partial.unlink(missing_ok=True)
