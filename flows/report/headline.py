@@ -33,15 +33,14 @@ def headline(settings: Sequence[Row], looks: Looks, language: str, kept_language
     own = [row for row in measured if row["method"] == HERO]
     chosen = max(own or measured, key=lambda row: row["learning"] - row["forgetting"])
     others = [row for row in measured if row["method"] != chosen["method"]]
-    name = looks.of(chosen).label
-    words = f"{name} {_learned(chosen)} of {language} and {_forgot(chosen)}" + (
+    words = f"{looks.of(chosen).name} {_learned(chosen)} of {language} and {_forgot(chosen)}" + (
         f" of {kept_language}" if kept_language else ""
     )
     more = [] if own else [f"No run of {HERO} has been measured yet."]
     if not others:
         return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
     other = min(others, key=lambda row: abs(row["learning"] - chosen["learning"]))
-    words += f"; {looks.of(other).label} {_learned(other, unit='')} and {_forgot(other)}."
+    words += f"; {looks.of(other).name} {_learned(other, unit='')} and {_forgot(other)}."
     return Headline(words, " ".join([*more, _compared(chosen, other, others, looks), _standing(measured, looks)]))
 
 

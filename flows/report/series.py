@@ -22,9 +22,14 @@ FIRST_SHAPES = {HERO: "circle", "finetune": "square", "lora": "triangle", "adapt
 
 @dataclass(frozen=True)
 class Look:
-    label: str
+    name: str
+    rate: str | None  # learning rate, where the name has several
     shape: str
     is_hero: bool
+
+    @property
+    def label(self) -> str:
+        return self.name if self.rate is None else f"{self.name} at lr {self.rate}"
 
     @property
     def path(self) -> str:
@@ -44,9 +49,16 @@ class Looks:
         for number, method in enumerate(sorted({row["method"] or "" for row in rows} - FIRST_SHAPES.keys())):
             self._shapes[method] = free[number % len(free)]
 
+    @property
+    def has_rates(self) -> bool:
+        return any(len(rates) > 1 for rates in self._rates.values())
+
     def of(self, row: Mapping[str, Any]) -> Look:
-        label = row["name"] or row["method"] or "unnamed"
-        if len(self._rates.get(row["name"], ())) > 1:
-            label = f"{label} {rate(row['learning_rate'])}"
         method = row["method"] or ""
-        return Look(label, self._shapes[method], method == HERO)
+        several = len(self._rates.get(row["name"], ())) > 1
+        return Look(
+            name=row["name"] or method or "unnamed",
+            rate=rate(row["learning_rate"]) if several else None,
+            shape=self._shapes[method],
+            is_hero=method == HERO,
+        )

@@ -48,7 +48,7 @@ def has_both(row: Row) -> bool:
 
 def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: int, height: int) -> TradeOff | None:
     """Place everything for one size; None where no run has both figures."""
-    runs = sorted(filter(has_both, runs), key=lambda row: not looks.of(row).is_hero)
+    runs = sorted(filter(has_both, runs), key=lambda row: looks.of(row).is_hero)  # the accent is drawn last, on top
     if not runs:
         return None
     x = scale_of([0.0, *(row["forgetting"] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
@@ -71,8 +71,21 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
         for text, group in groups.items()
     ]
     labels.append(Label(placer.place("base", [origin]), "base", "base"))
-    marks.reverse()  # the accent is drawn last, on top
     return TradeOff(width, height, x, y, marks, labels, " ".join(f"{a:g},{b:g}" for a, b in steps))
+
+
+def _texts(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+    """What stands beside which marks: a name once, further learning rates of the same name by the number alone."""
+    groups: dict[Look, list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault(mark.look, []).append(mark)
+    named: set[str] = set()
+    texts = []
+    for look, group in sorted(groups.items(), key=lambda item: (not item[0].is_hero, min(mark.y for mark in item[1]))):
+        text = look.name if look.rate is None else look.rate if look.name in named else f"{look.name} {look.rate}"
+        named.add(look.name)
+        texts.append((text, group))
+    return texts
 
 
 def _title(row: Row, looks: Looks) -> str:
