@@ -7,6 +7,7 @@ FONT_SIZE = 13
 CHARACTER_WIDTH = 7.2  # of system fonts at that size, generous
 LINE_HEIGHT = 16
 OFFSETS = (11, 18, 28)
+OUTSIDE = 1e5  # cost of leaving the picture: more than of any overlap within it
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Box:
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(width, 0.0) * max(height, 0.0)
 
+    def nearest_point(self, point: tuple[float, float]) -> tuple[float, float]:
+        x, y = point
+        return min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height)
+
     def inside(self, other: "Box") -> bool:
         return self.overlap(other) >= self.width * self.height - 1e-6
 
@@ -44,7 +49,7 @@ class Placer:
         best, best_cost = None, float("inf")
         for rank, box in enumerate(self._candidates(width, marks)):
             cost = rank * 0.5 + sum(weight * box.overlap(taken) for taken, weight in self._taken)
-            cost += 0.0 if box.inside(self._area) else 400.0
+            cost += 0.0 if box.inside(self._area) else OUTSIDE
             if cost < best_cost:
                 best, best_cost = box, cost
         assert best is not None, "a label belongs to at least one mark"

@@ -13,6 +13,8 @@ from flows.report.series import Look, Looks
 
 Row = dict[str, Any]
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 34, 50
+LONGEST_NAME = 28  # characters that fit beside a mark on a narrow screen; the tables have the whole name
+BESIDE = 15  # a label at most this far from its mark needs no line to it
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Label:
     box: Box
     text: str
     kind: str  # 'hero', 'other' or 'base'
+    leader: tuple[float, float, float, float] | None = None  # line to its mark, where that is not beside it
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,10 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
         placer.keep_free(Box(point[0] - 8, point[1] - 8, 16, 16))
     for start, end in pairwise(steps):
         placer.keep_free(Box.between(start, end, 1), weight=0.4)
-    groups: dict[str, list[Mark]] = {}
-    for mark in marks:
-        groups.setdefault(mark.look.label, []).append(mark)
-    labels = [
-        Label(
-            placer.place(text, [(mark.x, mark.y) for mark in group]), text, "hero" if group[0].look.is_hero else "other"
-        )
-        for text, group in groups.items()
-    ]
+    labels = []
+    for text, group in _texts(marks):
+        box = placer.place(text, [(mark.x, mark.y) for mark in group])
+        labels.append(Label(box, text, "hero" if group[0].look.is_hero else "other", _leader(box, group)))
     labels.append(Label(placer.place("base", [origin]), "base", "base"))
     return TradeOff(width, height, x, y, marks, labels, " ".join(f"{a:g},{b:g}" for a, b in steps))
 
@@ -82,10 +80,17 @@ def _texts(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
     named: set[str] = set()
     texts = []
     for look, group in sorted(groups.items(), key=lambda item: (not item[0].is_hero, min(mark.y for mark in item[1]))):
-        text = look.name if look.rate is None else look.rate if look.name in named else f"{look.name} {look.rate}"
+        name = look.name if len(look.name) <= LONGEST_NAME else look.name[: LONGEST_NAME - 1] + "…"
+        text = name if look.rate is None else look.rate if look.name in named else f"{name} {look.rate}"
         named.add(look.name)
         texts.append((text, group))
     return texts
+
+
+def _leader(box: Box, group: Sequence[Mark]) -> tuple[float, float, float, float] | None:
+    ends = [(box.nearest_point((mark.x, mark.y)), (mark.x, mark.y)) for mark in group]
+    start, end = min(ends, key=lambda pair: math.dist(*pair))
+    return (*start, *end) if math.dist(start, end) > BESIDE else None
 
 
 def _title(row: Row, looks: Looks) -> str:
