@@ -11,6 +11,7 @@ from typing import Any
 
 from flows.report.numbers import bits, share
 from flows.report.series import HERO, Looks
+from flows.report.trade_off import has_both
 
 Row = dict[str, Any]
 
@@ -23,7 +24,7 @@ class Headline:
 
 def headline(settings: Sequence[Row], looks: Looks, language: str, kept_language: str) -> Headline:
     """`settings` are the leaderboard's rows of one base and language: means over seeds."""
-    measured = [row for row in settings if row["learning"] is not None and row["forgetting"] is not None]
+    measured = [row for row in settings if has_both(row)]
     if not measured:
         return Headline(
             f"Nothing can be said about {language} yet",

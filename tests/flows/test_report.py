@@ -158,7 +158,7 @@ def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_lear
         ((-0.1, -0.2), (0.3, 0.2), "lost 0.100 bits per byte of fra and forgot nothing (it gained 0.200)"),
         ((0.0001, 0.00001), (0.3, 0.2), "neutral_residues learned nothing of fra and forgot nothing measurable of eng"),
         ((None, 0.1), (0.3, 0.2), "No run of neutral_residues has been measured yet."),
-        ((None, 0.1), (0.3, None), "Nothing can be said about fra yet"),
+        ((float("nan"), 0.1), (0.3, None), "Nothing can be said about fra yet"),
     ],
 )
 def test_the_headline_is_honest(own, other, words):
