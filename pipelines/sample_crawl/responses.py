@@ -21,11 +21,11 @@ SITES = [
     "glen",
     "hazel",
     "isle",
-    "juniper",
+    "ivy",
     "knoll",
-    "linden",
     "moor",
-    "nook",
+    "oak",
+    "pine",
 ]
 SITES_OF_OTHERS = SITES[:5]
 WORDS = (220, 230, 240, 250, 260, 280, 300)
