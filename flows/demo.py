@@ -15,7 +15,7 @@ from storage.workspace import Workspace
 
 HOME = Path(".prefect/demo")
 TABLE = """SELECT name, seed, round(learning, 3) AS learning, round(forgetting, 3) AS forgetting,
-       round(forgetting_in_replay, 3) AS forgetting_in_replay, extra_parameters, round(seconds) AS seconds
+       extra_parameters AS parameters, round(seconds) AS seconds
 FROM learning_vs_forgetting ORDER BY forgetting, seed"""
 
 

@@ -15,7 +15,8 @@ SECONDS_BETWEEN_LINES = 5.0
 class Progress:
     """Takes progress events of several jobs at once; use as a context manager.
 
-    An event has label, done, total, unit, rate (units a second), seconds_left and a message.
+    An event has label, done, total, unit, rate (units a second; tokens where the units are steps), seconds_left and a
+    message.
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
@@ -65,7 +66,8 @@ class Progress:
 
 def _rate(event: Mapping[str, Any]) -> str:
     rate = event.get("rate")
-    return f"{rate:,.0f} {event.get('unit', '')}/s" if rate else ""
+    unit = "tokens" if event.get("unit") == "steps" else event.get("unit", "")
+    return f"{rate:,.0f} {unit}/s" if rate else ""
 
 
 def _bars() -> Bars:

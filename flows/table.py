@@ -1,5 +1,6 @@
 """A query's result as a table in the terminal."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -7,6 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from storage.query import Result
+
+
+WIDE = 240
 
 
 def print_table(result: Result, title: str | None = None) -> None:
@@ -17,9 +21,9 @@ def print_table(result: Result, title: str | None = None) -> None:
         table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
     for row in result.rows:
         table.add_row(*(_cell(value) for value in row))
-    console = Console()
     # Into a pipe or a file, a table is as wide as it needs to be.
-    console.print(table, width=None if console.is_terminal else 400)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

@@ -26,24 +26,25 @@ SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i
         WHERE i.run_id = r.run_id AND i.role = 'new') AS language,
        f.learning, f.forgetting, f.forgetting_in_replay, r.seed, r.learning_rate, r.extra_parameters, r.share_non_embedding,
-       r.tokens, r.seconds, r.base_model_id
+       r.tokens, r.seconds, r.base_model_id, f.settings_hash
 FROM figures f JOIN runs r USING (run_id)
 ORDER BY r.base_model_id, language, forgetting;
 COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better).';
+COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
 COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay IS 'the same on held-out text of the replay''s own domain';
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
 WHERE NOT EXISTS (
     FROM learning_vs_forgetting b
-    WHERE b.base_model_id = a.base_model_id AND b.language = a.language
+    WHERE b.base_model_id = a.base_model_id AND b.language = a.language AND b.settings_hash = a.settings_hash
       AND b.learning >= a.learning AND b.forgetting <= a.forgetting
       AND (b.learning > a.learning OR b.forgetting < a.forgetting))
 ORDER BY a.forgetting;
 COMMENT ON VIEW pareto_front IS 'Runs that no other run of the same base and language beats in both learning and forgetting.';
 
 CREATE OR REPLACE VIEW leaderboard AS
-SELECT base_model_id, language, name, method, learning_rate, count(*) AS seeds,
+SELECT base_model_id, language, settings_hash, name, method, learning_rate, count(*) AS seeds,
        avg(learning) AS learning, stddev_samp(learning) AS learning_sd,
        avg(forgetting) AS forgetting, stddev_samp(forgetting) AS forgetting_sd,
        avg(share_non_embedding) AS share_non_embedding, avg(seconds) AS seconds
