@@ -1,4 +1,4 @@
-"""A generative grammar with agreement: reads the .txt files of grammars/ and composes sentences from them.
+"""A generative grammar with agreement, read from the .txt files of grammars/.
 
 A grammar file has two kinds of entries; an entry goes on over indented lines, `#` starts a comment line:
 
@@ -10,7 +10,6 @@ the same in the whole alternative: `{np.*} {verb.*}` is `{np.s} {verb.s}` or `{n
 becomes one rule a feature.
 """
 
-import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -64,12 +63,8 @@ class Grammar:
     def _check(self) -> None:
         for name, alternatives in self.rules.items():
             for part in (part for variants in alternatives for variant in variants for part in variant):
-                if not isinstance(part, str) and part not in self.rules and not self._choices(*part, self.words):
+                if not isinstance(part, str) and part not in self.rules and not choices(self.words, *part):
                     raise ValueError(f"the grammar's rule {name} has a slot {part} that names nothing")
-
-    @staticmethod
-    def _choices(symbol: str, form: str, words: Mapping[str, list[Forms]]) -> list[str]:
-        return [forms[form] for forms in words.get(symbol, ()) if form in forms]
 
     @cached_property
     def substitutes(self) -> dict[str, list[str]]:
@@ -77,45 +72,15 @@ class Grammar:
         found: dict[str, list[str]] = {}
         for symbol, entries in self.words.items():
             for form in sorted({form for forms in entries for form in forms}):
-                group = [word for word in self._choices(symbol, form, self.words) if word.isalpha()]
+                group = [word for word in choices(self.words, symbol, form) if word.isalpha()]
                 for word in group if len(group) >= 8 else ():
                     found.setdefault(word, group)
         return found
 
 
-class Writer:
-    """Composes one page: draws from its own part of every word list, so that a page has a subject of its own."""
-
-    def __init__(self, grammar: Grammar, source: random.Random, share: float = 0.5, at_least: int = 12) -> None:
-        self.grammar, self.source = grammar, source
-        self.words = {
-            symbol: source.sample(forms, min(len(forms), max(at_least, round(share * len(forms)))))
-            for symbol, forms in grammar.words.items()
-        }
-        self._chosen: dict[tuple[str, str], list[str]] = {}
-
-    def write(self, symbol: str, form: str = "") -> str:
-        """Returns one expansion of the symbol, as the grammar spells it: before elision and capitals."""
-        out: list[str] = []
-        self._expand((symbol, form), out)
-        return "".join(out)
-
-    def _expand(self, slot: tuple[str, str], out: list[str]) -> None:
-        alternatives = self.grammar.rules.get(slot)
-        if alternatives is None:
-            words = self._chosen.get(slot)
-            if words is None:  # a form that no word of this page's part has (a gender) is taken from the whole list
-                choices = self.grammar._choices
-                words = choices(*slot, self.words) or choices(*slot, self.grammar.words)
-                self._chosen[slot] = words
-            out.append(words[int(self.source.random() * len(words))])
-            return
-        variants = alternatives[int(self.source.random() * len(alternatives))]
-        for part in variants[int(self.source.random() * len(variants))]:
-            if isinstance(part, str):
-                out.append(part)
-            else:
-                self._expand(part, out)
+def choices(words: Mapping[str, list[Forms]], symbol: str, form: str) -> list[str]:
+    """Returns the words of a list that have the form."""
+    return [forms[form] for forms in words.get(symbol, ()) if form in forms]
 
 
 def _entries(text: str) -> Iterable[str]:

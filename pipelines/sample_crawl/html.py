@@ -50,7 +50,7 @@ def render(article: Article, site: Site, meta_charset: str | None, robots: str |
         "title": escape(article.title),
         "body": "\n".join(_block(block) for block in article.blocks),
         "related": f"<h3>{words['see_also']}</h3><ul>{related}</ul>",
-        "footer": f'&copy; {year} {site.name}. {words["rights"]} <a href="/legal">{words["legal"]}</a>',
+        "footer": f'© {year} {site.name}. {words["rights"]} <a href="/legal">{words["legal"]}</a>',
         "date": f"{year}-{source.randint(1, 12):02}-{source.randint(1, 28):02}",
     }
     return TEMPLATES[site.template].format(**parts, head=HEAD.format(**parts))

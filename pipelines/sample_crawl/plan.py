@@ -2,7 +2,8 @@
 
 import random
 
-from pipelines.sample_crawl.responses import Response, copy, not_found, not_html, page, redirect
+from pipelines.sample_crawl.no_pages import not_found, not_html, redirect
+from pipelines.sample_crawl.responses import Response, copy, page
 from pipelines.sample_crawl.topics import O1, O2, OTHERS, N
 
 # Counts in a crawl of PER pages; other sizes keep the shares. The pages that these leave are divided by POOLS.
@@ -32,7 +33,8 @@ def plan(pages: int, seed: int) -> list[Response]:
     to_copy = [response for response in responses if _is_plain(response) and response.topic not in _OTHERS]
     topics = [*O1, *O2, *N]
     for kind, count in defects.items():
-        responses += [page(topics[number % len(topics)], number, seed, kind) for number in range(count)]
+        among = N if kind == "undecodable" else topics  # English is mostly ASCII: the same in all charsets
+        responses += [page(among[number % len(among)], number, seed, kind) for number in range(count)]
     source.shuffle(responses)
     for number, (jaccard, original) in enumerate(
         zip(likeness, source.sample(to_copy, len(likeness)), strict=True),
