@@ -9,7 +9,6 @@ from rich.table import Table
 
 from storage.query import Result
 
-
 WIDE = 240
 
 
