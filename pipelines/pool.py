@@ -30,14 +30,19 @@ def run_in_workers(
     for unit in units:
         waiting.put(unit)
     slots = [_Slot(settings, folder, waiting, ended) for _ in range(min(workers, len(units)))]
+    for slot in slots:
+        slot.start()
+    left = len(units)
     try:
-        for slot in slots:
-            slot.start()
-        for _ in units:
-            yield ended.get()
+        while left:
+            result = ended.get()
+            left -= 1
+            yield result
     finally:
         for slot in slots:
-            slot.stop()
+            if left:
+                slot.kill()
+            slot.join()
 
 
 class _Slot(threading.Thread):
@@ -68,15 +73,17 @@ class _Slot(threading.Thread):
                 self._ended.put((unit, WorkerDied(self._bury_child(error))))
         self._end_child()
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """End the child in the middle of its unit, and start no other."""
         self._stopped.set()
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None:
             self._child.kill()
-        self.join()
 
     def _process(self, unit: WorkUnit) -> UnitReport:
         if self._child is None:
             self._child = _start_child()
+            if self._stopped.is_set():  # after kill() had looked for a child
+                self._child.kill()
             self._send(self._task)
         self._send(asdict(unit))
         assert self._child.stdout is not None

@@ -56,10 +56,9 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
                 record = next(iterator, None)
                 if record is None:
                     break
-                if not len(
-                    record.headers
-                ):  # what follows WARC/1.x is no header, for instance lines that end in LF only
-                    raise OSError("no WARC header")
+                # Without it there is no telling where the record ends: a file whose lines end in LF looks like this.
+                if records == 0 and "Content-Length" not in record.headers:
+                    raise OSError("its first record has no Content-Length")
                 offset = record.stream_pos
                 capture = None if record.record_type & COMPANIONS else _capture(record, max_bytes)
             except OSError as error:

@@ -58,14 +58,14 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
             chosen.add(group)
             documents += sizes[group]
     field = f"corpora.{name}.held_out_min_documents ({settings.held_out_min_documents})"
+    if groups and documents == len(groups):
+        raise InputError(
+            f"corpus {name}: the train side would be empty, since all {documents} documents are held out; "
+            f"add sources, or lower {field}"
+        )
     if documents < settings.held_out_min_documents:
         raise InputError(
             f"corpus {name}: the held-out side would have {documents} of {len(groups)} documents, since nearly all are "
             f"of one {settings.split_by}; set corpora.{name}.split_by to document, or lower {field}"
-        )
-    if documents == len(groups):
-        raise InputError(
-            f"corpus {name}: the train side would be empty, since all {documents} documents are held out; "
-            f"add sources, or lower {field}"
         )
     return chosen

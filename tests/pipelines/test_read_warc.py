@@ -1,0 +1,122 @@
+"""A WARC gives its records, and what is damaged costs no more than it must."""
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.gate import gate
+from pipelines.read_warc import Capture, ReadFailure, read_warc
+from storage.errors import InputError
+from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
+
+LIMIT = 100_000
+PAGES = [Page(html(prose(ENGLISH, seed)), f"https://www.example.org/{seed}") for seed in range(6)]
+WARC, OFFSETS = warc_bytes(PAGES)
+
+
+def read(content: bytes, folder: Path) -> list[Capture | ReadFailure | None]:
+    path = folder / "crawl.warc.gz"
+    path.write_bytes(content)
+    return list(read_warc(path, LIMIT))
+
+
+def test_records_and_their_offsets(tmp_path: Path) -> None:
+    captures = read(WARC, tmp_path)
+    assert [capture.url for capture in captures] == [page.url for page in PAGES]
+    assert [capture.offset for capture in captures] == OFFSETS
+    assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
+
+
+def test_a_corrupt_member_costs_the_remaining_records_only(tmp_path: Path) -> None:
+    broken = bytearray(WARC)
+    broken[OFFSETS[3] + 100 : OFFSETS[3] + 160] = b"\x5a" * 60
+    *captures, failure = read(bytes(broken), tmp_path)
+    assert [capture.offset for capture in captures] == OFFSETS[:3]
+    assert isinstance(failure, ReadFailure)
+    assert failure.byte_offset == OFFSETS[2]
+    assert "Gzip decompression error" in failure.error
+
+
+def test_a_file_that_was_cut_gives_its_last_record_as_truncated(tmp_path: Path) -> None:
+    *whole, last = read(WARC[: OFFSETS[4] + 500], tmp_path)
+    assert [capture.fault for capture in whole] == [None] * 4
+    assert (last.offset, last.fault, last.payload) == (OFFSETS[4], "truncated", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"<html>" * 100, "is not a WARC file"),
+        (b"", "is not a WARC file .it holds no record"),
+        (gzip.compress(b"nothing"), "is not a WARC file"),
+        (b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n", "is an ARC v1 file"),
+        (gzip.compress(b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n"), "convert it to WARC"),
+        (
+            b"WARC/1.0\nWARC-Type: response\nContent-Length: 0\n\n\n\n",
+            "is not a WARC file .its first record has no Content-Length",
+        ),
+    ],
+)
+def test_what_is_no_warc_is_refused_with_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (Page(html("text")), None),
+        (Page(html("text"), headers={"Content-Type": "application/xhtml+xml"}), None),
+        (Page(html("text"), headers={}), None),  # sniffed
+        (Page(html("text"), record_type="revisit"), "not_response"),
+        (Page(html("text"), record_type="resource"), "not_response"),
+        (Page(html("text"), status="301 Moved", headers={"Location": "/"}), "redirect"),
+        (Page(html("text"), status="404 Not Found"), "bad_status"),
+        (Page(html("text"), status="206 Partial"), "bad_status"),
+        (Page(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}), "not_html"),
+        (Page(b"%PDF-1.4 \x00\x01", headers={}), "not_html"),
+        (Page(b"x" * (LIMIT + 1)), "oversize"),
+        (Page(b""), "empty"),
+        (Page(b"", headers={"X": "a" * 2_000_000}), "bad_http"),
+    ],
+)
+def test_gate(page: Page, reason: str | None, tmp_path: Path) -> None:
+    [capture] = read(warc_bytes([page])[0], tmp_path)
+    assert isinstance(capture, Capture)
+    assert gate(capture) == reason
+
+
+def test_companions_are_counted_and_a_bad_record_hides_no_other(tmp_path: Path) -> None:
+    request = Page(b"", record_type="request")
+    metadata = Page(b"", record_type="metadata")
+    huge_header = Page(b"", headers={"X": "a" * 2_000_000})
+    captures = read(warc_bytes([request, PAGES[0], metadata, huge_header, PAGES[1]])[0], tmp_path)
+    assert [capture and gate(capture) for capture in captures] == [None, None, None, "bad_http", None]
+    assert [capture is None for capture in captures] == [True, False, True, False, False]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, len(WARC) - 1), st.binary(min_size=1, max_size=40))
+def test_no_damage_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, position: int, damage: bytes) -> None:
+    broken = WARC[:position] + damage + WARC[position + len(damage) :]
+    try:
+        captures = read(broken, tmp_path_factory.mktemp("damage"))
+    except InputError:
+        assert position < OFFSETS[1]
+        return
+    intact = [offset for offset, following in pairwise(OFFSETS) if following <= position]
+    assert [capture.offset for capture in captures[: len(intact)]] == intact
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=200))
+def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    record = (
+        b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
+    )
+    captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
+    assert gate(captures[0]) is None or gate(captures[0])

@@ -1,0 +1,48 @@
+"""Signatures are datasketch's."""
+
+import numpy as np
+from datasketch import MinHash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.normalise import normalise, text_hash
+from pipelines.signature import shingle_hashes, signature
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=300), st.integers(0, 50))
+def test_equal_to_datasketch(hashes: list[int], seed: int) -> None:
+    theirs = MinHash(num_perm=112, seed=seed, hashfunc=lambda value: value)
+    theirs.update_batch(hashes)
+    assert signature(np.array(hashes, dtype=np.uint32), 112, seed).tolist() == theirs.hashvalues.tolist()
+
+
+def test_equal_to_datasketch_over_many_blocks() -> None:
+    hashes = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32)
+    theirs = MinHash(num_perm=64, seed=3, hashfunc=int)
+    theirs.update_batch(hashes)
+    assert (signature(hashes, 64, 3) == theirs.hashvalues).all()
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "ö"]), min_size=1, max_size=30), st.integers(1, 6))
+def test_equal_shingles_and_only_they_have_equal_hashes(words: list[str], length: int) -> None:
+    size = min(length, len(words))
+    shingles = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+    hashes = shingle_hashes(" ".join(words), length).tolist()
+    assert len(hashes) == len(shingles)
+    assert len(set(zip(hashes, shingles, strict=True))) == len(set(hashes)) == len(set(shingles))
+
+
+def test_the_estimate_is_near_the_true_jaccard() -> None:
+    words = [f"w{number}" for number in range(1000)]
+    for shared in (900, 600, 300):
+        one, other = " ".join(words), " ".join(words[:shared] + [word + "x" for word in words[shared:]])
+        true = len({*range(shared - 4)}) / (2 * 996 - (shared - 4))
+        estimate = np.mean(signature(shingle_hashes(one, 5), 1024, 1) == signature(shingle_hashes(other, 5), 1024, 1))
+        assert abs(estimate - true) < 0.06
+
+
+def test_white_space_case_and_normal_form() -> None:
+    assert normalise(" caf\u0065\u0301 \u00a0au\nlait\t") == "café au lait"
+    assert text_hash(normalise("a  b")) == text_hash(normalise("a\nb")) != text_hash(normalise("A b"))
+    assert shingle_hashes("A b C", 2).tolist() == shingle_hashes("a B c", 2).tolist()
