@@ -1,4 +1,4 @@
-"""Bytes of a page to text: strict UTF-8, then the HTTP charset, then the page's meta tag, then a detector."""
+"""Bytes of a page to text: strict UTF-8, the HTTP charset, the page's meta tag, a detector, windows-1252."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"
 class Decoded:
     text: str
     encoding: str  # name of Python's codec
-    source: str  # utf-8 | bom | http | meta | detector
+    source: str  # bom | utf-8 | http | meta | detector | default
 
 
 def decode(payload: bytes, content_type: str) -> Decoded | None:
@@ -50,6 +50,8 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
         yield named, "meta"
     if detected := detect_encoding(payload):
         yield detected, "detector"
+    # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
+    yield "cp1252", "default"
 
 
 def _codec(charset: str) -> str | None:

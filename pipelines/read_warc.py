@@ -86,8 +86,9 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
             fault = "oversize"
         else:
             payload = record.reader.read(max_bytes)
-            # A file that was cut gives a short last payload and no error.
-            if len(payload) != length:
+            # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
+            # the server's length.
+            if len(payload) != length or "WARC-Truncated" in headers or _http_length(http) > length:
                 fault, payload = "truncated", b""
     return Capture(
         offset=record.stream_pos,
@@ -105,6 +106,13 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         payload=payload,
         fault=fault,
     )
+
+
+def _http_length(http: HeaderMap) -> int:
+    """Length of the body that the server announced; 0 if it is of no use, as for bodies that are stored decoded."""
+    announced = (http.get("Content-Length") or "").strip()
+    encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
+    return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
 
 
 def _not_a_warc(path: Path, error: object) -> str:

@@ -81,6 +81,9 @@ def test_what_is_no_warc_is_refused_with_a_sentence(content: bytes, sentence: st
         (Page(b"%PDF-1.4 \x00\x01", headers={}), "not_html"),
         (Page(b"x" * (LIMIT + 1)), "oversize"),
         (Page(b""), "empty"),
+        (Page(html("text"), headers={"Content-Length": "5000", "Content-Type": "text/html"}), "truncated"),
+        (Page(html("text"), headers={"Content-Length": "5000", "Content-Encoding": "br"}), None),
+        (Page(html("text"), headers={"Content-Length": "-5e9\u00b2"}), None),
         (Page(b"", headers={"X": "a" * 2_000_000}), "bad_http"),
     ],
 )
