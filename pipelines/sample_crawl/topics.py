@@ -44,8 +44,8 @@ def _french(name: str) -> Topic:
     return Topic(name, "fra", ("french", name), french.FEATURES, french.inflect, french.polish)
 
 
-O1 = [_english(name, "english", name) for name in ("garden", "kitchen", "workshop")]
-O2 = [_english("observatory", "narrative")]
+O1 = [_english(name, "general", "english", name) for name in ("garden", "kitchen", "workshop")]
+O2 = [_english("observatory", "general", "narrative")]
 N = [_french(name) for name in ("jardin", "cuisine", "voyage")]
 
 _other = other_languages
