@@ -29,16 +29,15 @@ def plan(pages: int, seed: int) -> list[Response]:
         for topic, count in zip(topics, _parts(share, len(topics)), strict=True)
         for number in range(count)
     ]
-    # Lists are left out of copies: main-content extraction keeps them on one site and not on another, by their links.
-    to_copy = [response for response in responses if _is_plain(response) and response.topic not in _OTHERS]
     topics = [*O1, *O2, *N]
+    names = {topic.name for topic in topics}
+    to_copy = [response for response in responses if response.topic in names and not _has_list(response)]
     for kind, count in defects.items():
         among = N if kind == "undecodable" else topics  # English is mostly ASCII: the same in all charsets
         responses += [page(among[number % len(among)], number, seed, kind) for number in range(count)]
     source.shuffle(responses)
-    for number, (jaccard, original) in enumerate(
-        zip(likeness, source.sample(to_copy, len(likeness)), strict=True),
-    ):
+    originals = source.sample(to_copy, len(likeness))
+    for number, (jaccard, original) in enumerate(zip(likeness, originals, strict=True)):
         after = responses.index(original) + 1
         responses.insert(source.randint(after, len(responses)), copy(original, jaccard, number, source))
     for make, count in NO_PAGES.items():
@@ -48,11 +47,10 @@ def plan(pages: int, seed: int) -> list[Response]:
     return responses
 
 
-_OTHERS = {topic.name for topic in OTHERS}
-
-
-def _is_plain(response: Response) -> bool:
-    return response.article is not None and all(block.kind != "ul" for block in response.article.blocks)
+def _has_list(response: Response) -> bool:
+    """Whether the article has a list, which main-content extraction takes for navigation on some sites: its copies'
+    extracted texts would not be as alike as they are meant to be."""
+    return response.article is not None and any(block.kind == "ul" for block in response.article.blocks)
 
 
 def _parts(total: int, parts: int) -> list[int]:
