@@ -82,7 +82,11 @@ def _owning(spec: JobSpec) -> Iterator[None]:
     """Hold the out folder: two processes never train in one. A second one waits, then finds the job done or goes on."""
     spec.out.mkdir(parents=True, exist_ok=True)
     with open(spec.out / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            Progress.log(f"waiting for another process that works on {spec.out}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         begun = spec.out / "spec.json"
         identity = spec.identity()
         if not begun.is_file():

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nr_core import stopping
 from nr_core.files import write_json
 from nr_core.models import check_vocabulary, load_run
 from nr_core.progress import Progress
@@ -75,7 +76,7 @@ def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) 
 
 
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
-    """Score a base or a run on every set; write out/evaluation.json."""
+    """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
     from nr_core.peft import find_taps
 
     streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
@@ -96,6 +97,8 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
 
         def advance(tokens: int, name: str = eval_id) -> None:
             nonlocal done
+            if stopping.requested.is_set():
+                raise stopping.Stopped
             done += tokens
             rate = done / (time.monotonic() - begun)
             progress.report(done, total, rate, (total - done) / rate, name)

@@ -17,8 +17,8 @@ def writing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".partial-{path.name}")
     _remove(partial)
     yield partial
-    for file in [partial] if partial.is_file() else sorted(p for p in partial.rglob("*") if p.is_file()):
-        _sync(file)
+    for entry in [*partial.rglob("*"), partial]:
+        _sync(entry)
     _remove(path)
     os.replace(partial, path)
     _sync(path.parent)

@@ -39,7 +39,6 @@ def load_base(spec: BaseSpec) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(_no_model(spec, error)) from error
-    model.config.use_cache = False
     return model.to(device())
 
 
