@@ -16,10 +16,15 @@ def writing(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside `path`, a file's or a folder's, and renames it to `path` once it is on disk."""
     partial = path.with_name(f".partial-{path.name}")
     _remove(partial)
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        _remove(partial)  # on a full disk, half a checkpoint would keep it full
+        raise
     for entry in [*partial.rglob("*"), partial]:
         _sync(entry)
-    _remove(path)
+    if path.is_dir():  # which os.replace would not replace
+        _remove(path)
     os.replace(partial, path)
     _sync(path.parent)
 
@@ -32,6 +37,8 @@ def write_json(path: Path, content: Any) -> None:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -52,6 +52,26 @@ def test_a_folder_begun_with_other_settings_is_refused(world, tmp_path, capsys):
     assert "was begun with other settings" in events[0]["message"]
 
 
+def test_a_full_disk_is_said_and_the_same_command_goes_on(world, tmp_path, capsys):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", small], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    try:
+        changes = {"method": {"method": "finetune"}, "training": {"checkpoint_every": 2}}
+        spec = write(tmp_path / "spec.json", world.train_spec(small / "run", **changes))
+        code, events = call(capsys, "train", spec)
+        assert code == 2
+        assert f"No space is left on the disk for {small / 'run'}; free some" in events[-1]["message"]
+        subprocess.run(["mount", "-o", "remount,size=10m", small], check=True)
+        assert call(capsys, "train", spec)[0] == 0
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
