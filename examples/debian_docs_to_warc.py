@@ -41,7 +41,7 @@ def unpacked_pages(package: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (URL, HTML) of every page in the package, in the order of the paths."""
     download = subprocess.run(["apt-get", "download", "-qq", package], cwd=scratch, capture_output=True, text=True)
     if download.returncode:
-        sys.exit(f"apt-get download {package} failed (is it a Debian machine, and was apt-get update run?): {download.stderr}")
+        sys.exit(f"apt-get download {package} failed (on Debian? was apt-get update run?): {download.stderr}")
     (archive,) = scratch.glob("*.deb")
     tree = scratch / "tree"
     subprocess.run(["dpkg-deb", "-x", archive, tree], check=True)

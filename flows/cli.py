@@ -1,5 +1,6 @@
 """The command line `nr`. Heavy rooms are imported in the commands, so that `nr --help` answers at once."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -166,3 +167,13 @@ def main() -> None:
     except (InputError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        print(f"error: the disk is full ({error}): free some space, and the same command goes on", file=sys.stderr)
+        sys.exit(2)
+
+
+def is_disk_full(error: Exception) -> bool:
+    # DuckDB and Arrow tell it in words of their own.
+    return getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)

@@ -86,13 +86,15 @@ class Config(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_required)
 
-    extends: str | None = Field(None, description="a config file that this one completes or overrides")
+    extends: str | None = Field(
+        None, description="a config file that this one completes or overrides (null takes a key away)"
+    )
     name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
     language: Language = Field(description="the language to learn, as ISO 639-3")
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", description="the folder that takes all results")
     sources: dict[str, Source] = Field(description="where text comes from, by a name of your choice")
-    documents: DocumentSettings = Field(default_factory=DocumentSettings, description="how pages are read and scored")
+    documents: DocumentSettings = Field(DocumentSettings(), description="how pages are read and scored")
     corpora: dict[str, CorpusSettings] = Field(description="what the documents are sifted into, by name")
     base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
     inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
@@ -100,9 +102,9 @@ class Config(Settings):
         default_factory=lambda: [MethodSettings(method="neutral_residues")], description="one run a method and seed"
     )
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="one run a method and seed")
-    training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the runs are trained")
-    evaluation: EvaluationPlan = Field(default_factory=EvaluationPlan, description="how models are scored")
-    resources: Resources = Field(default_factory=Resources, description="processes and threads")
+    training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
+    evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
+    resources: Resources = Field(Resources(), description="processes and threads")
 
     @model_validator(mode="before")
     @classmethod
@@ -189,9 +191,13 @@ def _find_config(name: str) -> Path:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge, all else replaces; null takes a key away, back to its default."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+            continue
         merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 

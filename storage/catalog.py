@@ -19,7 +19,10 @@ from storage.workspace import Workspace
 SCHEMA = files("storage").joinpath("schema.sql").read_text()
 VIEWS = files("storage").joinpath("views.sql").read_text()
 TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA))
-OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 
 INGESTED = """CREATE TABLE IF NOT EXISTS ingested (
     table_name VARCHAR NOT NULL, file VARCHAR NOT NULL, modified_ns BIGINT, PRIMARY KEY (table_name, file));

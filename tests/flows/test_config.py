@@ -96,6 +96,8 @@ def test_overrides_extend_and_data_root(tmp_path):
     config = load_config(above, parse_overrides(["data_root=/data", "training.batch_size=3", "seeds=[0, 1]"]))
     assert config.sources["sample"].paths == ["/data/x.warc.gz"]
     assert (config.training.steps, config.training.batch_size, config.seeds) == (7, 3, [0, 1])
+    without = load_config(above, parse_overrides(["inputs=[]", "base=null"]))
+    assert without.base is None and without.inputs == []
     assert Config.model_validate(config.model_dump(mode="json")) == config
     with pytest.raises(InputError, match="write it as field=value"):
         parse_overrides(["training.steps"])

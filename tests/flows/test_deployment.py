@@ -74,7 +74,10 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
     assert {"funnel", "trade-off", "summary"} <= {a["key"] for a in ask(services, "artifacts/filter", {})}
 
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as reader:
         assert reader.stdout.readline() == "open\n"
         config = {"extends": str(TINY), "workspace": str(workspace.root), "seeds": [0, 1]}

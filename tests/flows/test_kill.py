@@ -1,7 +1,7 @@
 """kill -9 at random moments, then the same command: the same corpora and figures as an undisturbed run.
 
-NR_KILLS sets how many times (2 in CI; 20 were seen to pass). The victim is drawn from the flow's process and all that it
-started: pool workers, trainings, the evaluation.
+NR_KILLS sets how many times (2 in CI; 20 were seen to pass). The victim is drawn from the flow's process and all that
+it started: pool workers, trainings, the evaluation.
 """
 
 import os
