@@ -1,5 +1,6 @@
 """From documents to a published version of a corpus: verdict, deduplication, split, shards."""
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ def build_corpus(
 
     A version that stands is returned at once. Units that have not been read (their report is not `done`) stay out,
     and count as later when they come in. The caller holds a lock on the corpus.
-    Raises InputError when the corpus or one of its sides would be empty: it names the filter that took most.
+    Raises InputError when the corpus or one of its sides would be empty: it names the filter that took most; and when
+    the disk is full.
     """
     _check(name, settings, units, documents)
     key = documents_key(documents)
@@ -59,8 +61,13 @@ def build_corpus(
     target = workspace.corpus_version(name, lineage.version)
     reused = is_done(target)
     if not reused:
-        with publishing(target) as partial:
-            _write_version(partial, name, settings, lineage, key, workspace)
+        try:
+            with publishing(target) as partial:
+                _write_version(partial, name, settings, lineage, key, workspace)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise InputError(f"no space is left for {target}: free some, then run the same command again") from None
     write_atomically(workspace.corpus(name) / "CURRENT", lineage.version)
     manifest = read_manifest(target)
     assert manifest is not None
