@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -30,7 +31,7 @@ class Taps:
 
     def write(self, adapter: str, layer: int, residue: Tensor, gate: Tensor | None) -> None:
         """residue (..., d), gate (..., 1) or None."""
-        size = residue.abs().mean(-1).flatten()
+        size = torch.linalg.vector_norm(residue, ord=1, dim=-1).flatten() / residue.shape[-1]
         self.slots[adapter, layer] = Tap(size, None if gate is None else gate.flatten())
 
     @contextmanager
