@@ -13,7 +13,7 @@ import errno
 import fcntl
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def _run(job: str, path: Path) -> bool:
             raise stopping.Stopped
         with _owning(spec):
             if not (spec.out / last_file).is_file():
-                _function(job)(spec, progress)
+                _work(job, spec, progress)
         return True
     except ModelError as error:
         progress.error(str(error))
@@ -96,25 +96,18 @@ def _owning(spec: JobSpec) -> Iterator[None]:
         yield
 
 
-def _function(job: str) -> Callable[[Any, Progress], None]:
-    """Imported late: torch takes seconds, and a finished job does not need it."""
-    if job == "pretrain":
-        from nr_core.pretrain import pretrain as function
-    elif job == "train":
-        from nr_core.train import train as function  # type: ignore[assignment]
-    else:
-        from nr_core.evaluate import evaluate as function  # type: ignore[assignment]
-    return _with_threads(function)
-
-
-def _with_threads(function: Callable[[Any, Progress], None]) -> Callable[[Any, Progress], None]:
+def _work(job: str, spec: Any, progress: Progress) -> None:
+    """Imports late: torch takes seconds, and a finished job does not need it."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
-    def call(spec: Any, progress: Progress) -> None:
-        torch.set_num_threads(spec.threads)
-        function(spec, progress)
+    from nr_core.evaluate import evaluate
+    from nr_core.pretrain import pretrain
+    from nr_core.train import train
 
-    return call
+    disable_progress_bar()  # its bars would be log lines of whoever reads ours
+    torch.set_num_threads(spec.threads)
+    {"pretrain": pretrain, "train": train, "evaluate": evaluate}[job](spec, progress)
 
 
 def _disk_is_full(error: BaseException) -> bool:
