@@ -13,7 +13,7 @@ import errno
 import fcntl
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,8 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
 
     disable_progress_bar()  # its bars would be log lines of whoever reads ours
     torch.set_num_threads(spec.threads)
-    {"pretrain": pretrain, "train": train, "evaluate": evaluate}[job](spec, progress)
+    functions: dict[str, Callable[[Any, Progress], None]] = {"pretrain": pretrain, "train": train, "evaluate": evaluate}
+    functions[job](spec, progress)
 
 
 def _disk_is_full(error: BaseException) -> bool:
