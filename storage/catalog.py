@@ -38,12 +38,14 @@ def refresh_catalog(workspace: Workspace) -> None:
         private.parent.mkdir(parents=True, exist_ok=True)
         if not _has_current_definitions(private):
             _remove(private)
+        unpublished = private.with_name("unpublished")  # stands while the private catalog is ahead of the published one
         with duckdb.connect(str(private), config=OFFLINE) as connection:
-            changed = _ingest(connection, workspace)
+            changed = _ingest(connection, workspace, unpublished)
             if changed:
                 connection.execute("CHECKPOINT")
-        if changed or not workspace.catalog.exists():
+        if changed or unpublished.exists() or not workspace.catalog.exists():
             _publish(private, workspace.catalog)
+            unpublished.unlink(missing_ok=True)
 
 
 def rebuild_catalog(workspace: Workspace) -> None:
@@ -63,7 +65,15 @@ def connect(workspace: Workspace) -> duckdb.DuckDBPyConnection:
         raise InputError(
             f"workspace {workspace.root} has no catalog yet: run `nr run CONFIG` first, or give another --workspace"
         )
-    return duckdb.connect(str(workspace.catalog), read_only=True, config=OFFLINE)
+    try:
+        return duckdb.connect(str(workspace.catalog), read_only=True, config=OFFLINE)
+    except duckdb.IOException:
+        # Somebody has it open for writing, which locks all others out: read a copy.
+        copy = workspace.private_catalog.with_name(f"copy-{os.getpid()}.duckdb")
+        shutil.copyfile(workspace.catalog, copy)
+        connection = duckdb.connect(str(copy), read_only=True, config=OFFLINE)
+        copy.unlink()  # the connection keeps the file for as long as it needs it
+        return connection
 
 
 def _has_current_definitions(private: Path) -> bool:
@@ -77,7 +87,7 @@ def _has_current_definitions(private: Path) -> bool:
     return row == (hash_of(SCHEMA, VIEWS),)
 
 
-def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> bool:
+def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpublished: Path) -> bool:
     known_files = _make_tables(connection)
     changed = False
     for table in TABLES:
@@ -87,6 +97,7 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> bool
         if not new and known.keys() <= present.keys():
             continue
         changed = True
+        unpublished.touch()
         connection.execute("BEGIN")
         if any(name in known for name in new) or not known.keys() <= present.keys():
             # A file that was read before is different now: its old rows may no longer be in it.

@@ -38,10 +38,12 @@ def query(workspace: Workspace, sql: str, parameters: list[Any] | None = None) -
     """Run one statement on the published catalog, read-only.
 
     Raises:
-        InputError: no catalog yet, or DuckDB refuses the statement (its own words are in the sentence).
+        InputError: no catalog yet, no or several statements, or DuckDB refuses the statement (in its own words).
     """
     with connect(workspace) as connection:
         try:
+            if len(connection.extract_statements(sql)) != 1:
+                raise InputError("give one SQL statement, for example: from learning_vs_forgetting")
             cursor = connection.execute(sql, parameters or [])
             columns = [column[0] for column in cursor.description or []]
             return Result(columns, cursor.fetchall())

@@ -59,6 +59,10 @@ CREATE TABLE IF NOT EXISTS eval_sets (
     content_hash VARCHAR);
 COMMENT ON TABLE eval_sets IS 'Held-out text, pinned by its content hash, so that a refresh does not move the yardstick.';
 
+CREATE TABLE IF NOT EXISTS run_eval_sets (
+    run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, PRIMARY KEY (run_id, eval_id));
+COMMENT ON TABLE run_eval_sets IS 'The sets that the config of a run''s last evaluation named; figures on others stay out of the views.';
+
 CREATE TABLE IF NOT EXISTS evaluations (
     model_id VARCHAR NOT NULL, step BIGINT NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR NOT NULL,
     metric VARCHAR NOT NULL, value DOUBLE, n BIGINT, stderr DOUBLE,

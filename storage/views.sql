@@ -3,17 +3,18 @@
 CREATE OR REPLACE VIEW run_evaluations AS
 SELECT r.run_id, r.name, r.method, r.seed, r.learning_rate, r.base_model_id, r.model_id, s.eval_id, s.name AS eval_set, s.language,
        s.text_domain, e.metric, e.settings_hash, b.value AS base_value, e.value, e.stderr,
-       CASE WHEN EXISTS (FROM run_inputs i WHERE i.run_id = r.run_id AND i.role = 'new' AND i.language = s.language)
-            THEN 'new' ELSE 'original' END AS role,
+       (SELECT max(i.role) FROM run_inputs i WHERE i.run_id = r.run_id AND i.language = s.language) AS role,
        EXISTS (FROM run_inputs i JOIN corpora c ON c.version = i.corpus_version
                WHERE i.run_id = r.run_id AND c.language = s.language AND c.text_domain = s.text_domain) AS in_replay
 FROM runs r
 JOIN evaluations e ON e.model_id = r.model_id
 JOIN evaluations b ON b.model_id = r.base_model_id AND b.step = 0 AND b.eval_id = e.eval_id
                   AND b.metric = e.metric AND b.settings_hash = e.settings_hash
-JOIN eval_sets s ON s.eval_id = e.eval_id;
-COMMENT ON VIEW run_evaluations IS 'Each run''s figure beside its base''s on the same set and settings, with the set''s role for that run.';
-COMMENT ON COLUMN run_evaluations.in_replay IS 'the run saw this language and text domain in training';
+JOIN eval_sets s ON s.eval_id = e.eval_id
+WHERE NOT EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id)
+   OR EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id AND n.eval_id = e.eval_id);
+COMMENT ON VIEW run_evaluations IS 'Each run''s figure beside its base''s on the same set and settings, with the set''s role for that run (NULL where the run has no input in that language).';
+COMMENT ON COLUMN run_evaluations.in_replay IS 'one of the run''s inputs has this language and text domain';
 
 CREATE OR REPLACE VIEW learning_vs_forgetting AS
 WITH figures AS (
@@ -35,7 +36,7 @@ COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay IS 'the same on he
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
-WHERE NOT EXISTS (
+WHERE a.learning IS NOT NULL AND a.forgetting IS NOT NULL AND NOT EXISTS (
     FROM learning_vs_forgetting b
     WHERE b.base_model_id = a.base_model_id AND b.language = a.language AND b.settings_hash = a.settings_hash
       AND b.learning >= a.learning AND b.forgetting <= a.forgetting

@@ -23,7 +23,10 @@ class Workspace:
     def _check_format(self) -> None:
         marker = self.root / "workspace.json"
         if not marker.exists():
-            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"`workspace`: {self.root} cannot be made ({error.strerror}); give another") from error
             write_atomically(marker, json.dumps({"format_version": FORMAT_VERSION}))
             return
         version = json.loads(marker.read_text())["format_version"]

@@ -147,3 +147,51 @@ def test_bad_sql_and_a_missing_catalog_are_sentences(workspace, tmp_path):
 def test_no_extension_is_fetched(workspace):
     with connect(workspace) as connection, pytest.raises(duckdb.Error):
         connection.execute("FROM read_parquet('https://example.invalid/x.parquet')")
+
+
+def test_a_language_that_no_input_has_is_neither_learned_nor_forgotten(workspace):
+    before = query(workspace, "FROM learning_vs_forgetting").rows
+    write_records(workspace, "eval_sets", "danish", [{"eval_id": "d", "language": "dan", "text_domain": "web"}])
+    figure = {"eval_id": "d", "settings_hash": "s", "metric": "bits_per_byte"}
+    rows = [
+        {"model_id": "base", "step": 0, "value": 1.0, **figure},
+        {"model_id": "lora", "step": 10, "value": 9.0, **figure},
+    ]
+    write_records(workspace, "evaluations", "danish", rows)
+    refresh_catalog(workspace)
+    assert query(workspace, "FROM learning_vs_forgetting").rows == before
+
+
+def test_forgetting_is_measured_on_the_sets_that_the_config_names(workspace):
+    write_records(
+        workspace, "run_eval_sets", "nr", [{"run_id": "nr", "eval_id": "n"}, {"run_id": "nr", "eval_id": "o1"}]
+    )
+    refresh_catalog(workspace)
+    rows = query(workspace, "SELECT run_id, forgetting IS NULL FROM learning_vs_forgetting ORDER BY run_id").rows
+    assert rows == [("lora", False), ("nr", True)]
+    assert query(workspace, "SELECT run_id FROM pareto_front").rows == [("lora",)]
+
+
+def test_a_kill_between_reading_records_and_publishing_loses_nothing(workspace, monkeypatch):
+    write_records(workspace, "models", "more", [{**BASE, "model_id": "more"}])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("storage.catalog._publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        refresh_catalog(workspace)
+    refresh_catalog(workspace)
+    assert query(workspace, "SELECT count(*) FROM models").rows == [(2,)]
+
+
+def test_whoever_opened_it_for_writing_does_not_stand_in_our_way(workspace):
+    hold = HOLD_OPEN.replace(", read_only=True", "")
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(workspace.catalog)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "open\n"
+        assert query(workspace, "SELECT count(*) FROM models").rows == [(1,)]
+        writer.communicate("\n")
+
+
+def test_one_statement_at_a_time(workspace):
+    for statements in ("", "select 1; select 2"):
+        with pytest.raises(InputError, match="give one SQL statement"):
+            query(workspace, statements)
