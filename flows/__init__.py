@@ -4,4 +4,5 @@ The only room that knows Prefect, and the only one that knows the others. `confi
 `extend_language` reads like the recipe: data, corpora, base, training, evaluation, report.
 """
 
+import flows.plain_errors
 import flows.quiet_exit  # noqa: F401

@@ -28,6 +28,12 @@ def show_trade_off(workspace: Workspace, base_model_id: str) -> None:
 
 def show_summary(workspace: Workspace, base_model_id: str, report: Path) -> None:
     rows = query(workspace, TRADE_OFF, [base_model_id]).as_dicts()
-    lines = [f"| {row['name']} | {row['seed']} | {row['learning']:.3f} | {row['forgetting']:.3f} |" for row in rows]
+    lines = [
+        f"| {row['name']} | {row['seed']} | {_bits(row['learning'])} | {_bits(row['forgetting'])} |" for row in rows
+    ]
     table = "\n".join(["| run | seed | learning | forgetting |", "|---|---|---|---|", *lines])
     create_markdown_artifact(key="summary", markdown=f"Report: `{report}`\n\n{table}\n")
+
+
+def _bits(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

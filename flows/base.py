@@ -14,11 +14,11 @@ from flows.corpora import current_versions
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
 from flows.recording import now, record_model, record_training_steps
-from flows.tokens import ensure_tokens, shards
+from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
-from storage.keys import hash_of
+from storage.keys import file_sha256, hash_of
 from storage.publish import is_done, publishing, read_manifest, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
@@ -47,20 +47,26 @@ def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
     if isinstance(config.base, PretrainedHere):
         base = _pretrained(config, config.base, versions, workspace)
     else:
-        base = _given(config.base, workspace)
+        base = find_given(config.base, workspace)
     refresh_catalog(workspace)
     return base
 
 
-def _given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
-    from nr_core.models import weights_hash
+def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
+    """Identify a given model by its weights, its config and its tokenizer, and record it.
 
-    hashed = weights_hash(spec.model, spec.revision, spec.gguf_file)
-    model_id = hash_of(hashed)
-    record_model(
-        workspace,
-        {"model_id": model_id, "source": spec.model, "weights_hash": hashed, "parent_model_id": None, "created": now()},
-    )
+    Raises:
+        ModelError: there is no such model, or its tokenizer has no end-of-text token.
+    """
+    from nr_core.models import weights_hash
+    from nr_core.tokens import tokenizer_hash
+
+    weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
+    config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
+    model_id = hash_of(weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec))
+    if not (workspace.records("models") / f"{model_id}.parquet").exists():
+        model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
+        record_model(workspace, {**model, "created": now()})
     return PreparedBase(model_id=model_id, spec=spec)
 
 
@@ -72,7 +78,7 @@ def _pretrained(
     inputs = {versions[name]: share for name, share in shares.items()}
     tokenizer = _ensure_tokenizer(base, shares, versions, workspace)
     content = base.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
-    key = hash_of(content, inputs, base.seed, tokenizer.name, PRETRAIN_STAGE_VERSION)
+    key = hash_of(content, inputs, base.seed, tokenizer.name, TOKENS_STAGE_VERSION, PRETRAIN_STAGE_VERSION)
     folder = workspace.model(key)
     with workspace.lock(f"model-{key}"):
         if is_done(folder):

@@ -35,7 +35,7 @@ Home = Annotated[Path, typer.Option(help="Folder for the state and logs of serve
 @app.command()
 def run(config: ConfigFile, set_: Overrides = None) -> None:
     """The whole way: data, base, training, evaluation, report."""
-    from_config(config, set_, "extend_language")
+    from_config(config, set_, "extend_language", needs=("base", "inputs"))
 
 
 @app.command()
@@ -47,19 +47,19 @@ def refresh(config: ConfigFile, set_: Overrides = None) -> None:
 @app.command()
 def pretrain(config: ConfigFile, set_: Overrides = None) -> None:
     """Make the base ready: pretrain it on the corpora, or find the given one."""
-    from_config(config, set_, "base", "pretrain")
+    from_config(config, set_, "base", "pretrain", needs=("base",))
 
 
 @app.command()
 def train(config: ConfigFile, set_: Overrides = None) -> None:
     """Train one run for each method and seed."""
-    from_config(config, set_, "train")
+    from_config(config, set_, "train", needs=("base", "inputs"))
 
 
 @app.command()
 def evaluate(config: ConfigFile, set_: Overrides = None) -> None:
     """Score the base and the runs on held-out text."""
-    from_config(config, set_, "evaluate")
+    from_config(config, set_, "evaluate", needs=("base", "inputs"))
 
 
 @app.command()
@@ -109,7 +109,11 @@ def up(
     """Start Prefect's server, deploy prefect.yaml and start a worker."""
     from flows import server
 
-    services = server.running(home) or server.start(home, port, Path.cwd())
+    services = server.running(home)
+    if services:
+        server.deploy(Path.cwd(), services.environment)
+    else:
+        services = server.start(home, port, Path.cwd())
     print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
     print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
 
@@ -122,16 +126,20 @@ def down(home: Home = Path(".prefect")) -> None:
     print("stopped" if server.stop(home) else f"nothing was started in {home}")
 
 
-def from_config(path: Path, overrides: list[str] | None, module: str, flow: str | None = None) -> None:
+def from_config(
+    path: Path, overrides: list[str] | None, module: str, flow: str | None = None, needs: tuple[str, ...] = ()
+) -> None:
     """Read the config, refuse what is wrong with it, and only then start Prefect and the flow."""
     from importlib import import_module
 
     from flows.config import load_config
     from flows.inputs import check_inputs
     from flows.server import environment
+    from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
-    check_inputs(config)
+    check_inputs(config, *needs)
+    Workspace(config.workspace)
     for name, value in environment(Path(".prefect")).items():
         os.environ.setdefault(name, value)
     getattr(import_module(f"flows.{module}"), flow or module)(config)
@@ -148,7 +156,12 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
         *parents, leaf = field.split(".")
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[leaf] = yaml.safe_load(value)
+            if not isinstance(branch, dict):
+                raise InputError(f"--set {override}: {parent} was given a value of its own before; give one of the two")
+        try:
+            branch[leaf] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     return tree
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +22,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
 class PretrainedHere(Settings):
     """A small base trained from scratch on the corpora, for whoever has no model at hand."""
 
     pretrain: PretrainSettings = Field(description="size and training of the base")
-    corpora: dict[str, float] = Field(description="share of all training sequences by corpus; the shares sum to 1")
-    seed: int = Field(0, description="of initialisation and order")
+    corpora: dict[str, Share] = Field(description="share of all training sequences by corpus; the shares sum to 1")
+    seed: int = Field(0, ge=0, description="of initialisation and order")
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> PretrainedHere:
@@ -40,7 +44,7 @@ class Input(Settings):
 
     corpus: str = Field(description="name of a corpus of this config")
     role: Literal["new", "original"] = Field(description="new: the language to learn; original: the one to keep")
-    share: float = Field(ge=0, le=1, description="share of all training sequences; the shares of all inputs sum to 1")
+    share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
 
 
 class EvaluationPlan(EvaluationSettings):
@@ -92,16 +96,18 @@ class Config(Settings):
     name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
     language: Language = Field(description="the language to learn, as ISO 639-3")
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
-    workspace: str = Field("workspace", description="the folder that takes all results")
-    sources: dict[str, Source] = Field(description="where text comes from, by a name of your choice")
+    workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
+    sources: dict[str, Source] = Field(min_length=1, description="where text comes from, by a name of your choice")
     documents: DocumentSettings = Field(DocumentSettings(), description="how pages are read and scored")
-    corpora: dict[str, CorpusSettings] = Field(description="what the documents are sifted into, by name")
+    corpora: dict[CorpusName, CorpusSettings] = Field(
+        min_length=1, description="what the documents are sifted into, by name"
+    )
     base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
     inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
     methods: list[MethodSettings] = Field(
-        default_factory=lambda: [MethodSettings(method="neutral_residues")], description="one run a method and seed"
+        [MethodSettings(method="neutral_residues")], min_length=1, description="one run a method and seed"
     )
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="one run a method and seed")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="one run a method and seed")
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")
@@ -118,10 +124,19 @@ class Config(Settings):
     def _names_are_known(self) -> Config:
         for name, corpus in self.corpora.items():
             _refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
+            needed = corpus.dedup.bands * corpus.dedup.rows
+            if needed > self.documents.num_perm:
+                raise ValueError(
+                    f"corpora.{name}.dedup: bands x rows is {needed}, more than documents.num_perm "
+                    f"{self.documents.num_perm}; raise the one or lower the others"
+                )
         _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)
         _refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
         if isinstance(self.base, PretrainedHere):
             _refuse_unknown("base.corpora", list(self.base.corpora), "corpus", self.corpora)
+        _refuse_repeated("inputs", [item.corpus for item in self.inputs], "give each corpus once")
+        _refuse_repeated("seeds", self.seeds, "give each seed once")
+        _refuse_repeated("methods", [method.label for method in self.methods], "give each a `name` of its own")
         if self.inputs:
             refuse_other_than_one("inputs", [item.share for item in self.inputs])
         for item in self.inputs:
@@ -131,6 +146,8 @@ class Config(Settings):
                     f"inputs: {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
                     f"while the language to learn is {self.language}; correct the role, the corpus or `language`"
                 )
+        if self.inputs and not any(item.role == "new" and item.share > 0 for item in self.inputs):
+            raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
         return self
 
     def evaluation_sets(self) -> list[str]:
@@ -140,6 +157,12 @@ class Config(Settings):
 def refuse_other_than_one(field: str, shares: list[float]) -> None:
     if abs(sum(shares) - 1) > 1e-9:
         raise ValueError(f"{field}: the shares sum to {sum(shares):g}; make them sum to 1")
+
+
+def _refuse_repeated(field: str, values: Sequence[Any], fix: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{field}: {value!r} stands there {values.count(value)} times; {fix}")
 
 
 def _refuse_unknown(field: str, names: list[str], kind: str, known: Mapping[str, Any]) -> None:
@@ -164,19 +187,22 @@ def parse_config(values: Mapping[str, Any], where: str) -> Config:
         raise InputError(f"{where}: {first_sentence(error, Config)}") from error
 
 
-def resolve_extends(values: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_extends(values: Mapping[str, Any], above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Put `values` on top of the file they extend, which may extend another."""
     if not values.get("extends"):
         return dict(values)
-    path = _find_config(str(values["extends"]))
+    path = _find_config(str(values["extends"])).resolve()
+    if path in above:
+        raise InputError(f"`extends` goes in a circle: {' extends '.join(map(str, [*above, path]))}; break it")
     try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a mapping of settings at its top, like configs/demo.yaml does")
-    below = resolve_extends(content)
-    below.pop("extends", None)
+    below = resolve_extends(content, (*above, path))
+    if _kind_of_base(below.get("base")) != _kind_of_base(values.get("base")) and values.get("base"):
+        below.pop("base", None)  # a given model and a pretrained one have no field in common: the upper file's counts
     return _merge(below, {key: value for key, value in values.items() if key != "extends"})
 
 
@@ -191,14 +217,20 @@ def _find_config(name: str) -> Path:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge, all else replaces; null takes a key away, back to its default."""
+    """Mappings merge unless their `kind` differs, all else replaces; null takes a key away, back to its default."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         if value is None:
             merged.pop(key, None)
             continue
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if (
+            isinstance(old, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        ):
+            value = _merge(old, value)
+        merged[key] = value
     return merged
 
 

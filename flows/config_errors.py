@@ -26,6 +26,9 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
         return f"`{field}` is missing: {description or 'add it'}{more}"
     if problem["type"] == "value_error":
         return f"{f'`{field}`: ' if field else ''}{problem['ctx']['error']}{more}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        tags = problem["ctx"].get("expected_tags", "'warc', 'text', 'sample_crawl'")
+        return f"`{field}` says by its `kind` what it is: give one of {tags}{more}"
     reason = problem["msg"][0].lower() + problem["msg"][1:]
     return f"`{field}` is {problem['input']!r}: {reason}{f' ({description})' if description else ''}{more}"
 
@@ -41,19 +44,25 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
     annotations: list[Any] = [tree]
     path: list[str] = []
     models: Models = []
-    after_tag = False
+    tag = None
     for step in steps:
         annotations = [part for annotation in annotations for part in _members(annotation)]
         candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
         fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
-        if len(candidates) > 1 and not fields and not after_tag:
-            after_tag = True
+        if len(candidates) > 1 and not fields and tag is None:
+            tag = step
             continue  # the tag of a discriminated union, which is no key that the user wrote
-        after_tag = False
+        if tag is not None:
+            candidates = [model for model in candidates if _is_of_kind(model, tag)] or candidates
+            tag = None
         path.append(str(step))
         models = candidates
         annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict)]
     return path, models
+
+
+def _is_of_kind(model: type[BaseModel], tag: Any) -> bool:
+    return "kind" in model.model_fields and model.model_fields["kind"].default == tag
 
 
 def _members(annotation: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """`make demo`: the main job through a Prefect server of its own, from the sample crawl to the report."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 from pathlib import Path
 
 from flows.config import load_config
-from flows.server import free_port, prefect, start, stop
+from flows.server import free_port, prefect, running, start, stop
 from flows.table import print_table
 from storage.errors import InputError
 from storage.query import query
@@ -23,6 +24,9 @@ def main() -> int:
     """Start everything, run the deployment extend-language/demo, show the result, stop everything."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     began = time.monotonic()
+    if running(HOME):
+        raise InputError("a demo is running in this folder already: wait for it, or stop it")
+    shutil.rmtree(HOME, ignore_errors=True)  # a server of its own each time: no run of an interrupted demo waits in it
     try:
         print("starting a Prefect server and a worker ...", flush=True)
         services = start(HOME, free_port(), Path.cwd(), worker_output=sys.stdout.fileno())

@@ -16,17 +16,17 @@ from flows.config import Config
 from flows.corpora import current_versions
 from flows.jobs import Job, refuse_failures, run_jobs
 from flows.progress import Progress
-from flows.recording import evaluation_scope, record_evaluation
-from flows.tokens import ensure_tokens
+from flows.recording import eval_id, evaluation_scope, record_evaluation
+from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from flows.train import planned_runs
 from storage.catalog import refresh_catalog
+from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_done
-from storage.query import query
+from storage.publish import is_done, read_manifest
+from storage.records import write_records
 from storage.workspace import Workspace
 
 EVALUATE_STAGE_VERSION = 1
-EVAL_SETS = "SELECT name, eval_id FROM eval_sets WHERE corpus_version IN (SELECT unnest(?))"
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def evaluate(config: Config, versions: dict[str, str] | None = None, base: Prepa
 def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedBase) -> None:
     logger, workspace = get_run_logger(), Workspace(config.workspace)
     content = config.evaluation.model_dump(mode="json", exclude={"sets", "batch_size"})
-    settings_hash = hash_of(content, EVALUATE_STAGE_VERSION)
+    settings_hash = hash_of(content, EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)
     versions_by_set = {name: versions[name] for name in config.evaluation_sets()}
-    set_ids = dict(query(workspace, EVAL_SETS, [list(versions_by_set.values())]).rows)
+    set_ids = {name: _set_id(workspace, name, version) for name, version in versions_by_set.items()}
     models = _models(config, versions, base, workspace)
     with workspace.lock(f"evaluate-{base.model_id}"), Progress(logger.info) as progress:
         jobs = []
@@ -81,6 +81,9 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
             processes=resources.training_processes,
             threads=resources.training_threads(),
         )
+        for model in models[1:]:
+            named = [{"run_id": model.model_id, "eval_id": set_id} for set_id in set_ids.values()]
+            write_records(workspace, "run_eval_sets", model.model_id, named)
         for model, job in jobs:
             if job.label not in errors:
                 result = json.loads((job.out / "evaluation.json").read_text())
@@ -96,6 +99,15 @@ def _models(config: Config, versions: Mapping[str, str], base: PreparedBase, wor
         Model(base.model_id, "base", 0, None),
         *(Model(run.run_id, run.label, config.training.steps, workspace.run(run.run_id)) for run in runs),
     ]
+
+
+def _set_id(workspace: Workspace, name: str, version: str) -> str:
+    manifest = read_manifest(workspace.corpus_version(name, version))
+    if manifest is None:
+        raise InputError(
+            f"version {version} of corpus {name} is not in workspace {workspace.root}: run `nr refresh CONFIG`"
+        )
+    return eval_id(name, manifest["counts"]["content_hash_held_out"])
 
 
 def _is_recorded(workspace: Workspace, model: Model, set_id: str, settings_hash: str) -> bool:

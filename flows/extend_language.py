@@ -9,11 +9,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_summary
-from flows.base import PreparedBase, pretrain
+from flows.base import PreparedBase, find_given, pretrain
 from flows.config import Config
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
+from flows.inputs import check_inputs
 from flows.train import train
+from nr_core.settings import BaseSpec
 from storage.workspace import Workspace
 
 
@@ -21,6 +23,7 @@ from storage.workspace import Workspace
 def extend_language(config: Config) -> str:
     """Teach a model a new language and measure what it learned and forgot. Returns the report's path."""
     stages = Stopwatch()
+    check(config)
     versions = data_refresh(config)
     stages.lap("data")
     base = pretrain(config, versions)
@@ -50,6 +53,14 @@ class Stopwatch:
 
     def __str__(self) -> str:
         return ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in self._laps.items())
+
+
+@task(cache_policy=NO_CACHE)
+def check(config: Config) -> None:
+    """Refuse before hours of work what would fail after them."""
+    check_inputs(config, "base", "inputs")
+    if isinstance(config.base, BaseSpec):
+        find_given(config.base, Workspace(config.workspace))
 
 
 @task(cache_policy=NO_CACHE)

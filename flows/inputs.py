@@ -7,12 +7,15 @@ from pipelines.settings import SampleCrawlSource
 from storage.errors import InputError
 
 
-def check_inputs(config: Config) -> None:
-    """Refuse missing files, and a language identifier or base that is not there.
+def check_inputs(config: Config, *needs: str) -> None:
+    """Refuse missing files, a language identifier or base that is not there, and fields that the step needs.
 
     Raises:
         InputError: the sentence names the field and the fix.
     """
+    for field in needs:
+        if not getattr(config, field):
+            raise InputError(f"`{field}` is missing: {Config.model_fields[field].description}")
     for name, source in config.sources.items():
         if isinstance(source, SampleCrawlSource):
             continue

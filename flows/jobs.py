@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,54 +57,76 @@ def run_jobs(
 ) -> dict[str, str]:
     """Run jobs in `processes` processes side by side; return the error sentence of each that failed, by label.
 
-    A process takes several jobs, since importing torch takes seconds; when one fails, the others go on in a new one.
+    A process takes several jobs, since importing torch takes seconds; when one takes its process with it, the others
+    go on in a new one. An interrupt or cancellation of the flow stops them all, each after a checkpoint.
     """
-    lanes = [list(jobs[lane::processes]) for lane in range(min(processes, len(jobs)))]
-    errors: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=max(1, len(lanes))) as pool:
-        for lane_errors in pool.map(lambda lane: _run_lane(command, lane, workspace, progress, threads), lanes):
-            errors.update(lane_errors)
-    return errors
-
-
-def _run_lane(command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int) -> dict[str, str]:
-    errors: dict[str, str] = {}
-    waiting = jobs
-    while waiting:
-        told, crash = _run_process(command, waiting, workspace, progress, threads)
-        errors.update(told)
-        waiting = [job for job in waiting if job.label not in errors and not (job.out / LAST_FILE[command]).exists()]
-        if waiting:
-            # Jobs run in order: the first without a result is the one that took the process with it.
-            errors[waiting[0].label] = crash
-            waiting = waiting[1:]
-    return errors
-
-
-def _run_process(
-    command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int
-) -> tuple[dict[str, str], str]:
-    """Returns the errors that the process told, by label, and what to say of a job that it left without a word."""
-    specs = []
-    for job in jobs:
-        path = workspace.job_spec(hash_of(command, job.spec))
-        write_atomically(path, json.dumps({**job.spec, "label": job.label, "threads": threads}, indent=1))
-        specs.append(str(path))
-    arguments = [sys.executable, "-m", "nr_core", command, *specs]
-    environment = {**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(threads)}
-    errors: dict[str, str] = {}
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
-    ) as process:
+    lanes = [_Lane(command, list(jobs[lane::processes]), workspace, progress, threads) for lane in range(processes)]
+    with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+        running = [pool.submit(lane.run) for lane in lanes]
         try:
-            for event in _events(process, progress):
-                errors[str(event["label"])] = str(event["message"])
+            results = [lane.result() for lane in running]
         except BaseException:
-            process.terminate()  # a cancelled flow: the job saves a checkpoint and ends
+            for lane in lanes:
+                lane.stop()
             raise
-    if process.returncode < 0:
-        return errors, f"{command} was ended by signal {-process.returncode} (9 is often the kernel short of memory)"
-    return errors, f"{command} ended with exit code {process.returncode} and no result; its log lines say more"
+    return {label: error for errors in results for label, error in errors.items()}
+
+
+class _Lane:
+    """Some jobs one after the other, in one process where none breaks it."""
+
+    def __init__(self, command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int) -> None:
+        self._command, self._jobs, self._workspace, self._progress = command, jobs, workspace, progress
+        self._threads = threads
+        self._stopped = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self) -> dict[str, str]:
+        errors: dict[str, str] = {}
+        waiting = self._jobs
+        while waiting and not self._stopped.is_set():
+            told, crash = self._run_process(waiting)
+            errors.update(told)
+            waiting = [job for job in waiting if job.label not in errors and not _is_finished(self._command, job)]
+            if waiting:
+                # Jobs run in order: the first without a result is the one that took the process with it.
+                errors[waiting[0].label] = crash
+                waiting = waiting[1:]
+        return errors
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._process is not None:
+            self._process.terminate()
+
+    def _run_process(self, jobs: list[Job]) -> tuple[dict[str, str], str]:
+        """Returns the errors that the process told, by label, and what to say of a job that it left without a word."""
+        specs = []
+        for job in jobs:
+            path = self._workspace.job_spec(hash_of(self._command, job.spec))
+            spec = {**job.spec, "label": job.label, "threads": self._threads}
+            write_atomically(path, json.dumps(spec, indent=1))
+            specs.append(str(path))
+        errors: dict[str, str] = {}
+        with subprocess.Popen(
+            [sys.executable, "-m", "nr_core", self._command, *specs],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
+            start_new_session=True,  # an interrupt at the terminal reaches the flow, which stops the job in order
+        ) as self._process:
+            for event in _events(self._process, self._progress):
+                errors[str(event["label"])] = str(event["message"])
+        code = self._process.returncode
+        if code < 0:
+            return errors, f"{self._command} was ended by signal {-code} (9 is often the kernel short of memory)"
+        return errors, f"{self._command} ended with exit code {code} and no result; its log lines say more"
+
+
+def _is_finished(command: str, job: Job) -> bool:
+    return (job.out / LAST_FILE[command]).is_file()
 
 
 def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapping[str, Any]]:
@@ -126,6 +149,8 @@ def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapp
 def publish_job(folder: Path, *, step: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Give what a finished job left beside `folder` its manifest and its place; its checkpoints have served."""
     partial = resumable_partial(folder)
+    if not (partial / LAST_FILE[step]).is_file():
+        raise InputError(f"{partial} holds no finished {step} job: run the same command again")
     shutil.rmtree(partial / "checkpoints", ignore_errors=True)
     (partial / ".lock").unlink(missing_ok=True)
     write_manifest(partial, step=step, key=folder.name, inputs=inputs, settings=settings, counts={})

@@ -61,21 +61,25 @@ def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[
     write_records(workspace, "corpus_units", report.version, units)
     funnel = [{"scope": "corpus", "scope_id": report.version, **row} for row in report.funnel]
     write_records(workspace, "funnel", f"corpus-{report.version}", funnel)
+    set_id = eval_id(report.name, report.content_hash_held_out)
     eval_set = {
-        "eval_id": eval_id(report),
+        "eval_id": set_id,
         "name": report.name,
         "language": report.language,
         "text_domain": report.text_domain,
         "corpus_version": report.version,
         "content_hash": report.content_hash_held_out,
     }
-    write_records(workspace, "eval_sets", eval_id(report), [eval_set])
+    if not (
+        workspace.records("eval_sets") / f"{set_id}.parquet"
+    ).exists():  # it belongs to the first version that had it
+        write_records(workspace, "eval_sets", set_id, [eval_set])
     refresh_catalog(workspace)
 
 
-def eval_id(report: CorpusReport) -> str:
+def eval_id(corpus: str, content_hash_held_out: str) -> str:
     """A held-out side is one evaluation set for as long as its text stays the same."""
-    return hash_of(report.name, report.content_hash_held_out)
+    return hash_of(corpus, content_hash_held_out)
 
 
 def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:

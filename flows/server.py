@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from storage.atomic import write_atomically
 from storage.errors import InputError
@@ -32,6 +33,7 @@ def environment(home: Path, port: int | None = None) -> dict[str, str]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "pipelines,storage,flows",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
     }
     if port is not None:
         settings["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
@@ -71,7 +73,10 @@ def start(home: Path, port: int, project: Path, *, worker_output: int | None = N
     Raises:
         InputError: the port is taken, or one of the processes ended; the sentence names its log.
     """
+    if not (project / "prefect.yaml").is_file():
+        raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
     home.mkdir(parents=True, exist_ok=True)
+    stop(home)  # what is left of services that no longer answer
     if _port_is_taken(port):
         raise InputError(f"port {port} is taken by another program: give another one with --port")
     everything = {**os.environ, **environment(home, port)}
@@ -79,11 +84,12 @@ def start(home: Path, port: int, project: Path, *, worker_output: int | None = N
     worker = None
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
+        _end_orphaned_runs(f"http://127.0.0.1:{port}/api")
         arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
         worker = _spawn(arguments, everything, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
         _wait_for(f"http://127.0.0.1:{port}/api/work_pools/{POOL}", worker, home / "worker.log")
-        _deploy(project, everything)
+        deploy(project, everything)
     except BaseException:
         for process in (worker, server):
             if process is not None:
@@ -95,12 +101,13 @@ def start(home: Path, port: int, project: Path, *, worker_output: int | None = N
 
 
 def running(home: Path) -> Services | None:
-    """The services that were started in this folder, if they answer."""
+    """The services that were started in this folder, if both live and answer."""
     try:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return None
-    return services if services.is_healthy() else None
+    alive = _is_ours(services.server_pid) and _is_ours(services.worker_pid)
+    return services if alive and services.is_healthy() else None
 
 
 def stop(home: Path) -> bool:
@@ -109,8 +116,9 @@ def stop(home: Path) -> bool:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return False
-    _stop(services.worker_pid)
-    _stop(services.server_pid)
+    for pid in (services.worker_pid, services.server_pid):
+        if _is_ours(pid):
+            _stop(pid)
     (home / STATE).unlink(missing_ok=True)
     return True
 
@@ -134,12 +142,28 @@ def _spawn(
         )
 
 
-def _deploy(project: Path, everything: Mapping[str, str]) -> None:
+def deploy(project: Path, everything: Mapping[str, str]) -> None:
     done = subprocess.run(
         prefect("--no-prompt", "deploy", "--all"), cwd=project, env=dict(everything), capture_output=True, text=True
     )
     if done.returncode:
         raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def _end_orphaned_runs(api: str) -> None:
+    """Mark runs whose worker went away before they ended: they would hold their deployment's slot for ever."""
+    states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+    waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
+    for state in (states, waiting):
+        for run in _post(f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
+            crashed = {"type": "CRASHED", "message": "its worker was stopped; run it again to go on"}
+            _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
+
+
+def _post(url: str, body: Mapping[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -178,6 +202,14 @@ def _stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
             if not _is_alive(pid):
                 return
             time.sleep(0.1)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
+    try:
+        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _is_alive(pid: int) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flows.progress import Progress
 from nr_core.settings import BaseSpec
+from storage.keys import hash_of
 from storage.publish import is_done, publishing, write_manifest
 from storage.workspace import Workspace
 
@@ -19,7 +20,7 @@ def ensure_tokens(workspace: Workspace, name: str, version: str, tokenizer: Base
     """Tokenise both sides of a corpus version unless that was done before; return the folder of the two streams."""
     from nr_core.tokens import tokenize, tokenizer_hash
 
-    hashed = tokenizer_hash(tokenizer)
+    hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
     folder = workspace.tokens(version, hashed)
     with workspace.lock(f"tokens-{version}-{hashed}"):
         if is_done(folder):
@@ -37,7 +38,7 @@ def ensure_tokens(workspace: Workspace, name: str, version: str, tokenizer: Base
                 step="tokens",
                 key=f"{version}-{hashed}",
                 inputs={"corpus_version": version},
-                settings={"tokenizer_hash": hashed, "stage_version": TOKENS_STAGE_VERSION},
+                settings={"tokenizer": hashed},
                 counts=counts,
             )
     return folder

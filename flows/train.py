@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from flows.corpora import current_versions
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps
-from flows.tokens import ensure_tokens
+from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -23,7 +24,7 @@ from storage.keys import hash_of
 from storage.publish import is_done, read_manifest, resumable_partial
 from storage.workspace import Workspace
 
-TRAIN_STAGE_VERSION = 1
+STAGE_VERSIONS = (1, TOKENS_STAGE_VERSION)  # of training, and of the tokens that it reads
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
                 training,
                 bears,
                 seed,
-                TRAIN_STAGE_VERSION,
+                STAGE_VERSIONS,
             ),
             method=method,
             seed=seed,
@@ -86,7 +87,11 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
 def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) -> list[str]:
     logger, workspace = get_run_logger(), Workspace(config.workspace)
     runs = planned_runs(config, versions, base)
-    with workspace.lock(f"train-{hash_of([run.run_id for run in runs])}"), Progress(logger.info) as progress:
+    with ExitStack() as held, Progress(logger.info) as progress:
+        for run_id in sorted(
+            run.run_id for run in runs
+        ):  # in one order everywhere, so that two flows cannot wait in a ring
+            held.enter_context(workspace.lock(f"run-{run_id}"))
         waiting = [run for run in runs if not is_done(workspace.run(run.run_id))]
         logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
         jobs = _jobs(waiting, config, base, workspace, progress)
@@ -100,7 +105,7 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
             threads=resources.training_threads(),
         )
         for run in waiting:
-            if run.label not in errors:
+            if run.label not in errors and not is_done(workspace.run(run.run_id)):
                 publish_job(
                     workspace.run(run.run_id),
                     step="train",

@@ -83,6 +83,14 @@ def test_names_and_shares_must_agree():
         corpora={"french": {"language": "fra", "text_domain": "web", "sources": ["x"]}}, inputs=[]
     )
     assert "correct the role" in refused(inputs=[{**one, "role": "original", "share": 1.0}])
+    assert "5 stands there 2 times; give each seed once" in refused(seeds=[5, 5])
+    lora = [{"method": "lora", "learning_rate": 1e-3}, {"method": "lora", "learning_rate": 3e-3}]
+    assert "'lora' stands there 2 times; give each a `name` of its own" in refused(methods=lora)
+    assert "none has the role new" in refused(inputs=[{**one, "corpus": "english", "role": "original", "share": 1.0}])
+    assert "more than documents.num_perm 16" in refused(documents={"num_perm": 16})
+    assert "says by its `kind` what it is: give one of 'warc'" in refused(
+        sources={"s": {"kind": "wrc", "paths": ["x"]}}
+    )
     assert "alpha: lora has no local loss" in refused(methods=[{"method": "lora", "alpha": 1}])
 
 
@@ -101,8 +109,17 @@ def test_overrides_extend_and_data_root(tmp_path):
     assert Config.model_validate(config.model_dump(mode="json")) == config
     with pytest.raises(InputError, match="write it as field=value"):
         parse_overrides(["training.steps"])
+    above.write_text(yaml.safe_dump({"extends": str(below), "base": {"pretrain": {}, "corpora": {"english": 1}}}))
+    assert load_config(above).base.pretrain.layers == 4
+    with pytest.raises(InputError, match="was given a value of its own"):
+        parse_overrides(["training=1", "training.steps=2"])
+    with pytest.raises(InputError, match="the value is not YAML"):
+        parse_overrides(["seeds=["])
     below.write_text("a: [")
     with pytest.raises(InputError, match="is not YAML"):
+        load_config(above)
+    below.write_text(yaml.safe_dump({"extends": str(above)}))
+    with pytest.raises(InputError, match="goes in a circle"):
         load_config(above)
 
 
@@ -112,6 +129,10 @@ def test_missing_files_are_refused_before_anything_runs(tmp_path):
             check_inputs(parse_config({**SMALL, **changes}, "my.yaml"))
         return str(error.value)
 
+    for field in ("base", "inputs"):
+        without = {key: value for key, value in SMALL.items() if key != field}
+        with pytest.raises(InputError, match=f"`{field}` is missing"):
+            check_inputs(parse_config(without, "my.yaml"), "base", "inputs")
     absent = str(tmp_path / "*.warc.gz")
     assert "`sources.sample.paths`: nothing matches" in check(sources={"sample": {"kind": "warc", "paths": [absent]}})
     assert "`documents.language_model`" in check(documents={"language_model": str(tmp_path / "lid.bin")})

@@ -44,6 +44,20 @@ def test_pickled_weights_are_not_read(world, tmp_path):
         load_base(BaseSpec(model=str(copy)))
 
 
+def test_incomplete_weights_are_refused_rather_than_filled_at_random(world, tmp_path):
+    copy = tmp_path / "incomplete"
+    shutil.copytree(world.base, copy)
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["model.layers.0.mlp.up_proj.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of the model's weights, model\.layers\.0\.mlp\.up_proj\.weight"):
+        load_base(BaseSpec(model=str(copy)))
+    whole = (world.base / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="could be loaded from"):
+        load_base(BaseSpec(model=str(copy)))
+
+
 def test_a_gguf_file_is_split_into_folder_and_name(tmp_path):
     spec = BaseSpec(model=str(tmp_path / "base.Q8_0.gguf"))
     assert (spec.model, spec.gguf_file) == (str(tmp_path), "base.Q8_0.gguf")
