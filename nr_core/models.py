@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from nr_core.errors import ModelError
@@ -30,15 +31,20 @@ def load_base(spec: BaseSpec) -> Any:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model, loading = AutoModelForCausalLM.from_pretrained(
             spec.model,
+            output_loading_info=True,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
             dtype=torch.float32,
             **options,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(_no_model(spec, error)) from error
+    if missing := sorted(loading["missing_keys"]):  # transformers would fill them at random
+        raise ModelError(
+            f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
+        )
     return model.to(device())
 
 
