@@ -31,6 +31,7 @@ def load_base(spec: BaseSpec) -> Any:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
     model: Any
+    loading: dict[str, Any]
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             spec.model,
