@@ -30,10 +30,8 @@ def load_base(spec: BaseSpec) -> Any:
     if spec.gguf_file:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
-    model: Any
-    loading: dict[str, Any]
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             spec.model,
             output_loading_info=True,
             revision=spec.revision,
@@ -43,6 +41,7 @@ def load_base(spec: BaseSpec) -> Any:
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(_no_model(spec, error)) from error
+    model, loading = loaded
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them at random
         raise ModelError(
             f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
