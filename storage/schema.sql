@@ -7,13 +7,28 @@ CREATE TABLE IF NOT EXISTS work_units (
     records BIGINT, documents BIGINT, bytes BIGINT, seconds DOUBLE,
     PRIMARY KEY (unit_id, documents_key));
 COMMENT ON TABLE work_units IS 'One WARC or text file read with one set of document settings: what came of it, and its error if it failed.';
+COMMENT ON COLUMN work_units.unit_id IS 'hash of the file''s content and of how it is read; where the file lies does not bear on it';
+COMMENT ON COLUMN work_units.documents_key IS 'hash of the document settings that the file was read with';
+COMMENT ON COLUMN work_units.source IS 'name of the source in the config that listed the file';
+COMMENT ON COLUMN work_units.kind IS 'warc or text (JSONL, Parquet)';
+COMMENT ON COLUMN work_units.path IS 'absolute path of the file when it was last listed';
 COMMENT ON COLUMN work_units.status IS 'done or failed; a failed unit is tried again by the next run';
-COMMENT ON COLUMN work_units.bytes IS 'size of the file';
+COMMENT ON COLUMN work_units.attempts IS 'attempts so far with these document settings; 1 if the first went through';
+COMMENT ON COLUMN work_units.error IS 'why the last attempt failed; NULL if it is done';
+COMMENT ON COLUMN work_units.records IS 'records of a WARC (companions such as requests too) or rows of a text file that the last attempt read';
+COMMENT ON COLUMN work_units.documents IS 'rows of the unit''s documents file, whatever came of them later; 0 if failed';
+COMMENT ON COLUMN work_units.bytes IS 'size of the file as it lies on the disk, compressed or not';
+COMMENT ON COLUMN work_units.seconds IS 'wall time of the last attempt, in seconds';
 
 CREATE TABLE IF NOT EXISTS fetch_failures (
     unit_id VARCHAR NOT NULL, documents_key VARCHAR NOT NULL, byte_offset BIGINT NOT NULL, path VARCHAR, error VARCHAR,
     PRIMARY KEY (unit_id, documents_key, byte_offset));
-COMMENT ON TABLE fetch_failures IS 'Where inside a work unit reading failed: the records from this compressed offset on are lost.';
+COMMENT ON TABLE fetch_failures IS 'Where reading broke inside a work unit: what stands behind that in the file is lost.';
+COMMENT ON COLUMN fetch_failures.unit_id IS 'work_units.unit_id';
+COMMENT ON COLUMN fetch_failures.documents_key IS 'work_units.documents_key';
+COMMENT ON COLUMN fetch_failures.byte_offset IS 'bytes into the file: start of the last record that was reached (WARC, compressed), where reading stopped (JSONL), or 0 (Parquet)';
+COMMENT ON COLUMN fetch_failures.path IS 'absolute path of the file';
+COMMENT ON COLUMN fetch_failures.error IS 'what the reader said';
 
 CREATE TABLE IF NOT EXISTS funnel (
     scope VARCHAR NOT NULL, scope_id VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, language VARCHAR NOT NULL,
@@ -21,22 +36,45 @@ CREATE TABLE IF NOT EXISTS funnel (
     PRIMARY KEY (scope, scope_id, unit_id, language, stage, reason));
 COMMENT ON TABLE funnel IS 'How many documents left at which stage and why; reason kept where they stayed.';
 COMMENT ON COLUMN funnel.scope IS 'documents: scope_id is the key of the document settings; corpus: scope_id is the corpus version';
+COMMENT ON COLUMN funnel.scope_id IS 'documents_key or corpus version, as scope says';
+COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is judged as a whole';
 COMMENT ON COLUMN funnel.language IS 'ISO 639-3, or und where the document left before its language was known';
+COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, split, corpus (scope corpus)';
+COMMENT ON COLUMN funnel.reason IS 'why they left at this stage; kept where they stayed to the end of the scope';
+COMMENT ON COLUMN funnel.documents IS 'number of documents';
+COMMENT ON COLUMN funnel.characters IS 'Unicode characters of their main content; 0 where they left before it was extracted';
 
 CREATE TABLE IF NOT EXISTS corpora (
     version VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, parent_version VARCHAR,
     documents BIGINT, characters BIGINT, held_out_documents BIGINT, settings VARCHAR, created TIMESTAMPTZ);
 COMMENT ON TABLE corpora IS 'Published versions of corpora; documents and characters count both the train and the held-out side.';
+COMMENT ON COLUMN corpora.version IS 'hash of the corpus''s name, settings and inputs';
+COMMENT ON COLUMN corpora.name IS 'name of the corpus in the config';
+COMMENT ON COLUMN corpora.language IS 'ISO 639-3';
+COMMENT ON COLUMN corpora.text_domain IS 'what the text is about, in the config''s words';
+COMMENT ON COLUMN corpora.parent_version IS 'the version that was current before this one; NULL for the first';
+COMMENT ON COLUMN corpora.documents IS 'documents on both sides';
+COMMENT ON COLUMN corpora.characters IS 'Unicode characters of the texts on both sides, as published';
+COMMENT ON COLUMN corpora.held_out_documents IS 'documents on the held-out side';
+COMMENT ON COLUMN corpora.settings IS 'corpus settings as JSON';
+COMMENT ON COLUMN corpora.created IS 'when the version was published';
 
 CREATE TABLE IF NOT EXISTS corpus_units (
     version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, PRIMARY KEY (version, unit_id));
 COMMENT ON TABLE corpus_units IS 'Which work units a corpus version was made of.';
+COMMENT ON COLUMN corpus_units.version IS 'corpora.version';
+COMMENT ON COLUMN corpus_units.unit_id IS 'work_units.unit_id';
 
 CREATE TABLE IF NOT EXISTS models (
     model_id VARCHAR NOT NULL PRIMARY KEY, source VARCHAR, weights_hash VARCHAR, parent_model_id VARCHAR,
     parameters BIGINT, created TIMESTAMPTZ);
 COMMENT ON TABLE models IS 'Bases and the models that runs made of them. parent_model_id is NULL for a base.';
+COMMENT ON COLUMN models.model_id IS 'hash that names the model in all tables; the run_id for a model that a run made';
 COMMENT ON COLUMN models.source IS 'hub id, folder or file given by the user; pretrained here; or run';
+COMMENT ON COLUMN models.weights_hash IS 'sha256 of the weights in hex, or id@commit for a model of the hub; NULL for a model that a run made';
+COMMENT ON COLUMN models.parent_model_id IS 'the base that the run started from; NULL for a base';
+COMMENT ON COLUMN models.parameters IS 'number of parameters, tied ones once; NULL unless the base was pretrained here';
+COMMENT ON COLUMN models.created IS 'when it was published; for a base given by the user, when a flow last took it up';
 
 CREATE TABLE IF NOT EXISTS runs (
     run_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, base_model_id VARCHAR, model_id VARCHAR, method VARCHAR,
@@ -44,32 +82,64 @@ CREATE TABLE IF NOT EXISTS runs (
     learning_rate DOUBLE, extra_parameters BIGINT, share_non_embedding DOUBLE, share_total DOUBLE,
     tokens BIGINT, seconds DOUBLE, peak_memory BIGINT, created TIMESTAMPTZ);
 COMMENT ON TABLE runs IS 'One training: a method on a base with inputs, settings and a seed (run_id is the hash of these).';
+COMMENT ON COLUMN runs.run_id IS 'hash of base, method, training settings, inputs and seed';
+COMMENT ON COLUMN runs.name IS 'what tables and plots call the run: the method''s name in the config, else the method';
+COMMENT ON COLUMN runs.base_model_id IS 'models.model_id of the base';
+COMMENT ON COLUMN runs.model_id IS 'models.model_id of the outcome, equal to run_id';
+COMMENT ON COLUMN runs.method IS 'finetune, lora, adapter or neutral_residues';
 COMMENT ON COLUMN runs.settings IS 'method and training settings as JSON';
-COMMENT ON COLUMN runs.share_non_embedding IS 'extra parameters over the base''s parameters without embeddings';
-COMMENT ON COLUMN runs.peak_memory IS 'bytes';
+COMMENT ON COLUMN runs.seed IS 'seed of the weights'' initialisation and of the batches';
+COMMENT ON COLUMN runs.status IS 'done or failed; a failed run is tried again by the next flow';
+COMMENT ON COLUMN runs.error IS 'why the last attempt failed; NULL if it is done';
+COMMENT ON COLUMN runs.learning_rate IS 'peak learning rate; NULL if it failed';
+COMMENT ON COLUMN runs.extra_parameters IS 'parameters added to the base''s, 0 for finetune; NULL if it failed';
+COMMENT ON COLUMN runs.share_non_embedding IS 'extra parameters over the base''s parameters without embeddings; NULL if it failed';
+COMMENT ON COLUMN runs.share_total IS 'extra parameters over all of the base''s parameters; NULL if it failed';
+COMMENT ON COLUMN runs.tokens IS 'tokens trained on; NULL if it failed';
+COMMENT ON COLUMN runs.seconds IS 'wall time of the training steps, over all resumptions; NULL if it failed';
+COMMENT ON COLUMN runs.peak_memory IS 'most memory used, in bytes: the GPU''s where there is one, else resident memory; NULL if it failed';
+COMMENT ON COLUMN runs.created IS 'when the run was published, or when its last attempt failed';
 
 CREATE TABLE IF NOT EXISTS run_inputs (
     run_id VARCHAR NOT NULL, corpus_version VARCHAR NOT NULL, role VARCHAR NOT NULL, language VARCHAR, share DOUBLE,
     PRIMARY KEY (run_id, corpus_version, role));
 COMMENT ON TABLE run_inputs IS 'What a run was trained on. role is new (the language to learn) or original (the one to keep).';
+COMMENT ON COLUMN run_inputs.run_id IS 'runs.run_id';
+COMMENT ON COLUMN run_inputs.corpus_version IS 'corpora.version';
+COMMENT ON COLUMN run_inputs.role IS 'new (the language to learn) or original (the one to keep)';
+COMMENT ON COLUMN run_inputs.language IS 'ISO 639-3, of the corpus';
 COMMENT ON COLUMN run_inputs.share IS 'share of all training sequences; 0 is recorded too';
 
 CREATE TABLE IF NOT EXISTS eval_sets (
     eval_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, corpus_version VARCHAR,
     content_hash VARCHAR);
 COMMENT ON TABLE eval_sets IS 'Held-out text, pinned by its content hash, so that a refresh does not move the yardstick.';
+COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the corpus''s name and the content hash';
+COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is';
+COMMENT ON COLUMN eval_sets.language IS 'ISO 639-3';
+COMMENT ON COLUMN eval_sets.text_domain IS 'of the corpus';
+COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out side';
+COMMENT ON COLUMN eval_sets.content_hash IS 'sha256 in hex over the ids and texts of the held-out documents, in order';
 
 CREATE TABLE IF NOT EXISTS run_eval_sets (
     run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, PRIMARY KEY (run_id, eval_id));
 COMMENT ON TABLE run_eval_sets IS 'The sets that the config of a run''s last evaluation named; figures on others stay out of the views.';
+COMMENT ON COLUMN run_eval_sets.run_id IS 'runs.run_id';
+COMMENT ON COLUMN run_eval_sets.eval_id IS 'eval_sets.eval_id';
 
 CREATE TABLE IF NOT EXISTS evaluations (
     model_id VARCHAR NOT NULL, step BIGINT NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR NOT NULL,
     metric VARCHAR NOT NULL, value DOUBLE, n BIGINT, stderr DOUBLE,
     PRIMARY KEY (model_id, step, eval_id, settings_hash, metric));
 COMMENT ON TABLE evaluations IS 'Figures of any model on any evaluation set. step is 0 for a base.';
+COMMENT ON COLUMN evaluations.model_id IS 'models.model_id';
+COMMENT ON COLUMN evaluations.step IS 'training steps of the model; 0 for a base';
+COMMENT ON COLUMN evaluations.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN evaluations.settings_hash IS 'hash of what bears on the figure (window length, most tokens): only figures of one hash compare';
 COMMENT ON COLUMN evaluations.metric IS 'bits_per_byte or nats_per_token';
+COMMENT ON COLUMN evaluations.value IS 'the figure, in bits per UTF-8 byte or nats per token of the model''s tokenizer; less is better';
 COMMENT ON COLUMN evaluations.n IS 'documents measured';
+COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents, in its unit; NULL if fewer than two were measured';
 
 CREATE TABLE IF NOT EXISTS training_steps (
     run_id VARCHAR NOT NULL, step BIGINT NOT NULL, tokens BIGINT, lm_loss DOUBLE, local_loss DOUBLE, alpha DOUBLE,
@@ -77,9 +147,24 @@ CREATE TABLE IF NOT EXISTS training_steps (
     open_rate_new DOUBLE, open_rate_original DOUBLE,
     PRIMARY KEY (run_id, step));
 COMMENT ON TABLE training_steps IS 'The course of a training, also of a base pretrained here (run_id is then its model_id).';
-COMMENT ON COLUMN training_steps.lm_loss IS 'nats per token';
+COMMENT ON COLUMN training_steps.run_id IS 'runs.run_id, or models.model_id of a base pretrained here';
+COMMENT ON COLUMN training_steps.step IS 'training steps done, from 1; the first, the last and every log_every-th have a row';
+COMMENT ON COLUMN training_steps.tokens IS 'tokens trained on so far';
+COMMENT ON COLUMN training_steps.lm_loss IS 'mean cross-entropy of this step''s batch, in nats per token';
+COMMENT ON COLUMN training_steps.local_loss IS 'mean of ||residue||1 / hidden size over layers and original-language tokens, before the weight alpha; NULL where alpha is 0';
+COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the training loss; 0 where there is none';
+COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
+COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
+COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
+COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
+COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';
 
 CREATE TABLE IF NOT EXISTS gate_activity (
     model_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, layer INTEGER NOT NULL, open_rate DOUBLE, residue_size DOUBLE,
     PRIMARY KEY (model_id, eval_id, layer));
-COMMENT ON TABLE gate_activity IS 'How often a layer''s gate is open on a set, and the mean size of its residue (L1 norm over width).';
+COMMENT ON TABLE gate_activity IS 'How often a layer''s gate is open on a set, and the mean size of its residue (L1 norm over hidden size).';
+COMMENT ON COLUMN gate_activity.model_id IS 'models.model_id';
+COMMENT ON COLUMN gate_activity.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN gate_activity.layer IS 'layer of the base, from 0';
+COMMENT ON COLUMN gate_activity.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
+COMMENT ON COLUMN gate_activity.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';

@@ -14,6 +14,23 @@ JOIN eval_sets s ON s.eval_id = e.eval_id
 WHERE NOT EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id)
    OR EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id AND n.eval_id = e.eval_id);
 COMMENT ON VIEW run_evaluations IS 'Each run''s figure beside its base''s on the same set and settings, with the set''s role for that run (NULL where the run has no input in that language).';
+COMMENT ON COLUMN run_evaluations.run_id IS 'runs.run_id';
+COMMENT ON COLUMN run_evaluations.name IS 'runs.name';
+COMMENT ON COLUMN run_evaluations.method IS 'runs.method';
+COMMENT ON COLUMN run_evaluations.seed IS 'runs.seed';
+COMMENT ON COLUMN run_evaluations.learning_rate IS 'peak learning rate of the run';
+COMMENT ON COLUMN run_evaluations.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN run_evaluations.model_id IS 'runs.model_id';
+COMMENT ON COLUMN run_evaluations.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN run_evaluations.eval_set IS 'name of the evaluation set';
+COMMENT ON COLUMN run_evaluations.language IS 'ISO 639-3, of the set';
+COMMENT ON COLUMN run_evaluations.text_domain IS 'of the set';
+COMMENT ON COLUMN run_evaluations.metric IS 'bits_per_byte or nats_per_token';
+COMMENT ON COLUMN run_evaluations.settings_hash IS 'of the evaluation, the same for base and run';
+COMMENT ON COLUMN run_evaluations.base_value IS 'the base''s figure, in the unit of metric; less is better';
+COMMENT ON COLUMN run_evaluations.value IS 'the run''s figure, in the unit of metric; less is better';
+COMMENT ON COLUMN run_evaluations.stderr IS 'standard error of value over documents, in its unit; NULL if fewer than two were measured';
+COMMENT ON COLUMN run_evaluations.role IS 'of the set''s language in the run: new or original; NULL where the run has no input in that language';
 COMMENT ON COLUMN run_evaluations.in_replay IS 'one of the run''s inputs has this language and text domain';
 
 CREATE OR REPLACE VIEW learning_vs_forgetting AS
@@ -31,8 +48,21 @@ SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
 FROM figures f JOIN runs r USING (run_id)
 ORDER BY r.base_model_id, language, forgetting;
 COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better).';
+COMMENT ON COLUMN learning_vs_forgetting.run_id IS 'runs.run_id';
+COMMENT ON COLUMN learning_vs_forgetting.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN learning_vs_forgetting.method IS 'runs.method';
+COMMENT ON COLUMN learning_vs_forgetting.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
+COMMENT ON COLUMN learning_vs_forgetting.learning IS 'base minus run on sets of the new language, in bits per byte, mean over sets; NULL where none was measured';
+COMMENT ON COLUMN learning_vs_forgetting.forgetting IS 'run minus base on original-language sets outside the replay''s domain, in bits per byte, mean over sets; NULL where none was measured';
+COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay IS 'the same on held-out text of the replay''s own domain; NULL where none was measured';
+COMMENT ON COLUMN learning_vs_forgetting.seed IS 'runs.seed';
+COMMENT ON COLUMN learning_vs_forgetting.learning_rate IS 'peak learning rate';
+COMMENT ON COLUMN learning_vs_forgetting.extra_parameters IS 'parameters added to the base''s; 0 for finetune';
+COMMENT ON COLUMN learning_vs_forgetting.share_non_embedding IS 'extra parameters over the base''s parameters without embeddings';
+COMMENT ON COLUMN learning_vs_forgetting.tokens IS 'tokens trained on';
+COMMENT ON COLUMN learning_vs_forgetting.seconds IS 'wall time of the training steps';
+COMMENT ON COLUMN learning_vs_forgetting.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
-COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay IS 'the same on held-out text of the replay''s own domain';
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
@@ -43,6 +73,21 @@ WHERE a.learning IS NOT NULL AND a.forgetting IS NOT NULL AND NOT EXISTS (
       AND (b.learning > a.learning OR b.forgetting < a.forgetting))
 ORDER BY a.forgetting;
 COMMENT ON VIEW pareto_front IS 'Runs that no other run of the same base and language beats in both learning and forgetting.';
+COMMENT ON COLUMN pareto_front.run_id IS 'runs.run_id';
+COMMENT ON COLUMN pareto_front.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN pareto_front.method IS 'runs.method';
+COMMENT ON COLUMN pareto_front.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
+COMMENT ON COLUMN pareto_front.learning IS 'bits per byte, as in learning_vs_forgetting; never NULL here';
+COMMENT ON COLUMN pareto_front.forgetting IS 'bits per byte, as in learning_vs_forgetting; never NULL here';
+COMMENT ON COLUMN pareto_front.forgetting_in_replay IS 'bits per byte, as in learning_vs_forgetting; NULL where none was measured';
+COMMENT ON COLUMN pareto_front.seed IS 'runs.seed';
+COMMENT ON COLUMN pareto_front.learning_rate IS 'peak learning rate';
+COMMENT ON COLUMN pareto_front.extra_parameters IS 'parameters added to the base''s; 0 for finetune';
+COMMENT ON COLUMN pareto_front.share_non_embedding IS 'extra parameters over the base''s parameters without embeddings';
+COMMENT ON COLUMN pareto_front.tokens IS 'tokens trained on';
+COMMENT ON COLUMN pareto_front.seconds IS 'wall time of the training steps';
+COMMENT ON COLUMN pareto_front.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN pareto_front.settings_hash IS 'of the evaluation: runs are held against those of the same settings only';
 
 CREATE OR REPLACE VIEW leaderboard AS
 SELECT base_model_id, language, settings_hash, name, method, learning_rate, count(*) AS seeds,
@@ -51,12 +96,31 @@ SELECT base_model_id, language, settings_hash, name, method, learning_rate, coun
        avg(share_non_embedding) AS share_non_embedding, avg(seconds) AS seconds
 FROM learning_vs_forgetting GROUP BY ALL ORDER BY base_model_id, language, forgetting;
 COMMENT ON VIEW leaderboard IS 'learning_vs_forgetting, mean over seeds.';
+COMMENT ON COLUMN leaderboard.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN leaderboard.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
+COMMENT ON COLUMN leaderboard.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
+COMMENT ON COLUMN leaderboard.name IS 'name of the runs';
+COMMENT ON COLUMN leaderboard.method IS 'runs.method';
+COMMENT ON COLUMN leaderboard.learning_rate IS 'peak learning rate';
+COMMENT ON COLUMN leaderboard.seeds IS 'number of runs (one a seed); those without a figure count here, not in its mean';
+COMMENT ON COLUMN leaderboard.learning IS 'mean, in bits per byte; NULL where none was measured';
+COMMENT ON COLUMN leaderboard.learning_sd IS 'sample standard deviation of learning over seeds, in bits per byte; NULL for fewer than two';
+COMMENT ON COLUMN leaderboard.forgetting IS 'mean, in bits per byte; NULL where none was measured';
+COMMENT ON COLUMN leaderboard.forgetting_sd IS 'sample standard deviation of forgetting over seeds, in bits per byte; NULL for fewer than two';
+COMMENT ON COLUMN leaderboard.share_non_embedding IS 'mean of extra parameters over the base''s parameters without embeddings';
+COMMENT ON COLUMN leaderboard.seconds IS 'mean wall time of the training steps';
 
 CREATE OR REPLACE VIEW corpus_funnel AS
 SELECT c.name AS corpus, c.version, f.stage, f.reason, sum(f.documents)::BIGINT AS documents, sum(f.characters)::BIGINT AS characters
 FROM funnel f JOIN corpora c ON c.version = f.scope_id WHERE f.scope = 'corpus' GROUP BY ALL
 ORDER BY corpus, version, documents DESC;
 COMMENT ON VIEW corpus_funnel IS 'Why documents are in or out of each corpus version.';
+COMMENT ON COLUMN corpus_funnel.corpus IS 'corpora.name';
+COMMENT ON COLUMN corpus_funnel.version IS 'corpora.version';
+COMMENT ON COLUMN corpus_funnel.stage IS 'verdict, exact_dedup, minhash_dedup, line_dedup, split or corpus (stayed to the end)';
+COMMENT ON COLUMN corpus_funnel.reason IS 'why they left at this stage; kept where they stayed';
+COMMENT ON COLUMN corpus_funnel.documents IS 'number of documents';
+COMMENT ON COLUMN corpus_funnel.characters IS 'Unicode characters of their text';
 
 CREATE OR REPLACE VIEW gate_activity_by_role AS
 SELECT e.run_id, e.name, e.method, e.role, e.eval_set, g.layer, g.open_rate, g.residue_size
@@ -64,6 +128,14 @@ FROM gate_activity g
 JOIN (SELECT DISTINCT run_id, name, method, model_id, eval_id, role, eval_set FROM run_evaluations) e USING (model_id, eval_id)
 ORDER BY ALL;
 COMMENT ON VIEW gate_activity_by_role IS 'Gate open rate and residue size of each run by layer and role.';
+COMMENT ON COLUMN gate_activity_by_role.run_id IS 'runs.run_id';
+COMMENT ON COLUMN gate_activity_by_role.name IS 'runs.name';
+COMMENT ON COLUMN gate_activity_by_role.method IS 'runs.method';
+COMMENT ON COLUMN gate_activity_by_role.role IS 'of the set''s language in the run: new or original; NULL where the run has no input in that language';
+COMMENT ON COLUMN gate_activity_by_role.eval_set IS 'name of the evaluation set';
+COMMENT ON COLUMN gate_activity_by_role.layer IS 'layer of the base, from 0';
+COMMENT ON COLUMN gate_activity_by_role.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
+COMMENT ON COLUMN gate_activity_by_role.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';
 
 CREATE OR REPLACE VIEW lineage AS
 SELECT i.run_id, i.role, i.corpus_version, c.name AS corpus, u.unit_id, w.documents_key, w.source, w.path
@@ -72,11 +144,27 @@ JOIN corpora c ON c.version = i.corpus_version
 JOIN corpus_units u ON u.version = c.version
 JOIN work_units w USING (unit_id);
 COMMENT ON VIEW lineage IS 'From a run down to the files that its corpora were made of.';
+COMMENT ON COLUMN lineage.run_id IS 'runs.run_id';
+COMMENT ON COLUMN lineage.role IS 'of the corpus in the run: new or original';
+COMMENT ON COLUMN lineage.corpus_version IS 'corpora.version';
+COMMENT ON COLUMN lineage.corpus IS 'corpora.name';
+COMMENT ON COLUMN lineage.unit_id IS 'work_units.unit_id';
+COMMENT ON COLUMN lineage.documents_key IS 'hash of the document settings that the file was read with; a file read with several has a row for each';
+COMMENT ON COLUMN lineage.source IS 'name of the source in the config that listed the file';
+COMMENT ON COLUMN lineage.path IS 'absolute path of the file when it was last listed';
 
 CREATE OR REPLACE VIEW latest_refresh AS
 SELECT name, version, language, text_domain, documents, characters, held_out_documents, created
 FROM corpora QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY name;
 COMMENT ON VIEW latest_refresh IS 'The newest version of each corpus.';
+COMMENT ON COLUMN latest_refresh.name IS 'corpora.name';
+COMMENT ON COLUMN latest_refresh.version IS 'corpora.version';
+COMMENT ON COLUMN latest_refresh.language IS 'ISO 639-3';
+COMMENT ON COLUMN latest_refresh.text_domain IS 'what the text is about, in the config''s words';
+COMMENT ON COLUMN latest_refresh.documents IS 'documents on both sides';
+COMMENT ON COLUMN latest_refresh.characters IS 'Unicode characters of the texts on both sides';
+COMMENT ON COLUMN latest_refresh.held_out_documents IS 'documents on the held-out side';
+COMMENT ON COLUMN latest_refresh.created IS 'when the version was published';
 
 CREATE OR REPLACE MACRO documents(workspace) AS TABLE
 FROM read_parquet(workspace || '/documents/*/*.parquet', union_by_name = true);

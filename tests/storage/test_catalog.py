@@ -18,6 +18,7 @@ SETS = [
     {"eval_id": "o1", "name": "replay", "language": "eng", "text_domain": "web"},
     {"eval_id": "o2", "name": "other", "language": "eng", "text_domain": "novels"},
 ]
+BOOKKEEPING = ("ingested.", "catalog_format.")  # the catalog's own, which hold nothing of a study
 HOLD_OPEN = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[1], read_only=True)
@@ -128,11 +129,19 @@ def test_a_reader_in_another_process_blocks_nobody_and_a_new_one_sees_new_rows(w
 
 def test_everything_is_documented(workspace):
     with connect(workspace) as connection:
-        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE comment IS NULL").fetchall()
-        views = connection.execute(
-            "SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
+        relations = connection.execute(
+            "SELECT table_name, comment FROM duckdb_tables() "
+            "UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE NOT internal "
+            "UNION ALL SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal"
         ).fetchall()
-    assert tables == [] and views == []
+        columns = connection.execute(
+            "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+    assert {*TABLES, "learning_vs_forgetting", "documents"} <= {name for name, _ in relations}
+    assert [name for name, comment in relations if not comment] == []
+    assert {*TABLES, "learning_vs_forgetting"} <= {name for name, _, _ in columns}
+    undocumented = [f"{name}.{column}" for name, column, comment in columns if not comment]
+    assert [column for column in undocumented if not column.startswith(BOOKKEEPING)] == []
 
 
 def test_bad_sql_and_a_missing_catalog_are_sentences(workspace, tmp_path):
@@ -145,8 +154,11 @@ def test_bad_sql_and_a_missing_catalog_are_sentences(workspace, tmp_path):
 
 
 def test_no_extension_is_fetched(workspace):
-    with connect(workspace) as connection, pytest.raises(duckdb.Error):
-        connection.execute("FROM read_parquet('https://example.invalid/x.parquet')")
+    with connect(workspace) as connection:
+        for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+            assert connection.execute("SELECT current_setting(?)", [setting]).fetchall() == [(False,)]
+        with pytest.raises(duckdb.Error, match="httpfs"):
+            connection.execute("FROM read_parquet('https://example.invalid/x.parquet')")
 
 
 def test_a_language_that_no_input_has_is_neither_learned_nor_forgotten(workspace):
