@@ -27,8 +27,12 @@ OFFLINE: dict[str, str | bool | int | float | list[str]] = {
 INGESTED = """CREATE TABLE IF NOT EXISTS ingested (
     table_name VARCHAR NOT NULL, file VARCHAR NOT NULL, modified_ns BIGINT, PRIMARY KEY (table_name, file));
 COMMENT ON TABLE ingested IS 'Which record files this catalog holds.';
+COMMENT ON COLUMN ingested.table_name IS 'table that the file''s rows went into';
+COMMENT ON COLUMN ingested.file IS 'name in records/<table>/';
+COMMENT ON COLUMN ingested.modified_ns IS 'modification time of the file when it was read, in ns since 1970';
 CREATE TABLE IF NOT EXISTS catalog_format (definitions VARCHAR NOT NULL);
-COMMENT ON TABLE catalog_format IS 'Hash of the table and view definitions that this catalog was made with.';"""
+COMMENT ON TABLE catalog_format IS 'What this catalog was made with; another program version makes it anew.';
+COMMENT ON COLUMN catalog_format.definitions IS 'hash of the table and view definitions';"""
 
 
 def refresh_catalog(workspace: Workspace) -> None:
@@ -119,14 +123,13 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpubli
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-    """Create what is missing; return {table: {record file: modification time}} of what was read before."""
-    connection.execute("BEGIN")
-    connection.execute(SCHEMA)
-    connection.execute(INGESTED)
-    if connection.execute("SELECT count(*) FROM catalog_format").fetchone() == (0,):
-        connection.execute(VIEWS)
+    """Create all tables in a new catalog; return {table: {record file: modification time}} of what was read before."""
+    if not connection.execute("FROM duckdb_tables() WHERE table_name = 'catalog_format'").fetchone():
+        connection.execute("BEGIN")
+        for definitions in (SCHEMA, VIEWS, INGESTED):
+            connection.execute(definitions)
         connection.execute("INSERT INTO catalog_format VALUES (?)", [hash_of(SCHEMA, VIEWS)])
-    connection.execute("COMMIT")
+        connection.execute("COMMIT")
     known: dict[str, dict[str, int]] = {}
     for table, file, modified in connection.execute("FROM ingested").fetchall():
         known.setdefault(table, {})[file] = modified
