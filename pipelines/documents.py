@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pipelines.attempt import Attempt
 from pipelines.identify import find_language_model, load_identifier
-from pipelines.pool import WorkerDied, run_in_workers
-from pipelines.settings import DocumentSettings
+from pipelines.pool import NotRead, run_in_workers
+from pipelines.settings import DocumentSettings, FetchSettings
+from pipelines.sources.fetch_unit import Fetched, Fetcher
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
 from pipelines.work_units import WorkUnit
 from storage.keys import hash_of
@@ -23,17 +24,20 @@ def documents_key(settings: DocumentSettings) -> str:
     return hash_of("documents", DOCUMENTS_STAGE_VERSION, settings.model_dump(exclude={"language_model"}))
 
 
-def process_unit(unit: WorkUnit, settings: DocumentSettings, folder: Path) -> UnitReport:
+def process_unit(
+    unit: WorkUnit, settings: DocumentSettings, folder: Path, fetched: Fetched | None = None
+) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    A file that cannot be read is a report of status failed and costs this unit only.
+    `fetched` is what a Fetcher brought of it; a local file needs none. A file that cannot be read is a report of
+    status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
     report = _done(unit, folder)
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(settings, identify, folder)
+        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder)
         write_report(folder, report)
     return report
 
@@ -44,11 +48,13 @@ def process_units(
     workspace: Workspace,
     workers: int | None,
     on_report: Callable[[UnitReport], None],
+    fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
 ) -> list[UnitReport]:
     """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
 
-    Returns the reports in the units' order. A worker process that dies costs the unit it had: reported failed, and
-    tried again by the next call. Raises InputError as process_unit does.
+    Remote units are fetched here, a few ahead of the workers, and removed when they are read. Returns the reports in
+    the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
+    failed, and tried again by the next call. Raises InputError as process_unit does.
     """
     find_language_model(settings)  # once, before children would each fetch it or fail over it
     folder = workspace.documents(documents_key(settings))
@@ -69,8 +75,9 @@ def process_units(
             ended(report)
         else:
             waiting.append(same[0])
-    for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1):
-        if isinstance(result, WorkerDied):
+    fetcher = Fetcher(fetch, workspace)
+    for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
+        if isinstance(result, NotRead):
             result = _next_attempt(unit, folder).failed(str(result))
             write_report(folder, result)
         ended(result)

@@ -6,14 +6,16 @@ CREATE TABLE IF NOT EXISTS work_units (
     status VARCHAR, attempts INTEGER, error VARCHAR,
     records BIGINT, documents BIGINT, bytes BIGINT, seconds DOUBLE,
     PRIMARY KEY (unit_id, documents_key));
-COMMENT ON TABLE work_units IS 'One WARC or text file read with one set of document settings: what came of it, and its error if it failed.';
+COMMENT ON TABLE work_units IS 'One WARC or text file, or one batch of byte ranges, read with one set of document settings: what came of it, and its error if it failed.';
 COMMENT ON COLUMN work_units.status IS 'done or failed; a failed unit is tried again by the next run';
-COMMENT ON COLUMN work_units.bytes IS 'size of the file';
+COMMENT ON COLUMN work_units.path IS 'file, address, or for a batch of byte ranges snapshot/selection/number';
+COMMENT ON COLUMN work_units.bytes IS 'size of the file, or of the records of a batch';
 
 CREATE TABLE IF NOT EXISTS fetch_failures (
-    unit_id VARCHAR NOT NULL, documents_key VARCHAR NOT NULL, byte_offset BIGINT NOT NULL, path VARCHAR, error VARCHAR,
-    PRIMARY KEY (unit_id, documents_key, byte_offset));
-COMMENT ON TABLE fetch_failures IS 'Where inside a work unit reading failed: the records from this compressed offset on are lost.';
+    unit_id VARCHAR NOT NULL, documents_key VARCHAR NOT NULL, path VARCHAR NOT NULL, byte_offset BIGINT NOT NULL,
+    error VARCHAR,
+    PRIMARY KEY (unit_id, documents_key, path, byte_offset));
+COMMENT ON TABLE fetch_failures IS 'Where inside a work unit fetching or reading failed: the records from this compressed offset on are lost; of a batch of byte ranges, the one record.';
 
 CREATE TABLE IF NOT EXISTS funnel (
     scope VARCHAR NOT NULL, scope_id VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, language VARCHAR NOT NULL,
