@@ -108,7 +108,8 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         fault = fault or "bad_http"
     http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
     length, payload = record.content_length, b""
-    if fault is None and record.record_type == WarcRecordType.response:
+    is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
+    if fault is None and (is_conversion or record.record_type == WarcRecordType.response):
         if length > max_bytes:
             fault = "oversize"
         else:
@@ -124,7 +125,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         url=(headers.get("WARC-Target-URI") or "").strip("<> "),
         date=headers.get("WARC-Date") or "",
         status=http.status_code,
-        content_type=http.get("Content-Type") or "",
+        content_type=(headers if is_conversion else http).get("Content-Type") or "",
         transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),

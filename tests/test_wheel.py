@@ -16,7 +16,11 @@ TINY = REPOSITORY / "tests" / "flows" / "tiny.yaml"
 def call(*arguments, cwd, **environment):
     everything = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "PYTHON"))}
     done = subprocess.run(
-        [str(argument) for argument in arguments], cwd=cwd, env={**everything, **environment}, capture_output=True, text=True
+        [str(argument) for argument in arguments],
+        cwd=cwd,
+        env={**everything, **environment},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -13,9 +13,9 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
+from pipelines.sources.selection import LOCATION
 from storage.errors import InputError
 
-LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB
 OFFLINE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -105,15 +105,19 @@ def _surt_interval(host: str) -> Interval | None:
 
 def _columns_of(name: str, where: str) -> list[str]:
     """Columns that an expression names. DuckDB parses it and says so; nothing is run."""
-    with duckdb.connect(config=OFFLINE) as connection:
-        statement = f"SELECT 1 FROM captures WHERE ({where}\n)"  # noqa: S608 (it is parsed, not run)
-        [[serialised]] = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchall()
-    parsed: dict[str, Any] = json.loads(serialised)
-    if parsed["error"] or len(parsed["statements"]) != 1:
-        reason = parsed.get("error_message", "it is more than one expression")
-        raise InputError(f"sources.{name}.where: {reason}; write one SQL condition, like content_charset = 'UTF-8'")
     names: list[str] = []
-    _collect(parsed["statements"][0]["node"]["where_clause"], names)
+    with duckdb.connect(config=OFFLINE) as connection:
+        # In brackets alone, "a) OR (b" would pass; bare alone, "a ORDER BY b".
+        for expression in (f"({where}\n)", f"{where}\n"):
+            statement = f"SELECT 1 FROM captures WHERE {expression}"  # noqa: S608 (it is parsed, not run)
+            [[serialised]] = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchall()
+            parsed: dict[str, Any] = json.loads(serialised)
+            if parsed["error"] or len(parsed["statements"]) != 1:
+                reason = parsed.get("error_message", "it is more than one expression")
+                raise InputError(
+                    f"sources.{name}.where: {reason}; write one SQL condition, like content_charset = 'UTF-8'"
+                )
+            _collect(parsed["statements"][0]["node"]["where_clause"], names)
     return names
 
 

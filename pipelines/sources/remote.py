@@ -15,6 +15,7 @@ from pipelines.sources.http import Http
 from pipelines.sources.patience import Patience, Stopped
 from pipelines.sources.ranges import ByteRange
 from storage.atomic import write_atomically
+from storage.errors import InputError
 
 Result = TypeVar("Result")
 PROGRESS_BYTES = 1 << 20  # a download that broke after so much is not counted as a failure: it goes on from there
@@ -102,9 +103,18 @@ class Remote:
         if have and have == known["total"]:  # ended between the last byte and the note that it was the last
             write_atomically(state, json.dumps({**known, "whole": True}))
             return
+        try:
+            self._append(url, path, state, have, known)
+        except Permanent as error:
+            if not (have and error.missing):
+                raise
+            self._forget(path, state)  # it has become shorter than what is here
+            raise Transient(str(error)) from error
+
+    def _append(self, url: str, path: Path, state: Path, have: int, known: dict[str, Any]) -> None:
         with self._open(url, have, None, known.get("etag") if have else None) as body:
-            if body.offset not in (0, have) or known.get("total", body.total) != body.total:
-                path.unlink(missing_ok=True)
+            if body.offset and (body.offset != have or known["total"] != body.total):
+                self._forget(path, state)
                 raise Transient("the file changed while it was fetched")
             write_atomically(state, json.dumps({"url": url, "total": body.total, "etag": body.etag}))
             with path.open("r+b" if path.exists() else "wb") as file:
@@ -118,6 +128,10 @@ class Remote:
             raise Transient(f"the body ended after {_size(path)} of {body.total} bytes")
         write_atomically(state, json.dumps({**_read_state(state, url), "whole": True}))
 
+    def _forget(self, path: Path, state: Path) -> None:
+        path.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)
+
     @contextmanager
     def _open(self, url: str, offset: int, end: int | None, etag: str | None = None) -> Iterator[Body]:
         files = self._http if _is_http(url) else self._buckets
@@ -126,7 +140,11 @@ class Remote:
 
     def _repeat(self, url: str, request: Callable[[], Result], progress: Callable[[], bool] = lambda: False) -> Result:
         try:
-            return self._patience.repeat(urlsplit(url).netloc, request, progress)
+            host = urlsplit(url).netloc
+        except ValueError as error:
+            raise InputError(f"{url} is no address: {error}") from None
+        try:
+            return self._patience.repeat(host, request, progress)
         except Permanent as error:
             raise FetchError(url, error) from error
 

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.columnar_index import read_index
-from pipelines.sources.index_condition import LOCATION
 from pipelines.sources.ranges import ByteRange, Span, coalesce
 from pipelines.sources.remote import Remote
 from storage.keys import hash_of
 from storage.publish import is_done, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
+LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")  # columns of the index, and of a selection
 SELECTION_VERSION = 1  # raise it when the same source comes to select other pages
 PAGES_PER_BATCH = 500  # about 12 MB, a work unit
 MAX_GAP_BYTES = 64 << 10  # between a page and the next, request and metadata records take a few kB
@@ -44,6 +43,8 @@ def freeze_selection(
 
     Raises as read_index does.
     """
+    from pipelines.sources.columnar_index import read_index  # with DuckDB, of which a worker process has no use
+
     content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb"})
     key = hash_of("selection", SELECTION_VERSION, crawl, content)
     folder = workspace.selection(key)
