@@ -68,9 +68,11 @@ def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except (InputError, Permanent, Transient):
+        raise
     except FileNotFoundError as error:
         raise Permanent("there is no such file", missing=True) from error
     except PermissionError as error:
         raise Permanent(f"{error}; give your keys in the environment") from error
-    except OSError as error:
+    except Exception as error:  # every bucket has exceptions of its own for a network that fails
         raise Transient(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error

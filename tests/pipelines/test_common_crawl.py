@@ -244,6 +244,25 @@ def test_records_that_are_not_where_the_index_says_are_in_the_ledger(
     assert (report.status, report.error is not None and "not one of the" in report.error) == ("failed", True)
 
 
+def test_a_batch_goes_on_after_the_last_answer_that_came_whole(
+    server: Loopback, snapshot: Snapshot, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    units = list_work_units({"web": by_index(server, hosts=["*.site-*"])}, workspace, FETCH)
+    server.script[snapshot.warcs[5]] = ["unavailable"] * FETCH.attempts
+    [report] = process_units(units, document_settings, workspace, 1, lambda report: None, FETCH)
+    assert report.status == "failed"
+    assert report.error is not None
+    assert report.error.endswith("HTTP status 503 (tried 8 times)")
+    [log] = workspace.scratch("fetched").glob("*.log")
+    log.write_text(log.read_text() + '{"records": [{"pa')  # what a process leaves that is killed while it writes
+    server.requests.clear()
+    [report] = process_units(units, document_settings, workspace, 1, lambda report: None, FETCH)
+    assert (report.status, report.attempts, report.failures) == ("done", 2, [])
+    assert report.documents == len(snapshot.warcs) * PAGES_A_FILE
+    assert {request.path for request in server.requests} == set(snapshot.warcs[5:])
+    assert set(server.counts().values()) == {1}
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
