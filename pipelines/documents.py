@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.attempt import Attempt
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
 from pipelines.settings import DocumentSettings, FetchSettings
-from pipelines.sources.fetch_unit import Fetched, Fetcher
+from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
 from pipelines.work_units import WorkUnit
 from storage.keys import hash_of
@@ -69,18 +70,20 @@ def process_units(
         for unit in of_unit[report.unit_id]:
             on_report(_as_of(unit, report))
 
-    waiting = []
-    for same in of_unit.values():
-        if report := _done(same[0], folder):
-            ended(report)
-        else:
-            waiting.append(same[0])
-    fetcher = Fetcher(fetch, workspace)
-    for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
-        if isinstance(result, NotRead):
-            result = _next_attempt(unit, folder).failed(str(result))
-            write_report(folder, result)
-        ended(result)
+    # Two flows that fetch would ask for the same, over twice as many connections as a server was promised.
+    with workspace.lock("fetching") if any(map(needs_fetching, units)) else nullcontext():
+        waiting = []
+        for same in of_unit.values():
+            if report := _done(same[0], folder):
+                ended(report)
+            else:
+                waiting.append(same[0])
+        fetcher = Fetcher(fetch, workspace)
+        for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
+            if isinstance(result, NotRead):
+                result = _next_attempt(unit, folder).failed(str(result))
+                write_report(folder, result)
+            ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
 
 

@@ -64,7 +64,7 @@ def condition(name: str, source: CommonCrawlIndexSource) -> Condition:
     add("content_mime_detected", of_type, "mime_types", mime_types, [(mime, mime) for mime in mime_types])
     with_status = "fetch_status IN (SELECT unnest($status))"
     add("fetch_status", with_status, "status", source.status, [(status, status) for status in source.status])
-    hosts = [host.lower() for host in source.hosts]
+    hosts = [_as_in_index(name, host) for host in source.hosts]
     if hosts:
         clauses.append("list_bool_or(list_transform($hosts, lambda pattern: url_host_name GLOB pattern))")
         parameters["hosts"] = hosts
@@ -90,6 +90,15 @@ def may_fit(row_group: pq.RowGroupMetaData, of_column: Mapping[str, int], wanted
         if type(low) is type(intervals[0][0]) and not any(low <= end and start <= high for start, end in intervals):
             return False
     return True
+
+
+def _as_in_index(name: str, host: str) -> str:
+    """A host pattern as the index writes hosts: in lower case, other scripts in Punycode."""
+    try:
+        labels = [label if label.isascii() else label.encode("idna").decode() for label in host.lower().split(".")]
+    except UnicodeError as error:
+        raise InputError(f"sources.{name}.hosts: {host!r} is no host ({error}): correct it") from None
+    return ".".join(labels)
 
 
 def _surt_interval(host: str) -> Interval | None:

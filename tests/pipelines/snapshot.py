@@ -1,6 +1,7 @@
 """A small snapshot in Common Crawl's exact layout: lists, segments, WARC and WET files, columnar index."""
 
 import gzip
+import hashlib
 import io
 import json
 import random
@@ -112,7 +113,7 @@ def _row(url: str, languages: str) -> dict[str, Any]:
         "url_path": f"/{path}",
         "fetch_time": datetime(2026, 10, 12, 1, tzinfo=UTC),
         "fetch_status": 200,
-        "content_digest": random.Random(url).randbytes(20).hex(),
+        "content_digest": hashlib.sha1(url.encode()).hexdigest(),
         "content_mime_type": "text/html",
         "content_mime_detected": "text/html",
         "content_charset": "UTF-8",

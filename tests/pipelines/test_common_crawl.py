@@ -274,7 +274,8 @@ def test_a_batch_goes_on_after_the_last_answer_that_came_whole(
         ({"where": "fetch_status LIKE 'x'"}, "the condition on the index is refused"),
         ({"where": "fetch_time > 'no date'"}, "the condition on the index is refused"),
         ({"max_index_gb": 1e-6}, "more than max_index_gb = 1e-06: narrow it"),
-        ({"hosts": ["no.such.example"]}, "sources.web: no page in the index fits; widen its conditions"),
+        ({"hosts": ["kőrös" * 20 + ".hu"]}, "sources.web.hosts: .* is no host .*: correct it"),
+        ({"hosts": ["no.such.példa"]}, "sources.web: no page in the index fits; widen its conditions"),
     ],
 )
 def test_conditions_are_refused_with_a_sentence(
@@ -282,6 +283,22 @@ def test_conditions_are_refused_with_a_sentence(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         list_work_units({"web": by_index(server, **fields)}, workspace, FETCH)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda content: b"<html>" * 10_000, "is not a Parquet file"),
+        (lambda content: content[: len(content) // 2], "is not a Parquet file"),
+        (lambda content: content[:-4000] + bytes(3000) + content[-1000:], "has a broken footer"),
+        (lambda content: bytes(len(content) // 2) + content[len(content) // 2 :], "cannot be read"),
+    ],
+)
+def test_a_damaged_index_is_a_sentence(damage: Any, sentence: str, server: Loopback, workspace: Workspace) -> None:
+    path = next(path for path in server.files if "subset=warc/part-00000" in path)
+    server.files = {**server.files, path: damage(server.files[path])}
+    with pytest.raises(InputError, match=f"part-00000.*{sentence}"):
+        list_work_units({"web": by_index(server, languages=["fra"])}, workspace, FETCH)
 
 
 @pytest.mark.parametrize(

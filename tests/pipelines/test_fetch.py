@@ -1,6 +1,7 @@
 """Fetching: what is asked of a server, how often, and what happens when it breaks."""
 
 import gzip
+import importlib.util
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,9 @@ def test_texts_out_of_a_bucket(workspace: Workspace, document_settings: Document
         list_work_units({"none": TextSource(paths=["memory://datasets/none/*.parquet"])}, workspace, FETCH)
     with pytest.raises(InputError, match=r"none/x\.parquet could not be fetched: there is no such file"):
         list_work_units({"none": TextSource(paths=["memory://none/x.parquet"])}, workspace, FETCH)
+    if importlib.util.find_spec("s3fs") is None:
+        with pytest.raises(InputError, match="s3:// addresses need another package"):
+            list_work_units({"none": TextSource(paths=["s3://none/x.parquet"])}, workspace, FETCH)
     with pytest.raises(InputError, match="https://, s3:// and hf:// are read"):
         list_work_units({"none": TextSource(paths=["gopher://none/x.parquet"])}, workspace, FETCH)
 
