@@ -39,6 +39,20 @@ def run(config: ConfigFile, set_: Overrides = None) -> None:
 
 
 @app.command()
+def plan(config: ConfigFile, set_: Overrides = None) -> None:
+    """Show what a refresh would read and download, and read no page."""
+    from flows.config import load_config
+    from flows.inputs import check_inputs
+    from flows.plan import plan_refresh
+    from flows.table import print_table
+
+    settings: Config = load_config(config, parse_overrides(set_ or []))
+    check_inputs(settings)
+    for title, result in plan_refresh(settings, print):
+        print_table(result, title)
+
+
+@app.command()
 def refresh(config: ConfigFile, set_: Overrides = None) -> None:
     """Read what is new of the sources and publish the corpora."""
     from_config(config, set_, "data_refresh")

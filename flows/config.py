@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
-from pipelines.settings import CorpusSettings, DocumentSettings, Language, Source
+from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
 
 PROJECT = Path(__file__).parent.parent  # of a checkout; in an installed wheel, the folder that holds configs/
@@ -98,6 +98,7 @@ class Config(Settings):
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
     sources: dict[str, Source] = Field(min_length=1, description="where text comes from, by a name of your choice")
+    fetch: FetchSettings = Field(FetchSettings(), description="how remote files are fetched")
     documents: DocumentSettings = Field(DocumentSettings(), description="how pages are read and scored")
     corpora: dict[CorpusName, CorpusSettings] = Field(
         min_length=1, description="what the documents are sifted into, by name"

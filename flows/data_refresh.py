@@ -25,6 +25,7 @@ def data_refresh(config: Config) -> dict[str, str]:
     for batch in _batches(units, config):
         read_units(batch, config)
     versions = {name: publish_corpus(name, corpus, units, config) for name, corpus in config.corpora.items()}
+    end_refresh(config)
     show_funnel(Workspace(config.workspace), versions)
     return versions
 
@@ -33,8 +34,9 @@ def data_refresh(config: Config) -> dict[str, str]:
 def select_units(config: Config) -> list[WorkUnit]:
     from pipelines.work_units import list_work_units
 
-    units = list_work_units(config.sources, Workspace(config.workspace))
-    get_run_logger().info("%d work units, %.1f MB", len(units), sum(unit.bytes for unit in units) / 1e6)
+    logger = get_run_logger()
+    units = list_work_units(config.sources, Workspace(config.workspace), config.fetch, logger.info)
+    logger.info("%d work units, %.1f MB of known size", len(units), sum(unit.bytes for unit in units) / 1e6)
     return units
 
 
@@ -62,7 +64,8 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
         )
 
     with Progress(logger.info) as progress:
-        all_reports = process_units(units, config.documents, workspace, config.resources.reading_workers(), on_report)
+        workers = config.resources.reading_workers()
+        all_reports = process_units(units, config.documents, workspace, workers, on_report, config.fetch)
     record_units(workspace, documents_key(config.documents), all_reports)
 
 
@@ -81,6 +84,14 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
         report.characters / 1e6,
     )  # fmt: skip
     return report.version
+
+
+@task(cache_policy=NO_CACHE)
+def end_refresh(config: Config) -> None:
+    """Let the next refresh look up what `latest` is: until here, a run that was killed goes on with the same crawl."""
+    from pipelines.sources.crawls import release_latest
+
+    release_latest(Workspace(config.workspace))
 
 
 def _batches(units: list[WorkUnit], config: Config) -> list[list[WorkUnit]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.config import Config, PretrainedHere
-from pipelines.settings import SampleCrawlSource
+from pipelines.settings import TextSource, WarcSource
 from storage.errors import InputError
 
 
@@ -17,10 +17,10 @@ def check_inputs(config: Config, *needs: str) -> None:
         if not getattr(config, field):
             raise InputError(f"`{field}` is missing: {Config.model_fields[field].description}")
     for name, source in config.sources.items():
-        if isinstance(source, SampleCrawlSource):
+        if not isinstance(source, WarcSource | TextSource):
             continue
         for pattern in source.paths:
-            if not any(_matches(pattern)):
+            if "://" not in pattern and not any(_matches(pattern)):
                 raise InputError(
                     f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
                     "`data_root` if it begins with ${data_root}"

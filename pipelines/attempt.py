@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_d
 from pipelines.identify import LanguageIdentifier
 from pipelines.languages import UNDETERMINED
 from pipelines.read_text import TextRecord, read_text
-from pipelines.read_warc import Capture, ReadFailure, read_warc
+from pipelines.read_warc import Capture, ReadFailure, read_records, read_warc
 from pipelines.settings import DocumentSettings
+from pipelines.sources.fetch_unit import Fetched
 from pipelines.unit_report import Failure, FunnelRow, UnitReport, documents_file
 from pipelines.work_units import WorkUnit
 from storage.atomic import sync
@@ -36,18 +38,24 @@ class Attempt:
     def __init__(self, unit: WorkUnit, number: int) -> None:
         self.unit = unit
         self.number = number
+        self.bytes = unit.bytes
         self.records = 0
         self.failures: list[Failure] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self.characters: Counter[tuple[str, str]] = Counter()
         self.started = time.monotonic()
 
-    def run(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:
+    def run(
+        self, fetched: Fetched, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path
+    ) -> UnitReport:
         """Write the unit's documents file. A file that cannot be read, or a full disk, gives a report `failed`."""
+        self.file, self.records_of_batch = Path(fetched.file), fetched.records
+        self.failures.extend(fetched.failures)
         try:
+            self.bytes = self.file.stat().st_size
             return self._write(settings, identify, folder)
         except InputError as error:
-            return self.failed(str(error))
+            return self.failed(str(error).replace(str(self.file), self.unit.path))  # a fetched file is soon gone
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 return self.failed(f"no space is left for {folder}: free some, then run the same command again")
@@ -96,13 +104,13 @@ class Attempt:
             attempts=self.number,
             failures=self.failures,
             records=self.records,
-            bytes=unit.bytes,
+            bytes=self.bytes,
             seconds=time.monotonic() - self.started,
             **outcome,
         )
 
     def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
-        read = self._pages if self.unit.kind == "warc" else self._texts
+        read = self._texts if self.unit.kind == "text" else self._pages
         for row, document in enumerate(read(settings, identify)):
             key = document.get("language", UNDETERMINED), document["reason"]
             self.counts[key] += 1
@@ -110,7 +118,11 @@ class Attempt:
             yield document | {"row": row, "unit_id": self.unit.unit_id}
 
     def _pages(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
-        for capture in read_warc(Path(self.unit.path), settings.max_bytes):
+        if self.records_of_batch is None:
+            captures = read_warc(self.file, settings.max_bytes)
+        else:
+            captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
+        for capture in captures:
             if isinstance(capture, ReadFailure):
                 self._failure(capture)
                 continue
@@ -136,7 +148,7 @@ class Attempt:
 
     def _texts(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
         options = self.unit.options
-        for record in read_text(Path(self.unit.path), options, settings.max_bytes):
+        for record in read_text(self.file, options, settings.max_bytes):
             if isinstance(record, ReadFailure):
                 self._failure(record)
                 continue
@@ -145,7 +157,12 @@ class Attempt:
                 yield text_document(record, text, part, options["source"], settings, identify)
 
     def _failure(self, failure: ReadFailure) -> None:
-        self.failures.append({"byte_offset": failure.byte_offset, "error": failure.error})
+        entry = Failure(byte_offset=failure.byte_offset, error=failure.error)
+        if self.records_of_batch is not None:
+            offsets = accumulate((place.length for place in self.records_of_batch), initial=0)
+            place = self.records_of_batch[list(offsets).index(failure.byte_offset)]
+            entry = Failure(byte_offset=place.offset, error=failure.error, path=place.path)
+        self.failures.append(entry)
 
 
 def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:

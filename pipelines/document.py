@@ -84,6 +84,9 @@ def page_document(
     document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
 ) -> dict[str, Any]:
     """The row of a capture that passed the gate. An opted-out page's text is never looked at further."""
+    if capture.record_type == "conversion":  # text already, without the headers and tags that could opt out
+        text = clean(capture.payload.decode(errors="replace"))
+        return document | (measure(text, settings, identify) if text else {"reason": "no_text"})
     if header_opts_out(capture.robots):
         return document | {"reason": "opt_out"}
     body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.attempt import Attempt
 from pipelines.identify import find_language_model, load_identifier
-from pipelines.pool import WorkerDied, run_in_workers
-from pipelines.settings import DocumentSettings
+from pipelines.pool import NotRead, run_in_workers
+from pipelines.settings import DocumentSettings, FetchSettings
+from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
 from pipelines.work_units import WorkUnit
 from storage.keys import hash_of
@@ -15,7 +17,7 @@ from storage.workspace import Workspace
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 
-DOCUMENTS_STAGE_VERSION = 1  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 2  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:
@@ -23,17 +25,20 @@ def documents_key(settings: DocumentSettings) -> str:
     return hash_of("documents", DOCUMENTS_STAGE_VERSION, settings.model_dump(exclude={"language_model"}))
 
 
-def process_unit(unit: WorkUnit, settings: DocumentSettings, folder: Path) -> UnitReport:
+def process_unit(
+    unit: WorkUnit, settings: DocumentSettings, folder: Path, fetched: Fetched | None = None
+) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    A file that cannot be read is a report of status failed and costs this unit only.
+    `fetched` is what a Fetcher brought of it; a local file needs none. A file that cannot be read is a report of
+    status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
     report = _done(unit, folder)
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(settings, identify, folder)
+        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder)
         write_report(folder, report)
     return report
 
@@ -44,11 +49,13 @@ def process_units(
     workspace: Workspace,
     workers: int | None,
     on_report: Callable[[UnitReport], None],
+    fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
 ) -> list[UnitReport]:
     """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
 
-    Returns the reports in the units' order. A worker process that dies costs the unit it had: reported failed, and
-    tried again by the next call. Raises InputError as process_unit does.
+    Remote units are fetched here, a few ahead of the workers, and removed when they are read. Returns the reports in
+    the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
+    failed, and tried again by the next call. Raises InputError as process_unit does.
     """
     find_language_model(settings)  # once, before children would each fetch it or fail over it
     folder = workspace.documents(documents_key(settings))
@@ -63,17 +70,20 @@ def process_units(
         for unit in of_unit[report.unit_id]:
             on_report(_as_of(unit, report))
 
-    waiting = []
-    for same in of_unit.values():
-        if report := _done(same[0], folder):
-            ended(report)
-        else:
-            waiting.append(same[0])
-    for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1):
-        if isinstance(result, WorkerDied):
-            result = _next_attempt(unit, folder).failed(str(result))
-            write_report(folder, result)
-        ended(result)
+    # Two flows that fetch would ask for the same, over twice as many connections as a server was promised.
+    with workspace.lock("fetching") if any(map(needs_fetching, units)) else nullcontext():
+        waiting = []
+        for same in of_unit.values():
+            if report := _done(same[0], folder):
+                ended(report)
+            else:
+                waiting.append(same[0])
+        fetcher = Fetcher(fetch, workspace)
+        for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
+            if isinstance(result, NotRead):
+                result = _next_attempt(unit, folder).failed(str(result))
+                write_report(folder, result)
+            ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
 
 

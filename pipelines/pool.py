@@ -1,4 +1,8 @@
-"""A pool of worker processes of which any may die: it costs the unit that it had, and a new one takes its place."""
+"""A pool of worker processes of which any may die: it costs the unit that it had, and a new one takes its place.
+
+Before them stand threads that fetch remote units, a few ahead of what is read. So there is one place that knows how
+many connections are open, and a worker never waits for the network.
+"""
 
 import json
 import os
@@ -13,64 +17,119 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.settings import DocumentSettings
+from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
+from pipelines.sources.patience import Stopped
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
+from storage.errors import InputError
 
 
-class WorkerDied(Exception):
-    """A worker process ended in the middle of a unit. The message says how."""
+class NotRead(Exception):
+    """A unit could not be fetched, or its worker process ended in the middle of it. The message says how."""
+
+
+_Ended = queue.SimpleQueue[tuple[WorkUnit, UnitReport | NotRead]]
+_Ready = queue.SimpleQueue[tuple[WorkUnit, Fetched] | None]  # None: no further unit comes
 
 
 def run_in_workers(
-    units: Sequence[WorkUnit], settings: DocumentSettings, folder: Path, workers: int
-) -> Iterator[tuple[WorkUnit, UnitReport | WorkerDied]]:
+    units: Sequence[WorkUnit], settings: DocumentSettings, folder: Path, workers: int, fetcher: Fetcher
+) -> Iterator[tuple[WorkUnit, UnitReport | NotRead]]:
     """Yield each unit with its report as it ends, in any order. Ends all children when the caller stops early."""
-    waiting: queue.SimpleQueue[WorkUnit] = queue.SimpleQueue()
-    ended: queue.SimpleQueue[tuple[WorkUnit, UnitReport | WorkerDied]] = queue.SimpleQueue()
+    far: queue.SimpleQueue[WorkUnit] = queue.SimpleQueue()
+    ready: _Ready = queue.SimpleQueue()
+    ended: _Ended = queue.SimpleQueue()
     for unit in units:
-        waiting.put(unit)
-    slots = [_Slot(settings, folder, waiting, ended) for _ in range(min(workers, len(units)))]
-    for slot in slots:
-        slot.start()
+        if needs_fetching(unit):
+            far.put(unit)
+        else:
+            ready.put((unit, Fetched(unit.path)))
+    slots = [_Slot(settings, folder, ready, ended) for _ in range(min(workers, len(units)))]
+    # So many units lie on disk at a time, fetched and not yet read.
+    room = threading.Semaphore(fetcher.connections + len(slots))
+    fetching = [_FetchThread(fetcher, far, ready, ended, room) for _ in range(min(fetcher.connections, far.qsize()))]
+    for thread in (*slots, *fetching):
+        thread.start()
     left = len(units)
     try:
         while left:
-            result = ended.get()
+            unit, result = ended.get()
+            if needs_fetching(unit):
+                if not isinstance(result, NotRead):  # else what came of it is of use to the next attempt
+                    fetcher.discard(unit)
+                room.release()
             left -= 1
-            yield result
+            yield unit, result
     finally:
+        fetcher.stop()
         for slot in slots:
             if left:
                 slot.kill()
+            ready.put(None)
+        for _ in fetching:
+            room.release()  # whoever waits for it looks up, and ends
+        for slot in slots:
             slot.join()
 
 
+class _FetchThread(threading.Thread):
+    """Fetches one unit after the other, as long as there is room for another on disk."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        far: "queue.SimpleQueue[WorkUnit]",
+        ready: _Ready,
+        ended: _Ended,
+        room: threading.Semaphore,
+    ) -> None:
+        super().__init__(daemon=True)
+        self._fetcher, self._far, self._ready, self._ended, self._room = fetcher, far, ready, ended, room
+
+    def run(self) -> None:
+        while True:
+            self._room.acquire()
+            try:
+                unit = self._far.get_nowait()
+            except queue.Empty:
+                self._room.release()
+                return
+            try:
+                self._ready.put((unit, self._fetcher.fetch(unit)))
+            except Stopped:
+                return
+            except (InputError, OSError) as error:  # OSError: a full disk
+                self._ended.put((unit, NotRead(str(error))))
+            except Exception as error:  # noqa: BLE001 (else nobody would ever hear of the unit again)
+                self._ended.put((unit, NotRead(f"fetching failed: {type(error).__name__}: {error}")))
+
+
 class _Slot(threading.Thread):
-    """Feeds one child process at a time with units, until none is waiting."""
+    """Feeds one child process at a time with units, until no further one comes."""
 
     def __init__(
         self,
         settings: DocumentSettings,
         folder: Path,
-        waiting: "queue.SimpleQueue[WorkUnit]",
-        ended: "queue.SimpleQueue[tuple[WorkUnit, UnitReport | WorkerDied]]",
+        ready: _Ready,
+        ended: _Ended,
     ) -> None:
         super().__init__(daemon=True)
         self._task = {"parent": os.getpid(), "settings": settings.model_dump(), "folder": str(folder)}
-        self._waiting, self._ended = waiting, ended
+        self._ready, self._ended = ready, ended
         self._child: subprocess.Popen[str] | None = None
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                unit = self._waiting.get_nowait()
-            except queue.Empty:
+            item = self._ready.get()
+            if item is None:
                 break
+            unit, fetched = item
             try:
-                self._ended.put((unit, self._process(unit)))
+                self._ended.put((unit, self._process(unit, fetched)))
             except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
-                self._ended.put((unit, WorkerDied(self._bury_child(error))))
+                self._ended.put((unit, NotRead(self._bury_child(error))))
         self._end_child()
 
     def kill(self) -> None:
@@ -79,13 +138,13 @@ class _Slot(threading.Thread):
         if self._child is not None:
             self._child.kill()
 
-    def _process(self, unit: WorkUnit) -> UnitReport:
+    def _process(self, unit: WorkUnit, fetched: Fetched) -> UnitReport:
         if self._child is None:
             self._child = _start_child()
             if self._stopped.is_set():  # after kill() had looked for a child
                 self._child.kill()
             self._send(self._task)
-        self._send(asdict(unit))
+        self._send({"unit": asdict(unit), "fetched": asdict(fetched)})
         assert self._child.stdout is not None
         return UnitReport.model_validate_json(self._child.stdout.readline())
 

@@ -43,7 +43,8 @@ def read_text(path: Path, options: Mapping[str, Any], max_bytes: int) -> Iterato
         if isinstance(row, ReadFailure):
             yield row
         else:
-            yield _record(row, options, f"{path.name}:{number}", max_bytes)
+            # A remote file is read under another name than its own.
+            yield _record(row, options, f"{options.get('file_name', path.name)}:{number}", max_bytes)
 
 
 def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str, max_bytes: int) -> TextRecord:

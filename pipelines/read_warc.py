@@ -1,9 +1,10 @@
 """Read a WARC file record by record. A damaged record costs itself, a damaged file what comes after the damage."""
 
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
@@ -37,7 +38,10 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class ReadFailure:
-    """Reading broke after the record at `byte_offset` (compressed, 0 if none was read): the rest is lost."""
+    """Reading broke after the record at `byte_offset` (compressed, 0 if none was read): the rest is lost.
+
+    Among single records, the one at `byte_offset` is.
+    """
 
     byte_offset: int
     error: str
@@ -72,6 +76,29 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
         raise InputError(_not_a_warc(path, "it holds no record"))
 
 
+def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+    """As read_warc, of a file that holds single records one after the other, each in a gzip member of its own.
+
+    Their lengths are known, so a damaged one costs itself only. Offsets are those in this file.
+    """
+    offset = 0
+    with path.open("rb") as stream:
+        for length in lengths:
+            try:
+                member = io.BytesIO(stream.read(length))
+                record = next(iter(ArchiveIterator(member, parse_http=False, max_header_len=MAX_HEADER_BYTES)), None)
+                if record is None:
+                    raise OSError("no record is there")
+                capture = (
+                    None if record.record_type & COMPANIONS else replace(_capture(record, max_bytes), offset=offset)
+                )
+            except OSError as error:
+                yield ReadFailure(offset, f"{error}: the record is lost")
+            else:
+                yield capture
+            offset += length
+
+
 def _capture(record: WarcRecord, max_bytes: int) -> Capture:
     headers = record.headers
     fault = None if "Content-Length" in headers else "truncated"
@@ -81,7 +108,8 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         fault = fault or "bad_http"
     http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
     length, payload = record.content_length, b""
-    if fault is None and record.record_type == WarcRecordType.response:
+    is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
+    if fault is None and (is_conversion or record.record_type == WarcRecordType.response):
         if length > max_bytes:
             fault = "oversize"
         else:
@@ -97,7 +125,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         url=(headers.get("WARC-Target-URI") or "").strip("<> "),
         date=headers.get("WARC-Date") or "",
         status=http.status_code,
-        content_type=http.get("Content-Type") or "",
+        content_type=(headers if is_conversion else http).get("Content-Type") or "",
         transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),

@@ -1,7 +1,7 @@
 """What came of a work unit: the ledger's entry, and the manifest of its documents file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
@@ -11,10 +11,14 @@ from storage.errors import InputError
 
 
 class Failure(TypedDict):
-    """Where reading broke inside a unit: what follows the record at `byte_offset` is lost."""
+    """Where reading broke inside a unit: what follows the record at `byte_offset` is lost.
+
+    In a batch of byte ranges only the record at `byte_offset` of `path` is.
+    """
 
     byte_offset: int
     error: str
+    path: NotRequired[str]  # of the archive; without it, the unit's
 
 
 class FunnelRow(TypedDict):

@@ -1,13 +1,23 @@
-"""From sources to work units: one file each."""
+"""From sources to work units: one file each, or one batch of byte ranges."""
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.settings import SampleCrawlSource, Source, TextSource
+from pipelines.settings import (
+    CommonCrawlIndexSource,
+    CommonCrawlSource,
+    FetchSettings,
+    SampleCrawlSource,
+    Source,
+    TextSource,
+)
+from pipelines.sources.crawls import address, choose_files, list_files, resolve
+from pipelines.sources.remote import Remote, is_remote
+from pipelines.sources.selection import freeze_selection, read_units
 from storage.errors import InputError
 from storage.keys import content_hash, hash_of
 from storage.publish import is_done, publishing, write_manifest
@@ -18,44 +28,93 @@ SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write othe
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """One file to read. `unit_id` depends on the file's content and on how it is read, not on where it lies."""
+    """One file or batch to read. `unit_id` depends on its content and on how it is read, not on where it lies."""
 
     unit_id: str
     source: str
-    kind: str  # warc | text
-    path: str
-    bytes: int
-    options: dict[str, Any]  # how a text file is read; empty for a WARC
+    kind: str  # warc | text | ranges
+    path: str  # of a local file; the address of a remote one
+    bytes: int  # to read, or to download; 0 where only the download will tell
+    options: dict[str, Any]  # how a text file is read; of which selection a batch is; empty for a WARC
 
 
-def list_work_units(sources: Mapping[str, Source], workspace: Workspace) -> list[WorkUnit]:
+def list_work_units(
+    sources: Mapping[str, Source],
+    workspace: Workspace,
+    fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
+    say: Callable[[str], None] = lambda message: None,
+) -> list[WorkUnit]:
     """The units of all sources, sorted by path. A file that two sources name is a unit of each.
 
-    Raises InputError for a path that is not there, a pattern that matches nothing, or a file that cannot be read.
+    `say` hears what is about to be downloaded to find them. Raises InputError for a path that is not there, a pattern
+    that matches nothing, a file that cannot be read, or a list or an index that cannot be fetched.
     """
+    remote = Remote(fetch)
     return sorted(
-        (unit for name, source in sources.items() for unit in _units(name, source, workspace)),
+        (unit for name, source in sources.items() for unit in _units(name, source, workspace, remote, say)),
         key=lambda unit: (unit.path, unit.source),
     )
 
 
-def _units(name: str, source: Source, workspace: Workspace) -> Iterator[WorkUnit]:
+def _units(
+    name: str, source: Source, workspace: Workspace, remote: Remote, say: Callable[[str], None]
+) -> Iterator[WorkUnit]:
+    if isinstance(source, CommonCrawlSource):
+        yield from _snapshot_units(name, source, workspace, remote)
+        return
+    if isinstance(source, CommonCrawlIndexSource):
+        yield from _index_units(name, source, workspace, remote, say)
+        return
     if isinstance(source, SampleCrawlSource):
         paths = [str(_sample_crawl(source, workspace) / "*.warc.gz")]
     else:
         paths = source.paths
+    local, far = [path for path in paths if not is_remote(path)], [path for path in paths if is_remote(path)]
+    files = [(path.name, str(path), path.stat().st_size, content_hash(path, workspace)) for path in _files(name, local)]
+    for url in _addresses(name, far, remote):
+        size = remote.size(url)  # a remote file's content hash is its address and length
+        files.append((url.rpartition("/")[2], url, size, hash_of(url, size)))
     seen: set[str] = set()
-    for path in _files(name, paths):
+    for file_name, path, size, content in files:
         options: dict[str, Any] = {}
         if isinstance(source, TextSource):
             options = source.model_dump(exclude={"kind", "paths"}) | {"source": name}
             if source.id_field is None:
-                options["file_name"] = path.name  # documents are then named by it
+                options["file_name"] = file_name  # documents are then named by it
         kind = "text" if isinstance(source, TextSource) else "warc"
-        unit_id = hash_of(kind, options, content_hash(path, workspace))
+        unit_id = hash_of(kind, options, content)
         if unit_id not in seen:  # a copy of a file in the same source adds nothing
             seen.add(unit_id)
-            yield WorkUnit(unit_id, name, kind, str(path), path.stat().st_size, options)
+            yield WorkUnit(unit_id, name, kind, path, size, options)
+
+
+def _snapshot_units(name: str, source: CommonCrawlSource, workspace: Workspace, remote: Remote) -> Iterator[WorkUnit]:
+    """Files of a snapshot. They never change: the path alone, without the server, tells their content."""
+    crawl = resolve(source.crawl, source.collections, remote, workspace)
+    for path in choose_files(list_files(source.server, crawl, f"{source.format}.paths.gz", remote), source):
+        yield WorkUnit(hash_of("warc", {}, path), name, "warc", address(source.server, path), 0, {})
+
+
+def _index_units(
+    name: str, source: CommonCrawlIndexSource, workspace: Workspace, remote: Remote, say: Callable[[str], None]
+) -> Iterator[WorkUnit]:
+    """Batches of the pages that a snapshot's index gives."""
+    crawl = resolve(source.crawl, source.collections, remote, workspace)
+    key = freeze_selection(name, source, crawl, remote, workspace, say)
+    for number, batch in enumerate(read_units(key, workspace).to_pylist()):
+        options = {"selection": key, "server": source.server, **{field: batch[field] for field in ("first", "pages")}}
+        path = f"{crawl}/{key}/{number:06d}"
+        yield WorkUnit(batch["unit_id"], name, "ranges", path, batch["bytes"], options)
+
+
+def _addresses(name: str, patterns: list[str], remote: Remote) -> list[str]:
+    addresses: set[str] = set()
+    for pattern in patterns:
+        found = remote.expand(pattern)
+        if not found:
+            raise InputError(f"sources.{name}.paths: {pattern} matches no file; correct the address or the pattern")
+        addresses.update(found)
+    return sorted(addresses)
 
 
 def _files(name: str, patterns: list[str]) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.documents import process_unit
 from pipelines.settings import DocumentSettings
+from pipelines.sources.fetch_unit import fetched_from
 from pipelines.work_units import WorkUnit
 
 PARENT_POLL_SECONDS = 1.0
@@ -34,7 +35,8 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as reports:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         for line in sys.stdin:
-            report = process_unit(WorkUnit(**json.loads(line)), settings, folder)
+            message = json.loads(line)
+            report = process_unit(WorkUnit(**message["unit"]), settings, folder, fetched_from(message["fetched"]))
             print(report.model_dump_json(), file=reports, flush=True)
 
 

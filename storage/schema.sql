@@ -6,28 +6,29 @@ CREATE TABLE IF NOT EXISTS work_units (
     status VARCHAR, attempts INTEGER, error VARCHAR,
     records BIGINT, documents BIGINT, bytes BIGINT, seconds DOUBLE,
     PRIMARY KEY (unit_id, documents_key));
-COMMENT ON TABLE work_units IS 'One WARC or text file read with one set of document settings: what came of it, and its error if it failed.';
+COMMENT ON TABLE work_units IS 'One WARC or text file, or one batch of byte ranges, read with one set of document settings: what came of it, and its error if it failed.';
 COMMENT ON COLUMN work_units.unit_id IS 'hash of the file''s content and of how it is read; where the file lies does not bear on it';
 COMMENT ON COLUMN work_units.documents_key IS 'hash of the document settings that the file was read with';
 COMMENT ON COLUMN work_units.source IS 'name of the source in the config that listed the file';
 COMMENT ON COLUMN work_units.kind IS 'warc or text (JSONL, Parquet)';
-COMMENT ON COLUMN work_units.path IS 'absolute path of the file when it was last listed';
+COMMENT ON COLUMN work_units.path IS 'absolute path when it was last listed, address, or for a batch of byte ranges snapshot/selection/number';
 COMMENT ON COLUMN work_units.status IS 'done or failed; a failed unit is tried again by the next run';
 COMMENT ON COLUMN work_units.attempts IS 'attempts so far with these document settings; 1 if the first went through';
 COMMENT ON COLUMN work_units.error IS 'why the last attempt failed; NULL if it is done';
 COMMENT ON COLUMN work_units.records IS 'records of a WARC (companions such as requests too) or rows of a text file that the last attempt read';
 COMMENT ON COLUMN work_units.documents IS 'rows of the unit''s documents file, whatever came of them later; 0 if failed';
-COMMENT ON COLUMN work_units.bytes IS 'size of the file as it lies on the disk, compressed or not';
+COMMENT ON COLUMN work_units.bytes IS 'size of the file, compressed or not, or of the records of a batch';
 COMMENT ON COLUMN work_units.seconds IS 'wall time of the last attempt, in seconds';
 
 CREATE TABLE IF NOT EXISTS fetch_failures (
-    unit_id VARCHAR NOT NULL, documents_key VARCHAR NOT NULL, byte_offset BIGINT NOT NULL, path VARCHAR, error VARCHAR,
-    PRIMARY KEY (unit_id, documents_key, byte_offset));
-COMMENT ON TABLE fetch_failures IS 'Where reading broke inside a work unit: what stands behind that in the file is lost.';
+    unit_id VARCHAR NOT NULL, documents_key VARCHAR NOT NULL, path VARCHAR NOT NULL, byte_offset BIGINT NOT NULL,
+    error VARCHAR,
+    PRIMARY KEY (unit_id, documents_key, path, byte_offset));
+COMMENT ON TABLE fetch_failures IS 'Where fetching or reading broke inside a work unit: what stands behind that in the file is lost; of a batch of byte ranges, the one record.';
 COMMENT ON COLUMN fetch_failures.unit_id IS 'work_units.unit_id';
 COMMENT ON COLUMN fetch_failures.documents_key IS 'work_units.documents_key';
 COMMENT ON COLUMN fetch_failures.byte_offset IS 'bytes into the file: start of the last record that was reached (WARC, compressed), where reading stopped (JSONL), or 0 (Parquet)';
-COMMENT ON COLUMN fetch_failures.path IS 'absolute path of the file';
+COMMENT ON COLUMN fetch_failures.path IS 'absolute path or address of the file';
 COMMENT ON COLUMN fetch_failures.error IS 'what the reader said';
 
 CREATE TABLE IF NOT EXISTS funnel (

@@ -70,6 +70,15 @@ class Workspace:
         """A folder for results on their way into records."""
         return self.root / "private" / "scratch" / key
 
+    def selection(self, key: str) -> Path:
+        """Which pages of a snapshot were chosen in its index."""
+        return self.root / "selections" / key
+
+    @property
+    def latest_crawl(self) -> Path:
+        """What `latest` stands for in the refresh that is under way."""
+        return self.root / "private" / "latest-crawl.json"
+
     @property
     def reports(self) -> Path:
         return self.root / "reports"

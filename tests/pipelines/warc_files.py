@@ -43,12 +43,12 @@ class Page:
     record_type: str = "response"
 
 
-def warc_bytes(pages: Sequence[Page]) -> tuple[bytes, list[int]]:
-    """A gzip WARC with one member a record, and the offset of each."""
+def warc_bytes(pages: Sequence[Page], first_id: int = 0) -> tuple[bytes, list[int]]:
+    """A gzip WARC with one member a record, and the offset of each. Record ids count up from `first_id`."""
     buffer = io.BytesIO()
     offsets = []
     writer = GzipWriter(buffer)
-    for number, page in enumerate(pages):
+    for number, page in enumerate(pages, first_id):
         offsets.append(buffer.tell())
         body = page.body.encode() if isinstance(page.body, str) else page.body
         headers = "".join(f"{name}: {value}\r\n" for name, value in page.headers.items())
@@ -58,8 +58,12 @@ def warc_bytes(pages: Sequence[Page]) -> tuple[bytes, list[int]]:
         )
         record.headers["WARC-Target-URI"] = page.url
         record.headers["WARC-Date"] = "2026-11-01T00:00:00Z"
-        record.headers["Content-Type"] = "application/http; msgtype=response"
-        record.set_bytes_content(f"HTTP/1.1 {page.status}\r\n{headers}\r\n".encode() + body)
+        if page.record_type == "conversion":
+            record.headers["Content-Type"] = "text/plain"
+            record.set_bytes_content(body)
+        else:
+            record.headers["Content-Type"] = "application/http; msgtype=response"
+            record.set_bytes_content(f"HTTP/1.1 {page.status}\r\n{headers}\r\n".encode() + body)
         record.write(writer)
         writer.finish()
     return buffer.getvalue(), offsets

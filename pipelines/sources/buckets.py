@@ -1,0 +1,78 @@
+"""Byte ranges of whatever fsspec opens: s3://, hf://, gs://."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import fsspec
+
+from pipelines.sources.body import Body
+from pipelines.sources.errors import Permanent, Transient
+from storage.errors import InputError
+
+CHUNK_BYTES = 1 << 20
+
+
+class Buckets:
+    """Opens remote files at an offset, with the keys of the environment."""
+
+    def expand(self, pattern: str) -> list[str]:
+        """Addresses of the files that fit a pattern. Raises Transient and Permanent."""
+        with _translated():
+            filesystem, path = _open(pattern)
+            return sorted(filesystem.unstrip_protocol(match) for match in filesystem.glob(path))
+
+    @contextmanager
+    def open(self, url: str, offset: int, end: int | None, etag: str | None) -> Iterator[Body]:
+        """The bytes [offset, end) of a file, as Http.open. Raises Transient and Permanent."""
+        with _translated():
+            filesystem, path = _open(url)
+            info = filesystem.info(path)
+            total, version = int(info["size"]), info.get("ETag") or info.get("etag") or info.get("blob_id")
+            changed = etag is not None and etag != version
+            first = 0 if changed else max(total + offset, 0) if offset < 0 else offset
+            last = total if end is None or changed else min(end, total)
+            if first > total:
+                raise Permanent(f"it has {total} bytes, none at {first}", missing=True)
+            stream = filesystem.open(path, "rb", block_size=CHUNK_BYTES, cache_type="none")
+        with stream:
+            yield Body(first, total, version, _chunks(stream, first, last - first))
+
+
+def _chunks(stream: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
+    with _translated():
+        stream.seek(offset)
+    while length > 0:
+        with _translated():
+            chunk = stream.read(min(CHUNK_BYTES, length))
+        if not chunk:
+            return
+        yield chunk
+        length -= len(chunk)
+
+
+def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    scheme = url.partition("://")[0]
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+    except ImportError as error:
+        raise InputError(
+            f"{scheme}:// addresses need another package ({error}): pip install it, then try again"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{url}: {error}; https://, s3:// and hf:// are read") from None
+    return filesystem, path
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (InputError, Permanent, Transient):
+        raise
+    except FileNotFoundError as error:
+        raise Permanent("there is no such file", missing=True) from error
+    except PermissionError as error:
+        raise Permanent(f"{error}; give your keys in the environment") from error
+    except Exception as error:  # every bucket has exceptions of its own for a network that fails
+        raise Transient(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error

@@ -1,0 +1,28 @@
+"""What can go wrong with a request, and with fetching in the end."""
+
+from storage.errors import InputError
+
+
+class Transient(Exception):
+    """A request that is worth repeating. `retry_after` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Permanent(Exception):
+    """A request that will not succeed by being repeated. `missing`: there is no such file, or no such bytes in it."""
+
+    def __init__(self, reason: str, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing
+
+
+class FetchError(InputError):
+    """A file could not be fetched. `missing` as in Permanent."""
+
+    def __init__(self, url: str, error: Permanent) -> None:
+        # What stands behind a question mark may be a signature that opens a private bucket.
+        super().__init__(f"{url.partition('?')[0]} could not be fetched: {error}")
+        self.missing = error.missing

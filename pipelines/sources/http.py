@@ -1,0 +1,124 @@
+"""Byte ranges over HTTP(S), one request at a time: what repeats them is `patience`."""
+
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
+
+from pipelines.settings import FetchSettings
+from pipelines.sources.body import Body
+from pipelines.sources.errors import Permanent, Transient
+from pipelines.sources.patience import retry_after_seconds
+
+CHUNK_BYTES = 1 << 16
+MIN_BYTES_PER_SECOND = 100  # a server that drips never times out, and would hold a connection for ever
+MISSING = (404, 410, 416)
+TRANSIENT = (408, 425, 429)  # and all of 5xx
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
+
+
+class Http:
+    """Opens remote files at an offset. Connections are kept and may be used by several threads."""
+
+    def __init__(self, settings: FetchSettings) -> None:
+        self._settings = settings
+        self._pools: dict[str | None, urllib3.PoolManager] = {}
+
+    @contextmanager
+    def open(self, url: str, offset: int, end: int | None, etag: str | None) -> Iterator[Body]:
+        """The bytes [offset, end) of a file; a negative offset counts from its end, no `end` is its end.
+
+        With an `etag`, all of the file comes if it is another version. Raises Transient and Permanent.
+        """
+        headers = {"Range": f"bytes={offset}" if offset < 0 else f"bytes={offset}-{'' if end is None else end - 1}"}
+        if etag is not None and not etag.startswith("W/"):  # a weak one is not for ranges (RFC 9110, 13.1.5)
+            headers["If-Range"] = etag
+        response = self._request(url, headers)
+        try:
+            _refuse(response)
+            first, total = _extent(response)
+            yield Body(first, total, response.headers.get("ETag"), self._chunks(response))
+        finally:
+            response.close()  # an answer that was not read to its end must not be taken for the next one's
+
+    def _request(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool(url).request(
+                "GET",
+                url,
+                headers={**headers, "User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
+                timeout=self._settings.timeout_seconds,
+                retries=urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0),
+                preload_content=False,
+                decode_content=False,
+            )
+        except (LocationValueError, UnicodeError) as error:
+            raise Permanent(f"{error}; correct the address") from error
+        except MaxRetryError as error:
+            if "redirect" in str(error.reason):
+                raise Permanent("the server redirects in circles") from error
+            raise Transient(_reason(error.reason or error)) from error
+        except (HTTPError, OSError) as error:
+            raise Transient(_reason(error)) from error
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        patience = self._settings.timeout_seconds
+        started, received = time.monotonic(), 0
+        while chunk := _read(response):
+            yield chunk
+            received += len(chunk)
+            elapsed = time.monotonic() - started
+            if elapsed > patience:
+                if received < elapsed * MIN_BYTES_PER_SECOND:
+                    raise Transient(f"only {received} bytes came in {elapsed:.0f} s")
+                started, received = time.monotonic(), 0
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        proxy = (
+            None if urllib.request.proxy_bypass(parts.hostname or "") else urllib.request.getproxies().get(parts.scheme)
+        )
+        if proxy not in self._pools:
+            size = self._settings.connections
+            self._pools[proxy] = (
+                urllib3.PoolManager(maxsize=size) if proxy is None else urllib3.ProxyManager(proxy, maxsize=size)
+            )
+        return self._pools[proxy]
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    try:
+        return response.read1(CHUNK_BYTES)
+    except (HTTPError, OSError) as error:
+        raise Transient(_reason(error)) from error
+
+
+def _refuse(response: urllib3.BaseHTTPResponse) -> None:
+    status = response.status
+    if status in (200, 206):
+        return
+    if status >= 500 or status in TRANSIENT:
+        raise Transient(f"HTTP status {status}", retry_after_seconds(response.headers.get("Retry-After")))
+    if status == 403:
+        raise Permanent("HTTP status 403: it is private, or the server bars who asks too much; wait a day")
+    raise Permanent(f"HTTP status {status}", missing=status in MISSING)
+
+
+def _extent(response: urllib3.BaseHTTPResponse) -> tuple[int, int | None]:
+    """First byte that comes and size of the whole file."""
+    if response.status == 206:
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if found is None or found[1] is None:
+            raise Permanent("the server sends byte ranges without saying which")
+        return int(found[1]), None if found[2] == "*" else int(found[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

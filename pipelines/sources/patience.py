@@ -1,0 +1,92 @@
+"""Repeating what failed, at a pace that a site's owner would be glad of.
+
+Exponential back-off with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and a
+pause of ALL requests to a host that asks for one by Retry-After (RFC 9110, section 10.2.3).
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from pipelines.settings import FetchSettings
+from pipelines.sources.errors import Permanent, Transient
+
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """The caller wants no further request."""
+
+
+class Patience:
+    """At most `connections` requests at a time, repeated up to `attempts` times. Shared by threads."""
+
+    def __init__(self, settings: FetchSettings) -> None:
+        self._settings = settings
+        self._connections = threading.BoundedSemaphore(settings.connections)
+        self._not_before: dict[str, float] = {}  # by host, on the monotonic clock
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Make all requests that wait, now or later, raise Stopped."""
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def repeat(self, host: str, request: Callable[[], Result], progress: Callable[[], bool] = lambda: False) -> Result:
+        """The result of `request`, made again while it raises Transient.
+
+        A request that failed but made `progress` does not count. Raises Permanent when it is of no use to go on.
+        """
+        failures = 0
+        while True:
+            self._wait_for(host)
+            try:
+                with self._connections:
+                    if self._pause(host) > 0:  # another request was told to wait while this one queued
+                        continue
+                    return request()
+            except Transient as error:
+                failures = 1 if progress() else failures + 1
+                if failures >= self._settings.attempts:
+                    raise Permanent(f"{error} (tried {failures} times)") from error
+                if error.retry_after is not None:
+                    pause = min(error.retry_after, self._settings.max_wait_seconds)
+                    self._not_before[host] = max(self._not_before.get(host, 0), time.monotonic() + pause)
+                self._sleep(self._jittered(failures))
+
+    def _jittered(self, failures: int) -> float:
+        longest = min(self._settings.first_wait_seconds * 2.0 ** (failures - 1), self._settings.max_wait_seconds)
+        return random.uniform(0, longest)
+
+    def _wait_for(self, host: str) -> None:
+        while (left := self._pause(host)) > 0:
+            self._sleep(left + self._jittered(1))  # so that they do not all start at once
+        self._sleep(0)
+
+    def _pause(self, host: str) -> float:
+        return self._not_before.get(host, 0) - time.monotonic()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Stopped
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, given as a number or as a date; None if it says nothing of use."""
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit() and len(value.strip()) < 10:
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,0 +1,184 @@
+"""Remote files: parts of them, whole ones, and downloads that go on where they broke."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pipelines.settings import FetchSettings
+from pipelines.sources.body import Body
+from pipelines.sources.buckets import Buckets
+from pipelines.sources.errors import FetchError, Permanent, Transient
+from pipelines.sources.http import Http
+from pipelines.sources.patience import Patience, Stopped
+from pipelines.sources.ranges import ByteRange
+from storage.atomic import write_atomically
+from storage.errors import InputError
+
+Result = TypeVar("Result")
+PROGRESS_BYTES = 1 << 20  # a download that broke after so much is not counted as a failure: it goes on from there
+
+
+def is_remote(path: str) -> bool:
+    return "://" in path
+
+
+class Remote:
+    """Remote files under one set of manners. Threads may share it; every method raises FetchError."""
+
+    def __init__(self, settings: FetchSettings) -> None:
+        self.connections = settings.connections
+        self._patience = Patience(settings)
+        self._http, self._buckets = Http(settings), Buckets()
+
+    def stop(self) -> None:
+        """End all waits and downloads soon: they raise Stopped, and what came stays on disk."""
+        self._patience.stop()
+
+    def read(self, url: str, wanted: ByteRange) -> bytes:
+        """Exactly these bytes of a file."""
+
+        def request() -> bytes:
+            with self._open(url, wanted.offset, wanted.end) as body:
+                if body.offset != wanted.offset:
+                    raise Permanent("the server does not send byte ranges")
+                return _whole(body, wanted.length, wanted.length)
+
+        return self._repeat(url, request)
+
+    def read_tail(self, url: str, length: int) -> tuple[bytes, int]:
+        """The last bytes of a file, at most `length`, and the size of the file."""
+
+        def request() -> tuple[bytes, int]:
+            with self._open(url, -length, None) as body:
+                total = _known(body.total)
+                return _whole(body, total - body.offset, length), total
+
+        return self._repeat(url, request)
+
+    def read_all(self, url: str, max_bytes: int) -> bytes:
+        """All of a file that is no larger than `max_bytes`."""
+
+        def request() -> bytes:
+            with self._open(url, 0, None) as body:
+                return _whole(body, body.total, max_bytes)
+
+        return self._repeat(url, request)
+
+    def size(self, url: str) -> int:
+        def request() -> int:
+            with self._open(url, 0, 1) as body:
+                return _known(body.total)
+
+        return self._repeat(url, request)
+
+    def download(self, url: str, path: Path) -> None:
+        """Bring a file here, from where an earlier download of it to `path` ended, in this process or another."""
+        state = path.with_name(f"{path.name}.state.json")
+        size_at_failure = _size(path)
+
+        def request() -> None:
+            self._continue(url, path, state)
+
+        def progress() -> bool:
+            nonlocal size_at_failure
+            before, size_at_failure = size_at_failure, _size(path)
+            return size_at_failure - before >= PROGRESS_BYTES
+
+        if not _read_state(state, url).get("whole"):
+            self._repeat(url, request, progress)
+
+    def expand(self, url: str) -> list[str]:
+        """The addresses that a pattern of a bucket or the hub stands for; an https:// address stands for itself."""
+        if _is_http(url) or not set("*?[") & set(url):
+            return [url]
+        return self._repeat(url, lambda: self._buckets.expand(url))
+
+    def _continue(self, url: str, path: Path, state: Path) -> None:
+        have, known = _size(path), _read_state(state, url)
+        if have and not known:  # of another address, or of a version that nothing is known of
+            have = 0
+        if have and have == known["total"]:  # ended between the last byte and the note that it was the last
+            write_atomically(state, json.dumps({**known, "whole": True}))
+            return
+        try:
+            self._append(url, path, state, have, known)
+        except Permanent as error:
+            if not (have and error.missing):
+                raise
+            self._forget(path, state)  # it has become shorter than what is here
+            raise Transient(str(error)) from error
+
+    def _append(self, url: str, path: Path, state: Path, have: int, known: dict[str, Any]) -> None:
+        with self._open(url, have, None, known.get("etag") if have else None) as body:
+            if body.offset and (body.offset != have or known["total"] != body.total):
+                self._forget(path, state)
+                raise Transient("the file changed while it was fetched")
+            write_atomically(state, json.dumps({"url": url, "total": body.total, "etag": body.etag}))
+            with path.open("r+b" if path.exists() else "wb") as file:
+                file.truncate(body.offset)
+                file.seek(body.offset)
+                for chunk in body.chunks:
+                    file.write(chunk)
+                    if self._patience.stopped:
+                        raise Stopped
+        if body.total is not None and _size(path) != body.total:
+            raise Transient(f"the body ended after {_size(path)} of {body.total} bytes")
+        write_atomically(state, json.dumps({**_read_state(state, url), "whole": True}))
+
+    def _forget(self, path: Path, state: Path) -> None:
+        path.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)
+
+    @contextmanager
+    def _open(self, url: str, offset: int, end: int | None, etag: str | None = None) -> Iterator[Body]:
+        files = self._http if _is_http(url) else self._buckets
+        with files.open(url, offset, end, etag) as body:
+            yield body
+
+    def _repeat(self, url: str, request: Callable[[], Result], progress: Callable[[], bool] = lambda: False) -> Result:
+        try:
+            host = urlsplit(url).netloc
+        except ValueError as error:
+            raise InputError(f"{url} is no address: {error}") from None
+        try:
+            return self._patience.repeat(host, request, progress)
+        except Permanent as error:
+            raise FetchError(url, error) from error
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _whole(body: Body, expected: int | None, max_bytes: int) -> bytes:
+    if expected is not None and expected > max_bytes:
+        raise Permanent(f"it has {expected} bytes, {max_bytes} at most were expected")
+    data = bytearray()
+    for chunk in body.chunks:
+        data += chunk
+        if len(data) > max_bytes:
+            raise Permanent(f"more than the {max_bytes} bytes came that were expected at most")
+    if expected is not None and len(data) != expected:
+        raise Transient(f"the body ended after {len(data)} of {expected} bytes")
+    return bytes(data)
+
+
+def _known(total: int | None) -> int:
+    if total is None:
+        raise Permanent("the server does not tell its size")
+    return total
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _read_state(state: Path, url: str) -> dict[str, Any]:
+    try:
+        known = dict(json.loads(state.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if known.get("url") == url else {}
