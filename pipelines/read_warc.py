@@ -29,6 +29,7 @@ class Capture:
     transfer_encoding: str
     content_encoding: str
     robots: tuple[str, ...]  # values of X-Robots-Tag
+    tdm_reservation: str
     payload_digest: str
     length: int  # of the body, as declared
     payload: bytes
@@ -101,6 +102,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
+        tdm_reservation=http.get("TDM-Reservation") or "",
         payload_digest=headers.get("WARC-Payload-Digest") or "",
         length=length,
         payload=payload,

@@ -48,8 +48,8 @@ def test_a_page_of_every_kind(write_warc: WriteWarc, workspace: Workspace, docum
     assert [document["reason"] for document in documents] == [
         "kept",
         "kept",
-        "opt_out",
-        "opt_out",
+        "x_robots_tag",
+        "meta_robots",
         "kept",
         "not_html",
         "redirect",
@@ -72,7 +72,8 @@ def test_a_page_of_every_kind(write_warc: WriteWarc, workspace: Workspace, docum
     assert counted == {
         ("eng", "extract", "kept"): 2,
         ("fra", "extract", "kept"): 1,
-        ("und", "opt_out", "opt_out"): 2,
+        ("und", "opt_out", "x_robots_tag"): 1,
+        ("und", "opt_out", "meta_robots"): 1,
         ("und", "gate", "not_html"): 1,
         ("und", "gate", "redirect"): 1,
         ("und", "decode", "undecodable"): 1,
