@@ -16,22 +16,10 @@ MAX_DEPTH = 256  # browsers cut at 512 (kMaximumHTMLParserDOMTreeDepth in Chromi
 MAX_OPEN_FORMATTING = 200
 MAX_OPTIONS = 5_000
 MAX_ATTRIBUTES = 5_000  # of one element
-_FEW = 4_000  # tags in all: a page with fewer takes at most 1 s whatever they are, and most pages have fewer
+_FEW_TAGS = 4_000  # a page with fewer takes at most 1 s whatever they are, and most pages have fewer
 _LONG = 100_000  # characters; a shorter page cannot have too many attributes to matter
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
-_FORMATTING = 200
-MAX_OPTIONS = 5_000
-MAX_ATTRIBUTES = 5_000  # of one element
-_MANY = 500  # of such tags in all, below which nothing can go wrong and no time is spent on counting
-_LONG = 100_000  # characters; a shorter page cannot have too many attributes to matter
-
-# The HTML standard's formatting elements, less <a>, which closes the one before it. Equal ones are opened anew three
-# times at most, so that those without attributes do no harm.
-_COSTLY = re.compile(
-    r"<(?:[biusBIUS]|big|BIG|code|CODE|em|EM|font|FONT|nobr|NOBR|small|SMALL|strike|STRIKE|strong|STRONG|tt|TT|"
-    r"option|OPTION)[\s/>]|<(?:(?=[A-Z])|(?=[a-z][A-Z]))(?i:big|code|em|font|nobr|small|strike|strong|tt|option)[\s/>]"
-)
 _FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u|option)[\s/>]", re.IGNORECASE)
 _DEEP = " > ".join("*" * MAX_DEPTH)
 
@@ -41,14 +29,19 @@ def is_too_costly(html: str) -> bool:
     tags = html.count("<")
     if tags > MAX_TAGS:
         return True
-    if len(html) > _LONG and any(len(part.rpartition("<")[2].split()) > MAX_ATTRIBUTES for part in html.split(">")):
+    if len(html) > _LONG and any(map(_has_many_attributes, html.split(">"))):
         return True
-    return tags > _FEW and _has_runs(html)
+    return tags > _FEW_TAGS and _has_runs(html)
 
 
 def is_too_deep(tree: HTMLTree) -> bool:
     """Whether elements are nested so deeply that extraction could take seconds. The query runs in native code."""
     return tree.document is not None and tree.document.query_selector(_DEEP) is not None
+
+
+def _has_many_attributes(up_to_tag_end: str) -> bool:
+    _, opened, tag = up_to_tag_end.rpartition("<")
+    return bool(opened) and len(tag.split(maxsplit=MAX_ATTRIBUTES)) > MAX_ATTRIBUTES
 
 
 def _has_runs(html: str) -> bool:

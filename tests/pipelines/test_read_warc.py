@@ -56,7 +56,7 @@ def test_a_file_that_was_cut_gives_its_last_record_as_truncated(tmp_path: Path) 
         (b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n", "is an ARC v1 file"),
         (gzip.compress(b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n"), "convert it to WARC"),
         (
-            b"WARC/1.0\nWARC-Type: response\nContent-Length: 0\n\n\n\n",
+            b"WARC/1.0\r\nWARC-Type: response\r\n\r\n\r\n\r\n",
             "is not a WARC file .its first record has no Content-Length",
         ),
     ],
@@ -122,3 +122,17 @@ def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFact
     )
     captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
     assert gate(captures[0]) is None or gate(captures[0])
+
+
+def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) -> None:
+    page = b"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 4\n\n<p>x"
+    http = b"Content-Type: application/http; msgtype=response\n"
+    record = b"WARC/1.0\nWARC-Type: response\n" + http + b"Content-Length: %d\n\n%s\n\n"
+    whole = record % (len(page), page)
+    first, second = read(whole * 2, tmp_path)
+    assert isinstance(first, Capture)
+    assert isinstance(second, Capture)
+    assert (first.payload, first.content_type, gate(first)) == (b"<p>x", "text/html", None)
+    *_, failure = read(whole * 2 + b"damage\n" + whole[:-9], tmp_path)
+    assert isinstance(failure, ReadFailure)
+    assert failure.byte_offset == len(whole)
