@@ -15,6 +15,7 @@ _META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-
 _HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _META_BYTES = 4096  # browsers look at 1,024; some pages put scripts first
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_CONTROL_BYTES = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F])
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -30,8 +31,11 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     not_ascii = len(payload.translate(None, delete=bytes(range(128))))
     for encoding, source in _candidates(payload, content_type):
         text = payload.decode(encoding, errors="replace").removeprefix("\ufeff")
-        replaced = text.count("\ufffd") if source != "utf-8" else 0
-        if replaced <= MAX_REPLACED_SHARE * not_ascii and len(_CONTROLS.findall(text)) <= MAX_CONTROL_SHARE * len(text):
+        if source == "utf-8":  # most pages: nothing was replaced, and counting in bytes takes a thirtieth of the time
+            replaced, controls = 0, len(payload) - len(payload.translate(None, delete=_CONTROL_BYTES))
+        else:
+            replaced, controls = text.count("\ufffd"), len(_CONTROLS.findall(text))
+        if replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text):
             return Decoded(text, encoding, source)
     return None
 

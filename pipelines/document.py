@@ -117,7 +117,7 @@ def page_document(
     tree = HTMLTree.parse(decoded.text)
     if reason := page_opt_out(tree, settings.opt_outs):
         return document | {"reason": reason}
-    if is_too_deep(tree):
+    if is_too_deep(decoded.text, tree):
         return document | {"reason": "dom_too_deep"}
     document["title"] = title(tree)
     if settings.languages is not None:

@@ -16,7 +16,7 @@ MAX_DEPTH = 256  # browsers cut at 512 (kMaximumHTMLParserDOMTreeDepth in Chromi
 MAX_OPEN_FORMATTING = 200
 MAX_OPTIONS = 5_000
 MAX_ATTRIBUTES = 5_000  # of one element
-_FEW_TAGS = 4_000  # a page with fewer takes at most 1 s whatever they are, and most pages have fewer
+_FEW_TAGS = 1_500  # a page with fewer takes at most 1 s whatever they are, and is looked at no further
 _LONG = 100_000  # characters; a shorter page cannot have too many attributes to matter
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
@@ -29,14 +29,18 @@ def is_too_costly(html: str) -> bool:
     tags = html.count("<")
     if tags > MAX_TAGS:
         return True
-    if len(html) > _LONG and any(map(_has_many_attributes, html.split(">"))):
+    if len(html) > _LONG and any(
+        _has_many_attributes(part) for part in html.split(">") if len(part) > 2 * MAX_ATTRIBUTES
+    ):
         return True
     return tags > _FEW_TAGS and _has_runs(html)
 
 
-def is_too_deep(tree: HTMLTree) -> bool:
+def is_too_deep(html: str, tree: HTMLTree) -> bool:
     """Whether elements are nested so deeply that extraction could take seconds. The query runs in native code."""
-    return tree.document is not None and tree.document.query_selector(_DEEP) is not None
+    if html.count("<") < _FEW_TAGS or tree.document is None:
+        return False
+    return tree.document.query_selector(_DEEP) is not None
 
 
 def _has_many_attributes(up_to_tag_end: str) -> bool:

@@ -14,6 +14,8 @@ from resiliparse.parse.html import HTMLTree
 
 from pipelines.settings import OptOutSettings
 
+# `robots`, or the name of one crawler: `googlebot`, `ccbot`.
+_META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
 _SEPARATORS = re.compile(r"[\s,:;]+")
 
 
@@ -30,14 +32,14 @@ def page_opt_out(tree: HTMLTree, settings: OptOutSettings) -> str | None:
     """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
     if tree.document is None:
         return None
-    for tag in tree.document.query_selector_all("meta[name][content]"):
+    for tag in tree.document.query_selector_all(_META):
         name = (tag.get_attribute("name") or "").strip().lower()
         content = tag.get_attribute("content") or ""
-        # `robots`, or the name of one crawler: `googlebot`, `ccbot`.
-        if ("robot" in name or name.endswith("bot")) and _says(content, settings.robots):
+        if name == "tdm-reservation":
+            if settings.tdm and content.strip() == "1":
+                return "tdm_meta"
+        elif _says(content, settings.robots):
             return "meta_robots"
-        if settings.tdm and name == "tdm-reservation" and content.strip() == "1":
-            return "tdm_meta"
     return None
 
 

@@ -33,9 +33,10 @@ def test_costly_pages(kind: str) -> None:
 )
 def test_large_pages_that_are_harmless(page: str) -> None:
     assert not is_too_costly(page)
-    assert not is_too_deep(HTMLTree.parse(page))
+    assert not is_too_deep(page, HTMLTree.parse(page))
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
 def test_depth(depth: int, expected: bool) -> None:
-    assert is_too_deep(HTMLTree.parse("<div>" * depth + "text")) is expected
+    page = "<p>text" * 1500 + "<div>" * depth
+    assert is_too_deep(page, HTMLTree.parse(page)) is expected
