@@ -16,8 +16,9 @@ MAX_DEPTH = 256  # browsers cut at 512 (kMaximumHTMLParserDOMTreeDepth in Chromi
 MAX_OPEN_FORMATTING = 200
 MAX_OPTIONS = 5_000
 MAX_ATTRIBUTES = 5_000  # of one element
-_FEW_TAGS = 1_500  # a page with fewer takes at most 1 s whatever they are, and is looked at no further
-_LONG = 100_000  # characters; a shorter page cannot have too many attributes to matter
+# Below these, a page takes at most 1 s whatever it holds, and is looked at no further.
+_FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_500
+_FEW_CHARACTERS = 200_000  # of a page, for attributes to matter
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
 _FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u|option)[\s/>]", re.IGNORECASE)
@@ -29,21 +30,23 @@ def is_too_costly(html: str) -> bool:
     tags = html.count("<")
     if tags > MAX_TAGS:
         return True
-    if len(html) > _LONG and any(
-        _has_many_attributes(part) for part in html.split(">") if len(part) > 2 * MAX_ATTRIBUTES
-    ):
-        return True
-    return tags > _FEW_TAGS and _has_runs(html)
+    if len(html) > _FEW_CHARACTERS:
+        parts = html.split(">")
+        if max(map(len, parts)) > 2 * MAX_ATTRIBUTES and any(map(_has_many_attributes, parts)):
+            return True
+    return tags > _FEW_TAGS_TO_PARSE and _has_runs(html)
 
 
 def is_too_deep(html: str, tree: HTMLTree) -> bool:
-    """Whether elements are nested so deeply that extraction could take seconds. The query runs in native code."""
-    if html.count("<") < _FEW_TAGS or tree.document is None:
+    """Whether elements are nested so deeply that main content could take seconds. The query runs in native code."""
+    if html.count("<") < _FEW_TAGS_TO_EXTRACT or tree.document is None:
         return False
     return tree.document.query_selector(_DEEP) is not None
 
 
 def _has_many_attributes(up_to_tag_end: str) -> bool:
+    if len(up_to_tag_end) <= 2 * MAX_ATTRIBUTES:
+        return False
     _, opened, tag = up_to_tag_end.rpartition("<")
     return bool(opened) and len(tag.split(maxsplit=MAX_ATTRIBUTES)) > MAX_ATTRIBUTES
 

