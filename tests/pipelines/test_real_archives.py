@@ -15,7 +15,9 @@ from storage.workspace import Workspace
 
 pytestmark = pytest.mark.shared
 
-UNTRANSLATED = 239  # pages of the Hungarian help that are in English, by the data's own README
+# Pages of the Hungarian help that are in English: 239 by the data's own README, and those of which only the headline is
+# Hungarian, which is no part of the main content.
+UNTRANSLATED = 247
 
 
 def ignore(report: UnitReport) -> None: ...
