@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
+from pipelines.languages import NAME_OF_CODE
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
 
@@ -119,7 +120,7 @@ class Config(Settings):
         if not isinstance(values, Mapping):
             return values
         complete = resolve_extends(values)
-        return _substitute(complete, str(complete.get("data_root", ".")))
+        return _with_wanted_languages(_substitute(complete, str(complete.get("data_root", "."))))
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:
@@ -153,6 +154,16 @@ class Config(Settings):
 
     def evaluation_sets(self) -> list[str]:
         return self.evaluation.sets if self.evaluation.sets is not None else list(self.corpora)
+
+
+def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
+    """Unless the config says which, the languages of its corpora are those whose pages are extracted."""
+    documents, corpora = values.get("documents", {}), values.get("corpora")
+    if not isinstance(documents, Mapping) or not isinstance(corpora, Mapping) or "languages" in documents:
+        return values
+    languages = {corpus.get("language") for corpus in corpora.values() if isinstance(corpus, Mapping)}
+    known = sorted(language for language in languages if language in NAME_OF_CODE)  # others are refused by their corpus
+    return {**values, "documents": {**documents, "languages": known}} if known else values
 
 
 def refuse_other_than_one(field: str, shares: list[float]) -> None:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.attempt import Attempt
+from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
 from pipelines.settings import DocumentSettings, FetchSettings
@@ -21,8 +22,14 @@ DOCUMENTS_STAGE_VERSION = 2  # raise it when the same file and settings come to 
 
 
 def documents_key(settings: DocumentSettings) -> str:
-    """Key of all documents made with these settings. Where the language identifier lies does not bear on it."""
-    return hash_of("documents", DOCUMENTS_STAGE_VERSION, settings.model_dump(exclude={"language_model"}))
+    """Key of all documents made with these settings. Where files lie does not bear on it, their content does.
+
+    Raises InputError when a list or robots.txt capture that the settings name is missing.
+    """
+    content = settings.model_dump(
+        exclude={"language_model": True, "block_lists": True, "opt_outs": {"hosts", "robots_txt"}}
+    )
+    return hash_of("documents", DOCUMENTS_STAGE_VERSION, content, given_files_hash(settings))
 
 
 def process_unit(
@@ -57,7 +64,10 @@ def process_units(
     the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
     failed, and tried again by the next call. Raises InputError as process_unit does.
     """
-    find_language_model(settings)  # once, before children would each fetch it or fail over it
+    # Once, before children would each fetch the identifier or fail over it or a list.
+    find_language_model(settings)
+    for given in (block_list, opted_out_hosts, robots_rules):
+        given(settings)
     folder = workspace.documents(documents_key(settings))
     folder.mkdir(parents=True, exist_ok=True)
     of_unit: dict[str, list[WorkUnit]] = {}  # two sources may name one file

@@ -1,10 +1,24 @@
 """The record gate: which captures may hold a page. Everything else leaves here, with its reason."""
 
-from resiliparse.parse.encoding import detect_mime
+import re
 
 from pipelines.read_warc import Capture
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+# What servers send for files whose kind they do not know. Then, and without a type, the content decides.
+NO_TYPES = ("", "application/octet-stream", "application/unknown", "unknown/unknown", "*/*")
+
+# https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type
+_HTML_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|!--|"
+    rb"(?:html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[ >])",
+    re.IGNORECASE,
+)
+# PDF, PostScript, GIF, PNG, JPEG, BMP, RIFF, Ogg, MP3, ZIP, RAR, gzip, ELF, Java, SWF; the same standard, section 6.
+_BINARY_STARTS = (
+    b"%PDF-", b"%!PS-Adobe-", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM\x00", b"RIFF", b"OggS", b"ID3",
+    b"PK\x03\x04", b"Rar!", b"\x1f\x8b", b"\x7fELF", b"\xca\xfe\xba\xbe", b"FWS", b"CWS",
+)  # fmt: skip
 
 
 def gate(capture: Capture) -> str | None:
@@ -13,7 +27,7 @@ def gate(capture: Capture) -> str | None:
     Reasons: not_response, bad_http (headers that cannot be parsed, or over 1 MB), not_http, redirect, bad_status,
     not_html, oversize, truncated (the file or the record ends early), empty.
     """
-    mime = capture.content_type.partition(";")[0].strip().lower()
+    mime = media_type(capture.content_type)
     if capture.record_type == "conversion" and mime == "text/plain":
         return capture.fault or (None if capture.payload else "empty")
     if capture.record_type != "response":
@@ -26,12 +40,21 @@ def gate(capture: Capture) -> str | None:
         return "redirect"
     if capture.status != 200:
         return "bad_status"
-    if mime and mime not in HTML_TYPES:
+    if mime not in HTML_TYPES and mime not in NO_TYPES:
         return "not_html"
     if capture.fault:
         return capture.fault
     if not capture.payload:
         return "empty"
-    if not mime and detect_mime(capture.payload[:4096]) not in HTML_TYPES:
-        return "not_html"
     return None
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_html(body: bytes, content_type: str) -> bool:
+    """Whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent."""
+    if media_type(content_type) in NO_TYPES:
+        return _HTML_START.match(body) is not None
+    return not body.startswith(_BINARY_STARTS)

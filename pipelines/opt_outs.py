@@ -1,7 +1,10 @@
-"""Site owners' opt-outs from the use of their text: `noai` in X-Robots-Tag headers and robots meta tags.
+"""Site owners' opt-outs from the use of their text, as a page and its HTTP headers state them.
 
-Syntax: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag, with the value `noai` introduced
-by DeviantArt in 2022. An opt-out addressed to one crawler is honoured as if it addressed all.
+- Values of X-Robots-Tag and of robots meta tags (https://developers.google.com/search/docs/crawling-indexing/
+  robots-meta-tag) such as `noai`, which DeviantArt introduced in 2022. An opt-out that is addressed to one crawler is
+  honoured as if it addressed all.
+- The TDM Reservation Protocol's header and meta tag (https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/):
+  `tdm-reservation: 1`. Its third form, a file on the site, is not in a page's capture.
 """
 
 import re
@@ -9,25 +12,36 @@ from collections.abc import Iterable
 
 from resiliparse.parse.html import HTMLTree
 
-OPT_OUT_VALUES = frozenset({"noai"})
+from pipelines.settings import OptOutSettings
+
+# `robots`, or the name of one crawler: `googlebot`, `ccbot`.
+_META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
+_SEPARATORS = re.compile(r"[\s,:;]+")
 
 
-def _opts_out(rules: str) -> bool:
-    return not OPT_OUT_VALUES.isdisjoint(re.split(r"[\s,:;]+", rules.lower()))
+def header_opt_out(robots: Iterable[str], tdm_reservation: str, settings: OptOutSettings) -> str | None:
+    """Reason of an opt-out by HTTP headers: x_robots_tag or tdm_header; None if there is none."""
+    if any(_says(value, settings.robots) for value in robots):
+        return "x_robots_tag"
+    if settings.tdm and tdm_reservation.strip() == "1":
+        return "tdm_header"
+    return None
 
 
-def header_opts_out(robots: Iterable[str]) -> bool:
-    """Whether a value of X-Robots-Tag opts out."""
-    return any(map(_opts_out, robots))
-
-
-def page_opts_out(tree: HTMLTree) -> bool:
-    """Whether a robots meta tag opts out."""
+def page_opt_out(tree: HTMLTree, settings: OptOutSettings) -> str | None:
+    """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
     if tree.document is None:
-        return False
-    tags = tree.document.query_selector_all("meta[name][content]")
-    return any(
-        _opts_out(tag.get_attribute("content") or "")
-        for tag in tags
-        if "robot" in (tag.get_attribute("name") or "").lower()
-    )
+        return None
+    for tag in tree.document.query_selector_all(_META):
+        name = (tag.get_attribute("name") or "").strip().lower()
+        content = tag.get_attribute("content") or ""
+        if name == "tdm-reservation":
+            if settings.tdm and content.strip() == "1":
+                return "tdm_meta"
+        elif _says(content, settings.robots):
+            return "meta_robots"
+    return None
+
+
+def _says(rules: str, values: Iterable[str]) -> bool:
+    return not set(values).isdisjoint(_SEPARATORS.split(rules.lower()))

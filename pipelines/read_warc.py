@@ -30,6 +30,7 @@ class Capture:
     transfer_encoding: str
     content_encoding: str
     robots: tuple[str, ...]  # values of X-Robots-Tag
+    tdm_reservation: str
     payload_digest: str
     length: int  # of the body, as declared
     payload: bytes
@@ -52,18 +53,19 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
 
     Raises InputError when the file is no WARC at all (not one record can be read).
     """
-    records, offset = 0, 0
+    records, offset, end = 0, 0, 0
     with path.open("rb") as stream:
-        iterator = iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES))
+        lenient = _has_lf_headers(_head(path))
+        iterator = iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient))
         while True:
             try:
                 record = next(iterator, None)
                 if record is None:
                     break
-                # Without it there is no telling where the record ends: a file whose lines end in LF looks like this.
+                # Without it there is no telling where the record ends.
                 if records == 0 and "Content-Length" not in record.headers:
                     raise OSError("its first record has no Content-Length")
-                offset = record.stream_pos
+                offset, end = record.stream_pos, record.stream_pos + record.content_length
                 capture = None if record.record_type & COMPANIONS else _capture(record, max_bytes)
             except OSError as error:
                 if records == 0:
@@ -74,6 +76,8 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
             yield capture
     if records == 0:
         raise InputError(_not_a_warc(path, "it holds no record"))
+    if lenient and _holds_a_record_behind(path, end):
+        yield ReadFailure(offset, f"no record could be read behind the one at byte {offset}: the rest is lost")
 
 
 def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
@@ -103,7 +107,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
     headers = record.headers
     fault = None if "Content-Length" in headers else "truncated"
     try:
-        record.parse_http(max_header_len=MAX_HEADER_BYTES)
+        record.parse_http(max_header_len=MAX_HEADER_BYTES, quirks_mode=True)  # servers that end lines in LF
     except OSError:
         fault = fault or "bad_http"
     http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
@@ -129,6 +133,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
+        tdm_reservation=http.get("TDM-Reservation") or "",
         payload_digest=headers.get("WARC-Payload-Digest") or "",
         length=length,
         payload=payload,
@@ -143,12 +148,34 @@ def _http_length(http: HeaderMap) -> int:
     return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
 
 
-def _not_a_warc(path: Path, error: object) -> str:
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, decompressed if it is gzip."""
     with path.open("rb") as stream:
         head = stream.read(4096)
     if head[:2] == b"\x1f\x8b":
         with suppress(zlib.error):
             head = zlib.decompressobj(31).decompress(head, 64)
-    if head.startswith(b"filedesc://"):
+    return head
+
+
+def _has_lf_headers(head: bytes) -> bool:
+    """Whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
+
+    Only then is the reader lenient: else it would pass over damage in silence.
+    """
+    return head.startswith(b"WARC/") and not head.partition(b"\n")[0].endswith(b"\r")
+
+
+def _holds_a_record_behind(path: Path, end: int) -> bool:
+    """Whether an uncompressed file goes on with a record where the lenient reader took it to end."""
+    with path.open("rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            return False
+        stream.seek(end)
+        return b"\nWARC/" in stream.read(MAX_HEADER_BYTES)
+
+
+def _not_a_warc(path: Path, error: object) -> str:
+    if _head(path).startswith(b"filedesc://"):
         return f"{path} is an ARC v1 file, which is not read: convert it to WARC, or take it out of the source's paths"
     return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"

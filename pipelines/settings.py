@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipelines.language_thresholds import threshold
 from pipelines.languages import known_language
 
 # fastText's quantised lid.176 (938,013 bytes, CC BY-SA 3.0), https://fasttext.cc/docs/en/language-identification.html
@@ -139,7 +140,7 @@ class FetchSettings(_Settings):
 
 
 class ExtractionSettings(_Settings):
-    """What main-content extraction leaves in the text. All off gives better articles (F1 .934 against .903)."""
+    """What main-content extraction leaves in the text. All off gives better articles."""
 
     alt_texts: bool = Field(default=False, description="Keep the alternative texts of images")
     comments: bool = Field(default=False, description="Keep readers' comments")
@@ -147,9 +148,50 @@ class ExtractionSettings(_Settings):
     list_bullets: bool = Field(default=False, description="Write a bullet before list items")
 
 
-class DocumentSettings(_Settings):
-    """How pages become documents. All but `language_model` bear on content and so on the key of the documents."""
+# Crawlers that gather text for training language models, or tokens of robots.txt that speak of this use alone, from
+# their operators' pages: commoncrawl.org/ccbot, platform.openai.com/docs/bots, support.claude.com (crawlers),
+# developers.google.com/crawling (Google-Extended), support.apple.com/119829, developers.facebook.com (web crawlers).
+AI_AGENTS = (
+    "CCBot",
+    "GPTBot",
+    "ClaudeBot",
+    "anthropic-ai",
+    "Google-Extended",
+    "Applebot-Extended",
+    "meta-externalagent",
+    "Bytespider",
+    "cohere-training-data-crawler",
+)
 
+
+class OptOutSettings(_Settings):
+    """Which statements of a site's owner keep its pages out. Each has its own reason in documents and funnel."""
+
+    robots: tuple[Literal["noai", "noimageai", "none"], ...] = Field(
+        default=("noai",),
+        description="Values of X-Robots-Tag and of robots meta tags that opt out; `none` is meant for search engines",
+    )
+    tdm: bool = Field(default=True, description="Honour `tdm-reservation: 1` in headers and meta tags (TDMRep)")
+    robots_txt: tuple[str, ...] = Field(
+        default=(), description="WARC files (or patterns) with captures of robots.txt, as Common Crawl publishes them"
+    )
+    agents: tuple[str, ...] = Field(
+        default=AI_AGENTS, description="User agents in robots.txt whose disallowed pages are left out"
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(), description="Files with hosts and URLs that asked to be left out; format: pipelines/url_list.py"
+    )
+
+
+class DocumentSettings(_Settings):
+    """How pages become documents. All bears on the key of the documents, but of files only the content does."""
+
+    languages: tuple[Language, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Languages whose main content is extracted, for a tenfold speed on mixed crawls; "
+        "a config fills in those of its corpora; none: all",
+    )
     language_model: str | None = Field(
         default=None, description="Path of a fastText language identifier; none: the one that `make setup` fetched"
     )
@@ -164,12 +206,21 @@ class DocumentSettings(_Settings):
     max_bytes: int = Field(
         default=10_000_000, ge=1000, description="Larger records are left out (10 MB of HTML takes 1 s)"
     )
+    opt_outs: OptOutSettings = OptOutSettings()
+    block_lists: tuple[str, ...] = Field(
+        default=(), description="Files or folders with hosts and URLs to leave out; format: pipelines/url_list.py"
+    )
     extraction: ExtractionSettings = ExtractionSettings()
     shingle: int = Field(default=5, ge=1, description="Words in a MinHash shingle")
     num_perm: int = Field(default=112, ge=16, le=1024, description="Length of a MinHash signature")
     seed: int = Field(
         default=1, ge=0, lt=2**32, description="Seed of the MinHash permutations (datasketch's default is 1)"
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _in_one_order(cls, languages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if languages is None else tuple(sorted(set(languages)))  # the order is no reason for another key
 
 
 class DedupSettings(_Settings):
@@ -192,7 +243,12 @@ class CorpusSettings(_Settings):
         default=["*"], min_length=1, description="Host patterns (*, ?, [..]); a text source's host is its name"
     )
     min_characters: int = Field(default=500, ge=1, description="Shorter documents are left out")
-    min_language_score: float = Field(default=0.8, ge=0, le=1, description="Less sure identifications are left out")
+    min_language_score: float = Field(
+        default_factory=lambda fields: threshold(fields.get("language", "")),
+        ge=0,
+        le=1,
+        description="Less sure identifications are left out; default: by language, pipelines/language_thresholds.py",
+    )
     dedup: DedupSettings = DedupSettings()
     line_dedup: bool = Field(
         default=False, description="Remove lines that an earlier kept document has (menus, notices)"

@@ -1,19 +1,38 @@
-"""Undo what the transfer did to a body: chunks and compression. Headers lie, so what does not fit stays as it is."""
+"""Undo what the transfer did to a body: chunks and compression. Headers lie, so what does not fit stays as it is.
 
+Codings: https://www.rfc-editor.org/rfc/rfc9110#section-8.4 and https://www.rfc-editor.org/rfc/rfc9112#section-7.
+"""
+
+import io
 import re
 import zlib
 
+from fastwarc.stream_io import BrotliReader, ZstdReader
+
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,200})?\r?\n")
+_MAX_CODINGS = 3  # that one header may name; more is an attack
+_STREAMS = {"br": BrotliReader, "zstd": ZstdReader}
+
+
+class BodyTooLarge(ValueError):
+    """A body that decompresses to more than the limit: it is left out, not cut."""
 
 
 def undo_transfer(payload: bytes, transfer_encoding: str, content_encoding: str, max_bytes: int) -> bytes:
-    """Return the body de-chunked and decompressed to at most `max_bytes`, as far as it is what its headers say."""
+    """Return the body de-chunked and decompressed, as far as it is what its headers (in lower case) say.
+
+    Raises BodyTooLarge when it would be over `max_bytes`; no more than that is ever decompressed.
+    """
     if "chunked" in transfer_encoding:
         payload = _dechunk(payload)
-    if "gzip" in content_encoding + transfer_encoding and payload[:2] == b"\x1f\x8b":
-        payload = _inflate(payload, 31, max_bytes)
-    elif "deflate" in content_encoding:
-        payload = _inflate(payload, 15, max_bytes)
+    codings = [coding.strip() for coding in f"{content_encoding},{transfer_encoding}".split(",")]
+    for coding in reversed(codings[:_MAX_CODINGS]):  # the last one named was put on last
+        if coding in ("gzip", "x-gzip") and payload[:2] == b"\x1f\x8b":
+            payload = _gunzip(payload, max_bytes)
+        elif coding == "deflate":
+            payload = _inflate(payload, max_bytes)
+        elif coding in _STREAMS:
+            payload = _read_stream(coding, payload, max_bytes)
     return payload
 
 
@@ -31,8 +50,40 @@ def _dechunk(payload: bytes) -> bytes:
     return b"".join(chunks) if chunks and position >= len(payload) else payload
 
 
-def _inflate(payload: bytes, window_bits: int, max_bytes: int) -> bytes:
+def _gunzip(payload: bytes, max_bytes: int) -> bytes:
+    """All gzip members; padding behind the last is left out."""
+    members: list[bytes] = []
+    size, rest = 0, payload
+    while rest[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(31)
+        try:
+            members.append(member.decompress(rest, max_bytes - size + 1))
+        except zlib.error:
+            return payload
+        size += len(members[-1])
+        if size > max_bytes:
+            raise BodyTooLarge
+        rest = member.unused_data
+    return b"".join(members)
+
+
+def _inflate(payload: bytes, max_bytes: int) -> bytes:
+    for window_bits in (15, -15):  # with zlib's header, as the standard says, and without, as some servers send it
+        try:
+            body = zlib.decompressobj(window_bits).decompress(payload, max_bytes + 1)
+        except zlib.error:
+            continue
+        if len(body) > max_bytes:
+            raise BodyTooLarge
+        return body
+    return payload
+
+
+def _read_stream(coding: str, payload: bytes, max_bytes: int) -> bytes:
     try:
-        return zlib.decompressobj(window_bits).decompress(payload, max_bytes)
-    except zlib.error:
+        body = _STREAMS[coding](io.BytesIO(payload)).read(max_bytes + 1)
+    except OSError:
         return payload
+    if len(body) > max_bytes:
+        raise BodyTooLarge
+    return bytes(body)

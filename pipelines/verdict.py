@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from pipelines.settings import CorpusSettings
 
-# Reason and remedy, in the order of the rules in _JUDGE.
+# Reason and remedy: of pages that never came here, then in the order of the rules in _JUDGE.
 REMEDIES: Mapping[str, str] = {
+    "other_language": "their whole page is in none of documents.languages",
     "host": "their host fits no pattern of corpora.{name}.hosts",
     "language": "they are not in language '{language}' (corpora.{name}.language)",
     "language_score": "their language is less sure than corpora.{name}.min_language_score",

@@ -137,3 +137,14 @@ def test_missing_files_are_refused_before_anything_runs(tmp_path):
     assert "`sources.sample.paths`: nothing matches" in check(sources={"sample": {"kind": "warc", "paths": [absent]}})
     assert "`documents.language_model`" in check(documents={"language_model": str(tmp_path / "lid.bin")})
     assert "`base.model`: there is no" in check(base={"model": str(tmp_path / "model")})
+
+
+def test_pages_are_read_in_the_languages_of_the_corpora_unless_the_config_says_which(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    base = "language: fra\nsources: {a: {kind: sample_crawl}}\n"
+    corpus = "text_domain: t, sources: [a]"
+    corpora = f"corpora: {{n: {{language: fra, {corpus}}}, o: {{language: eng, {corpus}}}}}\n"
+    config.write_text(base + corpora)
+    assert load_config(config).documents.languages == ("eng", "fra")
+    config.write_text(base + corpora + "documents: {languages: [hun, fra, fra]}\n")
+    assert load_config(config).documents.languages == ("fra", "hun")

@@ -48,8 +48,8 @@ def test_a_page_of_every_kind(write_warc: WriteWarc, workspace: Workspace, docum
     assert [document["reason"] for document in documents] == [
         "kept",
         "kept",
-        "opt_out",
-        "opt_out",
+        "x_robots_tag",
+        "meta_robots",
         "kept",
         "not_html",
         "redirect",
@@ -72,7 +72,8 @@ def test_a_page_of_every_kind(write_warc: WriteWarc, workspace: Workspace, docum
     assert counted == {
         ("eng", "extract", "kept"): 2,
         ("fra", "extract", "kept"): 1,
-        ("und", "opt_out", "opt_out"): 2,
+        ("und", "opt_out", "x_robots_tag"): 1,
+        ("und", "opt_out", "meta_robots"): 1,
         ("und", "gate", "not_html"): 1,
         ("und", "gate", "redirect"): 1,
         ("und", "decode", "undecodable"): 1,
@@ -135,3 +136,19 @@ def test_the_key_is_of_what_bears_on_content() -> None:
     settings = DocumentSettings()
     assert documents_key(settings) == documents_key(DocumentSettings(language_model="/elsewhere/lid.ftz"))
     assert documents_key(settings) != documents_key(DocumentSettings(shingle=6))
+
+
+def test_a_page_in_no_wanted_language_leaves_before_its_main_content(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    english = prose(ENGLISH, 1)
+    path = write_warc([Page(html(english)), Page(html(prose(FRENCH, 2))), Page("<html><body></body></html>")])
+    wanted = DocumentSettings.model_validate(document_settings.model_dump() | {"languages": ["fra"]})
+    report, documents = process(path, workspace, wanted)
+    assert [document["reason"] for document in documents] == ["other_language", "kept", "no_main_content"]
+    first = documents[0]
+    assert (first["language"], first["text"], first["characters"] >= len(english)) == ("eng", None, True)
+    assert ("eng", "language", "other_language") in {
+        (row["language"], row["stage"], row["reason"]) for row in report.funnel
+    }
+    assert documents_key(wanted) != documents_key(document_settings)

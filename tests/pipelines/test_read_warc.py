@@ -56,7 +56,7 @@ def test_a_file_that_was_cut_gives_its_last_record_as_truncated(tmp_path: Path) 
         (b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n", "is an ARC v1 file"),
         (gzip.compress(b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n"), "convert it to WARC"),
         (
-            b"WARC/1.0\nWARC-Type: response\nContent-Length: 0\n\n\n\n",
+            b"WARC/1.0\r\nWARC-Type: response\r\n\r\n\r\n\r\n",
             "is not a WARC file .its first record has no Content-Length",
         ),
     ],
@@ -78,7 +78,6 @@ def test_what_is_no_warc_is_refused_with_a_sentence(content: bytes, sentence: st
         (Page(html("text"), status="404 Not Found"), "bad_status"),
         (Page(html("text"), status="206 Partial"), "bad_status"),
         (Page(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}), "not_html"),
-        (Page(b"%PDF-1.4 \x00\x01", headers={}), "not_html"),
         (Page(b"x" * (LIMIT + 1)), "oversize"),
         (Page(b""), "empty"),
         (Page(html("text"), headers={"Content-Length": "5000", "Content-Type": "text/html"}), "truncated"),
@@ -123,3 +122,17 @@ def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFact
     )
     captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
     assert gate(captures[0]) is None or gate(captures[0])
+
+
+def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) -> None:
+    page = b"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 4\n\n<p>x"
+    http = b"Content-Type: application/http; msgtype=response\n"
+    record = b"WARC/1.0\nWARC-Type: response\n" + http + b"Content-Length: %d\n\n%s\n\n"
+    whole = record % (len(page), page)
+    first, second = read(whole * 2, tmp_path)
+    assert isinstance(first, Capture)
+    assert isinstance(second, Capture)
+    assert (first.payload, first.content_type, gate(first)) == (b"<p>x", "text/html", None)
+    *_, failure = read(whole * 2 + whole.replace(b"WARC/1.0", b"WARC/damage"), tmp_path)
+    assert isinstance(failure, ReadFailure)
+    assert failure.byte_offset == len(whole)

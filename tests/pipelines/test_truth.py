@@ -11,12 +11,14 @@ import pytest
 
 from pipelines.corpus import build_corpus
 from pipelines.documents import documents_key, process_units
+from pipelines.language_thresholds import threshold
 from pipelines.settings import CorpusSettings, DocumentSettings, SampleCrawlSource
 from pipelines.work_units import list_work_units
 from storage.workspace import Workspace
 
 LANGUAGES = ("eng", "fra", "deu", "spa", "hun", "dan")
 NO_PAGES = {"non_html": "not_html", "redirect": "redirect", "not_found": "bad_status", "truncated": "truncated"}
+OPT_OUTS = {"meta": "meta_robots", "header": "x_robots_tag"}
 
 
 class Outcome:
@@ -61,7 +63,7 @@ def test_every_record_has_a_row_with_the_right_reason(outcome: Outcome) -> None:
         if row["kind"] in NO_PAGES:
             assert document["reason"] == NO_PAGES[row["kind"]], row["url"]
         elif row["opt_out"]:
-            assert (document["reason"], document["text"]) == ("opt_out", None), row["url"]
+            assert (document["reason"], document["text"]) == (OPT_OUTS[row["opt_out"]], None), row["url"]
         elif row["decodable"]:
             assert document["reason"] == "kept", row["url"]
 
@@ -72,11 +74,7 @@ def test_the_language_step(outcome: Outcome) -> None:
         document = outcome.documents[key]
         if not row["decodable"] or row["kind"] in NO_PAGES or row["opt_out"] or document["characters"] < 500:
             continue
-        found = (
-            document["language"]
-            if document["language_score"] >= CorpusSettings.model_fields["min_language_score"].default
-            else None
-        )
+        found = document["language"] if document["language_score"] >= threshold(document["language"]) else None
         right += found == row["language"]
         wrong += found not in (None, row["language"])
         missed += found != row["language"]

@@ -1,0 +1,67 @@
+"""Pages whose parsing or extraction would take seconds: both are quadratic in places and cannot be interrupted.
+
+Measured with resiliparse 2.0.1 (Lexbor) on a page of 10,000 of each: nested elements cost 3.4 s in main content;
+formatting elements that differ and are not closed 30 s in the parser, which opens all of them anew in each paragraph;
+options of one list 1 s, attributes of one element .2 s. Each grows with the square. No page of the crawls at hand
+comes near these limits.
+"""
+
+import re
+from collections import Counter
+
+from resiliparse.parse.html import HTMLTree
+
+MAX_TAGS = 300_000  # .6 s of main content
+MAX_DEPTH = 256  # browsers cut at 512 (kMaximumHTMLParserDOMTreeDepth in Chromium)
+MAX_OPEN_FORMATTING = 200
+MAX_OPTIONS = 5_000
+MAX_ATTRIBUTES = 5_000  # of one element
+# Below these, a page takes at most 1 s whatever it holds, and is looked at no further.
+_FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_500
+_FEW_CHARACTERS = 200_000  # of a page, for attributes to matter
+
+# The HTML standard's formatting elements, less <a>, which closes the one before it.
+_FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u|option)[\s/>]", re.IGNORECASE)
+_DEEP = " > ".join("*" * MAX_DEPTH)
+
+
+def is_too_costly(html: str) -> bool:
+    """Whether parsing this page could take seconds."""
+    tags = html.count("<")
+    if tags > MAX_TAGS:
+        return True
+    if len(html) > _FEW_CHARACTERS:
+        parts = html.split(">")
+        if max(map(len, parts)) > 2 * MAX_ATTRIBUTES and any(map(_has_many_attributes, parts)):
+            return True
+    return tags > _FEW_TAGS_TO_PARSE and _has_runs(html)
+
+
+def is_too_deep(html: str, tree: HTMLTree) -> bool:
+    """Whether elements are nested so deeply that main content could take seconds. The query runs in native code."""
+    if html.count("<") < _FEW_TAGS_TO_EXTRACT or tree.document is None:
+        return False
+    return tree.document.query_selector(_DEEP) is not None
+
+
+def _has_many_attributes(up_to_tag_end: str) -> bool:
+    if len(up_to_tag_end) <= 2 * MAX_ATTRIBUTES:
+        return False
+    _, opened, tag = up_to_tag_end.rpartition("<")
+    return bool(opened) and len(tag.split(maxsplit=MAX_ATTRIBUTES)) > MAX_ATTRIBUTES
+
+
+def _has_runs(html: str) -> bool:
+    """Whether many formatting elements stand open at once, or a list has too many options."""
+    open_now: Counter[str] = Counter()
+    for closes, name in _FORMATTING.findall(html):
+        name = name.lower()
+        if name == "option":
+            open_now[name] += not closes  # closing them makes it no faster
+        elif not closes:
+            open_now[name] += 1
+        elif open_now[name]:
+            open_now[name] -= 1
+        if open_now[name] > (MAX_OPTIONS if name == "option" else MAX_OPEN_FORMATTING):
+            return True
+    return False

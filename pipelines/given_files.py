@@ -1,0 +1,65 @@
+"""Files that the settings of documents name: found by the parent before workers start, in the key by their content."""
+
+import glob
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.robots_txt import RobotsRules, read_robots_rules
+from pipelines.settings import DocumentSettings
+from pipelines.url_list import UrlList, list_files, read_url_list
+from storage.errors import InputError
+from storage.keys import file_sha256, hash_of
+
+BLOCK_LISTS, HOSTS, ROBOTS_TXT = "documents.block_lists", "documents.opt_outs.hosts", "documents.opt_outs.robots_txt"
+
+
+def block_list(settings: DocumentSettings) -> UrlList:
+    return read_url_list(settings.block_lists, BLOCK_LISTS)
+
+
+def opted_out_hosts(settings: DocumentSettings) -> UrlList:
+    return read_url_list(settings.opt_outs.hosts, HOSTS)
+
+
+def robots_rules(settings: DocumentSettings) -> RobotsRules:
+    return _robots_rules(settings.opt_outs.robots_txt, settings.opt_outs.agents, settings.max_bytes)
+
+
+@lru_cache(maxsize=4)
+def _robots_rules(patterns: tuple[str, ...], agents: tuple[str, ...], max_bytes: int) -> RobotsRules:
+    return read_robots_rules(_captures(patterns), agents, max_bytes)
+
+
+def given_files_hash(settings: DocumentSettings) -> str:
+    """Hash of the content of all these files. Raises InputError where one is missing or cannot be read."""
+    files = [
+        list_files(settings.block_lists, BLOCK_LISTS),
+        list_files(settings.opt_outs.hosts, HOSTS),
+        _captures(settings.opt_outs.robots_txt),
+    ]
+    return hash_of(*([_content_hash(file) for file in group] for group in files))
+
+
+def _captures(patterns: tuple[str, ...]) -> tuple[Path, ...]:
+    files: set[Path] = set()
+    for pattern in patterns:
+        found = [Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
+        if not any(path.is_file() for path in found):
+            raise InputError(f"{ROBOTS_TXT}: {pattern} matches no file; correct the path or the pattern")
+        files.update(path.resolve() for path in found if path.is_file())
+    return tuple(sorted(files))
+
+
+def _content_hash(file: Path) -> str:
+    try:
+        stat = file.stat()
+        return _hash_of_state(file, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=1024)
+def _hash_of_state(file: Path, size: int, modified: int) -> str:
+    """A file is read again when its size or time changes; keys are asked for often."""
+    return file_sha256(file)

@@ -1,0 +1,42 @@
+"""Pages that would take seconds are told from those that do not. The generators are those of the module's figures."""
+
+from collections.abc import Callable
+
+import pytest
+from resiliparse.parse.html import HTMLTree
+
+from pipelines.dom_guard import is_too_costly, is_too_deep
+
+COSTLY: dict[str, Callable[[int], str]] = {
+    "formatting": lambda n: "".join(f"<font a={i}><p>" for i in range(n)),
+    "mixed case": lambda n: "".join(f"<B a={i}><i b={i}><p>" for i in range(n // 2)),
+    "options": lambda n: "<select>" + "<option>x</option>" * n,
+    "attributes": lambda n: "<p " + " ".join(f"data-attribute-{i}=value" for i in range(n)) + ">",
+    "tags": lambda n: "<br>" * 40 * n,
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_costly_pages(kind: str) -> None:
+    assert is_too_costly("<html><body>" + COSTLY[kind](10_000))
+    assert not is_too_costly("<html><body>" + COSTLY[kind](90))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p><b>bold</b> and <i class=x>italic</i></p>" * 20_000,
+        "<table>" + "<tr><td><small>1</small></td></tr>" * 20_000,
+        "<script>" + "x = 1; " * 100_000 + "</script>",
+        "<p>" + "word " * 200_000,
+    ],
+)
+def test_large_pages_that_are_harmless(page: str) -> None:
+    assert not is_too_costly(page)
+    assert not is_too_deep(page, HTMLTree.parse(page))
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
+def test_depth(depth: int, expected: bool) -> None:
+    page = "<p>text" * 1500 + "<div>" * depth
+    assert is_too_deep(page, HTMLTree.parse(page)) is expected
