@@ -10,7 +10,7 @@ COMMENT ON TABLE work_units IS 'One WARC or text file, or one batch of byte rang
 COMMENT ON COLUMN work_units.unit_id IS 'hash of the file''s content and of how it is read; where the file lies does not bear on it';
 COMMENT ON COLUMN work_units.documents_key IS 'hash of the document settings that the file was read with';
 COMMENT ON COLUMN work_units.source IS 'name of the source in the config that listed the file';
-COMMENT ON COLUMN work_units.kind IS 'warc or text (JSONL, Parquet)';
+COMMENT ON COLUMN work_units.kind IS 'warc (WET too) or text (JSONL, Parquet)';
 COMMENT ON COLUMN work_units.path IS 'absolute path when it was last listed, address, or for a batch of byte ranges snapshot/selection/number';
 COMMENT ON COLUMN work_units.status IS 'done or failed; a failed unit is tried again by the next run';
 COMMENT ON COLUMN work_units.attempts IS 'attempts so far with these document settings; 1 if the first went through';
