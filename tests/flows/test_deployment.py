@@ -104,6 +104,6 @@ def test_wrong_parameters_make_no_run(services):
 
 
 @pytest.mark.deployment
-def test_starting_on_a_taken_port_is_refused(services, tmp_path):
+def test_starting_on_a_taken_port_is_refused(project, services, tmp_path):
     with pytest.raises(server.InputError, match="is taken by another program"):
-        server.start(tmp_path, services.port, tmp_path)
+        server.start(tmp_path, services.port, project)

@@ -4,6 +4,7 @@ NR_KILLS sets how many times (2 in CI; 20 were seen to pass). The victim is draw
 it started: pool workers, trainings, the evaluation.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -80,8 +81,8 @@ def test_killed_at_random_moments_the_same_command_gives_the_same_result(tmp_pat
             hit.append(kill_at_random(process, log, chance))
             print("killed", hit[-1], flush=True)
         finally:
-            if psutil.pid_exists(process.pid):
-                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # Prefect's temporary server outlives a killed flow
     assert any(hit)
     finish(disturbed, log)
     for sql in (CORPORA, FIGURES, STEPS):
