@@ -22,7 +22,7 @@ from nr_core.files import writing
 from nr_core.loss import lm_loss, local_loss, open_gates
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
 from nr_core.progress import Progress
-from nr_core.settings import LoopSettings
+from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.taps import Taps
 
 STEP_COLUMNS = pa.schema(
@@ -65,6 +65,7 @@ class Loop:
     folder: Path
     progress: Progress
     taps: Taps | None = None
+    local_loss: LocalLoss = "l1"
     alpha: float = 0.0
     dead_gate_share: float = 0.0
 
@@ -133,7 +134,7 @@ class Loop:
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
-                    local = local_loss(self.taps, role, originals)
+                    local = local_loss(self.taps, role, originals, self.local_loss, targets)
                     figures.local_loss += local.item()
                     loss = loss + self.alpha * local
                 if self.taps is not None and log:

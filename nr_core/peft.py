@@ -11,20 +11,22 @@ on the token.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import PeftType, register_peft_method
 from torch import Tensor, nn
 
-from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, GateName, Initialisation, gated_residue
+from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, gated_residue
+from nr_core.attention_sites import find_attention_sites
 from nr_core.budget import BUDGET, Backbone
 from nr_core.errors import ModelError
+from nr_core.settings import Gate, Initialisation, Placement
 from nr_core.sites import Site, find_sites
 from nr_core.taps import Taps
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew the gates relu and none, placement ffn and frozen embeddings; what it can read says 1
 
 
 def _extend_peft_type(name: str) -> None:
@@ -50,12 +52,13 @@ class NeutralResiduesConfig(PeftConfig):
     width: int | None = None
     budget: float = BUDGET
     budget_of: str = "non_embedding"
-    gate: GateName = "relu"
+    gate: Gate = "relu"
     activation: str = "silu"
     initialisation: Initialisation = "low_variance"
+    placement: Placement = "ffn"
     post_norm: str = "after"
     layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
     target_modules: list[str] | None = field(default=None, metadata={"help": "filled in: the sites of those layers"})
     exclude_modules: list[str] | None = None
     modules_to_save: list[str] | None = None
@@ -69,13 +72,16 @@ class NeutralResiduesConfig(PeftConfig):
                 "install a newer neutral-residues."
             )
         for name, value, known in (
-            ("gate", self.gate, ("relu", "none")),
+            ("gate", self.gate, get_args(Gate)),
             ("activation", self.activation, ("silu",)),
-            ("initialisation", self.initialisation, ("low_variance", "he")),
+            ("initialisation", self.initialisation, get_args(Initialisation)),
+            ("placement", self.placement, get_args(Placement)),
             ("post_norm", self.post_norm, ("after",)),
         ):
             if value not in known:
                 raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
+        if self.gate not in ("relu", "none") or self.placement != "ffn":
+            self.format_version = FORMAT_VERSION
 
 
 class NeutralResidueLayer(nn.Module, BaseTunerLayer):
@@ -93,6 +99,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self.neutral_residues_glu = nn.ModuleDict()
         self.neutral_residues_out = nn.ModuleDict()
         self.neutral_residues_block_gate = nn.ModuleDict()
+        self._gates: dict[str, Gate] = {}
         self._active_adapter: str | list[str] = []
         self._residue: Tensor | None = None
         self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
@@ -103,15 +110,18 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         adapter = GatedAdapter(hidden_size, config.width, depth, config.gate, config.initialisation, device)
         for name, linear in adapter.named_children():
             getattr(self, name)[adapter_name] = linear
+        self._gates[adapter_name] = config.gate
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        output = self.base_layer(x, *args, **kwargs)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        # Decoder layers hand an FFN its input by position, and some an attention by name.
+        x = args[0] if args else kwargs["hidden_states"]
+        output = self.base_layer(*args, **kwargs)
         residue = None if self.disable_adapters else self.residue(x)
         if self._hook is not None:
             self._residue = residue
             return output
-        return output if residue is None else _add(output, residue)
+        return output if residue is None else self._add(output, residue)
 
     def residue(self, x: Tensor) -> Tensor | None:
         """x (..., d) -> the sum of the active adapters' residues (..., d); None where none is active in this layer."""
@@ -122,15 +132,25 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
             gates = self.neutral_residues_block_gate
             block_gate: Any = gates[name] if name in gates else None  # noqa: SIM401  (a ModuleDict has no get)
-            residue, gate = gated_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate)
+            residue, logit = gated_residue(
+                self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate, self._gates[name]
+            )
             if self.taps.collecting:
-                self.taps.write(name, self.layer, residue, gate)
+                self.taps.write(name, self.layer, residue, logit)
             total = residue if total is None else total + residue
         return total
 
     def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:
         residue, self._residue = self._residue, None
-        return output if residue is None else _add(output, residue)
+        return output if residue is None else self._add(output, residue)
+
+    def _add(self, output: Any, residue: Tensor) -> Any:
+        """Attention returns (hidden states, weights), and a mixture of experts may return (.., router logits)."""
+        if isinstance(output, tuple):
+            return (self._add(output[0], residue), *output[1:])
+        if self.taps.collecting and self.taps.with_blocks:
+            self.taps.write_block(self.active_adapters, self.layer, output)
+        return output + residue.to(output.dtype).view_as(output)
 
     def detach_sink(self) -> None:
         if self._hook is not None:
@@ -145,15 +165,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         """Nothing was ever merged."""
 
 
-def _add(output: Any, residue: Tensor) -> Any:
-    """Mixture-of-experts blocks may return (hidden states, router logits)."""
-    if isinstance(output, tuple):
-        return (_add(output[0], residue), *output[1:])
-    return output + residue.to(output.dtype).view_as(output)
-
-
 class NeutralResiduesModel(BaseTuner):
-    """The tuner: wraps the source of every FFN site. `taps` is shared by its layers."""
+    """The tuner: wraps the source of every site, beside the FFN or the attention. `taps` is shared by its layers."""
 
     prefix = "neutral_residues_"
     tuner_layer_cls = NeutralResidueLayer
@@ -166,15 +179,21 @@ class NeutralResiduesModel(BaseTuner):
         assert isinstance(peft_config, NeutralResiduesConfig)
         layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
         self.taps = layers[0].taps if layers else Taps()
-        sites = find_sites(model)
+        sites = find_attention_sites(model) if peft_config.placement == "attention" else find_sites(model)
         self._sites = {site.source: site for site in sites}
         config = model.config.get_text_config()  # type: ignore[union-attr, operator]
         self._hidden_size, self._depth = config.hidden_size, len(sites)
-        if peft_config.width is None:
-            gated = peft_config.gate != "none"
-            peft_config.width = Backbone.of(model).adapter_width(peft_config.budget, peft_config.budget_of, gated)
+        known = [site.layer for site in sites]
         if peft_config.layers is None:
-            peft_config.layers = [site.layer for site in sites]
+            peft_config.layers = known
+        if unknown := sorted(set(peft_config.layers) - set(known)):
+            raise ModelError(
+                f"The model has no layer {unknown[0]}: its {len(known)} layers are 0 to {known[-1]}; correct `layers`."
+            )
+        if peft_config.width is None:
+            peft_config.width = Backbone.of(model).adapter_width(
+                peft_config.budget, peft_config.budget_of, peft_config.gate != "none", len(peft_config.layers)
+            )
         peft_config.target_modules = [site.source for site in sites if site.layer in peft_config.layers]
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:

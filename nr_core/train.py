@@ -39,8 +39,10 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         folder=spec.out,
         progress=progress,
         taps=extension.taps,
+        local_loss=extension.local_loss,
         alpha=extension.alpha,
-        dead_gate_share=spec.training.dead_gate_share,
+        # Only a ReLU gate has no gradient where it is shut.
+        dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
     )
     state = loop.run()
 

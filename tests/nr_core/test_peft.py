@@ -107,7 +107,7 @@ def test_merging_and_unknown_values_are_refused():
     with pytest.raises(ModelError, match="gate is 'tanh'"):
         NeutralResiduesConfig(gate="tanh")
     with pytest.raises(ModelError, match="newer neutral-residues"):
-        NeutralResiduesConfig(format_version=2)
+        NeutralResiduesConfig(format_version=3)
 
 
 def test_adapters_of_a_bf16_base_stay_in_fp32():
