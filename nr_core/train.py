@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import torch
 
 from nr_core.batches import Batches, Input
 from nr_core.files import write_json, writing
+from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
@@ -30,6 +32,10 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     torch.manual_seed(spec.seed)
     extension = extend(base, spec.method)
     model = extension.model.to(device())
+    forgetting = None
+    if spec.method.max_forgetting is not None:
+        inputs, steering, measuring = reserve(inputs, spec.training.sequence_length)
+        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, spec.training)
     loop = Loop(
         model=model,
         batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
@@ -43,6 +49,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         alpha=extension.alpha,
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
+        forgetting=forgetting,
     )
     state = loop.run()
 
@@ -51,17 +58,20 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         if extension.method.saves_full_model:
             load_tokenizer(spec.base).save_pretrained(partial)
     write_steps(state.rows, spec.out / "steps.parquet")
-    report = {
+    report: dict[str, Any] = {
         "method": spec.method.method,
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,
         **extension.shares(),
         "learning_rate": extension.learning_rate,
-        "alpha": extension.alpha,
+        "alpha": loop.alpha,
         "seconds": state.seconds,
         "peak_memory": state.peak_memory,
         "tokens": state.tokens,
         "steps": state.step,
     }
+    if forgetting is not None:
+        value, error = forgetting.measured()
+        report |= {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
