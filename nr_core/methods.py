@@ -16,11 +16,14 @@ LORA_SCALE = 2  # of the small experiments: lora_alpha / r
 ALPHA = 0.01  # the paper's weight of the local loss, for d = 2048 and 100,000 steps
 
 
+Build = Callable[[Any, MethodSettings, Backbone, "list[int] | None"], Any]
+
+
 @dataclass(frozen=True)
 class Method:
-    """build(base, settings, backbone) returns the model to train, whose trainable parameters require gradients."""
+    """build(base, settings, backbone, new_rows) returns the model, in which what is to be trained requires gradients."""
 
-    build: Callable[[Any, MethodSettings, Backbone], Any]
+    build: Build
     learning_rate: float
     saves_full_model: bool = False
 
@@ -47,14 +50,16 @@ class Extension:
         }
 
 
-def extend(model: Any, settings: MethodSettings) -> Extension:
+def extend(model: Any, settings: MethodSettings, new_rows: list[int] | None = None) -> Extension:
     """Put a method on a base. Draws from torch's global generator, which the caller seeds.
+
+    new_rows: for `embeddings: new_rows`, the tokens whose rows are extended.
 
     Raises ModelError where the model has no place for the adapters, or no layer that is asked for.
     """
     method = METHODS[settings.method]
     backbone = Backbone.of(model)
-    extended = method.build(model, settings, backbone)
+    extended = method.build(model, settings, backbone, new_rows)
     trainable = sum(parameter.numel() for parameter in extended.parameters() if parameter.requires_grad)
     local_loss: LocalLoss = settings.variant("local_loss")
     alpha = 0.0 if local_loss == "none" else ALPHA if settings.alpha is None else settings.alpha
@@ -80,7 +85,7 @@ def _taps(model: Any) -> Any:
     return find_taps(model)
 
 
-def _finetune(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
+def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
     model.requires_grad_(True)
     if settings.embeddings == "frozen":
         for head in (model.get_input_embeddings(), model.get_output_embeddings()):
@@ -89,11 +94,11 @@ def _finetune(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
     return model
 
 
-def _lora(use_dora: bool) -> Callable[[Any, MethodSettings, Backbone], Any]:
+def _lora(use_dora: bool) -> Build:
     """LoRA or DoRA on all linear layers but the output head, at the rank whose parameters come nearest to the
     adapters'."""
 
-    def build(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
+    def build(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
 
@@ -121,24 +126,32 @@ def _lora(use_dora: bool) -> Callable[[Any, MethodSettings, Backbone], Any]:
     return build
 
 
-def _adapters(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
+def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
     from peft import get_peft_model
 
     from nr_core.peft import NeutralResiduesConfig
 
     config = NeutralResiduesConfig(
+        width=backbone.adapter_width(
+            settings.budget or BUDGET,
+            settings.budget_of,
+            settings.variant("gate") != "none",
+            None if settings.layers is None else len(settings.layers),
+        ),
         budget=settings.budget or BUDGET,
         budget_of=settings.budget_of,
         gate=settings.variant("gate"),
         initialisation=settings.variant("initialisation"),
         placement=settings.variant("placement"),
         layers=settings.layers,
+        embeddings=settings.variant("embeddings"),
+        new_rows=new_rows,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
 
 
-def _llama_pro(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
+def _llama_pro(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
     return expand_blocks(model, backbone.allowance(settings.budget or BUDGET, settings.budget_of))
 
 

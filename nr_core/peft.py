@@ -22,11 +22,13 @@ from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, gated_residue
 from nr_core.attention_sites import find_attention_sites
 from nr_core.budget import BUDGET, Backbone
 from nr_core.errors import ModelError
-from nr_core.settings import Gate, Initialisation, Placement
+from nr_core.settings import Embeddings, Gate, Initialisation, Placement
 from nr_core.sites import Site, find_sites
 from nr_core.taps import Taps
 
 FORMAT_VERSION = 2  # 1 knew the gates relu and none, placement ffn and frozen embeddings; what it can read says 1
+
+EMBEDDING = -1  # stands for the embedding where layers are counted
 
 
 def _extend_peft_type(name: str) -> None:
@@ -56,6 +58,8 @@ class NeutralResiduesConfig(PeftConfig):
     activation: str = "silu"
     initialisation: Initialisation = "low_variance"
     placement: Placement = "ffn"
+    embeddings: Embeddings = "frozen"
+    new_rows: list[int] | None = field(default=None, metadata={"help": "tokens whose embedding is extended"})
     post_norm: str = "after"
     layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
     format_version: int = 1
@@ -76,18 +80,21 @@ class NeutralResiduesConfig(PeftConfig):
             ("activation", self.activation, ("silu",)),
             ("initialisation", self.initialisation, get_args(Initialisation)),
             ("placement", self.placement, get_args(Placement)),
+            ("embeddings", self.embeddings, ("frozen", "new_rows", "residue")),
             ("post_norm", self.post_norm, ("after",)),
         ):
             if value not in known:
                 raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
-        if self.gate not in ("relu", "none") or self.placement != "ffn":
+        if self.embeddings == "new_rows" and not self.new_rows:
+            raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
+        if self.gate not in ("relu", "none") or self.placement != "ffn" or self.embeddings != "frozen":
             self.format_version = FORMAT_VERSION
 
 
 class NeutralResidueLayer(nn.Module, BaseTunerLayer):
     """Stands for the source of a site, holds the adapters, and adds their residues to the output of the sink."""
 
-    adapter_layer_names = PARAMETER_NAMES
+    adapter_layer_names: tuple[str, ...] = PARAMETER_NAMES
 
     def __init__(self, base_layer: nn.Module, site: Site, sink: nn.Module | None, taps: Taps) -> None:
         super().__init__()
@@ -180,7 +187,6 @@ class NeutralResiduesModel(BaseTuner):
         layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
         self.taps = layers[0].taps if layers else Taps()
         sites = find_attention_sites(model) if peft_config.placement == "attention" else find_sites(model)
-        self._sites = {site.source: site for site in sites}
         config = model.config.get_text_config()  # type: ignore[union-attr, operator]
         self._hidden_size, self._depth = config.hidden_size, len(sites)
         known = [site.layer for site in sites]
@@ -194,7 +200,11 @@ class NeutralResiduesModel(BaseTuner):
             peft_config.width = Backbone.of(model).adapter_width(
                 peft_config.budget, peft_config.budget_of, peft_config.gate != "none", len(peft_config.layers)
             )
-        peft_config.target_modules = [site.source for site in sites if site.layer in peft_config.layers]
+        chosen = [site for site in sites if site.layer in peft_config.layers]
+        if peft_config.embeddings != "frozen":
+            chosen.append(_embedding_site(model))
+        self._targets = {site.source: site for site in chosen}
+        peft_config.target_modules = list(self._targets)
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         super().inject_adapter(model, adapter_name, *args, **kwargs)
@@ -202,8 +212,11 @@ class NeutralResiduesModel(BaseTuner):
         self._prepare_model(self.peft_config[adapter_name], model)
 
     def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:  # type: ignore[override]
-        site = self._sites.get(key)
-        return site is not None and site.layer in peft_config.layers  # type: ignore[attr-defined]
+        return key in self._targets
+
+    def _get_tied_target_modules(self, model: nn.Module) -> list[str]:
+        """PEFT warns that tied embeddings go apart when adapters are merged into one of them; these never are."""
+        return []
 
     def _create_and_replace(
         self,
@@ -218,17 +231,30 @@ class NeutralResiduesModel(BaseTuner):
         assert isinstance(peft_config, NeutralResiduesConfig)
         layer = target
         if not isinstance(layer, NeutralResidueLayer):
-            site = self._sites[current_key]
-            sink = None if site.sink == site.source else self.model.get_submodule(site.sink)
-            layer = NeutralResidueLayer(target, site, sink, self.taps)
+            layer = self._layer(target, self._targets[current_key])
             self._replace_module(parent, target_name, layer, target)
         layer.update_layer(adapter_name, peft_config, self._hidden_size, self._depth)
+
+    def _layer(self, target: nn.Module, site: Site) -> NeutralResidueLayer:
+        if site.layer == EMBEDDING:
+            from nr_core.embedding_residue import EmbeddingResidueLayer
+
+            head: Any = self.model.get_output_embeddings()
+            return EmbeddingResidueLayer(target, site, head, self.taps)
+        sink = None if site.sink == site.source else self.model.get_submodule(site.sink)
+        return NeutralResidueLayer(target, site, sink, self.taps)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         """PEFT's own copies `.weight` of the target, which an FFN has not."""
         setattr(parent, child_name, new_module)
         if isinstance(child, NeutralResidueLayer):
             child.detach_sink()
+
+
+def _embedding_site(model: nn.Module) -> Site:
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    name = next(name for name, module in model.named_modules() if module is embedding)
+    return Site(EMBEDDING, name, name)
 
 
 def find_taps(model: nn.Module) -> Taps | None:

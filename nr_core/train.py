@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from nr_core.batches import Batches, Input
+from nr_core.embedding_residue import unused_tokens
 from nr_core.files import write_json, writing
 from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.loop import Loop, write_steps
@@ -30,7 +31,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
-    extension = extend(base, spec.method)
+    rows = unused_tokens(inputs) if spec.method.embeddings == "new_rows" else None
+    extension = extend(base, spec.method, rows)
     model = extension.model.to(device())
     forgetting = None
     if spec.method.max_forgetting is not None:
