@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nr_core.batches import Input
+from nr_core.earlier_runs import NEWEST
 from nr_core.errors import ModelError
 from nr_core.settings import LoopSettings
 
@@ -103,11 +104,20 @@ def window_nats(model: Any, windows: Tensor, batch_size: int) -> Tensor:
 
 
 @contextmanager
-def without_adapters(model: Any) -> Iterator[None]:
-    """The backbone alone. PEFT makes every active adapter trainable when it switches them on again: undone here."""
+def without_the_new_adapter(model: Any) -> Iterator[None]:
+    """The backbone, with the adapters of earlier runs where there are any.
+
+    PEFT makes every active adapter trainable when it switches them on again: undone here.
+    """
     trainable = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    with model.disable_adapter():
+    active = list(model.active_adapters)
+    if len(active) == 1:
+        with model.disable_adapter():
+            yield
+    else:
+        model.base_model.set_adapter([name for name in active if name != NEWEST])
         yield
+        model.base_model.set_adapter(active)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(trainable[name])
 
@@ -159,14 +169,14 @@ class ForgettingBudget:
 
     def _know_base(self, indices: list[int]) -> None:
         if indices:
-            with without_adapters(self.model):
+            with without_the_new_adapter(self.model):
                 nats = window_nats(self.model, self.steering.windows[indices], self.batch_size)
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
     def measured(self) -> tuple[float, float]:
         """Forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
         windows = self.measuring.windows
-        with without_adapters(self.model):
+        with without_the_new_adapter(self.model):
             before = window_nats(self.model, windows, self.batch_size)
         return self._bits_per_byte(window_nats(self.model, windows, self.batch_size) - before, self.measuring)
 

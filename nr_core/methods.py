@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from nr_core.block_expansion import expand_blocks
 from nr_core.budget import BUDGET, Backbone
+from nr_core.earlier_runs import NEWEST, activate, load_earlier
 from nr_core.settings import LocalLoss, MethodName, MethodSettings
 
 LORA_SCALE = 2  # of the small experiments: lora_alpha / r
@@ -21,7 +23,7 @@ Build = Callable[[Any, MethodSettings, Backbone, "list[int] | None"], Any]
 
 @dataclass(frozen=True)
 class Method:
-    """build(base, settings, backbone, new_rows) returns the model, in which what is to be trained requires gradients."""
+    """build(base, settings, backbone, new_rows) returns the model; only what is to be trained requires gradients."""
 
     build: Build
     learning_rate: float
@@ -50,15 +52,21 @@ class Extension:
         }
 
 
-def extend(model: Any, settings: MethodSettings, new_rows: list[int] | None = None) -> Extension:
+def extend(
+    model: Any, settings: MethodSettings, new_rows: list[int] | None = None, earlier: Sequence[Path] = ()
+) -> Extension:
     """Put a method on a base. Draws from torch's global generator, which the caller seeds.
 
-    new_rows: for `embeddings: new_rows`, the tokens whose rows are extended.
+    new_rows: for `embeddings: new_rows`, the tokens whose rows are extended. earlier: folders of adapters that
+    stay active beside the new one, frozen.
 
     Raises ModelError where the model has no place for the adapters, or no layer that is asked for.
     """
     method = METHODS[settings.method]
     backbone = Backbone.of(model)
+    if earlier:
+        model = load_earlier(model, earlier)
+    before = sum(parameter.numel() for parameter in model.parameters())
     extended = method.build(model, settings, backbone, new_rows)
     trainable = sum(parameter.numel() for parameter in extended.parameters() if parameter.requires_grad)
     local_loss: LocalLoss = settings.variant("local_loss")
@@ -75,7 +83,7 @@ def extend(model: Any, settings: MethodSettings, new_rows: list[int] | None = No
         alpha=alpha,
         taps=taps,
         trainable_parameters=trainable,
-        extra_parameters=sum(parameter.numel() for parameter in extended.parameters()) - backbone.total,
+        extra_parameters=sum(parameter.numel() for parameter in extended.parameters()) - before,
     )
 
 
@@ -127,7 +135,7 @@ def _lora(use_dora: bool) -> Build:
 
 
 def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-    from peft import get_peft_model
+    from peft import PeftModel, get_peft_model
 
     from nr_core.peft import NeutralResiduesConfig
 
@@ -148,6 +156,10 @@ def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows
         new_rows=new_rows,
         task_type="CAUSAL_LM",
     )
+    if isinstance(model, PeftModel):  # with the adapters of earlier runs
+        model.add_adapter(NEWEST, config)
+        activate(model, trainable=True)
+        return model
     return get_peft_model(model, config)
 
 

@@ -13,8 +13,9 @@ from peft import get_peft_model
 
 from nr_core import stopping
 from nr_core.batches import Input
+from nr_core.earlier_runs import activate
 from nr_core.errors import ModelError
-from nr_core.forgetting import ALPHA_RANGE, ForgettingBudget, Slice, reserve, without_adapters
+from nr_core.forgetting import ALPHA_RANGE, ForgettingBudget, Slice, reserve, without_the_new_adapter
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import LoopSettings
 from nr_core.tokens import TokenStream
@@ -74,19 +75,26 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     assert loud.measured()[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_what_is_frozen_stays_frozen_when_adapters_are_switched_off_for_a_while():
-    model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8), adapter_name="first")
-    model.add_adapter("second", NeutralResiduesConfig(width=4))
-    model.base_model.set_adapter(["first", "second"])
+def test_what_is_frozen_stays_frozen_when_the_new_adapter_is_switched_off_for_a_while():
+    tokens = torch.arange(3, 12).unsqueeze(0)
+    model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8), adapter_name="earlier_0")
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3)
+    first = model(tokens).logits
+    model.add_adapter("default", NeutralResiduesConfig(width=4))
+    activate(model, trainable=True)
     for name, parameter in model.named_parameters():
-        if ".first." in name:
-            parameter.requires_grad_(False)
+        if "out.default" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    with without_adapters(model):
-        assert torch.equal(
-            model(torch.ones(1, 3, dtype=torch.long)).logits,
-            tiny_model("llama")(torch.ones(1, 3, dtype=torch.long)).logits,
-        )
+    assert sum(before.values()) == 8
+    both = model(tokens).logits
+    with without_the_new_adapter(model):
+        assert torch.equal(model(tokens).logits, first)
+    assert torch.equal(model(tokens).logits, both)
+    assert not torch.equal(first, both)
     assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == before
 
 
