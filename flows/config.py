@@ -90,7 +90,9 @@ class Config(Settings):
         None, description="a config file that this one completes or overrides (null takes a key away)"
     )
     name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
-    language: Language = Field(description="the language to learn, as ISO 639-3")
+    language: Language | list[Language] = Field(
+        description="the language to learn, as ISO 639-3; several are learned jointly, in one adapter"
+    )
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", description="the folder that takes all results")
     sources: dict[str, Source] = Field(description="where text comes from, by a name of your choice")
@@ -102,6 +104,12 @@ class Config(Settings):
         default_factory=lambda: [MethodSettings(method="neutral_residues")], description="one run a method and seed"
     )
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="one run a method and seed")
+    add_to: str | None = Field(
+        None, description="id of a run whose adapters stay active, frozen, beside the new ones: one more language"
+    )
+    start_from: str | None = Field(
+        None, description="id of a run whose weights the training starts from: the same method, after a data refresh"
+    )
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")
@@ -125,13 +133,17 @@ class Config(Settings):
         if self.inputs:
             refuse_other_than_one("inputs", [item.share for item in self.inputs])
         for item in self.inputs:
-            is_new = self.corpora[item.corpus].language == self.language
+            is_new = self.corpora[item.corpus].language in self.new_languages()
             if is_new != (item.role == "new"):
                 raise ValueError(
                     f"inputs: {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
-                    f"while the language to learn is {self.language}; correct the role, the corpus or `language`"
+                    f"while the language to learn is {' and '.join(self.new_languages())}; correct the role, the corpus "
+                    "or `language`"
                 )
         return self
+
+    def new_languages(self) -> list[str]:
+        return [self.language] if isinstance(self.language, str) else list(self.language)
 
     def evaluation_sets(self) -> list[str]:
         return self.evaluation.sets if self.evaluation.sets is not None else list(self.corpora)
