@@ -90,8 +90,9 @@ class Config(Settings):
         None, description="a config file that this one completes or overrides (null takes a key away)"
     )
     name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
-    language: Language | list[Language] = Field(
-        description="the language to learn, as ISO 639-3; several are learned jointly, in one adapter"
+    language: Language = Field(description="the language to learn, as ISO 639-3")
+    more_languages: list[Language] = Field(
+        default_factory=list, description="further new languages, learned jointly with the first in one adapter"
     )
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", description="the folder that takes all results")
@@ -137,13 +138,13 @@ class Config(Settings):
             if is_new != (item.role == "new"):
                 raise ValueError(
                     f"inputs: {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
-                    f"while the language to learn is {' and '.join(self.new_languages())}; correct the role, the corpus "
-                    "or `language`"
+                    f"while the language to learn is {' and '.join(self.new_languages())}; correct the role, the "
+                    "corpus or `language`"
                 )
         return self
 
     def new_languages(self) -> list[str]:
-        return [self.language] if isinstance(self.language, str) else list(self.language)
+        return [self.language, *self.more_languages]
 
     def evaluation_sets(self) -> list[str]:
         return self.evaluation.sets if self.evaluation.sets is not None else list(self.corpora)

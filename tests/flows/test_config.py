@@ -116,3 +116,15 @@ def test_missing_files_are_refused_before_anything_runs(tmp_path):
     assert "`sources.sample.paths`: nothing matches" in check(sources={"sample": {"kind": "warc", "paths": [absent]}})
     assert "`documents.language_model`" in check(documents={"language_model": str(tmp_path / "lid.bin")})
     assert "`base.model`: there is no" in check(base={"model": str(tmp_path / "model")})
+
+
+def test_several_new_languages_are_learned_jointly():
+    hungarian = {"language": "hun", "text_domain": "web", "sources": ["sample"]}
+    inputs = [
+        {"corpus": "french", "role": "new", "share": 0.5},
+        {"corpus": "hungarian", "role": "new", "share": 0.4},
+        {"corpus": "english", "role": "original", "share": 0.1},
+    ]
+    changes = {"corpora": {**SMALL["corpora"], "hungarian": hungarian}, "inputs": inputs}
+    assert parse_config({**SMALL, **changes, "more_languages": ["hun"]}, "my.yaml").new_languages() == ["fra", "hun"]
+    assert "hungarian is in hun and has role new, while the language to learn is fra" in refused(**changes)
