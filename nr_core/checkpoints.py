@@ -29,6 +29,7 @@ class LoopState:
     seconds: float = 0.0
     peak_memory: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    forgetting: list[dict[str, float]] = field(default_factory=list)  # of nr_core.forgetting, where α is adapted
 
 
 def save(folder: Path, state: LoopState, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> None:

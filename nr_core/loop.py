@@ -19,10 +19,11 @@ from nr_core.batches import Batches
 from nr_core.checkpoints import LoopState
 from nr_core.errors import ModelError
 from nr_core.files import writing
+from nr_core.forgetting import ForgettingBudget
 from nr_core.loss import lm_loss, local_loss, open_gates
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
 from nr_core.progress import Progress
-from nr_core.settings import LoopSettings
+from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.taps import Taps
 
 STEP_COLUMNS = pa.schema(
@@ -65,8 +66,10 @@ class Loop:
     folder: Path
     progress: Progress
     taps: Taps | None = None
+    local_loss: LocalLoss = "l1"
     alpha: float = 0.0
     dead_gate_share: float = 0.0
+    forgetting: ForgettingBudget | None = None  # adapts alpha
 
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
@@ -78,6 +81,9 @@ class Loop:
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
         state = checkpoints.restore(folder, parameters, optimiser)
+        if self.forgetting is not None:
+            self.forgetting.record = state.forgetting
+            self.alpha = self.forgetting.alpha
         memory.reset_peak()
         self.model.train()
         begun, tokens_begun, elapsed = time.monotonic(), state.tokens, state.seconds
@@ -108,6 +114,8 @@ class Loop:
             left = (settings.steps - state.step) * settings.batch_size * settings.sequence_length / speed
             self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
             state.peak_memory = max(state.peak_memory, memory.peak()) if log else state.peak_memory
+            if self.forgetting is not None:
+                self.alpha = self.forgetting.after_step(state.step)
             stop = stopping.requested.is_set() and state.step < settings.steps
             if stop or (state.step % settings.checkpoint_every == 0 and state.step < settings.steps):
                 checkpoints.save(folder, state, parameters, optimiser)
@@ -133,7 +141,7 @@ class Loop:
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
-                    local = local_loss(self.taps, role, originals)
+                    local = local_loss(self.taps, role, originals, self.local_loss, targets)
                     figures.local_loss += local.item()
                     loss = loss + self.alpha * local
                 if self.taps is not None and log:

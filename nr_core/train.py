@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from nr_core.batches import Batches, Input
+from nr_core.earlier_runs import (
+    NEWEST,
+    adapter_folders,
+    check_run,
+    copy_earlier,
+    saved_new_rows,
+    start_from,
+)
+from nr_core.embedding_residue import unused_tokens
 from nr_core.files import write_json, writing
+from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
@@ -28,8 +40,17 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
-    extension = extend(base, spec.method)
+    earlier, rows = _earlier(spec), None
+    if spec.method.embeddings == "new_rows":
+        rows = unused_tokens(inputs) if spec.start_from is None else saved_new_rows(spec.start_from)
+    extension = extend(base, spec.method, rows, earlier)
     model = extension.model.to(device())
+    if spec.start_from is not None:
+        start_from(model, spec.start_from)
+    forgetting = None
+    if spec.method.max_forgetting is not None:
+        inputs, steering, measuring = reserve(inputs, spec.training.sequence_length)
+        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, spec.training)
     loop = Loop(
         model=model,
         batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
@@ -39,27 +60,48 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         folder=spec.out,
         progress=progress,
         taps=extension.taps,
+        local_loss=extension.local_loss,
         alpha=extension.alpha,
-        dead_gate_share=spec.training.dead_gate_share,
+        # Only a ReLU gate has no gradient where it is shut.
+        dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
+        forgetting=forgetting,
     )
     state = loop.run()
 
     with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
-        model.save_pretrained(partial)
         if extension.method.saves_full_model:
+            model.save_pretrained(partial)
             load_tokenizer(spec.base).save_pretrained(partial)
+        else:
+            model.save_pretrained(partial, selected_adapters=[NEWEST])
+    copy_earlier(earlier, spec.out)
     write_steps(state.rows, spec.out / "steps.parquet")
-    report = {
+    report: dict[str, Any] = {
         "method": spec.method.method,
+        "base": spec.base.model_dump(mode="json"),
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,
         **extension.shares(),
         "learning_rate": extension.learning_rate,
-        "alpha": extension.alpha,
+        "alpha": loop.alpha,
         "seconds": state.seconds,
         "peak_memory": state.peak_memory,
         "tokens": state.tokens,
         "steps": state.step,
     }
+    if forgetting is not None:
+        value, error = forgetting.measured()
+        report |= {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def _earlier(spec: TrainSpec) -> list[Path]:
+    """The adapters that stay active beside the new one. Raises ModelError where a run does not fit this one."""
+    if spec.start_from is not None:
+        check_run(spec.start_from, spec.base, spec.method)
+        return adapter_folders(spec.start_from)[:-1]
+    if spec.add_to is not None:
+        check_run(spec.add_to, spec.base)
+        return adapter_folders(spec.add_to)
+    return []

@@ -26,7 +26,8 @@ _FURNITURE = [
 ]
 _MIN_CHARACTERS = 250  # of text; if less is left, perhaps the whole text stood in the furniture
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
-# list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py; on 238 others, agreement with trafilatura rose.
+# list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py; on 238 others, agreement
+# with trafilatura rose.
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
 _SENTENCE_END = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
 

@@ -107,7 +107,19 @@ def test_merging_and_unknown_values_are_refused():
     with pytest.raises(ModelError, match="gate is 'tanh'"):
         NeutralResiduesConfig(gate="tanh")
     with pytest.raises(ModelError, match="newer neutral-residues"):
-        NeutralResiduesConfig(format_version=2)
+        NeutralResiduesConfig(format_version=3)
+
+
+def test_adapters_of_the_first_format_load(tmp_path):
+    model = get_peft_model(tiny_model("gemma2"), NeutralResiduesConfig(width=8)).eval()
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text())
+    assert config["format_version"] == 1
+    path.write_text(json.dumps({k: v for k, v in config.items() if k not in ("placement", "embeddings", "new_rows")}))
+    loaded = PeftModel.from_pretrained(tiny_model("gemma2"), tmp_path).eval()
+    assert torch.equal(logits(loaded), logits(model))
 
 
 def test_adapters_of_a_bf16_base_stay_in_fp32():

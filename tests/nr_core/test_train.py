@@ -44,7 +44,7 @@ def same(first: Path, second: Path) -> bool:
     )
 
 
-@pytest.mark.parametrize("method", ["finetune", "lora", "adapter", "neutral_residues"])
+@pytest.mark.parametrize("method", ["finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"])
 def test_every_method_learns_and_leaves_a_run(world, run, tmp_path, method):
     settings = {"method": method, "learning_rate": 1e-2}
     out = run(world.train_spec(tmp_path / method, method=settings, training={"steps": 20}))
@@ -65,7 +65,7 @@ def test_every_method_learns_and_leaves_a_run(world, run, tmp_path, method):
     tokens = torch.arange(3, 13).unsqueeze(0)
     trained, base = load_run(BaseSpec(model=str(world.base)), out), load_base(BaseSpec(model=str(world.base)))
     assert not torch.allclose(trained(tokens).logits, base(tokens).logits)
-    if method == "finetune":
+    if method in ("finetune", "llama_pro"):
         assert (out / "model" / "tokenizer.json").is_file()
     else:
         reloaded = PeftModel.from_pretrained(base, out / "adapter")
