@@ -55,6 +55,7 @@ class NeutralResiduesConfig(PeftConfig):
     initialisation: Initialisation = "low_variance"
     post_norm: str = "after"
     layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
+    sites: list[str] | None = field(default=None, metadata={"help": "where adapters go; default: found by structure"})
     format_version: int = FORMAT_VERSION
     target_modules: list[str] | None = field(default=None, metadata={"help": "filled in: the sites of those layers"})
     exclude_modules: list[str] | None = None
@@ -166,7 +167,7 @@ class NeutralResiduesModel(BaseTuner):
         assert isinstance(peft_config, NeutralResiduesConfig)
         layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
         self.taps = layers[0].taps if layers else Taps()
-        sites = find_sites(model)
+        sites = find_sites(model, peft_config.sites)
         self._sites = {site.source: site for site in sites}
         config = model.config.get_text_config()  # type: ignore[union-attr, operator]
         self._hidden_size, self._depth = config.hidden_size, len(sites)
