@@ -22,6 +22,7 @@ from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, GateName, Initialisat
 from nr_core.budget import BUDGET, Backbone
 from nr_core.errors import ModelError
 from nr_core.sites import Site, find_sites
+from nr_core.sparse import OpenRows, Skipping, joined, open_residue, skips
 from nr_core.taps import Taps
 
 FORMAT_VERSION = 1
@@ -95,7 +96,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self.neutral_residues_out = nn.ModuleDict()
         self.neutral_residues_block_gate = nn.ModuleDict()
         self._active_adapter: str | list[str] = []
-        self._residue: Tensor | None = None
+        self._residue: Tensor | OpenRows | None = None
+        self.skip_closed_gates: Skipping = "auto"
         self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
 
     def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
@@ -108,7 +110,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         output = self.base_layer(x, *args, **kwargs)
-        residue = None if self.disable_adapters else self.residue(x)
+        residue = None if self.disable_adapters else self._open_residue(x) if self._skips(x) else self.residue(x)
         if self._hook is not None:
             self._residue = residue
             return output
@@ -129,6 +131,20 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             total = residue if total is None else total + residue
         return total
 
+    def _skips(self, x: Tensor) -> bool:
+        """Where every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
+        active = [name for name in self.active_adapters if name in self.neutral_residues_in]
+        gated = all(name in self.neutral_residues_block_gate for name in active)
+        return bool(active) and gated and not self.taps.collecting and skips(self.skip_closed_gates, x)
+
+    def _open_residue(self, x: Tensor) -> OpenRows | None:
+        parts = []
+        for name in self.active_adapters:
+            if name in self.neutral_residues_in:
+                w_in, w_glu, w_out, block_gate = (getattr(self, part)[name] for part in PARAMETER_NAMES)
+                parts.append(open_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate))
+        return joined([part for part in parts if part is not None])
+
     def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:
         residue, self._residue = self._residue, None
         return output if residue is None else _add(output, residue)
@@ -146,10 +162,12 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         """Nothing was ever merged."""
 
 
-def _add(output: Any, residue: Tensor) -> Any:
+def _add(output: Any, residue: Tensor | OpenRows) -> Any:
     """Mixture-of-experts blocks may return (hidden states, router logits)."""
     if isinstance(output, tuple):
         return (_add(output[0], residue), *output[1:])
+    if isinstance(residue, OpenRows):
+        return residue.add_to(output)
     return output + residue.to(output.dtype).view_as(output)
 
 
@@ -211,6 +229,14 @@ class NeutralResiduesModel(BaseTuner):
         setattr(parent, child_name, new_module)
         if isinstance(child, NeutralResidueLayer):
             child.detach_sink()
+
+
+def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:
+    """Whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
+    never."""
+    for module in model.modules():
+        if isinstance(module, NeutralResidueLayer):
+            module.skip_closed_gates = mode
 
 
 def find_taps(model: nn.Module) -> Taps | None:
