@@ -87,6 +87,13 @@ class LoopSettings(Settings):
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
     checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
     log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
+    not_finite: Literal["stop", "skip"] = Field(
+        default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
+    )
+    compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
+    recompute_layers: bool = Field(
+        default=False, description="recompute each layer on the way back: less memory, about a third more time"
+    )
 
     @model_validator(mode="after")
     def _batch_divides(self) -> LoopSettings:

@@ -33,7 +33,7 @@ class OpenRows(NamedTuple):
 
 
 def skips(mode: Skipping, x: Tensor) -> bool:
-    """Not in training, whose gradient needs the closed gates' neighbours, nor under torch.compile: sizes depend on x."""
+    """Not where gradients are kept, nor under torch.compile, which wants sizes that do not depend on x."""
     if mode == "never" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return mode == "always" or x.device.type == "cpu"

@@ -7,11 +7,16 @@ import shutil
 import torch
 
 from nr_core.batches import Batches, Input
+from nr_core.distributed import Ranks, shard, whole
+from nr_core.distributed import ranks as joined_ranks
+from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
 from nr_core.progress import Progress
+from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 
@@ -23,6 +28,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
 
     Goes on from the last checkpoint in out/checkpoints. Raises ModelError for what the user can mend.
     """
+    ranks = joined_ranks()
+    refuse_uneven(spec.training, ranks)
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
     base = load_base(spec.base)
     for source in inputs:
@@ -30,6 +37,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     torch.manual_seed(spec.seed)
     extension = extend(base, spec.method)
     model = extension.model.to(device())
+    set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
+    cut = ranks.count > 1 and shard(model, decoder_layers(model))
     loop = Loop(
         model=model,
         batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
@@ -41,11 +50,15 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         taps=extension.taps,
         alpha=extension.alpha,
         dead_gate_share=spec.training.dead_gate_share,
+        ranks=ranks,
     )
     state = loop.run()
 
+    weights = {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad} if cut else None
+    if not ranks.leads:
+        return
     with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
-        model.save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=weights)
         if extension.method.saves_full_model:
             load_tokenizer(spec.base).save_pretrained(partial)
     write_steps(state.rows, spec.out / "steps.parquet")
@@ -60,6 +73,18 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         "peak_memory": state.peak_memory,
         "tokens": state.tokens,
         "steps": state.step,
+        "skipped_steps": state.skipped,
+        "devices": ranks.count,
     }
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def refuse_uneven(settings: LoopSettings, ranks: Ranks) -> None:
+    """Every process runs as many forward passes as the others: with FSDP2 one that had more would wait for ever."""
+    micro = settings.micro_batch_size or 1
+    if settings.batch_size % (ranks.count * micro):
+        raise ModelError(
+            f"batch_size {settings.batch_size} cannot be shared evenly by {ranks.count} devices in micro-batches of "
+            f"{micro}; choose a multiple of {ranks.count * micro}."
+        )
