@@ -1,6 +1,6 @@
 """Several devices: started by torchrun, one process each, every one taking its rows of the global batch.
 
-A model below FSDP_FROM parameters stands whole on every device, and gradients are summed over the processes once a
+A small model stands whole on every device, and gradients are summed over the processes once a
 step, after accumulation (what DDP does, without its wrapper, which would rename the parameters). A larger one is cut by
 FSDP2, layer by layer (https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html). The losses are divided
 by global counts, so both SUM gradients: a mean would divide once more.
@@ -16,8 +16,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
-
-FSDP_FROM = 500_000_000  # parameters of a model that is cut rather than copied: above, fp32 Adam fills a small GPU
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def ranks() -> Ranks:
     return Ranks(dist.get_rank(), count)
 
 
-def shard(model: nn.Module, layers: nn.ModuleList, fsdp_from: int = FSDP_FROM) -> bool:
+def shard(model: nn.Module, layers: nn.ModuleList, fsdp_from: int) -> bool:
     """Cut a large model over the processes, in place; False where it stays whole."""
     from torch.distributed.fsdp import FSDPModule, fully_shard
 

@@ -90,6 +90,11 @@ class LoopSettings(Settings):
     not_finite: Literal["stop", "skip"] = Field(
         default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
     )
+    fsdp_from: int = Field(
+        default=500_000_000,
+        ge=0,
+        description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
+    )
     compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
     recompute_layers: bool = Field(
         default=False, description="recompute each layer on the way back: less memory, about a third more time"

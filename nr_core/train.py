@@ -38,7 +38,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     extension = extend(base, spec.method)
     model = extension.model.to(device())
     set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
-    cut = ranks.count > 1 and shard(model, decoder_layers(model))
+    cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
     loop = Loop(
         model=model,
         batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
