@@ -149,6 +149,11 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         residue, self._residue = self._residue, None
         return output if residue is None else _add(output, residue)
 
+    @property
+    def has_sink(self) -> bool:
+        """Whether the residue goes to another module than the one that is wrapped."""
+        return self._hook is not None
+
     def detach_sink(self) -> None:
         if self._hook is not None:
             self._hook.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from nr_core.files import write_json, writing
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
+from nr_core.model_card import model_card
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
 from nr_core.progress import Progress
 from nr_core.settings import LoopSettings
@@ -57,12 +59,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     weights = {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad} if cut else None
     if not ranks.leads:
         return
-    with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
-        model.save_pretrained(partial, state_dict=weights)
-        if extension.method.saves_full_model:
-            load_tokenizer(spec.base).save_pretrained(partial)
-    write_steps(state.rows, spec.out / "steps.parquet")
-    report = {
+    report: dict[str, Any] = {
         "method": spec.method.method,
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,
@@ -76,6 +73,13 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         "skipped_steps": state.skipped,
         "devices": ranks.count,
     }
+    with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
+        model.save_pretrained(partial, state_dict=weights)
+        if extension.method.saves_full_model:
+            load_tokenizer(spec.base).save_pretrained(partial)
+        languages = sorted({source.language for source in spec.inputs if source.role == "new"})
+        (partial / "README.md").write_text(model_card(spec.base, languages, report))
+    write_steps(state.rows, spec.out / "steps.parquet")
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
 
