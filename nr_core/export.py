@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from nr_core.adapter import PARAMETER_NAMES
 from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.peft import NeutralResidueLayer
+
+FFN_PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
 @torch.no_grad()
@@ -25,21 +28,15 @@ def export_wider(model: Any, out: Path, tokenizer: Any = None) -> None:
     Raises ModelError where a wider FFN cannot say the same: a gate, another FFN, a norm after it, layers without one.
     """
     layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
-    widths = set()
-    for layer in layers:
-        active = layer.active_adapters
-        if len(active) != 1 or active[0] in layer.neutral_residues_block_gate:
-            raise ModelError(
-                "Only one adapter without a gate can be exported as a wider model; this one keeps its gate."
-            )
-        name = active[0]
-        _widen(layer, name)
-        widths.add(layer.neutral_residues_in[name].weight.shape[0])
+    names = [_exportable(layer) for layer in layers]
+    widths = {layer.neutral_residues_in[name].weight.shape[0] for layer, name in zip(layers, names, strict=True)}
     depth = model.config.get_text_config().num_hidden_layers
     if len(layers) != depth or len(widths) != 1:
         raise ModelError(
             f"{len(layers)} of {depth} layers have an adapter; a wider model needs one of equal width in each."
         )
+    for layer, name in zip(layers, names, strict=True):
+        _widen(layer.base_layer, *(getattr(layer, part)[name].weight for part in PARAMETER_NAMES[:3]))
     wider = model.unload()
     wider.config.intermediate_size += widths.pop()
     with writing(out) as partial:
@@ -48,18 +45,24 @@ def export_wider(model: Any, out: Path, tokenizer: Any = None) -> None:
             tokenizer.save_pretrained(partial)
 
 
-def _widen(layer: NeutralResidueLayer, name: str) -> None:
-    ffn: Any = layer.base_layer
-    parts = ("gate_proj", "up_proj", "down_proj")
-    linear = all(isinstance(getattr(ffn, part, None), nn.Linear) for part in parts)
+def _exportable(layer: NeutralResidueLayer) -> str:
+    """The name of the layer's adapter; raises ModelError where a wider FFN cannot say the same."""
+    active, ffn = layer.active_adapters, layer.base_layer
+    if len(active) != 1 or active[0] in layer.neutral_residues_block_gate:
+        raise ModelError(
+            "Only a single adapter without a gate becomes a part of the FFN; serve this one through transformers."
+        )
+    parts = [getattr(ffn, part, None) for part in FFN_PARTS]
+    linear = all(isinstance(part, nn.Linear) and part.bias is None for part in parts)
     if not linear or not isinstance(getattr(ffn, "act_fn", None), nn.SiLU) or layer.has_sink:
         raise ModelError(
-            f"{type(ffn).__name__} is not Llama's FFN (gate_proj, up_proj, down_proj, SiLU, no norm after it), "
+            f"{type(ffn).__name__} is not Llama's FFN ({', '.join(FFN_PARTS)} without biases, SiLU, no norm after it), "
             "so the adapter cannot become a part of it; serve it through transformers."
         )
-    if any(getattr(ffn, part).bias is not None for part in parts):
-        raise ModelError(f"{type(ffn).__name__} has biases, which the adapter has not; serve it through transformers.")
-    w_in, w_glu, w_out = (getattr(layer, f"neutral_residues_{part}")[name].weight for part in ("in", "glu", "out"))
+    return active[0]
+
+
+def _widen(ffn: Any, w_in: torch.Tensor, w_glu: torch.Tensor, w_out: torch.Tensor) -> None:
     ffn.gate_proj = _linear(torch.cat([ffn.gate_proj.weight, w_glu.to(ffn.gate_proj.weight.dtype)]))
     ffn.up_proj = _linear(torch.cat([ffn.up_proj.weight, w_in.to(ffn.up_proj.weight.dtype)]))
     ffn.down_proj = _linear(torch.cat([ffn.down_proj.weight, w_out.to(ffn.down_proj.weight.dtype)], dim=1))
