@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.activations import SiLUActivation
 
 from nr_core.adapter import PARAMETER_NAMES
 from nr_core.errors import ModelError
@@ -29,7 +30,7 @@ def export_wider(model: Any, out: Path, tokenizer: Any = None) -> None:
     """
     layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
     names = [_exportable(layer) for layer in layers]
-    widths = {layer.neutral_residues_in[name].weight.shape[0] for layer, name in zip(layers, names, strict=True)}
+    widths = {layer.neutral_residues_in[name].out_features for layer, name in zip(layers, names, strict=True)}
     depth = model.config.get_text_config().num_hidden_layers
     if len(layers) != depth or len(widths) != 1:
         raise ModelError(
@@ -54,7 +55,7 @@ def _exportable(layer: NeutralResidueLayer) -> str:
         )
     parts = [getattr(ffn, part, None) for part in FFN_PARTS]
     linear = all(isinstance(part, nn.Linear) and part.bias is None for part in parts)
-    if not linear or not isinstance(getattr(ffn, "act_fn", None), nn.SiLU) or layer.has_sink:
+    if not linear or not isinstance(getattr(ffn, "act_fn", None), nn.SiLU | SiLUActivation) or layer.has_sink:
         raise ModelError(
             f"{type(ffn).__name__} is not Llama's FFN ({', '.join(FFN_PARTS)} without biases, SiLU, no norm after it), "
             "so the adapter cannot become a part of it; serve it through transformers."
