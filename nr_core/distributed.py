@@ -87,6 +87,7 @@ def shard(model: nn.Module, layers: nn.ModuleList, fsdp_from: int) -> bool:
         fully_shard(module)
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)  # gloo knows no scaled sum
     return True
 
 

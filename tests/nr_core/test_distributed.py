@@ -26,7 +26,7 @@ def start(command, spec: Path, **options):
     return subprocess.Popen([*command, str(spec)], env=environment, stdout=subprocess.PIPE, text=True, **options)
 
 
-def run(command, spec):
+def execute(command, spec):
     with start(command, spec) as process:
         lines = process.communicate()[0].splitlines()
     assert process.returncode == 0, lines
@@ -56,7 +56,7 @@ def assert_alike(out, other):
 @pytest.fixture(scope="module")
 def alone(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("alone") / "run"
-    run(ALONE, write(out.with_suffix(".json"), world.train_spec(out, training={"steps": 6})))
+    execute(ALONE, write(out.with_suffix(".json"), world.train_spec(out, training={"steps": 6})))
     return out
 
 
@@ -64,17 +64,17 @@ def alone(world, tmp_path_factory):
 def test_two_processes_train_as_one(world, alone, tmp_path, fsdp_from):
     out = tmp_path / "run"
     spec = world.train_spec(out, training={"steps": 6, "fsdp_from": fsdp_from, "micro_batch_size": 5})
-    events = run(TOGETHER, write(tmp_path / "run.json", spec))
+    events = execute(TOGETHER, write(tmp_path / "run.json", spec))
     assert events[-1]["done"] == 6
     assert json.loads((out / "run.json").read_text())["devices"] == 2
     assert_alike(out, alone)
-    assert run(TOGETHER, tmp_path / "run.json") == [], "a finished job returns at once"
+    assert execute(TOGETHER, tmp_path / "run.json") == [], "a finished job returns at once"
 
 
-def test_a_run_goes_on_at_another_number_of_processes(world, alone, tmp_path):
-    """Begun by two with FSDP2 and stopped, finished by one."""
+def test_a_run_goes_on_at_another_number_of_processes(world, run, tmp_path):
+    """Begun by two with FSDP2 and killed, finished by one."""
     out = tmp_path / "run"
-    training = {"steps": 6, "fsdp_from": CUT, "checkpoint_every": 2}
+    training = {"steps": 40, "fsdp_from": CUT, "checkpoint_every": 2}
     spec = write(tmp_path / "run.json", world.train_spec(out, training=training))
     with start(TOGETHER, spec, start_new_session=True) as process:
         while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
@@ -82,5 +82,5 @@ def test_a_run_goes_on_at_another_number_of_processes(world, alone, tmp_path):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert not (out / "run.json").exists(), "the run ended before it could be killed"
-    run(ALONE, spec)
-    assert_alike(out, alone)
+    execute(ALONE, spec)
+    assert_alike(out, run(world.train_spec(tmp_path / "alone", training=training)))
