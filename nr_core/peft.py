@@ -24,9 +24,11 @@ from nr_core.budget import BUDGET, Backbone
 from nr_core.errors import ModelError
 from nr_core.settings import Embeddings, Gate, Initialisation, Placement
 from nr_core.sites import Site, find_sites
+from nr_core.sparse import OpenRows, Skipping, joined, open_residue, skips
 from nr_core.taps import Taps
 
-FORMAT_VERSION = 2  # 1 knew the gates relu and none, placement ffn and frozen embeddings; what it can read says 1
+# 1 knew the gates relu and none, placement ffn, frozen embeddings and found sites; what it can read says 1.
+FORMAT_VERSION = 2
 
 EMBEDDING = -1  # stands for the embedding where layers are counted
 
@@ -62,6 +64,7 @@ class NeutralResiduesConfig(PeftConfig):
     new_rows: list[int] | None = field(default=None, metadata={"help": "tokens whose embedding is extended"})
     post_norm: str = "after"
     layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
+    sites: list[str] | None = field(default=None, metadata={"help": "where adapters go; default: found by structure"})
     format_version: int = 1
     target_modules: list[str] | None = field(default=None, metadata={"help": "filled in: the sites of those layers"})
     exclude_modules: list[str] | None = None
@@ -87,7 +90,10 @@ class NeutralResiduesConfig(PeftConfig):
                 raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
         if self.embeddings == "new_rows" and not self.new_rows:
             raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
-        if self.gate not in ("relu", "none") or self.placement != "ffn" or self.embeddings != "frozen":
+        if self.sites is not None and self.placement == "attention":
+            raise ModelError("NeutralResiduesConfig.sites says where adapters go, and so does placement; give one.")
+        of_first_format = self.gate in ("relu", "none") and self.placement == "ffn" and self.embeddings == "frozen"
+        if not of_first_format or self.sites is not None:
             self.format_version = FORMAT_VERSION
 
 
@@ -108,7 +114,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self.neutral_residues_block_gate = nn.ModuleDict()
         self._gates: dict[str, Gate] = {}
         self._active_adapter: str | list[str] = []
-        self._residue: Tensor | None = None
+        self._residue: Tensor | OpenRows | None = None
+        self.skip_closed_gates: Skipping = "auto"
         self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
 
     def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
@@ -124,7 +131,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         # Decoder layers hand an FFN its input by position, and some an attention by name.
         x = args[0] if args else kwargs["hidden_states"]
         output = self.base_layer(*args, **kwargs)
-        residue = None if self.disable_adapters else self.residue(x)
+        residue = None if self.disable_adapters else self._open_residue(x) if self._skips(x) else self.residue(x)
         if self._hook is not None:
             self._residue = residue
             return output
@@ -147,17 +154,38 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             total = residue if total is None else total + residue
         return total
 
+    def _skips(self, x: Tensor) -> bool:
+        """Where every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
+        active = [name for name in self.active_adapters if name in self.neutral_residues_in]
+        gated = all(self._gates[name] == "relu" for name in active)
+        return bool(active) and gated and not self.taps.collecting and skips(self.skip_closed_gates, x)
+
+    def _open_residue(self, x: Tensor) -> OpenRows | None:
+        parts = []
+        for name in self.active_adapters:
+            if name in self.neutral_residues_in:
+                w_in, w_glu, w_out, block_gate = (getattr(self, part)[name] for part in PARAMETER_NAMES)
+                parts.append(open_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate))
+        return joined([part for part in parts if part is not None])
+
     def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:
         residue, self._residue = self._residue, None
         return output if residue is None else self._add(output, residue)
 
-    def _add(self, output: Any, residue: Tensor) -> Any:
+    def _add(self, output: Any, residue: Tensor | OpenRows) -> Any:
         """Attention returns (hidden states, weights), and a mixture of experts may return (.., router logits)."""
         if isinstance(output, tuple):
             return (self._add(output[0], residue), *output[1:])
         if self.taps.collecting and self.taps.with_blocks:
             self.taps.write_block(self.active_adapters, self.layer, output)
+        if isinstance(residue, OpenRows):
+            return residue.add_to(output)
         return output + residue.to(output.dtype).view_as(output)
+
+    @property
+    def has_sink(self) -> bool:
+        """Whether the residue goes to another module than the one that is wrapped."""
+        return self._hook is not None
 
     def detach_sink(self) -> None:
         if self._hook is not None:
@@ -186,7 +214,10 @@ class NeutralResiduesModel(BaseTuner):
         assert isinstance(peft_config, NeutralResiduesConfig)
         layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
         self.taps = layers[0].taps if layers else Taps()
-        sites = find_attention_sites(model) if peft_config.placement == "attention" else find_sites(model)
+        if peft_config.placement == "attention":
+            sites = find_attention_sites(model)
+        else:
+            sites = find_sites(model, peft_config.sites)
         config = model.config.get_text_config()  # type: ignore[union-attr, operator]
         self._hidden_size, self._depth = config.hidden_size, len(sites)
         known = [site.layer for site in sites]
@@ -255,6 +286,14 @@ def _embedding_site(model: nn.Module) -> Site:
     embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
     name = next(name for name, module in model.named_modules() if module is embedding)
     return Site(EMBEDDING, name, name)
+
+
+def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:
+    """Whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
+    never."""
+    for module in model.modules():
+        if isinstance(module, NeutralResidueLayer):
+            module.skip_closed_gates = mode
 
 
 def find_taps(model: nn.Module) -> Taps | None:

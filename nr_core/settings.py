@@ -168,6 +168,8 @@ class MethodSettings(Settings):
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"not_finite", "fsdp_from", "compile_layers", "recompute_layers"})
+
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
     micro_batch_size: int | None = Field(
@@ -185,6 +187,18 @@ class LoopSettings(Settings):
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
     checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
     log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
+    not_finite: Literal["stop", "skip"] = Field(
+        default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
+    )
+    fsdp_from: int = Field(
+        default=500_000_000,
+        ge=0,
+        description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
+    )
+    compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
+    recompute_layers: bool = Field(
+        default=False, description="recompute each layer on the way back: less memory, about a third more time"
+    )
 
     @model_validator(mode="after")
     def _batch_divides(self) -> LoopSettings:
