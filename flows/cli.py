@@ -65,15 +65,41 @@ def pretrain(config: ConfigFile, set_: Overrides = None) -> None:
 
 
 @app.command()
-def train(config: ConfigFile, set_: Overrides = None) -> None:
+def train(
+    config: ConfigFile,
+    set_: Overrides = None,
+    add_to: Annotated[str | None, typer.Option(help="Keep this run's adapters active: one more language.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Go on from this run, after a data refresh.")] = None,
+) -> None:
     """Train one run for each method and seed."""
-    from_config(config, set_, "train", needs=("base", "inputs"))
+    builds_on = {"add_to": add_to, "start_from": from_}
+    overrides = [*(set_ or []), *(f'{name}="{run}"' for name, run in builds_on.items() if run)]
+    from_config(config, overrides, "train", needs=("base", "inputs"))
 
 
 @app.command()
 def evaluate(config: ConfigFile, set_: Overrides = None) -> None:
     """Score the base and the runs on held-out text."""
     from_config(config, set_, "evaluate", needs=("base", "inputs"))
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(help="Folder or hub id of the base.")],
+    out: Annotated[Path, typer.Option(help="JSONL file to write: a text source for a config.")],
+    documents: Annotated[int, typer.Option(help="How many documents.", min=1)] = 1000,
+    max_tokens: Annotated[int, typer.Option(help="Longest document.", min=2)] = 512,
+    seed: Annotated[int, typer.Option(help="Of the sampling.", min=0)] = 0,
+) -> None:
+    """Let a base write replay text, where none of its own training data is at hand."""
+    from nr_core.sample_text import sample_text
+    from nr_core.settings import BaseSpec
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} documents", end="", file=sys.stderr)
+
+    sample_text(BaseSpec(model=model), out, documents, max_tokens, seed, show)
+    print(f"\n{out}", file=sys.stderr)
 
 
 @app.command()

@@ -96,6 +96,9 @@ class Config(Settings):
     )
     name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
     language: Language = Field(description="the language to learn, as ISO 639-3")
+    more_languages: list[Language] = Field(
+        default_factory=list, description="further new languages, learned jointly with the first in one adapter"
+    )
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
     sources: dict[str, Source] = Field(min_length=1, description="where text comes from, by a name of your choice")
@@ -110,6 +113,12 @@ class Config(Settings):
         [MethodSettings(method="neutral_residues")], min_length=1, description="one run a method and seed"
     )
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="one run a method and seed")
+    add_to: str | None = Field(
+        None, description="id of a run whose adapters stay active, frozen, beside the new ones: one more language"
+    )
+    start_from: str | None = Field(
+        None, description="id of a run whose weights the training starts from: the same method, after a data refresh"
+    )
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")
@@ -142,15 +151,19 @@ class Config(Settings):
         if self.inputs:
             refuse_other_than_one("inputs", [item.share for item in self.inputs])
         for item in self.inputs:
-            is_new = self.corpora[item.corpus].language == self.language
+            is_new = self.corpora[item.corpus].language in self.new_languages()
             if is_new != (item.role == "new"):
                 raise ValueError(
                     f"inputs: {item.corpus} is in {self.corpora[item.corpus].language} and has role {item.role}, "
-                    f"while the language to learn is {self.language}; correct the role, the corpus or `language`"
+                    f"while the language to learn is {' and '.join(self.new_languages())}; correct the role, the "
+                    "corpus or `language`"
                 )
         if self.inputs and not any(item.role == "new" and item.share > 0 for item in self.inputs):
             raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
         return self
+
+    def new_languages(self) -> list[str]:
+        return [self.language, *self.more_languages]
 
     def evaluation_sets(self) -> list[str]:
         return self.evaluation.sets if self.evaluation.sets is not None else list(self.corpora)

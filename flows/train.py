@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -64,6 +65,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     ]
     bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
     training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
+    builds_on = {name: run for name, run in _builds_on(config).items() if run}
     return [
         Run(
             run_id=hash_of(
@@ -73,6 +75,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
                 bears,
                 seed,
                 STAGE_VERSIONS,
+                *([builds_on] if builds_on else []),
             ),
             method=method,
             seed=seed,
@@ -140,9 +143,22 @@ def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Worksp
             "training": config.training.model_dump(mode="json"),
             "inputs": inputs,
             "seed": run.seed,
+            **{name: str(_finished(workspace, name, other)) for name, other in _builds_on(config).items() if other},
         }
         jobs.append(Job(run.label, spec))
     return jobs
+
+
+def _builds_on(config: Config) -> dict[str, str | None]:
+    return {"add_to": config.add_to, "start_from": config.start_from}
+
+
+def _finished(workspace: Workspace, field: str, run_id: str) -> Path:
+    if not is_done(workspace.run(run_id)):
+        raise InputError(
+            f'`{field}`: there is no finished run {run_id} in {workspace.root}; `nr sql "from runs"` lists them'
+        )
+    return workspace.run(run_id)
 
 
 def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, error: str | None) -> None:

@@ -4,6 +4,9 @@ Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdo
 that is finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be
 done, for the reason its error line gives (the other specs are still run); 143: stopped by SIGTERM or with the parent,
 after a checkpoint.
+
+On several devices: `torchrun --standalone --nproc-per-node N -m nr_core train SPEC.json`. The first process owns the
+folder and reports; the others follow it.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ import argparse
 import errno
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +57,9 @@ def _run(job: str, path: Path) -> bool:
         progress.label = spec.label or spec.out.name
         if stopping.requested.is_set():
             raise stopping.Stopped
+        if "WORLD_SIZE" in os.environ:
+            _work_with_others(job, spec, progress, last_file)
+            return True
         with _owning(spec):
             if not (spec.out / last_file).is_file():
                 _work(job, spec, progress)
@@ -94,6 +101,22 @@ def _owning(spec: JobSpec) -> Iterator[None]:
         elif json.loads(begun.read_text()) != identity:
             raise ModelError(f"{spec.out} was begun with other settings; give another folder, or delete that one.")
         yield
+
+
+def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -> None:
+    """The first process looks whether there is work, for all: by the time another looked, it might have changed."""
+    from nr_core.distributed import ranks
+
+    joined = ranks()
+    if job != "train" and joined.count > 1:
+        raise ModelError(f"{job} runs on one device; start it without torchrun.")
+    if not joined.leads:
+        progress.silence()
+    with _owning(spec) if joined.leads else nullcontext():
+        done = joined.agree((spec.out / last_file).is_file() if joined.leads else None)
+        if not done:
+            _work(job, spec, progress)
+        joined.wait()
 
 
 def _work(job: str, spec: Any, progress: Progress) -> None:

@@ -1,37 +1,44 @@
-"""The gated adapter: FFN'(x) = FFN(x) + g(x) · W_o( SiLU(W_g x) ⊙ (W_i x) ), g(x) = ReLU(w·x).
+"""The gated adapter: FFN'(x) = FFN(x) + g(x) · W_o( SiLU(W_g x) ⊙ (W_i x) ), g(x) = φ(w·x), φ = ReLU.
 
 Source: Talla, Grave, Jégou, "Neutral residues: revisiting adapters for model extension", ICML 2025,
-https://arxiv.org/abs/2410.02744 (section 3). No biases. The vanilla adapter is the same without the gate.
+https://arxiv.org/abs/2410.02744 (section 3). No biases. The vanilla adapter is the same without the gate; φ = ELU or
+sigmoid, and an adapter beside the attention instead of the FFN, are the paper's ablations.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GateName = Literal["relu", "none"]
-Initialisation = Literal["low_variance", "he"]
+from nr_core.settings import Gate, Initialisation
+
+GATES: dict[Gate, Callable[[Tensor], Tensor]] = {"relu": F.relu, "elu": F.elu, "sigmoid": torch.sigmoid}
 
 # The names under which W_i, W_g, W_o and w are saved. Adapters in the world carry them: they never change.
 PARAMETER_NAMES = ("neutral_residues_in", "neutral_residues_glu", "neutral_residues_out", "neutral_residues_block_gate")
 
 
 def gated_residue(
-    x: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear, block_gate: nn.Linear | None
+    x: Tensor,
+    w_in: nn.Linear,
+    w_glu: nn.Linear,
+    w_out: nn.Linear,
+    block_gate: nn.Linear | None,
+    gate: Gate = "relu",
 ) -> tuple[Tensor, Tensor | None]:
-    """What the adapter adds to the FFN's output.
+    """What the adapter adds to the block's output.
 
-    x: (..., d), the FFN's own normalised input. Returns the residue (..., d) and the gate (..., 1), None where there is
-    none.
+    x: (..., d), the block's own normalised input. Returns the residue (..., d) and w·x (..., 1), which is above 0 where
+    the gate is open, whatever its φ; None where there is no gate.
     """
     hidden = F.silu(w_glu(x)) * w_in(x)
     if block_gate is None:
         return w_out(hidden), None
-    gate = F.relu(block_gate(x))
-    return w_out(hidden) * gate, gate
+    logit = block_gate(x)
+    return w_out(hidden) * GATES[gate](logit), logit
 
 
 class GatedAdapter(nn.Module):
@@ -47,7 +54,7 @@ class GatedAdapter(nn.Module):
         hidden_size: int,
         width: int,
         layers: int,
-        gate: GateName = "relu",
+        gate: Gate = "relu",
         initialisation: Initialisation = "low_variance",
         device: torch.device | str | None = None,
     ) -> None:
@@ -56,8 +63,9 @@ class GatedAdapter(nn.Module):
         self.neutral_residues_glu = nn.Linear(hidden_size, width, bias=False, device=device)
         self.neutral_residues_out = nn.Linear(width, hidden_size, bias=False, device=device)
         self.neutral_residues_block_gate = (
-            nn.Linear(hidden_size, 1, bias=False, device=device) if gate == "relu" else None
+            None if gate == "none" else nn.Linear(hidden_size, 1, bias=False, device=device)
         )
+        self.gate = gate
         low = (hidden_size * layers) ** -0.5
         inner = low if initialisation == "low_variance" else (2 / hidden_size) ** 0.5
         nn.init.normal_(self.neutral_residues_in.weight, std=inner)
@@ -67,11 +75,12 @@ class GatedAdapter(nn.Module):
             nn.init.normal_(self.neutral_residues_block_gate.weight, std=low)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """x (..., d) -> residue (..., d), gate (..., 1) or None."""
+        """x (..., d) -> residue (..., d), w·x (..., 1) or None."""
         return gated_residue(
             x,
             self.neutral_residues_in,
             self.neutral_residues_glu,
             self.neutral_residues_out,
             self.neutral_residues_block_gate,
+            self.gate,
         )

@@ -86,11 +86,21 @@ class Batches:
             [by_input[i] / total for i in group] for group, total in zip(self._groups, self._group_shares, strict=True)
         ]
 
-    def sequence(self, number: int) -> tuple[int, np.ndarray[Any, Any]]:
-        """The input that a sequence number falls to, and its tokens (sequence_length + 1,)."""
+    def _place(self, number: int) -> tuple[int, int]:
+        """The input that a sequence number falls to, and how many sequences it gave before."""
         group, rest = choose(self._group_shares, number)
         member, ordinal = choose(self._within[group], rest)
-        index = self._groups[group][member]
+        return self._groups[group][member], ordinal
+
+    def originals(self, step: int) -> int:
+        """How many sequences of a step's global batch are of the original role."""
+        first = step * self.batch_size
+        places = (self._place(number)[0] for number in range(first, first + self.batch_size))
+        return sum(self.inputs[index].role == "original" for index in places)
+
+    def sequence(self, number: int) -> tuple[int, np.ndarray[Any, Any]]:
+        """The input that a sequence number falls to, and its tokens (sequence_length + 1,)."""
+        index, ordinal = self._place(number)
         stream = self.inputs[index].stream.stream
         windows = (len(stream) - 1) // self.sequence_length
         epoch, position = divmod(ordinal, windows)

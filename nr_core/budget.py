@@ -38,12 +38,18 @@ class Backbone:
     def allowance(self, budget: float, budget_of: str) -> float:
         return budget * (self.total if budget_of == "total" else self.non_embedding)
 
-    def adapter_width(self, budget: float, budget_of: str, gated: bool = True) -> int:
-        """The width h whose adapters come nearest to the budget, on the grain of its size; at least one grain."""
-        gate = self.hidden_size if gated else 0
-        exact = (self.allowance(budget, budget_of) / self.layers - gate) / (3 * self.hidden_size)
+    def adapter_width(self, budget: float, budget_of: str, gated: bool = True, layers: int | None = None) -> int:
+        """The width h whose adapters come nearest to the budget, on the grain of its size; at least one grain.
+
+        layers: how many layers get an adapter; None: all.
+        """
+        exact = self.exact_width(budget, budget_of, gated, layers)
         grain = GRAIN if exact >= LARGE else SMALL_GRAIN
         return max(grain, round(exact / grain) * grain)
 
-    def adapter_parameters(self, width: int, gated: bool = True) -> int:
-        return self.layers * (3 * self.hidden_size * width + (self.hidden_size if gated else 0))
+    def exact_width(self, budget: float, budget_of: str, gated: bool = True, layers: int | None = None) -> float:
+        gate = self.hidden_size if gated else 0
+        return (self.allowance(budget, budget_of) / (layers or self.layers) - gate) / (3 * self.hidden_size)
+
+    def adapter_parameters(self, width: int, gated: bool = True, layers: int | None = None) -> int:
+        return (layers or self.layers) * (3 * self.hidden_size * width + (self.hidden_size if gated else 0))

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nr_core.distributed import Ranks, fill, whole
 from nr_core.files import writing
 
 
@@ -28,26 +29,40 @@ class LoopState:
     tokens: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    skipped: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    forgetting: list[dict[str, float]] = field(default_factory=list)  # of nr_core.forgetting, where α is adapted
 
 
-def save(folder: Path, state: LoopState, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> None:
-    """Write checkpoints/step-N and drop the older ones. parameters: the trainable ones, by name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"step-{state.step:08d}"
-    with writing(folder / name) as partial:
-        partial.mkdir()
-        save_file({key: parameter.detach() for key, parameter in parameters.items()}, partial / "trainable.safetensors")
-        moments = {
-            f"{key}/{moment}": value
-            for key, parameter in parameters.items()
-            for moment, value in optimiser.state[parameter].items()
-        }
-        save_file(moments, partial / "optimiser.safetensors")
-        (partial / "state.json").write_text(json.dumps(asdict(state)))
-    for other in folder.iterdir():
-        if other.name != name:
-            shutil.rmtree(other)
+def save(
+    folder: Path,
+    state: LoopState,
+    parameters: dict[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
+) -> None:
+    """Write checkpoints/step-N and drop the older ones. parameters: the trainable ones, by name.
+
+    Tensors that are cut over processes are written whole, so that a run goes on at any number of them.
+    """
+    trainable = {key: whole(parameter.detach()).contiguous() for key, parameter in parameters.items()}
+    moments = {
+        f"{key}/{moment}": whole(value)
+        for key, parameter in parameters.items()
+        for moment, value in optimiser.state[parameter].items()
+    }
+    if ranks.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"step-{state.step:08d}"
+        with writing(folder / name) as partial:
+            partial.mkdir()
+            save_file(trainable, partial / "trainable.safetensors")
+            save_file(moments, partial / "optimiser.safetensors")
+            (partial / "state.json").write_text(json.dumps(asdict(state)))
+        for other in folder.iterdir():
+            if other.name != name:
+                shutil.rmtree(other)
+    ranks.wait()
 
 
 def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> LoopState:
@@ -62,10 +77,9 @@ def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.
         moments.setdefault(name, {})[moment] = value
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(saved[name])
-            # Copied into fresh memory: kernels may round differently for another alignment.
+            parameter.copy_(fill(parameter, saved[name]))
             optimiser.state[parameter] = {
-                moment: value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+                moment: value.clone() if value.ndim == 0 else fill(parameter, value)
                 for moment, value in moments.get(name, {}).items()
             }
     return LoopState(**json.loads((found[-1] / "state.json").read_text()))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,22 @@ from torch import Tensor
 from nr_core import checkpoints, memory, stopping
 from nr_core.batches import Batches
 from nr_core.checkpoints import LoopState
+from nr_core.distributed import Ranks, whole
 from nr_core.errors import ModelError
 from nr_core.files import writing
+from nr_core.forgetting import ForgettingBudget
 from nr_core.loss import lm_loss, local_loss, open_gates
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
 from nr_core.progress import Progress
-from nr_core.settings import LoopSettings
+from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.taps import Taps
+
+MOST_SKIPPED = 10  # steps that are not finite in a row: by then the weights are lost, and skipping hides it
+# Tensors of adapters, of which every one must get a gradient. Block expansion and finetuning train others, and a batch
+# may well hold none of the tokens whose rows are trained.
+ADAPTER_TENSORS = ("neutral_residues_", "lora_")
+ROWS_OF_TOKENS = ("neutral_residues_rows", "neutral_residues_head_rows")
+ZERO_AT_FIRST = ("neutral_residues_out", "lora_B")  # while it is zero, the others of its adapter have no gradient
 
 STEP_COLUMNS = pa.schema(
     [
@@ -52,6 +62,16 @@ class StepFigures:
     tokens_new: int = 0
     tokens_original: int = 0
 
+    def gather(self, ranks: Ranks, device: torch.device) -> None:
+        """Sum what each process saw of its rows: all then log and judge alike."""
+        if ranks.count == 1:
+            return
+        sums = ranks.sum(torch.tensor([self.lm_loss, self.local_loss], dtype=torch.float64, device=device))
+        self.lm_loss, self.local_loss = float(sums[0]), float(sums[1])
+        for opened in (self.open_new, self.open_original):
+            if opened is not None and len(opened):
+                ranks.sum(opened)
+
 
 @dataclass
 class Loop:
@@ -65,23 +85,30 @@ class Loop:
     folder: Path
     progress: Progress
     taps: Taps | None = None
+    local_loss: LocalLoss = "l1"
     alpha: float = 0.0
     dead_gate_share: float = 0.0
+    forgetting: ForgettingBudget | None = None  # adapts alpha
+    ranks: Ranks = field(default_factory=Ranks)
 
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
 
-        Raises ModelError where the loss is no longer finite, or where after warm-up no gate opens on the new language;
-        Stopped where the job was asked to stop, after a checkpoint.
+        Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, or where
+        after warm-up no gate opens on the new language; Stopped where the job was asked to stop, after a checkpoint.
         """
         settings, folder = self.settings, self.folder / "checkpoints"
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
         state = checkpoints.restore(folder, parameters, optimiser)
+        if self.forgetting is not None:
+            self.forgetting.record = state.forgetting
+            self.alpha = self.forgetting.alpha
         memory.reset_peak()
         self.model.train()
         begun, tokens_begun, elapsed = time.monotonic(), state.tokens, state.seconds
         logged, tokens_logged = begun, state.tokens
+        in_a_row = 0
 
         while state.step < settings.steps:
             step = state.step
@@ -90,38 +117,51 @@ class Loop:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             figures = self._forward_backward(step, log)
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip))
-            self._require_finite(step, figures, norm, rate, state)
-            optimiser.step()
+            self.ranks.sum_gradients(list(parameters.values()))
+            norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)))
+            finite = self._is_finite(step, figures, norm, rate, state)
+            in_a_row = 0 if finite else in_a_row + 1
+            if finite:
+                self._require_gradients(step, parameters)
+                optimiser.step()
+            elif in_a_row == MOST_SKIPPED:
+                raise ModelError(
+                    f"{self.progress.label}: the last {MOST_SKIPPED} steps, to step {step + 1}, were not finite and "
+                    "have been skipped; lower learning_rate or raise warmup_share."
+                )
             optimiser.zero_grad()
 
             state.step += 1
             state.tokens += settings.batch_size * settings.sequence_length
+            state.skipped += not finite
             now = time.monotonic()
             state.seconds = elapsed + now - begun
-            if log:
+            if log and finite:
                 speed = (state.tokens - tokens_logged) / (now - logged)
                 logged, tokens_logged = now, state.tokens
                 state.rows.append(self._row(state, figures, rate, speed, norm))
                 self._require_open_gates(step, figures)
             speed = (state.tokens - tokens_begun) / (now - begun)
             left = (settings.steps - state.step) * settings.batch_size * settings.sequence_length / speed
-            self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
+            if self.ranks.leads:
+                self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
             state.peak_memory = max(state.peak_memory, memory.peak()) if log else state.peak_memory
-            stop = stopping.requested.is_set() and state.step < settings.steps
+            if self.forgetting is not None:
+                self.alpha = self.forgetting.after_step(state.step)
+            stop = self.ranks.any(stopping.requested.is_set()) and state.step < settings.steps
             if stop or (state.step % settings.checkpoint_every == 0 and state.step < settings.steps):
-                checkpoints.save(folder, state, parameters, optimiser)
+                checkpoints.save(folder, state, parameters, optimiser, self.ranks)
             if stop:
                 raise stopping.Stopped
         return state
 
     def _forward_backward(self, step: int, log: bool) -> StepFigures:
         """Accumulate the gradients of the whole batch. Dropout, if a base has it, is a function of (seed, step) too."""
-        torch.manual_seed(self.seed * 1_000_003 + step)
+        torch.manual_seed((self.seed * 1_000_003 + step) * self.ranks.count + self.ranks.rank)
         device = next(self.model.parameters()).device
-        tokens, original = self.batches.batch(step)
+        tokens, original = self.batches.batch(step, self.ranks.rank, self.ranks.count)
         length = self.settings.sequence_length
-        targets, originals = len(tokens) * length, int(original.sum()) * length
+        targets, originals = self.settings.batch_size * length, self.batches.originals(step) * length
         figures = StepFigures(tokens_new=targets - originals, tokens_original=originals)
         size = self.settings.micro_batch_size or len(tokens)
         for rows, is_original in zip(tokens.split(size), original.split(size), strict=True):
@@ -129,11 +169,12 @@ class Loop:
             role = is_original.to(device).repeat_interleave(length)
             tapped = self.taps is not None and (self.alpha > 0 or log)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
-                logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
+                with autocast(device):
+                    logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
-                    local = local_loss(self.taps, role, originals)
+                    local = local_loss(self.taps, role, originals, self.local_loss, targets)
                     figures.local_loss += local.item()
                     loss = loss + self.alpha * local
                 if self.taps is not None and log:
@@ -141,6 +182,7 @@ class Loop:
                     figures.open_new = counted[0] + (0 if figures.open_new is None else figures.open_new)
                     figures.open_original = counted[1] + (0 if figures.open_original is None else figures.open_original)
                 loss.backward()
+        figures.gather(self.ranks, device)
         return figures
 
     def _row(self, state: LoopState, figures: StepFigures, rate: float, speed: float, norm: float) -> dict[str, Any]:
@@ -160,15 +202,46 @@ class Loop:
             "open_rate_original": open_rate(figures.open_original, figures.tokens_original),
         }
 
-    def _require_finite(self, step: int, figures: StepFigures, norm: float, rate: float, state: LoopState) -> None:
+    def _is_finite(self, step: int, figures: StepFigures, norm: float, rate: float, state: LoopState) -> bool:
         """Before the optimiser's step: what is not finite never reaches the weights, nor a checkpoint."""
         if math.isfinite(figures.lm_loss + figures.local_loss + norm):
-            return
+            return True
         last = f" (it was {state.rows[-1]['lm_loss']:.3f} at step {state.rows[-1]['step']})" if state.rows else ""
-        raise ModelError(
-            f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
-            f"at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share."
-        )
+        what = f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
+        if self.settings.not_finite == "stop":
+            raise ModelError(f"{what}at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share.")
+        Progress.log(f"{what}and the step is skipped")
+        return False
+
+    def _require_gradients(self, step: int, parameters: dict[str, torch.nn.Parameter]) -> None:
+        """In step 2, when W_o is no longer zero: a tensor without a gradient would stay as it was drawn for ever.
+
+        An adapter that is shut for all of a batch may learn from another: no fault while one of them is open.
+        """
+        if step != 1:
+            return
+        adapters: dict[str, dict[str, torch.nn.Parameter]] = {}
+        for name, parameter in parameters.items():
+            if any(part in name for part in ADAPTER_TENSORS) and not any(part in name for part in ROWS_OF_TOKENS):
+                place = re.split("|".join(ADAPTER_TENSORS), name)[0]
+                adapters.setdefault(place, {})[name] = parameter
+        tensors = sum(map(len, adapters.values()))
+        without, shut = [], []
+        for held in adapters.values():
+            sizes = {name: None if p.grad is None else float(whole(p.grad.norm())) for name, p in held.items()}
+            outer = [name for name in held if any(part in name for part in ZERO_AT_FIRST)]
+            learns = [bool(sizes[name]) and bool(whole(held[name].detach().norm())) for name in outer]
+            without += [name for name, size in sizes.items() if size is None or (size == 0 and all(learns))]
+            shut += [name for name, size in sizes.items() if size == 0]
+        if len(shut) == tensors:
+            without = shut
+        if without:
+            raise ModelError(
+                f"{self.progress.label}: in step 2 {len(without)} of {tensors} tensors of the adapters got no "
+                f"gradient ({without[0]} is the first), so they would never learn; gates that are shut for the whole "
+                "batch in all layers do that: raise batch_size, take another seed, or a base that was trained for "
+                "longer."
+            )
 
     def _require_open_gates(self, step: int, figures: StepFigures) -> None:
         """A ReLU gate that is shut everywhere has no gradient: such a model forgets nothing and learns nothing."""
@@ -186,6 +259,11 @@ class Loop:
             f"tokens open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha, the rate, "
             "take another seed, or a base that was trained for longer."
         )
+
+
+def autocast(device: torch.device) -> Any:
+    """bf16 products on a GPU; fp32 on the CPU, where bf16 is many times slower without AVX-512 or AMX."""
+    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def write_steps(rows: list[dict[str, Any]], path: Path) -> None:

@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nr_core.settings import LocalLoss
 from nr_core.taps import Taps
+
+SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros would make the relative size infinite
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
@@ -47,24 +50,39 @@ def _at_least_fp32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def local_loss(taps: Taps, original: Tensor, global_original: int) -> Tensor:
-    """Mean over layers and original-language tokens of ‖g(x)·A(x)‖₁ / d; new-language tokens have none (method.md,
-    Training).
+def local_loss(
+    taps: Taps, original: Tensor, global_original: int, kind: LocalLoss = "l1", global_tokens: int = 0
+) -> Tensor:
+    """What keeps adapters silent on the original language, as a mean over layers (method.md, Training).
 
-    original (tokens,): True where the token is of the original language, in the order of the taps; global_original: how
-    many such tokens the global batch has. Raises RuntimeError where the taps carry no gradient: reentrant gradient
-    checkpointing loses it without a word.
+    kind: l1, the mean over original-language tokens of ‖g(x)·A(x)‖₁ / d; relative_l1, the same against ‖FFN(x)‖₁ / d of
+    the block's own output, which makes α a number without unit; cross_entropy, over all tokens, of a sigmoid gate
+    against "the token is of the new language". original (tokens,): True where the token is of the original language, in
+    the order of the taps; global_original, global_tokens: how many such tokens, and tokens at all, the global batch
+    has. Raises RuntimeError where the taps carry no gradient: reentrant gradient checkpointing loses it without a word.
     """
-    sizes = [tap.size for tap in taps.slots.values()]
-    total = sum((size * original).sum() for size in sizes) / (len(sizes) * max(global_original, 1))
-    assert isinstance(total, Tensor)
+    if kind == "cross_entropy":
+        new = 1 - original.float()
+        terms = [
+            F.binary_cross_entropy_with_logits(tap.gate, new.to(tap.gate.dtype), reduction="sum")
+            for tap in taps.slots.values()
+            if tap.gate is not None
+        ]
+        count = global_tokens
+    else:
+        sizes = {key: tap.size for key, tap in taps.slots.items()}
+        if kind == "relative_l1":
+            sizes = {key: size / taps.blocks[key].clamp(min=SMALLEST_BLOCK) for key, size in sizes.items()}
+        terms = [(size * original).sum() for size in sizes.values()]
+        count = global_original
+    total = torch.stack(terms).sum() / (len(terms) * max(count, 1))
     if not total.requires_grad:
         raise RuntimeError("the local loss has no gradient: use gradient checkpointing with use_reentrant=False")
     return total
 
 
 def open_gates(taps: Taps, tokens: Tensor) -> Tensor:
-    """Per layer, how many of the marked tokens open their gate (g > 0): (layers,), empty where adapters have no gate.
+    """Per layer, how many of the marked tokens open their gate (w·x > 0): (layers,), empty where adapters have no gate.
 
     tokens (tokens,): True where a token counts, in the order of the taps.
     """

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from nr_core.adapter import GateName, Initialisation
+from nr_core.block_expansion import expand_blocks
 from nr_core.budget import BUDGET, Backbone
-from nr_core.settings import MethodName, MethodSettings
+from nr_core.earlier_runs import NEWEST, activate, load_earlier
+from nr_core.settings import LocalLoss, MethodName, MethodSettings
 
 LORA_SCALE = 2  # of the small experiments: lora_alpha / r
 ALPHA = 0.01  # the paper's weight of the local loss, for d = 2048 and 100,000 steps
 
 
+Build = Callable[[Any, MethodSettings, Backbone, "list[int] | None"], Any]
+
+
 @dataclass(frozen=True)
 class Method:
-    """build(base, settings, backbone) returns the model to train, whose trainable parameters require gradients."""
+    """build(base, settings, backbone, new_rows) returns the model; only what is to be trained requires gradients."""
 
-    build: Callable[[Any, MethodSettings, Backbone], Any]
+    build: Build
     learning_rate: float
     saves_full_model: bool = False
-    local_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Extension:
     method: Method
     backbone: Backbone
     learning_rate: float
-    alpha: float
+    local_loss: LocalLoss
+    alpha: float  # of the first step, where max_forgetting adapts it
     taps: Any  # nr_core.taps.Taps of gated adapters, else None
     trainable_parameters: int
     extra_parameters: int
@@ -47,25 +52,38 @@ class Extension:
         }
 
 
-def extend(model: Any, settings: MethodSettings) -> Extension:
+def extend(
+    model: Any, settings: MethodSettings, new_rows: list[int] | None = None, earlier: Sequence[Path] = ()
+) -> Extension:
     """Put a method on a base. Draws from torch's global generator, which the caller seeds.
 
-    Raises ModelError where the model has no FFN for the adapters.
+    new_rows: for `embeddings: new_rows`, the tokens whose rows are extended. earlier: folders of adapters that
+    stay active beside the new one, frozen.
+
+    Raises ModelError where the model has no place for the adapters, or no layer that is asked for.
     """
     method = METHODS[settings.method]
     backbone = Backbone.of(model)
-    extended = method.build(model, settings, backbone)
+    if earlier:
+        model = load_earlier(model, earlier)
+    before = sum(parameter.numel() for parameter in model.parameters())
+    extended = method.build(model, settings, backbone, new_rows)
     trainable = sum(parameter.numel() for parameter in extended.parameters() if parameter.requires_grad)
-    alpha = (ALPHA if settings.alpha is None else settings.alpha) if method.local_loss else 0.0
+    local_loss: LocalLoss = settings.variant("local_loss")
+    alpha = 0.0 if local_loss == "none" else ALPHA if settings.alpha is None else settings.alpha
+    taps = _taps(extended) if settings.method == "neutral_residues" else None
+    if taps is not None:
+        taps.with_blocks = local_loss == "relative_l1"
     return Extension(
         model=extended,
         method=method,
         backbone=backbone,
         learning_rate=settings.learning_rate or method.learning_rate,
+        local_loss=local_loss,
         alpha=alpha,
-        taps=_taps(extended) if method.local_loss else None,
+        taps=taps,
         trainable_parameters=trainable,
-        extra_parameters=0 if method.saves_full_model else trainable,
+        extra_parameters=sum(parameter.numel() for parameter in extended.parameters()) - before,
     )
 
 
@@ -75,45 +93,40 @@ def _taps(model: Any) -> Any:
     return find_taps(model)
 
 
-def _finetune(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
-    return model.requires_grad_(True)
+def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    model.requires_grad_(True)
+    if settings.embeddings == "frozen":
+        for head in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if head is not None:
+                head.requires_grad_(False)
+    return model
 
 
-def _lora(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
-    """LoRA on all linear layers but the output head, at the rank whose parameters come nearest to the adapters'."""
-    from peft import LoraConfig, get_peft_model
-    from transformers.pytorch_utils import Conv1D
+def _lora(use_dora: bool) -> Build:
+    """LoRA or DoRA on all linear layers but the output head, at the rank whose parameters come nearest to the
+    adapters'."""
 
-    head = model.get_output_embeddings()
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
-    }
-    wanted = backbone.adapter_parameters(_width(settings, backbone))
-    rank = max(1, round(wanted / sum(sum(module.weight.shape) for module in linear.values())))
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=LORA_SCALE * rank,
-        target_modules=sorted(linear),
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in linear.values()),
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
+    def build(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+        from peft import LoraConfig, get_peft_model
+        from transformers.pytorch_utils import Conv1D
 
-
-def _adapters(gate: GateName, initialisation: Initialisation) -> Callable[[Any, MethodSettings, Backbone], Any]:
-    def build(model: Any, settings: MethodSettings, backbone: Backbone) -> Any:
-        from peft import get_peft_model
-
-        from nr_core.peft import NeutralResiduesConfig
-
-        config = NeutralResiduesConfig(
-            width=_width(settings, backbone, gated=gate != "none"),
-            budget=settings.budget or BUDGET,
-            budget_of=settings.budget_of,
-            gate=gate,
-            initialisation=initialisation,
+        head = model.get_output_embeddings()
+        linear = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear | Conv1D) and module is not head
+        }
+        transposed = any(isinstance(module, Conv1D) for module in linear.values())
+        wanted = backbone.adapter_parameters(_width(settings, backbone))
+        if use_dora:  # a magnitude for each output
+            wanted -= sum(module.weight.shape[1 if transposed else 0] for module in linear.values())
+        rank = max(1, round(wanted / sum(sum(module.weight.shape) for module in linear.values())))
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=LORA_SCALE * rank,
+            target_modules=sorted(linear),
+            fan_in_fan_out=transposed,
+            use_dora=use_dora,
             task_type="CAUSAL_LM",
         )
         return get_peft_model(model, config)
@@ -121,14 +134,50 @@ def _adapters(gate: GateName, initialisation: Initialisation) -> Callable[[Any, 
     return build
 
 
-def _width(settings: MethodSettings, backbone: Backbone, gated: bool = True) -> int:
-    return backbone.adapter_width(settings.budget or BUDGET, settings.budget_of, gated)
+def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    from peft import PeftModel, get_peft_model
+
+    from nr_core.peft import NeutralResiduesConfig
+
+    config = NeutralResiduesConfig(
+        width=backbone.adapter_width(
+            settings.budget or BUDGET,
+            settings.budget_of,
+            settings.variant("gate") != "none",
+            None if settings.layers is None else len(settings.layers),
+        ),
+        budget=settings.budget or BUDGET,
+        budget_of=settings.budget_of,
+        gate=settings.variant("gate"),
+        initialisation=settings.variant("initialisation"),
+        placement=settings.variant("placement"),
+        layers=settings.layers,
+        embeddings=settings.variant("embeddings"),
+        new_rows=new_rows,
+        task_type="CAUSAL_LM",
+    )
+    if isinstance(model, PeftModel):  # with the adapters of earlier runs
+        model.add_adapter(NEWEST, config)
+        activate(model, trainable=True)
+        return model
+    return get_peft_model(model, config)
+
+
+def _llama_pro(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    return expand_blocks(model, backbone.allowance(settings.budget or BUDGET, settings.budget_of))
+
+
+def _width(settings: MethodSettings, backbone: Backbone) -> int:
+    return backbone.adapter_width(settings.budget or BUDGET, settings.budget_of)
 
 
 # Learning rates: the paper's, chosen there for the best trade-off (method.md, Training). Small models want more.
+# llama_pro has none there; its own authors' is 2e-4 (https://arxiv.org/abs/2401.02415, section 4.1).
 METHODS: dict[MethodName, Method] = {
     "finetune": Method(_finetune, 5e-5, saves_full_model=True),
-    "lora": Method(_lora, 5e-5),
-    "adapter": Method(_adapters("none", "he"), 2e-4),
-    "neutral_residues": Method(_adapters("relu", "low_variance"), 2e-4, local_loss=True),
+    "lora": Method(_lora(use_dora=False), 5e-5),
+    "dora": Method(_lora(use_dora=True), 5e-5),
+    "adapter": Method(_adapters, 2e-4),
+    "neutral_residues": Method(_adapters, 2e-4),
+    "llama_pro": Method(_llama_pro, 2e-4, saves_full_model=True),
 }

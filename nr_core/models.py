@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from nr_core.earlier_runs import activate, adapter_folders
 from nr_core.errors import ModelError
 from nr_core.settings import BaseSpec
 
@@ -61,7 +62,11 @@ def load_run(base: BaseSpec, run: Path | None) -> Any:
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
-    return PeftModel.from_pretrained(load_base(base), run / ADAPTER_FOLDER).to(device())
+    model = PeftModel.from_pretrained(load_base(base), run / ADAPTER_FOLDER)
+    for i, folder in enumerate(adapter_folders(run)[:-1]):
+        model.load_adapter(folder, adapter_name=f"earlier_{i}")
+        activate(model)
+    return model.to(device())
 
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:

@@ -14,6 +14,11 @@ class Progress:
     def __init__(self, job: str, label: str, unit: str) -> None:
         self.job, self.label, self.unit = job, label, unit
         self._last = -INTERVAL
+        self._silent = False
+
+    def silence(self) -> None:
+        """For the processes that follow: what they would say, the first one says."""
+        self._silent = True
 
     def report(
         self,
@@ -36,6 +41,8 @@ class Progress:
         self.emit("error", message=message)
 
     def emit(self, event: str, **content: Any) -> None:
+        if self._silent:
+            return
         print(json.dumps({"event": event, "job": self.job, "label": self.label, **content}), flush=True)
 
     @staticmethod

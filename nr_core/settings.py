@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-MethodName = Literal["finetune", "lora", "adapter", "neutral_residues"]
+from nr_core.variants import ALLOWED, EMBEDDINGS, FIELDS, defaults
+
+MethodName = Literal["finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"]
+Gate = Literal["relu", "elu", "sigmoid", "none"]
+LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
+Initialisation = Literal["low_variance", "he"]
+Placement = Literal["ffn", "attention"]
+Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
 
 
 class Settings(BaseModel):
+    """Settings that are written down only where they were set.
+
+    What a run was asked for is part of its identity. A field that a later version adds is left out of it where it has
+    its default, so that runs of before keep theirs: `added` names those fields.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+    added: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_was_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in write(self).items()
+            if name not in self.added or getattr(self, name) != fields[name].default
+        }
 
 
 class BaseSpec(Settings):
@@ -34,9 +65,15 @@ class BaseSpec(Settings):
 
 
 class MethodSettings(Settings):
-    """How a base is extended. Fields left out take the method's values in nr_core.methods."""
+    """How a base is extended. Fields left out take the method's values in nr_core.variants and nr_core.methods."""
 
-    method: MethodName = Field(description="finetune, lora, adapter (parallel, ungated) or neutral_residues")
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"}
+    )
+
+    method: MethodName = Field(
+        description="finetune, lora, dora, adapter (parallel, ungated), neutral_residues or llama_pro (block expansion)"
+    )
     name: str | None = Field(default=None, description="what tables and plots call the run; default: the method")
     learning_rate: float | None = Field(default=None, gt=0, description="peak learning rate; default: the paper's")
     budget: float | None = Field(
@@ -51,16 +88,77 @@ class MethodSettings(Settings):
     alpha: float | None = Field(
         default=None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
     )
+    gate: Gate | None = Field(
+        default=None, description="what opens an adapter for a token; default relu, the paper's; none: always open"
+    )
+    local_loss: LocalLoss | None = Field(
+        default=None,
+        description="what keeps adapters silent on the original language: l1 (size of the residue), relative_l1 (size "
+        "against that of the block's own output), cross_entropy (of a sigmoid gate) or none; default: the gate's",
+    )
+    initialisation: Initialisation | None = Field(
+        default=None, description="of the inner matrices: low_variance, 1/(d·L), or he, 2/d; default: the method's"
+    )
+    placement: Placement | None = Field(
+        default=None, description="the block that adapters stand beside: ffn (default) or attention"
+    )
+    layers: list[int] | None = Field(
+        default=None, min_length=1, description="layers with an adapter, counted from 0; default: all"
+    )
+    embeddings: Embeddings | None = Field(
+        default=None,
+        description="finetune: trained (default) or frozen; adapters: frozen (default), new_rows (rows of tokens that "
+        "the original text does not use are trained, on top of the budget) or residue (one more gated adapter, on the "
+        "embedding)",
+    )
+    max_forgetting: float | None = Field(
+        default=None,
+        gt=0,
+        description="bits per byte that may be lost on the original language: alpha is adapted in training so that "
+        "this holds on a slice of its text that is kept out of training",
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_in_order(cls, layers: list[int] | None) -> list[int] | None:
+        if layers is not None and (min(layers) < 0 or len(set(layers)) < len(layers)):
+            raise ValueError("layers: give each layer once, counted from 0")
+        return None if layers is None else sorted(layers)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> MethodSettings:
-        if self.method == "finetune" and self.budget is not None:
-            raise ValueError("budget: finetune adds no parameters; leave budget out, or choose another method")
-        if self.method != "neutral_residues" and self.alpha is not None:
-            raise ValueError(
-                f"alpha: {self.method} has no local loss; leave alpha out, or choose the method neutral_residues"
-            )
+        for field, reason in FIELDS.items():
+            if getattr(self, field) is not None and field not in ALLOWED[self.method]:
+                others = " or ".join(method for method, fields in ALLOWED.items() if field in fields)
+                raise ValueError(f"{field}: {self.method} {reason}; leave {field} out, or choose the method {others}")
+        known = EMBEDDINGS.get(self.method, ())
+        if self.embeddings is not None and self.embeddings not in known:
+            raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
+        self._refuse_contradictory_losses()
         return self
+
+    def _refuse_contradictory_losses(self) -> None:
+        gate, local_loss = self.variant("gate"), self.variant("local_loss")
+        if local_loss in ("l1", "relative_l1") and gate == "sigmoid":
+            raise ValueError(
+                f"local_loss: a sigmoid gate is trained to tell the languages apart, and {local_loss} is not; choose "
+                "local_loss: cross_entropy or none, or another gate"
+            )
+        if local_loss == "cross_entropy" and gate != "sigmoid":
+            raise ValueError(
+                f"local_loss: cross_entropy trains a sigmoid gate, and the gate is {gate}; choose gate: sigmoid, or "
+                "local_loss: l1"
+            )
+        if local_loss == "none" and (self.alpha is not None or self.max_forgetting is not None):
+            field = "alpha" if self.alpha is not None else "max_forgetting"
+            raise ValueError(f"{field}: there is no local loss to weigh; leave {field} out, or choose a local_loss")
+        if self.alpha is not None and self.max_forgetting is not None:
+            raise ValueError("alpha: max_forgetting adapts alpha in training; give one of the two")
+
+    def variant(self, field: str) -> Any:
+        """What holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
+        value = getattr(self, field)
+        return value if value is not None else defaults(self.method, self.gate)[field]
 
     @property
     def label(self) -> str:
@@ -69,6 +167,8 @@ class MethodSettings(Settings):
 
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"not_finite", "fsdp_from", "compile_layers", "recompute_layers"})
 
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
@@ -87,6 +187,18 @@ class LoopSettings(Settings):
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
     checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
     log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
+    not_finite: Literal["stop", "skip"] = Field(
+        default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
+    )
+    fsdp_from: int = Field(
+        default=500_000_000,
+        ge=0,
+        description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
+    )
+    compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
+    recompute_layers: bool = Field(
+        default=False, description="recompute each layer on the way back: less memory, about a third more time"
+    )
 
     @model_validator(mode="after")
     def _batch_divides(self) -> LoopSettings:

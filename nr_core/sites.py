@@ -8,6 +8,7 @@ local loss would not measure what enters the residual stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -28,11 +29,15 @@ class Site:
     sink: str
 
 
-def find_sites(model: nn.Module) -> list[Site]:
+def find_sites(model: nn.Module, given: Sequence[str] | None = None) -> list[Site]:
     """The FFN site of every layer, in order.
 
-    Raises ModelError where the model has no stack of layers with an FFN (a Mamba, say).
+    given: the sites of a model whose build is not known here, one a layer: the name of the module that is the FFN, as
+    in `model.layers.0.mlp`, or SOURCE:SINK where the residue goes to another module's output. Raises ModelError where
+    the model has no stack of layers with an FFN (a Mamba, say), or no module of a given name.
     """
+    if given is not None:
+        return _given_sites(model, given)
     config = model.config.get_text_config()  # type: ignore[union-attr, operator]
     depth = getattr(config, "num_hidden_layers", None)
     stacks = [
@@ -47,7 +52,7 @@ def find_sites(model: nn.Module) -> list[Site]:
         kind = getattr(model.config, "model_type", type(model).__name__)
         raise ModelError(
             f"The model ({kind}) has no feed-forward block in each of its layers, which is where adapters go; "
-            "choose a Transformer decoder, or the method finetune or lora."
+            "choose a Transformer decoder or the method finetune or lora, or name the modules in `sites`."
         )
     return found[0]
 
@@ -61,3 +66,21 @@ def _site_of(layer: nn.Module, index: int, path: str) -> Site | None:
     if "fc1" in children and "fc2" in children:
         return Site(index, f"{path}.fc1", f"{path}.fc2")
     return None
+
+
+def _given_sites(model: nn.Module, given: Sequence[str]) -> list[Site]:
+    # What is inside a source that an earlier adapter wraps keeps its name.
+    modules = {name.replace(".base_layer", "") for name, _ in model.named_modules()}
+    sites = []
+    for layer, text in enumerate(given):
+        source, _, sink = text.partition(":")
+        site = Site(layer, source, sink or source)
+        for name in (site.source, site.sink):
+            if name not in modules:
+                raise ModelError(
+                    f"sites: the model has no module {name!r}; give names of model.named_modules(), one a layer."
+                )
+        sites.append(site)
+    if not sites:
+        raise ModelError("sites: the list is empty; give one module a layer, or leave the field out.")
+    return sites

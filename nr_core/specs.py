@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, Settings, TrainingSettings
 
@@ -54,6 +54,22 @@ class TrainSpec(JobSpec):
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
+    added: ClassVar[frozenset[str]] = frozenset({"add_to", "start_from"})
+    add_to: Path | None = Field(
+        default=None, description="folder of a run whose adapters stay active, frozen, beside the new one"
+    )
+    start_from: Path | None = Field(default=None, description="folder of a run whose weights the training starts from")
+
+    @model_validator(mode="after")
+    def _adds_an_adapter(self) -> TrainSpec:
+        if self.add_to is not None and self.method.method not in ("adapter", "neutral_residues"):
+            raise ValueError(
+                f"add_to: {self.method.method} leaves no adapter whose residues could be added to another's; choose "
+                "the method adapter or neutral_residues"
+            )
+        if self.add_to is not None and self.start_from is not None:
+            raise ValueError("add_to: a run goes on from another or is added to it; give add_to or start_from")
+        return self
 
     @field_validator("inputs")
     @classmethod

@@ -19,20 +19,34 @@ class Tap(NamedTuple):
     """Of one adapter in one layer, a value per token in the order of the flattened input (batch · sequence)."""
 
     size: Tensor  # ‖residue‖₁ / d
-    gate: Tensor | None  # g(x); None for an adapter without a gate
+    gate: Tensor | None  # w·x, above 0 where the gate is open; None for an adapter without a gate
 
 
 class Taps:
-    """The slots of one model, shared by its adapter layers."""
+    """The slots of one model, shared by its adapter layers.
+
+    adapter: the one that is measured where several are active; None: all. with_blocks: measure too what the block that
+    the adapter stands beside puts out (‖FFN(x)‖₁ / d, without gradient).
+    """
 
     def __init__(self) -> None:
         self.collecting = False
+        self.adapter: str | None = None
+        self.with_blocks = False
         self.slots: dict[tuple[str, int], Tap] = {}
+        self.blocks: dict[tuple[str, int], Tensor] = {}
 
     def write(self, adapter: str, layer: int, residue: Tensor, gate: Tensor | None) -> None:
         """residue (..., d), gate (..., 1) or None."""
-        size = torch.linalg.vector_norm(residue, ord=1, dim=-1).flatten() / residue.shape[-1]
-        self.slots[adapter, layer] = Tap(size, None if gate is None else gate.flatten())
+        if self.adapter in (None, adapter):
+            self.slots[adapter, layer] = Tap(_size(residue), None if gate is None else gate.flatten())
+
+    def write_block(self, adapters: list[str], layer: int, output: Tensor) -> None:
+        """output (..., d): of the block alone, before any residue."""
+        size = _size(output.detach())
+        for adapter in adapters:
+            if (adapter, layer) in self.slots:
+                self.blocks[adapter, layer] = size
 
     @contextmanager
     def collect(self) -> Iterator[Taps]:
@@ -43,3 +57,9 @@ class Taps:
         finally:
             self.collecting = False
             self.slots.clear()
+            self.blocks.clear()
+
+
+def _size(values: Tensor) -> Tensor:
+    """‖·‖₁ / d of each token: (..., d) -> (tokens,)."""
+    return torch.linalg.vector_norm(values, ord=1, dim=-1).flatten() / values.shape[-1]

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from nr_core.batches import Batches, Input
+from nr_core.distributed import Ranks, shard, whole
+from nr_core.distributed import ranks as joined_ranks
+from nr_core.earlier_runs import (
+    NEWEST,
+    adapter_folders,
+    check_run,
+    copy_earlier,
+    saved_new_rows,
+    start_from,
+)
+from nr_core.embedding_residue import unused_tokens
+from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.forgetting import ForgettingBudget, reserve
+from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
+from nr_core.model_card import model_card
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
 from nr_core.progress import Progress
+from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 
@@ -23,13 +41,26 @@ def train(spec: TrainSpec, progress: Progress) -> None:
 
     Goes on from the last checkpoint in out/checkpoints. Raises ModelError for what the user can mend.
     """
+    ranks = joined_ranks()
+    refuse_uneven(spec.training, ranks)
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
     base = load_base(spec.base)
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
-    extension = extend(base, spec.method)
+    earlier, rows = _earlier(spec), None
+    if spec.method.embeddings == "new_rows":
+        rows = unused_tokens(inputs) if spec.start_from is None else saved_new_rows(spec.start_from)
+    extension = extend(base, spec.method, rows, earlier)
     model = extension.model.to(device())
+    if spec.start_from is not None:
+        start_from(model, spec.start_from)
+    set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
+    cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
+    forgetting = None
+    if spec.method.max_forgetting is not None:
+        inputs, steering, measuring = reserve(inputs, spec.training.sequence_length)
+        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, spec.training)
     loop = Loop(
         model=model,
         batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
@@ -39,27 +70,70 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         folder=spec.out,
         progress=progress,
         taps=extension.taps,
+        local_loss=extension.local_loss,
         alpha=extension.alpha,
-        dead_gate_share=spec.training.dead_gate_share,
+        # Only a ReLU gate has no gradient where it is shut.
+        dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
+        forgetting=forgetting,
+        ranks=ranks,
     )
     state = loop.run()
 
-    with writing(spec.out / (MODEL_FOLDER if extension.method.saves_full_model else ADAPTER_FOLDER)) as partial:
-        model.save_pretrained(partial)
-        if extension.method.saves_full_model:
-            load_tokenizer(spec.base).save_pretrained(partial)
-    write_steps(state.rows, spec.out / "steps.parquet")
-    report = {
+    # Every process takes part in what is measured and gathered; the first one writes.
+    measured = None if forgetting is None else forgetting.measured()
+    full = extension.method.saves_full_model
+    saved = {name: p for name, p in model.named_parameters() if full or p.requires_grad} if cut else {}
+    weights = {name: whole(p.detach()) for name, p in saved.items()} if cut else None
+    if not ranks.leads:
+        return
+    report: dict[str, Any] = {
         "method": spec.method.method,
+        "base": spec.base.model_dump(mode="json"),
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,
         **extension.shares(),
         "learning_rate": extension.learning_rate,
-        "alpha": extension.alpha,
+        "alpha": loop.alpha,
         "seconds": state.seconds,
         "peak_memory": state.peak_memory,
         "tokens": state.tokens,
         "steps": state.step,
+        "skipped_steps": state.skipped,
+        "devices": ranks.count,
     }
+    if forgetting is not None and measured is not None:
+        value, error = measured
+        report |= {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
+    with writing(spec.out / (MODEL_FOLDER if full else ADAPTER_FOLDER)) as partial:
+        if full:
+            model.save_pretrained(partial, state_dict=weights)
+            load_tokenizer(spec.base).save_pretrained(partial)
+        else:
+            model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
+        languages = sorted({source.language for source in spec.inputs if source.role == "new"})
+        (partial / "README.md").write_text(model_card(spec.base, languages, report))
+    copy_earlier(earlier, spec.out)
+    write_steps(state.rows, spec.out / "steps.parquet")
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def _earlier(spec: TrainSpec) -> list[Path]:
+    """The adapters that stay active beside the new one. Raises ModelError where a run does not fit this one."""
+    if spec.start_from is not None:
+        check_run(spec.start_from, spec.base, spec.method)
+        return adapter_folders(spec.start_from)[:-1]
+    if spec.add_to is not None:
+        check_run(spec.add_to, spec.base)
+        return adapter_folders(spec.add_to)
+    return []
+
+
+def refuse_uneven(settings: LoopSettings, ranks: Ranks) -> None:
+    """Every process runs as many forward passes as the others: with FSDP2 one that had more would wait for ever."""
+    micro = settings.micro_batch_size or 1
+    if settings.batch_size % (ranks.count * micro):
+        raise ModelError(
+            f"batch_size {settings.batch_size} cannot be shared evenly by {ranks.count} devices in micro-batches of "
+            f"{micro}; choose a multiple of {ranks.count * micro}."
+        )

@@ -148,3 +148,15 @@ def test_pages_are_read_in_the_languages_of_the_corpora_unless_the_config_says_w
     assert load_config(config).documents.languages == ("eng", "fra")
     config.write_text(base + corpora + "documents: {languages: [hun, fra, fra]}\n")
     assert load_config(config).documents.languages == ("fra", "hun")
+
+
+def test_several_new_languages_are_learned_jointly():
+    hungarian = {"language": "hun", "text_domain": "web", "sources": ["sample"]}
+    inputs = [
+        {"corpus": "french", "role": "new", "share": 0.5},
+        {"corpus": "hungarian", "role": "new", "share": 0.4},
+        {"corpus": "english", "role": "original", "share": 0.1},
+    ]
+    changes = {"corpora": {**SMALL["corpora"], "hungarian": hungarian}, "inputs": inputs}
+    assert parse_config({**SMALL, **changes, "more_languages": ["hun"]}, "my.yaml").new_languages() == ["fra", "hun"]
+    assert "hungarian is in hun and has role new, while the language to learn is fra" in refused(**changes)

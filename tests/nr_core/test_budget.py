@@ -5,6 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from nr_core.budget import Backbone
+from nr_core.errors import ModelError
 from nr_core.methods import extend
 from nr_core.settings import MethodSettings
 from tests.nr_core.tiny import tiny_model
@@ -21,6 +22,10 @@ GEMMA_2B = {
     "hidden_size": 2048, "num_hidden_layers": 18, "intermediate_size": 16384, "num_attention_heads": 8,
     "num_key_value_heads": 1, "head_dim": 256, "vocab_size": 256000,
 }  # fmt: skip
+GEMMA_2_2B = {
+    "hidden_size": 2304, "num_hidden_layers": 26, "intermediate_size": 9216, "num_attention_heads": 8,
+    "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 256000,
+}  # fmt: skip
 QWEN3_06B = {
     "hidden_size": 1024, "num_hidden_layers": 28, "intermediate_size": 3072, "num_attention_heads": 16,
     "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True,
@@ -28,20 +33,22 @@ QWEN3_06B = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "sizes", "total", "embeddings", "width", "extra", "share", "share_total"),
+    ("kind", "sizes", "total", "embeddings", "width", "of_total", "extra", "share", "share_total"),
     [
-        ("llama", LLAMA_1B, 1_235_814_400, 262_668_288, 1984, 195_067_904, 20.05, 15.78),
-        ("llama", TINYLLAMA, 1_100_048_384, 131_072_000, 1408, 190_361_600, 19.65, 17.30),
-        ("gemma", GEMMA_2B, 2_506_172_416, 524_288_000, 3584, 396_398_592, 20.00, 15.82),
-        ("qwen3", QWEN3_06B, 596_049_920, 155_582_464, 1024, 88_109_056, 20.00, 14.78),
+        ("llama", LLAMA_1B, 1_235_814_400, 262_668_288, 1984, 2514, 195_067_904, 20.05, 15.78),
+        ("llama", TINYLLAMA, 1_100_048_384, 131_072_000, 1408, 1627, 190_361_600, 19.65, 17.30),
+        ("gemma", GEMMA_2B, 2_506_172_416, 524_288_000, 3584, 4532, 396_398_592, 20.00, 15.82),
+        ("gemma2", GEMMA_2_2B, 2_614_341_888, 589_824_000, 2240, 2909, 402_614_784, 19.89, 15.40),
+        ("qwen3", QWEN3_06B, 596_049_920, 155_582_464, 1024, 1386, 88_109_056, 20.00, 14.78),
     ],
 )
-def test_budgets_of_published_models(kind, sizes, total, embeddings, width, extra, share, share_total):
+def test_budgets_of_published_models(kind, sizes, total, embeddings, width, of_total, extra, share, share_total):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
         backbone = Backbone.of(model)
         assert (backbone.total, backbone.embeddings) == (total, embeddings)
         assert backbone.adapter_width(0.2, "non_embedding") == width
+        assert round(backbone.exact_width(0.2, "total")) == of_total
         extension = extend(model, MethodSettings(method="neutral_residues", budget=0.2))
     assert extension.extra_parameters == extra
     shares = extension.shares()
@@ -49,13 +56,51 @@ def test_budgets_of_published_models(kind, sizes, total, embeddings, width, extr
     assert round(100 * shares["share_total"], 2) == share_total
 
 
-def test_methods_have_an_equal_budget():
+def test_block_expansion_of_a_published_model_takes_the_nearest_whole_block():
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **LLAMA_1B))
+        extension = extend(model, MethodSettings(method="llama_pro"))
+    assert extension.model.config.num_hidden_layers == 19
+    assert extension.shares()["share_non_embedding"] == pytest.approx(3 / 16, abs=1e-4)
+    assert extension.trainable_parameters == extension.extra_parameters
+
+
+@pytest.mark.parametrize("budget", [0.05, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize("budget_of", ["non_embedding", "total"])
+def test_methods_have_an_equal_budget(budget, budget_of):
     extras = {}
-    for method in ("neutral_residues", "adapter", "lora"):
-        extension = extend(tiny_model("llama", hidden_size=64), MethodSettings(method=method, budget=0.3))
-        extras[method] = extension.extra_parameters
+    variants = {"attention": {"placement": "attention"}, "one layer": {"layers": [3]}, "ungated": {"gate": "none"}}
+    for name in ("neutral_residues", "adapter", "lora", "dora", *variants):
+        method = {"method": name} if name not in variants else {"method": "neutral_residues", **variants[name]}
+        model = tiny_model("llama", hidden_size=128, intermediate_size=352, num_hidden_layers=4)
+        extension = extend(model, MethodSettings(budget=budget, budget_of=budget_of, **method))
+        extras[name] = extension.extra_parameters
         assert extension.trainable_parameters == extension.extra_parameters
-    assert max(extras.values()) < 1.1 * min(extras.values()), extras
+        share = extension.shares()["share_total" if budget_of == "total" else "share_non_embedding"]
+        assert share == pytest.approx(budget, rel=0.12), name
+    assert extras["lora"] == pytest.approx(extras["neutral_residues"], rel=0.1)
+
+
+def test_a_block_that_was_added_is_silent_and_alone_trained():
+    base = tiny_model("gemma2", num_hidden_layers=4)
+    tokens = torch.arange(3, 12).unsqueeze(0)
+    expected = base(tokens).logits
+    extension = extend(base, MethodSettings(method="llama_pro", budget=0.5))
+    model = extension.model
+    assert torch.allclose(model(tokens).logits, expected, atol=1e-6)
+    trained = {name.split(".")[2] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"2", "5"}
+    assert model.config.num_hidden_layers == len(model.config.layer_types) == 6
+
+
+def test_block_expansion_needs_blocks_it_knows():
+    with pytest.raises(ModelError, match="no feed-forward block"):
+        extend(tiny_model("mamba", state_size=4, time_step_rank=2, conv_kernel=2), MethodSettings(method="llama_pro"))
+
+
+def test_layers_that_are_not_there_are_refused():
+    with pytest.raises(ModelError, match="no layer 2: its 2 layers are 0 to 1"):
+        extend(tiny_model("llama"), MethodSettings(method="adapter", layers=[0, 2]))
 
 
 def test_lora_is_on_all_linear_layers_with_scale_two():
@@ -65,6 +110,7 @@ def test_lora_is_on_all_linear_layers_with_scale_two():
         "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"
     }  # fmt: skip
     assert not any("lm_head" in name for name in layers)
+    assert not any(m.use_dora["default"] for m in model.modules() if hasattr(m, "lora_A"))
     assert {scale for m in model.modules() if hasattr(m, "lora_A") for scale in m.scaling.values()} == {2}
 
 
@@ -73,6 +119,8 @@ def test_finetuning_trains_everything_and_adds_nothing():
     extension = extend(model, MethodSettings(method="finetune"))
     assert extension.trainable_parameters == sum(p.numel() for p in model.parameters())
     assert extension.extra_parameters == 0
+    frozen = extend(tiny_model("llama"), MethodSettings(method="finetune", embeddings="frozen"))
+    assert extension.trainable_parameters - frozen.trainable_parameters == frozen.backbone.embeddings
 
 
 def test_initialisations():

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from peft import get_peft_model
@@ -11,51 +12,82 @@ from nr_core.peft import NeutralResiduesConfig, find_taps
 from tests.nr_core.tiny import tiny_model
 
 ALPHA = 0.7
+PARTS = ("in", "glu", "out", "block_gate")
+GATES = {"relu": F.relu, "elu": F.elu, "sigmoid": torch.sigmoid, "none": lambda z: 1}
+# Every gate with every local loss it may have, and a subset of layers, beside the FFN and beside the attention.
+VARIANTS = [
+    (gate, local, placement, layers)
+    for gate, local in [
+        ("relu", "l1"), ("elu", "l1"), ("none", "l1"), ("relu", "relative_l1"), ("elu", "relative_l1"),
+        ("none", "relative_l1"), ("sigmoid", "cross_entropy"), ("relu", "none"), ("sigmoid", "none"), ("none", "none"),
+    ]
+    for placement in ("ffn", "attention")
+    for layers in ([0, 1], [1])
+]  # fmt: skip
 
 
-def reference(model, weights, tokens, original):
-    """FFN'(x) = FFN(x) + ReLU(w·x) · W_o(SiLU(W_g x) ⊙ (W_i x)); LM + α · mean over layers of L1 on original tokens."""
-    sizes = []
+def reference(model, weights, tokens, original, gate, local, placement):
+    """block'(x) = block(x) + φ(w·x) · W_o(SiLU(W_g x) ⊙ (W_i x)); LM + α · local loss, all written out plainly.
 
-    def extended(ffn, w_i, w_g, w_o, w):
-        def forward(x):
-            residue = F.relu(x @ w.T) * ((F.silu(x @ w_g.T) * (x @ w_i.T)) @ w_o.T)
-            sizes.append(residue.abs().sum(-1) / x.shape[-1])
-            return ffn(x) + residue
+    weights: by layer, (W_i, W_g, W_o, w).
+    """
+    terms = []
+
+    def extended(block, w_i, w_g, w_o, w=None):
+        def forward(*args, **kwargs):
+            x = args[0] if args else kwargs["hidden_states"]
+            logit = None if w is None else x @ w.T
+            residue = GATES[gate](logit) * ((F.silu(x @ w_g.T) * (x @ w_i.T)) @ w_o.T)
+            output = block(*args, **kwargs)
+            out = output[0] if isinstance(output, tuple) else output
+            size = residue.abs().sum(-1) / x.shape[-1]
+            if local == "relative_l1":
+                size = residue.abs().sum(-1) / out.detach().abs().sum(-1)
+            if local == "cross_entropy":
+                is_new = ~original[:, None].expand(x.shape[:2])
+                terms.append(-torch.where(is_new, logit.sigmoid()[..., 0], 1 - logit.sigmoid()[..., 0]).log().flatten())
+            else:
+                terms.append(size[original].flatten())
+            return (out + residue, *output[1:]) if isinstance(output, tuple) else out + residue
 
         return forward
 
-    for layer, tensors in zip(model.model.layers, weights, strict=True):
-        layer.mlp.forward = extended(layer.mlp.forward, *tensors)
+    for i, tensors in weights.items():
+        block = model.model.layers[i].mlp if placement == "ffn" else model.model.layers[i].self_attn
+        block.forward = extended(block.forward, *tensors)
     logits = model(tokens[:, :-1]).logits
     loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-    of_original = [size[row] for size in sizes for row in range(len(tokens)) if original[row]]
-    return loss + ALPHA * torch.cat(of_original).mean()
+    return loss if local == "none" else loss + ALPHA * torch.stack([term.mean() for term in terms]).mean()
 
 
-def test_loss_and_gradients_equal_the_formulas():
-    tokens, original = torch.randint(3, 64, (4, 10)), torch.tensor([False, True, True, False])
-    model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8)).double().train()
+@pytest.mark.parametrize(("gate", "local", "placement", "layers"), VARIANTS)
+def test_loss_and_gradients_equal_the_formulas(gate, local, placement, layers):
+    tokens = torch.randint(3, 64, (4, 10), generator=torch.Generator().manual_seed(2))
+    original = torch.tensor([False, True, True, False])
+    config = NeutralResiduesConfig(width=8, gate=gate, placement=placement, layers=list(layers))
+    model = get_peft_model(tiny_model("llama"), config).double().train()
     torch.manual_seed(1)
     tensors = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for tensor in tensors.values():
         torch.nn.init.normal_(tensor, std=0.3)
-    parts = ("in", "glu", "out", "block_gate")
-    names = [[n for part in parts for n in tensors if f"layers.{i}." in n and f"residues_{part}." in n] for i in (0, 1)]
+    names = {i: [n for p in PARTS for n in tensors if f"layers.{i}." in n and f"residues_{p}." in n] for i in layers}
+    assert sum(map(len, names.values())) == len(tensors) == len(layers) * (3 if gate == "none" else 4)
 
+    find_taps(model).with_blocks = local == "relative_l1"
     with find_taps(model).collect() as taps:
         loss = lm_loss(model(tokens[:, :-1]).logits, tokens[:, 1:], 36)
-        loss = loss + ALPHA * local_loss(taps, original.repeat_interleave(9), 18)
+        if local != "none":
+            loss = loss + ALPHA * local_loss(taps, original.repeat_interleave(9), 18, local, 36)
         loss.backward()
 
-    copies = [[tensors[name].detach().clone().requires_grad_() for name in layer] for layer in names]
-    expected = reference(tiny_model("llama").double(), copies, tokens, original)
+    copies = {i: [tensors[name].detach().clone().requires_grad_() for name in names[i]] for i in layers}
+    expected = reference(tiny_model("llama").double(), copies, tokens, original, gate, local, placement)
     expected.backward()
     assert math.isclose(loss.item(), expected.item(), rel_tol=1e-6)
-    for layer, plain in zip(names, copies, strict=True):
-        for name, copy in zip(layer, plain, strict=True):
-            assert copy.grad.abs().max() > 0
-            torch.testing.assert_close(tensors[name].grad, copy.grad, rtol=1e-6, atol=1e-9)
+    for i in layers:
+        for name, plain in zip(names[i], copies[i], strict=True):
+            assert plain.grad.abs().max() > 0
+            torch.testing.assert_close(tensors[name].grad, plain.grad, rtol=1e-6, atol=1e-9)
 
 
 def test_local_loss_ignores_new_tokens_and_is_zero_without_original_ones():

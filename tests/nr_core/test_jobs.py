@@ -94,9 +94,40 @@ def test_contradictions_are_refused():
         LoopSettings(micro_batch_size=3)
     with pytest.raises(ValidationError, match="even multiple of heads 3"):
         PretrainSettings(hidden_size=64, heads=3)
-    for method in ("finetune", "lora", "adapter", "neutral_residues"):
+    for method in ("finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"):
         settings = MethodSettings(method=method)
         assert MethodSettings.model_validate(settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("neutral_residues", {"gate": "sigmoid", "local_loss": "l1"}, "choose local_loss: cross_entropy or none"),
+        ("neutral_residues", {"gate": "sigmoid", "local_loss": "relative_l1"}, "and relative_l1 is not"),
+        ("neutral_residues", {"local_loss": "cross_entropy"}, "the gate is relu; choose gate: sigmoid"),
+        ("neutral_residues", {"local_loss": "none", "alpha": 1.0}, "alpha: there is no local loss to weigh"),
+        ("neutral_residues", {"local_loss": "none", "max_forgetting": 0.1}, "max_forgetting: there is no local loss"),
+        ("neutral_residues", {"alpha": 1.0, "max_forgetting": 0.1}, "give one of the two"),
+        ("neutral_residues", {"layers": [1, 1]}, "give each layer once"),
+        ("neutral_residues", {"embeddings": "trained"}, "trained is not for neutral_residues; choose frozen or new"),
+        ("adapter", {"gate": "relu"}, "gate: adapter has no gate; leave gate out, or choose the method neutral_res"),
+        ("adapter", {"local_loss": "l1"}, "local_loss: adapter has no local loss"),
+        ("lora", {"placement": "attention"}, "placement: lora has no adapters to place"),
+        ("dora", {"embeddings": "frozen"}, "embeddings: dora leaves the embeddings frozen"),
+        ("finetune", {"initialisation": "he"}, "has its own initialisation"),
+        ("llama_pro", {"layers": [1]}, "layers: llama_pro has no adapters to place"),
+    ],
+)
+def test_contradictions_of_methods_are_refused(method, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        MethodSettings(method=method, **changes)
+
+
+def test_what_a_later_version_added_leaves_the_identity_of_earlier_runs_alone():
+    settings = MethodSettings(method="neutral_residues", alpha=1.0)
+    first = {"method", "name", "learning_rate", "budget", "budget_of", "alpha"}
+    assert set(settings.model_dump(mode="json")) == first
+    assert set(MethodSettings(method="neutral_residues", gate="elu").model_dump()) == first | {"gate"}
 
 
 def test_settings_and_the_room_itself_import_nothing_heavy():

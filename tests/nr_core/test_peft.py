@@ -100,6 +100,28 @@ def test_a_model_without_ffn_is_refused():
         get_peft_model(model, NeutralResiduesConfig(width=8))
 
 
+def test_sites_can_be_given(tmp_path):
+    """A sink inside its source, and an adapter in parallel to attention: places that only the user can ask for."""
+    sites = [
+        "transformer.h.0.mlp:transformer.h.0.mlp.c_proj",
+        "transformer.h.1.attn.c_attn:transformer.h.1.attn.c_proj",
+    ]
+    model = get_peft_model(tiny_model("gpt2"), NeutralResiduesConfig(width=8, sites=sites)).eval()
+    assert torch.equal(logits(model), logits(tiny_model("gpt2")))
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model("gpt2"), tmp_path).eval()
+    assert torch.equal(logits(loaded), logits(model))
+    assert find_taps(model) is not None
+    mamba = tiny_model("mamba", state_size=4, time_step_rank=2, conv_kernel=2)
+    found = NeutralResiduesConfig(width=8, sites=["backbone.layers.0.mixer", "backbone.layers.1.mixer"])
+    assert len([n for n, p in get_peft_model(mamba, found).named_parameters() if p.requires_grad]) == 8
+    with pytest.raises(ModelError, match=r"no module 'transformer\.h\.9'; give names"):
+        get_peft_model(tiny_model("gpt2"), NeutralResiduesConfig(width=8, sites=["transformer.h.9"]))
+    with pytest.raises(ModelError, match="and so does placement; give one"):
+        NeutralResiduesConfig(width=8, sites=sites, placement="attention")
+
+
 def test_merging_and_unknown_values_are_refused():
     model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8))
     with pytest.raises(ModelError, match="cannot be merged"):
@@ -107,7 +129,19 @@ def test_merging_and_unknown_values_are_refused():
     with pytest.raises(ModelError, match="gate is 'tanh'"):
         NeutralResiduesConfig(gate="tanh")
     with pytest.raises(ModelError, match="newer neutral-residues"):
-        NeutralResiduesConfig(format_version=2)
+        NeutralResiduesConfig(format_version=3)
+
+
+def test_adapters_of_the_first_format_load(tmp_path):
+    model = get_peft_model(tiny_model("gemma2"), NeutralResiduesConfig(width=8)).eval()
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text())
+    assert config["format_version"] == 1
+    path.write_text(json.dumps({k: v for k, v in config.items() if k not in ("placement", "embeddings", "new_rows")}))
+    loaded = PeftModel.from_pretrained(tiny_model("gemma2"), tmp_path).eval()
+    assert torch.equal(logits(loaded), logits(model))
 
 
 def test_adapters_of_a_bf16_base_stay_in_fp32():

@@ -18,7 +18,7 @@ from nr_core import stopping
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
 from nr_core.models import load_base, load_run
-from nr_core.settings import BaseSpec
+from nr_core.settings import BaseSpec, TrainingSettings
 
 COLUMNS = [
     "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "grad_norm",
@@ -44,7 +44,7 @@ def same(first: Path, second: Path) -> bool:
     )
 
 
-@pytest.mark.parametrize("method", ["finetune", "lora", "adapter", "neutral_residues"])
+@pytest.mark.parametrize("method", ["finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"])
 def test_every_method_learns_and_leaves_a_run(world, run, tmp_path, method):
     settings = {"method": method, "learning_rate": 1e-2}
     out = run(world.train_spec(tmp_path / method, method=settings, training={"steps": 20}))
@@ -65,7 +65,7 @@ def test_every_method_learns_and_leaves_a_run(world, run, tmp_path, method):
     tokens = torch.arange(3, 13).unsqueeze(0)
     trained, base = load_run(BaseSpec(model=str(world.base)), out), load_base(BaseSpec(model=str(world.base)))
     assert not torch.allclose(trained(tokens).logits, base(tokens).logits)
-    if method == "finetune":
+    if method in ("finetune", "llama_pro"):
         assert (out / "model" / "tokenizer.json").is_file()
     else:
         reloaded = PeftModel.from_pretrained(base, out / "adapter")
@@ -122,7 +122,13 @@ def test_killed_training_goes_on_to_the_same_result(world, run, tmp_path):
     )  # fmt: skip
 
 
-def test_a_dead_gate_stops_the_run(world, run, tmp_path, monkeypatch):
+def test_gates_that_hardly_open_stop_the_run(world, run, tmp_path):
+    with pytest.raises(ModelError, match="after warm-up, fewer than 99% of the new language's tokens open a gate"):
+        run(world.train_spec(tmp_path / "dead", training={"dead_gate_share": 0.99}))
+    assert not (tmp_path / "dead" / "run.json").exists()
+
+
+def test_a_tensor_without_gradient_stops_the_run(world, run, tmp_path, monkeypatch):
     initialise = GatedAdapter.__init__
 
     def with_zero_gate(self, *arguments, **options):
@@ -130,9 +136,40 @@ def test_a_dead_gate_stops_the_run(world, run, tmp_path, monkeypatch):
         torch.nn.init.zeros_(self.neutral_residues_block_gate.weight)
 
     monkeypatch.setattr(GatedAdapter, "__init__", with_zero_gate)
-    with pytest.raises(ModelError, match="after warm-up, fewer than 1% of the new language's tokens open a gate"):
+    with pytest.raises(ModelError, match="in step 2 8 of 8 tensors of the adapters got no gradient"):
         run(world.train_spec(tmp_path / "dead", label="dead"))
     assert not (tmp_path / "dead" / "run.json").exists()
+
+
+def test_a_layer_that_is_shut_for_a_batch_does_not_stop_the_run(world, run, tmp_path, monkeypatch):
+    """One of the two layers has a gate of zeros, which is shut for every token; then one whose graph is cut."""
+    initialise, made = GatedAdapter.__init__, []
+
+    def with_one_zero_gate(self, *arguments, **options):
+        initialise(self, *arguments, **options)
+        made.append(self)
+        if len(made) == 2:
+            torch.nn.init.zeros_(self.neutral_residues_block_gate.weight)
+
+    monkeypatch.setattr(GatedAdapter, "__init__", with_one_zero_gate)
+    run(world.train_spec(tmp_path / "shut", training={"steps": 3}))
+
+    from nr_core import peft
+
+    gated_residue = peft.gated_residue
+
+    def cut(x, w_in, w_glu, *others):
+        return gated_residue(x, w_in, lambda values: w_glu(values).detach(), *others)
+
+    monkeypatch.setattr(peft, "gated_residue", cut)
+    with pytest.raises(ModelError, match="in step 2 2 of 8 tensors of the adapters got no gradient"):
+        run(world.train_spec(tmp_path / "cut", training={"steps": 3}))
+
+
+def test_settings_of_how_a_run_is_computed_leave_its_identity():
+    names = {"not_finite", "fsdp_from", "compile_layers", "recompute_layers"}
+    assert not names & set(TrainingSettings().model_dump())
+    assert TrainingSettings(not_finite="skip").model_dump()["not_finite"] == "skip"
 
 
 def test_a_loss_that_is_not_finite_is_never_saved(world, run, tmp_path):
@@ -144,6 +181,36 @@ def test_a_loss_that_is_not_finite_is_never_saved(world, run, tmp_path):
     for checkpoint in (tmp_path / "run" / "checkpoints").glob("*/trainable.safetensors"):
         assert all(tensor.isfinite().all() for tensor in load_file(checkpoint).values())
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_steps_that_are_not_finite_can_be_skipped(world, run, tmp_path, monkeypatch):
+    """One bad step leaves no trace in the weights; one after the other is refused."""
+    from nr_core import loop
+
+    lm_loss, calls = loop.lm_loss, []
+
+    def poisoned(*arguments):
+        calls.append(1)
+        return lm_loss(*arguments) * (float("nan") if len(calls) in bad else 1.0)
+
+    monkeypatch.setattr(loop, "lm_loss", poisoned)
+    bad = {4}
+    out = run(world.train_spec(tmp_path / "one", training={"not_finite": "skip"}))
+    assert json.loads((out / "run.json").read_text())["skipped_steps"] == 1
+    assert [row["step"] for row in figures(out)] == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert all(tensor.isfinite().all() for tensor in weights(out).values())
+    calls.clear()
+    bad = set(range(2, 100))
+    with pytest.raises(ModelError, match="the last 10 steps, to step 11, were not finite"):
+        run(world.train_spec(tmp_path / "all", training={"not_finite": "skip"}))
+
+
+def test_compiled_and_recomputed_layers_train_alike(world, run, tmp_path):
+    plain = figures(run(world.train_spec(tmp_path / "plain", training={"steps": 4})))
+    passes = {"steps": 4, "recompute_layers": True}
+    recomputed = figures(run(world.train_spec(tmp_path / "recomputed", training=passes)))
+    for row, other in zip(recomputed, plain, strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
 
 
 def test_without_replay(world, run, tmp_path):

@@ -1,0 +1,127 @@
+"""Extensions of the embedding that are silent on the original language, for `embeddings: new_rows | residue`.
+
+Frozen embeddings cap what adapters learn on small bases. `new_rows` trains what is added to the rows of tokens that the
+original text does not use, in the embedding and in the output head: text without those tokens passes through the
+embedding unchanged. `residue` puts one more gated adapter on the embedding's output, kept silent by the local loss like
+the others. Neither is in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nr_core.adapter import PARAMETER_NAMES
+from nr_core.batches import Input
+from nr_core.errors import ModelError
+from nr_core.peft import NeutralResidueLayer, NeutralResiduesConfig
+from nr_core.sites import Site
+from nr_core.taps import Taps
+
+COUNTED_AT_ONCE = 1 << 24  # tokens
+
+
+def unused_tokens(inputs: Sequence[Input]) -> list[int]:
+    """The tokens that the new-language inputs use and the original-language ones never do, in order.
+
+    Raises ModelError where there is no original-language text to tell, or no such token.
+    """
+    used: dict[str, Tensor | np.ndarray[Any, Any]] = {}
+    for role in ("new", "original"):
+        counts = np.zeros(max(source.stream.vocabulary_size for source in inputs), dtype=np.int64)
+        for source in inputs:
+            if source.role == role:
+                stream = source.stream.stream
+                for start in range(0, len(stream), COUNTED_AT_ONCE):
+                    counts += np.bincount(stream[start : start + COUNTED_AT_ONCE], minlength=len(counts))
+        used[role] = counts > 0
+    if not used["original"].any():
+        raise ModelError(
+            "embeddings: new_rows trains tokens that the original language does not use, and no input tells which; "
+            "add one with the role original (a share of 0 is enough)."
+        )
+    rows = np.flatnonzero(np.asarray(used["new"]) & ~np.asarray(used["original"]))
+    if not len(rows):
+        raise ModelError(
+            "embeddings: new_rows finds no token that only the new language uses; choose frozen or residue."
+        )
+    return [int(row) for row in rows]
+
+
+class Rows(nn.Module):
+    """What is added to some rows of a (vocabulary, d) matrix: zero at the start."""
+
+    def __init__(self, tokens: list[int], vocabulary: int, width: int, device: torch.device) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(len(tokens), width, device=device))
+        index = torch.tensor(tokens, device=device)
+        place = torch.full((vocabulary,), -1, device=device)
+        place[index] = torch.arange(len(tokens), device=device)
+        self.register_buffer("index", index, persistent=False)  # known from the config
+        self.register_buffer("place", place, persistent=False)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """tokens (...) -> (..., d), zero for all other tokens."""
+        place: Any = self.place
+        found = place[tokens]
+        return self.weight[found.clamp(min=0)] * (found >= 0).unsqueeze(-1)
+
+    def add_to_logits(self, logits: Tensor, hidden: Tensor) -> Tensor:
+        """logits (..., vocabulary), hidden (..., d)."""
+        index: Any = self.index
+        return logits.index_add(-1, index, F.linear(hidden.to(self.weight.dtype), self.weight).to(logits.dtype))
+
+
+class EmbeddingResidueLayer(NeutralResidueLayer):
+    """Stands for the token embedding; as layer −1 in taps and figures. Rows of a tied head are the embedding's."""
+
+    adapter_layer_names = (*PARAMETER_NAMES, "neutral_residues_rows", "neutral_residues_head_rows")
+
+    def __init__(self, base_layer: nn.Module, site: Site, head: nn.Module | None, taps: Taps) -> None:
+        super().__init__(base_layer, site, None, taps)
+        self.neutral_residues_rows = nn.ModuleDict()
+        self.neutral_residues_head_rows = nn.ModuleDict()
+        self._tied = head is not None and head.weight is base_layer.weight
+        self._hook = None if head is None else head.register_forward_hook(self._extend_logits)
+
+    def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
+        if config.embeddings == "residue":
+            super().update_layer(adapter_name, config, hidden_size, depth)
+            return
+        weight: Any = self.base_layer.weight
+        vocabulary, width = weight.shape
+        self.neutral_residues_rows[adapter_name] = Rows(config.new_rows or [], vocabulary, width, weight.device)
+        if self._hook is not None and not self._tied:
+            self.neutral_residues_head_rows[adapter_name] = Rows(
+                config.new_rows or [], vocabulary, width, weight.device
+            )
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        tokens = args[0] if args else kwargs["input"]
+        embedded = self.base_layer(*args, **kwargs)
+        if self.disable_adapters:
+            return embedded
+        # Embeddings have no norm before them, which the adapter's initialisation counts on.
+        residue = self.residue(F.rms_norm(embedded, embedded.shape[-1:]))
+        extended = embedded if residue is None else self._add(embedded, residue)
+        for name in self.active_adapters:
+            if name in self.neutral_residues_rows:
+                rows: Any = self.neutral_residues_rows[name]
+                # Gemma's embedding scales its rows; the head, tied to them, does not.
+                scale = getattr(self.base_layer, "embed_scale", 1.0)
+                extended = extended + (rows.embed(tokens) * scale).to(extended.dtype)
+        return extended
+
+    def _extend_logits(self, head: nn.Module, args: Any, logits: Tensor) -> Tensor:
+        held = self.neutral_residues_rows if self._tied else self.neutral_residues_head_rows
+        for name in [] if self.disable_adapters else self.active_adapters:
+            if name in held:
+                rows: Any = held[name]
+                logits = rows.add_to_logits(logits, args[0])
+        return logits
