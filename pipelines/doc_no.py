@@ -1,7 +1,7 @@
 """Document numbers: the order in which duplicates are judged, so that what came first stays.
 
 doc_no (UBIGINT) = refresh (12 bits) ‖ unit (20 bits) ‖ row (32 bits). A refresh is the version of the corpus in which
-the unit came in; units of one refresh are numbered in the order of their paths.
+the unit came in; units of one refresh are numbered in the order of their paths when they came in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,14 @@ MAX_REFRESHES, MAX_UNITS = 1 << 12, 1 << 20
 
 
 def number_units(units: Sequence[WorkUnit], earlier: Mapping[str, int]) -> dict[str, int]:
-    """Refresh of each unit, in doc_no order: units of an earlier version keep theirs, new ones share the next."""
+    """Refresh of each unit, in doc_no order: units of an earlier version keep theirs and their order, even where the
+    files have moved since; new ones share the next. A file that two sources name is one unit."""
+    given = {unit.unit_id for unit in units}
     refresh = max(earlier.values(), default=-1) + 1
-    numbered = {unit.unit_id: earlier.get(unit.unit_id, refresh) for unit in sorted(units, key=lambda unit: unit.path)}
-    return dict(sorted(numbered.items(), key=lambda item: item[1]))
+    numbered = {unit_id: number for unit_id, number in earlier.items() if unit_id in given}
+    for unit in sorted(units, key=lambda unit: unit.path):
+        numbered.setdefault(unit.unit_id, refresh)
+    return numbered
 
 
 def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
