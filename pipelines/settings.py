@@ -233,6 +233,16 @@ class DedupSettings(_Settings):
     )
 
 
+class PiiSettings(_Settings):
+    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/pii.py)."""
+
+    emails: bool = Field(default=True, description="Replace e-mail addresses")
+    ip_addresses: bool = Field(default=True, description="Replace public IP addresses, version 4 and 6")
+    phone_numbers: bool = Field(
+        default=False, description="Replace what looks like a phone number; other long numbers may go with them"
+    )
+
+
 class CorpusSettings(_Settings):
     """Which documents make a corpus, and how it is split."""
 
@@ -255,6 +265,8 @@ class CorpusSettings(_Settings):
         description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
         "paragraphs of which a fifth at most is new, as Kyutai does",
     )
+    repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
+    pii: PiiSettings = PiiSettings()
     decontaminate: tuple[str, ...] = Field(
         default=(),
         description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "
