@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.doc_no import among
 from pipelines.minhash_dedup import DocNos, Signatures, band_hashes
 from pipelines.settings import DedupSettings
 
@@ -33,7 +34,7 @@ class Segment:
         with pq.ParquetFile(self._folder / "texts.parquet") as file:
             for batch in file.iter_batches(_BATCH_ROWS):
                 own = np.frombuffer(b"".join(batch["text_hash"].to_pylist()), dtype="<u8").reshape(-1, 2)
-                found.append(batch.filter(pa.array(np.isin(own[:, 0], wanted))))
+                found.append(batch.filter(pa.array(among(own[:, 0], wanted))))
             return pa.Table.from_batches(found, file.schema_arrow)
 
     def band(self, band: int) -> Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]:
@@ -44,14 +45,14 @@ class Segment:
     def signatures(self, wanted: DocNos) -> Iterator[tuple[DocNos, Signatures]]:
         with pq.ParquetFile(self._folder / "kept.parquet") as file:
             for batch in file.iter_batches(_BATCH_ROWS // 8, columns=["doc_no", "signature"]):
-                found = batch.filter(pa.array(np.isin(batch["doc_no"].to_numpy(), wanted)))
+                found = batch.filter(pa.array(among(batch["doc_no"].to_numpy(), wanted)))
                 if found.num_rows:
                     yield found["doc_no"].to_numpy(), signature_matrix(found["signature"].to_pylist())
 
     def ids(self, wanted: DocNos | None = None) -> pa.Table:
         """doc_no and doc_id of the wanted kept documents, or of all."""
         table = pq.read_table(self._folder / "kept.parquet", columns=["doc_no", "doc_id"])
-        return table if wanted is None else table.filter(np.isin(table["doc_no"].to_numpy(), wanted))
+        return table if wanted is None else table.filter(among(table["doc_no"].to_numpy(), wanted))
 
     def lines(self) -> npt.NDArray[np.uint64]:
         """Hashes of the lines, sorted."""

@@ -6,6 +6,9 @@ the unit came in; units of one refresh are numbered in the order of their paths 
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
 
@@ -36,3 +39,10 @@ def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
         ordinals[refresh] = ordinal + 1
         numbers[unit_id] = refresh << 52 | ordinal << 32
     return numbers
+
+
+def among(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which values are among the wanted, which are sorted: numpy's isin sorts them for every batch anew."""
+    if not len(wanted):
+        return np.zeros(len(values), dtype=bool)
+    return wanted[np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)] == values

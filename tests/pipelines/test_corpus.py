@@ -160,8 +160,8 @@ def test_line_dedup(crawl: Crawl) -> None:
         page.body = page.body.replace("<p>", f"<p>{notice}</p><p>", 1)
     short = Page(html(prose(ENGLISH, 4, count=96) + "\n" + prose(ENGLISH, 77, count=60)), "https://host4.example/short")
     crawl.add("a.warc.gz", [*pages, short])
-    report = crawl.build(line_dedup=True, split_by="document")
-    rows = crawl.read(report, "*-0*.parquet")
+    report = crawl.build(line_dedup="lines", split_by="document")
+    rows = crawl.read(report, "train-*") + crawl.read(report, "held_out-*")
     assert sum(notice in row["text"] for row in rows) == 1
     assert all(row["characters"] == len(row["text"]) >= 500 for row in rows)
     assert funnel(report)["line_dedup", "seen_lines"] == 1
