@@ -27,11 +27,8 @@ def write_clusters(folder: Path, versions: Sequence[Path]) -> None:
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         files = [str(version / "duplicates.parquet") for version in versions]
         matches = connection.read_parquet(files)
-        table = matches.query(
-            "matches",
-            "SELECT kept_doc_no AS doc_no, any_value(kept_doc_id) AS doc_id, count(*) + 1 AS size "
-            "FROM matches GROUP BY kept_doc_no ORDER BY kept_doc_no",
-        ).to_arrow_table()
+        sizes = matches.aggregate("kept_doc_no AS doc_no, any_value(kept_doc_id) AS doc_id, count(*) + 1 AS size")
+        table = sizes.order("doc_no").to_arrow_table()
     weights = pa.array([weight_of(size) for size in table["size"].to_pylist()], pa.int64())
     pq.write_table(table.append_column("weight", weights), folder / "clusters.parquet", compression="zstd")
 
