@@ -265,8 +265,8 @@ def test_rehydration_repeats_by_cluster_size(crawl: Crawl) -> None:
 
 def test_the_data_card_escapes_what_stems_from_the_crawl(crawl: Crawl) -> None:
     odd = Page(html(prose(ENGLISH, 70)), "https://`</code><script>alert(1)</script>|.example/")
-    crawl.add("a.warc.gz", [*map(english, range(30)), odd, Page(html(prose(ENGLISH, 71)), headers={"X-Robots-Tag": "noai",
-              "Content-Type": "text/html"})])  # fmt: skip
+    opted_out = Page(html(prose(ENGLISH, 71)), headers={"X-Robots-Tag": "noai", "Content-Type": "text/html"})
+    crawl.add("a.warc.gz", [*map(english, range(30)), odd, opted_out])
     report = crawl.build(licence="CC-0 [mostly]")
     card = (folder(crawl, report) / "README.md").read_text()
     assert "| the X\\-Robots\\-Tag header | 1 |" in card or "| the X-Robots-Tag header | 1 |" in card
