@@ -44,6 +44,7 @@ STEP_COLUMNS = pa.schema(
         ("alpha", pa.float64()),
         ("learning_rate", pa.float64()),
         ("tokens_per_second", pa.float64()),
+        ("mfu", pa.float64()),
         ("grad_norm", pa.float64()),
         ("open_rate_new", pa.float64()),
         ("open_rate_original", pa.float64()),
@@ -75,7 +76,10 @@ class StepFigures:
 
 @dataclass
 class Loop:
-    """Everything a step needs. taps: of gated adapters, else None; alpha 0 trains on the LM loss alone."""
+    """Everything a step needs. taps: of gated adapters, else None; alpha 0 trains on the LM loss alone.
+
+    peak_tokens: the tokens a second at which all devices would compute at their peak, where that is known.
+    """
 
     model: Any
     batches: Batches
@@ -90,6 +94,7 @@ class Loop:
     dead_gate_share: float = 0.0
     forgetting: ForgettingBudget | None = None  # adapts alpha
     ranks: Ranks = field(default_factory=Ranks)
+    peak_tokens: float | None = None
 
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
@@ -116,7 +121,7 @@ class Loop:
             rate = learning_rate(step, self.peak_rate, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            figures = self._forward_backward(step, log)
+            figures = self.forward_backward(step, log)
             self.ranks.sum_gradients(list(parameters.values()))
             norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)))
             finite = self._is_finite(step, figures, norm, rate, state)
@@ -155,7 +160,7 @@ class Loop:
                 raise stopping.Stopped
         return state
 
-    def _forward_backward(self, step: int, log: bool) -> StepFigures:
+    def forward_backward(self, step: int, log: bool) -> StepFigures:
         """Accumulate the gradients of the whole batch. Dropout, if a base has it, is a function of (seed, step) too."""
         torch.manual_seed((self.seed * 1_000_003 + step) * self.ranks.count + self.ranks.rank)
         device = next(self.model.parameters()).device
@@ -197,6 +202,7 @@ class Loop:
             "alpha": self.alpha,
             "learning_rate": rate,
             "tokens_per_second": speed,
+            "mfu": speed / self.peak_tokens if self.peak_tokens else None,
             "grad_norm": norm,
             "open_rate_new": open_rate(figures.open_new, figures.tokens_new),
             "open_rate_original": open_rate(figures.open_original, figures.tokens_original),

@@ -21,7 +21,7 @@ from nr_core.models import load_base, load_run
 from nr_core.settings import BaseSpec, TrainingSettings
 
 COLUMNS = [
-    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "grad_norm",
+    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "mfu", "grad_norm",
     "open_rate_new", "open_rate_original",
 ]  # fmt: skip
 
