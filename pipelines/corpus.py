@@ -21,6 +21,7 @@ from pipelines.read_documents import read_documents
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.shards import ShardWriter
 from pipelines.sides import first_sides, later_sides
+from pipelines.text_steps import TextSteps
 from pipelines.unit_report import documents_file, is_unit_done, read_report
 from pipelines.verdict import REMEDIES, Judged, judge
 from pipelines.work_units import WorkUnit
@@ -120,10 +121,11 @@ def _write_version(
 
     # The lines are gone through a second time, to the same end, rather than all texts held in memory or written twice.
     seen = SeenLines(settings.min_characters) if settings.line_dedup else None
+    text_steps = TextSteps(settings)
     with ShardWriter(folder, "train") as train, ShardWriter(folder, "held_out") as held_out:
         for document in yardstick:
             held_out.add(document)
-        for document in read_documents(files, numbers, kept["doc_no"].to_numpy(), seen):
+        for document in read_documents(files, numbers, kept["doc_no"].to_numpy(), seen, text_steps):
             side = sides.get(document["doc_no"])
             if side is not None:
                 (held_out if side == "held_out" else train).add(document)
@@ -152,6 +154,7 @@ def _write_version(
             "documents": documents,
             "characters": characters,
             "held_out_documents": held_out.documents,
+            "texts_changed": text_steps.changed,
             "funnel": funnel.rows,
             "unit_ids": list(lineage.refreshes),
             "content_hash_held_out": held_out.content_hash,

@@ -21,6 +21,7 @@ class CorpusReport(BaseModel):
     documents: int
     characters: int
     held_out_documents: int
+    texts_changed: dict[str, int] = {}  # by text step (repair, pii): in how many documents it changed something
     funnel: list[dict[str, Any]]  # unit_id, language, stage, reason, documents, characters
     unit_ids: list[str]
     content_hash_held_out: str

@@ -14,7 +14,10 @@ from storage.workspace import Workspace
 CORPUS_STAGE_VERSION = 1  # raise it when the same documents and settings come to give another corpus
 
 # A corpus with another of these is another corpus: its held-out side is chosen anew.
-_YARDSTICK_FIELDS = {"language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"}
+_YARDSTICK_FIELDS = {
+    *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
+    *("repair", "pii"),  # else texts would stay in it as they are no longer wanted
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +40,20 @@ def find_lineage(
         "documents_key": documents_key,
         "units": sorted(unit.unit_id for unit in units),
     }
+    chosen = settings.model_dump()
     published = list(_published(name, workspace))
     for manifest in published:
         inputs = manifest["inputs"]
         own = {**{field: inputs[field] for field in wanted.keys() - {"units"}}, "units": sorted(inputs["refreshes"])}
-        if own == wanted and manifest["settings"] == settings.model_dump():
+        if own == wanted and manifest["settings"] == chosen:
             return Lineage(manifest["key"], inputs["parent_version"], inputs["refreshes"], inputs["yardstick"])
     parent = published[0] if published else None
-    if parent is None or any(parent["settings"].get(field) != getattr(settings, field) for field in _YARDSTICK_FIELDS):
+    if parent is None or any(parent["settings"].get(field) != chosen[field] for field in _YARDSTICK_FIELDS):
         refreshes, yardstick = number_units(units, {}), None
     else:
         refreshes = number_units(units, parent["inputs"]["refreshes"])
         yardstick = parent["inputs"]["yardstick"] or parent["key"]
-    version = hash_of(
-        "corpus", CORPUS_STAGE_VERSION, name, settings.model_dump(), documents_key, list(refreshes.items()), yardstick
-    )
+    version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, documents_key, list(refreshes.items()), yardstick)
     return Lineage(version, parent["key"] if parent else None, refreshes, yardstick)
 
 

@@ -233,6 +233,16 @@ class DedupSettings(_Settings):
     )
 
 
+class PiiSettings(_Settings):
+    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/pii.py)."""
+
+    emails: bool = Field(default=True, description="Replace e-mail addresses")
+    ip_addresses: bool = Field(default=True, description="Replace public IP addresses, version 4 and 6")
+    phone_numbers: bool = Field(
+        default=False, description="Replace what looks like a phone number; other long numbers may go with them"
+    )
+
+
 class CorpusSettings(_Settings):
     """Which documents make a corpus, and how it is split."""
 
@@ -253,6 +263,8 @@ class CorpusSettings(_Settings):
     line_dedup: bool = Field(
         default=False, description="Remove lines that an earlier kept document has (menus, notices)"
     )
+    repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
+    pii: PiiSettings = PiiSettings()
     split_by: Literal["host", "url_path", "document"] = Field(
         default="host", description="What is held out whole: a host, a path in all its languages, or a document"
     )

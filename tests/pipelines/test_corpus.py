@@ -204,3 +204,18 @@ def test_a_source_that_could_not_be_read(crawl: Crawl) -> None:
     crawl.add("a.warc.gz", [Page("", status="404 Gone")])
     with pytest.raises(InputError, match="1 left with reason bad_status"):
         crawl.build()
+
+
+def test_personal_data_does_not_reach_the_shards(crawl: Crawl) -> None:
+    pages = [
+        Page(html(prose(ENGLISH, n) + f"\nWrite to jane{n}@mail.example.org."), f"https://h{n}.example/")
+        for n in range(30)
+    ]
+    crawl.add("a.warc.gz", pages)
+    first = crawl.build()
+    texts = [row["text"] for row in crawl.read(first, "*-0*.parquet")]
+    assert all("Write to email@example.com." in text for text in texts)
+    assert first.texts_changed == {"pii": 30}
+    second = crawl.build(pii={"emails": False})
+    assert second.version != first.version
+    assert all("@mail.example.org" in row["text"] for row in crawl.read(second, "*-0*.parquet"))
