@@ -1,8 +1,8 @@
 """Shards to pieces of a token stream; `python -m nr_core.token_pieces` is one of several processes that do so.
 
 A process is told on stdin what to do, as a line of JSON, says on stdout how many documents it has done, and ends when
-it is done or when its stdin closes. It imports neither torch nor transformers, and, not being started by multiprocessing, nothing
-of its parent's `__main__`, which under a Prefect worker is Prefect.
+it is done or when its stdin closes. It imports neither torch nor transformers, and, not being started by
+multiprocessing, nothing of its parent's `__main__`, which under a Prefect worker is Prefect.
 
 A piece is a folder with stream.bin, lengths.npy and byte_lengths.npy (int64) of one shard: whole, or not there.
 """
