@@ -19,6 +19,7 @@ from nr_core import checkpoints, memory, stopping
 from nr_core.batches import Batches
 from nr_core.checkpoints import LoopState
 from nr_core.distributed import Ranks, whole
+from nr_core.document_mask import document_positions, require_document_mask
 from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.forgetting import ForgettingBudget
@@ -99,10 +100,12 @@ class Loop:
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
 
-        Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, or where
-        after warm-up no gate opens on the new language; Stopped where the job was asked to stop, after a checkpoint.
+        Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, where
+        after warm-up no gate opens on the new language, or where the model knows no document mask; Stopped where the job was asked to stop, after a checkpoint.
         """
         settings, folder = self.settings, self.folder / "checkpoints"
+        if settings.document_mask:
+            require_document_mask(self.model)
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
         state = checkpoints.restore(folder, parameters, optimiser)
@@ -175,7 +178,7 @@ class Loop:
             tapped = self.taps is not None and (self.alpha > 0 or log)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
                 with autocast(device):
-                    logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
+                    logits = self.model(input_ids=rows[:, :-1], use_cache=False, **self._positions(rows)).logits
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
@@ -189,6 +192,12 @@ class Loop:
                 loss.backward()
         figures.gather(self.ranks, device)
         return figures
+
+    def _positions(self, rows: Tensor) -> dict[str, Tensor]:
+        if not self.settings.document_mask:
+            return {}
+        end_of_text = self.batches.inputs[0].stream.end_of_text_token
+        return {"position_ids": document_positions(rows[:, :-1], end_of_text)}
 
     def _row(self, state: LoopState, figures: StepFigures, rate: float, speed: float, norm: float) -> dict[str, Any]:
         def open_rate(opened: Tensor | None, tokens: int) -> float | None:
