@@ -101,7 +101,8 @@ class Loop:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
 
         Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, where
-        after warm-up no gate opens on the new language, or where the model knows no document mask; Stopped where the job was asked to stop, after a checkpoint.
+        after warm-up no gate opens on the new language, or where the model knows no document mask; Stopped where the
+        job was asked to stop, after a checkpoint.
         """
         settings, folder = self.settings, self.folder / "checkpoints"
         if settings.document_mask:
