@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, task
@@ -55,6 +56,8 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
     set_ids = {name: _set_id(workspace, name, version) for name, version in versions_by_set.items()}
     models = _models(config, versions, base, workspace)
     with workspace.lock(f"evaluate-{base.model_id}"), Progress(logger.info) as progress:
+        workers = config.resources.reading_workers()
+        tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
         jobs = []
         for model in models:
             missing = [
@@ -64,9 +67,7 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
                 sets = [
                     {
                         "eval_id": set_ids[name],
-                        "tokens": str(
-                            ensure_tokens(workspace, name, versions_by_set[name], base.spec, progress) / "held_out"
-                        ),
+                        "tokens": str(tokens(name, versions_by_set[name]) / "held_out"),
                     }
                     for name in missing
                 ]

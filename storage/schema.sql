@@ -168,7 +168,7 @@ COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents,
 
 CREATE TABLE IF NOT EXISTS training_steps (
     run_id VARCHAR NOT NULL, step BIGINT NOT NULL, tokens BIGINT, lm_loss DOUBLE, local_loss DOUBLE, alpha DOUBLE,
-    learning_rate DOUBLE, tokens_per_second DOUBLE, gradient_norm DOUBLE,
+    learning_rate DOUBLE, tokens_per_second DOUBLE, mfu DOUBLE, gradient_norm DOUBLE,
     open_rate_new DOUBLE, open_rate_original DOUBLE,
     PRIMARY KEY (run_id, step));
 COMMENT ON TABLE training_steps IS 'The course of a training, also of a base pretrained here (run_id is then its model_id).';
@@ -180,6 +180,7 @@ COMMENT ON COLUMN training_steps.local_loss IS 'mean of ||residue||1 / hidden si
 COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the training loss; 0 where there is none';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
+COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/flops.py); NULL on a CPU and where the peak is not known';
 COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
 COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
 COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';
