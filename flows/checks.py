@@ -14,6 +14,7 @@ from storage.publish import read_manifest
 from storage.records import write_records
 from storage.workspace import Workspace
 
+
 class Checks(BaseModel):
     """What every corpus must be like. A corpus that is not is kept, but no flow goes on with it."""
 
@@ -26,7 +27,7 @@ class Checks(BaseModel):
         1.0, ge=0, le=1, description="most copies, exact and near, as a share of the documents that passed the verdict"
     )
     max_contamination: float = Field(
-        0.0, ge=0, le=1, description="most held-out documents whose text stands in a training side, as a share"
+        0.01, ge=0, le=1, description="most held-out documents whose text stands in a training side, as a share"
     )
 
 
@@ -63,7 +64,7 @@ def check_corpora(checks: Checks, versions: Mapping[str, str], workspace: Worksp
     refresh_catalog(workspace)
     if failed:
         name, check = failed[0]
-        more = f" (and {len(failed) - 1} more: `nr sql \"from checks where not passed\"`)" if len(failed) > 1 else ""
+        more = f' (and {len(failed) - 1} more: `nr sql "from checks where not passed"`)' if len(failed) > 1 else ""
         raise InputError(
             f"corpus {name}: {check.name} is {check.value:g}, and `checks.{check.name}` allows {check.limit:g}; "
             f"{check.remedy}{more}"
@@ -91,8 +92,8 @@ def _contamination(
     checks: Checks, manifest: Mapping[str, Any], name: str, training: list[Path], workspace: Workspace
 ) -> Check:
     """Held-out documents of this corpus whose very text is trained on, in whichever corpus."""
-    held_out = sorted(map(str, workspace.corpus_version(name, manifest["key"]).glob("held_out-*.parquet")))
-    train = sorted(str(file) for folder in training for file in folder.glob("train-*.parquet"))
+    held_out = sorted(map(str, workspace.corpus_version(name, manifest["key"]).glob("held_out-[0-9]*.parquet")))
+    train = sorted(str(file) for folder in training for file in folder.glob("train-[0-9]*.parquet"))
     with duckdb.connect(config=OFFLINE) as connection:
         row = connection.execute(
             "SELECT count(*), count(*) FILTER (hash(text) IN (SELECT hash(text) FROM read_parquet($train))) "

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -35,7 +34,6 @@ class Finding:
 def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
     """Look at everything that a flow needs, cheapest first. A check that breaks is a finding too."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("Python", _python),
         ("versions", _versions),
         ("workspace", lambda: _workspace(workspace)),
         ("disk", lambda: _disk(workspace)),
@@ -49,13 +47,6 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
             yield check()
         except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
             yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
-
-
-def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("Python", found, "make the environment with Python 3.11 or later: make PYTHON=python3.11 setup")
-    return Finding("Python", found)
 
 
 def _versions() -> Finding:

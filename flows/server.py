@@ -87,9 +87,7 @@ def up(home: Path, port: int, project: Path, host: str = LOOPBACK) -> Services:
         return services
 
 
-def start(
-    home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_output: int | None = None
-) -> Services:
+def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_output: int | None = None) -> Services:
     """Start server and worker, deploy `project`/prefect.yaml, and return once runs are taken.
 
     Raises:
