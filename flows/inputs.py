@@ -25,6 +25,9 @@ def check_inputs(config: Config, *needs: str) -> None:
                     f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
                     "`data_root` if it begins with ${data_root}"
                 )
+    for name, text in config.evaluation.texts.items():
+        if not Path(text.path).expanduser().is_file():
+            raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")
     model = config.documents.language_model
     if model and not Path(model).is_file():
         raise InputError(

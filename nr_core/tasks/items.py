@@ -83,9 +83,9 @@ def sample_items(items: Sequence[Item], most: int | None) -> list[Item]:
     return [items[i] for i in sorted(chosen)]
 
 
-def write_items(items: Sequence[Item], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
+def as_lines(items: Sequence[Item]) -> str:
+    """Items as JSON lines, for `read_items`."""
+    return "".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items)
 
 
 def read_items(path: Path) -> list[Item]:
