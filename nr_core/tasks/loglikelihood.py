@@ -82,18 +82,20 @@ class Scorer:
             if tree is None:
                 return False
             numbers = list(tree.paths)[:4]
+            last = [tree.paths[i][-1] for i in numbers]
             try:
-                together, _ = self._logits([tree], [tree.paths[i][-1] for i in numbers])
+                together, kept = self._logits([tree], last)
             except (RuntimeError, ValueError, TypeError, IndexError):  # such a mask is not for this architecture
                 self._sharing = False
                 return False
             differences = []
-            for row, i in enumerate(numbers):
+            for node, i in zip(last, numbers, strict=True):
                 plain = Tree()
                 plain.add(i, inputs[i], [])
-                apart, _ = self._logits([plain], [len(inputs[i]) - 1])
-                gap = together[0, row].log_softmax(-1) - apart[0, 0].log_softmax(-1)
-                differences.append(float((gap.abs() * apart[0, 0].softmax(-1)).sum()))
+                apart = self._logits([plain], [len(inputs[i]) - 1])[0][0, -1].float()
+                beside = together[0, int(torch.searchsorted(kept, node))].float()
+                gap = (beside.log_softmax(-1) - apart.log_softmax(-1)).abs()
+                differences.append(float((gap * apart.softmax(-1)).sum()))
             self._sharing = max(differences) < AGREEMENT
         return self._sharing
 
