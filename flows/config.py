@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
+from pipelines.evaluation_sets import is_file
 from pipelines.languages import NAME_OF_CODE
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
@@ -159,12 +161,15 @@ class Config(Settings):
     def _names_are_known(self) -> Config:
         for name, corpus in self.corpora.items():
             _refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
+            sets = [item for item in corpus.decontaminate if not is_file(item)]
+            _refuse_unknown(f"corpora.{name}.decontaminate", sets, "corpus", self.corpora)
             needed = corpus.dedup.bands * corpus.dedup.rows
             if needed > self.documents.num_perm:
                 raise ValueError(
                     f"corpora.{name}.dedup: bands x rows is {needed}, more than documents.num_perm "
                     f"{self.documents.num_perm}; raise the one or lower the others"
                 )
+        self.in_order()
         _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)
         _refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
         if isinstance(self.base, PretrainedHere):
@@ -185,6 +190,18 @@ class Config(Settings):
         if self.inputs and not any(item.role == "new" and item.share > 0 for item in self.inputs):
             raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
         return self
+
+    def in_order(self) -> list[str]:
+        """The corpora, each after those whose held-out sides it is decontaminated of."""
+        needs = {
+            name: {item for item in corpus.decontaminate if item in self.corpora}
+            for name, corpus in self.corpora.items()
+        }
+        try:
+            return list(TopologicalSorter(needs).static_order())
+        except CycleError as error:
+            circle = " needs ".join(reversed(error.args[1]))
+            raise ValueError(f"corpora: `decontaminate` goes in a circle, {circle}; break it") from error
 
     def new_languages(self) -> list[str]:
         return [self.language, *self.more_languages]

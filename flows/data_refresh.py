@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from flows.artifacts import show_funnel
 from flows.config import Config
 from flows.progress import Progress
-from flows.recording import record_corpus, record_units
+from flows.recording import record_corpus, record_move, record_units
 from pipelines.settings import CorpusSettings
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
@@ -22,9 +22,9 @@ UNITS_PER_PROCESS = (
 def data_refresh(config: Config) -> dict[str, str]:
     """Read the sources and publish the corpora. Returns the version of each corpus by name."""
     units = select_units(config)
-    for batch in _batches(units, config):
+    for batch in _batches(with_earlier_units(units, config), config):
         read_units(batch, config)
-    versions = {name: publish_corpus(name, corpus, units, config) for name, corpus in config.corpora.items()}
+    versions = {name: publish_corpus(name, config.corpora[name], units, config) for name in config.in_order()}
     end_refresh(config)
     show_funnel(Workspace(config.workspace), versions)
     return versions
@@ -38,6 +38,13 @@ def select_units(config: Config) -> list[WorkUnit]:
     units = list_work_units(config.sources, Workspace(config.workspace), config.fetch, logger.info)
     logger.info("%d work units, %.1f MB of known size", len(units), sum(unit.bytes for unit in units) / 1e6)
     return units
+
+
+def with_earlier_units(units: list[WorkUnit], config: Config) -> list[WorkUnit]:
+    """Those of snapshots that the sources have moved on from are read too, if the document settings have changed."""
+    from pipelines.accumulate import units_to_read
+
+    return units_to_read(units, config.corpora, Workspace(config.workspace))
 
 
 @task(cache_policy=NO_CACHE)
@@ -76,12 +83,14 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
     workspace = Workspace(config.workspace)
     own = [unit for unit in units if unit.source in settings.sources]
     with workspace.lock(f"corpus-{name}"):
+        before = workspace.current_version(name)
         report = build_corpus(name, settings, own, config.documents, workspace)
     record_corpus(workspace, report, settings.model_dump(mode="json"))
+    record_move(workspace, name, before, report.version, "refresh")
     get_run_logger().info(
-        "corpus %s: %s version %s, %d documents (%d held out), %.1f M characters",
+        "corpus %s: %s version %s, %d documents (%d held out; %d came, %d left), %.1f M characters",
         name, "kept" if report.reused else "new", report.version, report.documents, report.held_out_documents,
-        report.characters / 1e6,
+        report.changes.documents_gained, report.changes.documents_lost, report.characters / 1e6,
     )  # fmt: skip
     return report.version
 

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,13 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
     models = _models(config, versions, base, workspace)
     sets = _sets(config, versions, workspace)
     with workspace.lock(f"evaluate-{base.model_id}"), Progress(logger.info) as progress:
+        workers = config.resources.reading_workers()
+        tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
         jobs = []
         for model in models:
             missing = [one for one in sets if not _is_recorded(workspace, model, one)]
             if missing:
-                jobs.append((model, _job(model, missing, config, base, workspace, progress)))
+                jobs.append((model, _job(model, missing, config, base, workspace, tokens, progress)))
         logger.info("%d models on %d sets, %d models to score", len(models), len(sets), len(jobs))
         resources = config.resources
         errors = run_jobs(
@@ -145,6 +148,7 @@ def _job(
     config: Config,
     base: PreparedBase,
     workspace: Workspace,
+    tokens: Callable[[str, str], Path],
     progress: Progress,
 ) -> Job:
     spec: dict[str, Any] = {
@@ -162,7 +166,7 @@ def _job(
         if isinstance(one.what, PinnedText):
             stream = text_tokens(workspace, one.what, base.spec, progress)
         else:
-            stream = ensure_tokens(workspace, one.what.name, one.what.version, base.spec, progress) / "held_out"
+            stream = tokens(one.what.name, one.what.version) / "held_out"
         spec["sets"].append({"eval_id": one.eval_id, "tokens": str(stream)})
     out = workspace.scratch(f"evaluation-{model.model_id}-{hash_of(spec)}")
     return Job(f"evaluation of {model.label}", {"out": str(out), **spec})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.config import Config, PretrainedHere
+from pipelines.evaluation_sets import is_file
 from pipelines.settings import TextSource, WarcSource
 from storage.errors import InputError
 
@@ -28,6 +29,10 @@ def check_inputs(config: Config, *needs: str) -> None:
     for name, text in config.evaluation.texts.items():
         if not Path(text.path).expanduser().is_file():
             raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")
+    for name, corpus in config.corpora.items():
+        for item in filter(is_file, corpus.decontaminate):
+            if not Path(item).expanduser().is_file():
+                raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
     model = config.documents.language_model
     if model and not Path(model).is_file():
         raise InputError(

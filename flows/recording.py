@@ -57,6 +57,8 @@ def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[
         "created": datetime.fromisoformat(report.created),
     }
     write_records(workspace, "corpora", report.version, [row])
+    changes = {"version": report.version, "parent_version": report.parent_version, **report.changes.model_dump()}
+    write_records(workspace, "corpus_changes", report.version, [changes])
     units = [{"version": report.version, "unit_id": unit_id} for unit_id in report.unit_ids]
     write_records(workspace, "corpus_units", report.version, units)
     funnel = [{"scope": "corpus", "scope_id": report.version, **row} for row in report.funnel]
@@ -74,6 +76,19 @@ def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[
         workspace.records("eval_sets") / f"{set_id}.parquet"
     ).exists():  # it belongs to the first version that had it
         write_records(workspace, "eval_sets", set_id, [eval_set])
+    refresh_catalog(workspace)
+
+
+def record_move(
+    workspace: Workspace, corpus: str, before: str | None, version: str, action: str, reason: str | None = None
+) -> None:
+    """Record that a corpus's CURRENT was moved; nothing where it stays."""
+    if before == version:
+        return
+    moved = now()
+    row = {"corpus": corpus, "moved": moved, "version": version, "version_before": before}
+    scope = f"{corpus}-{moved:%Y%m%dT%H%M%S%f}"
+    write_records(workspace, "corpus_moves", scope, [{**row, "action": action, "reason": reason}])
     refresh_catalog(workspace)
 
 

@@ -53,7 +53,8 @@ def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, pro
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from nr_core.tokens import tokenize, tokenizer_hash
+    from nr_core.tokenizing import tokenize
+    from nr_core.tokens import tokenizer_hash
 
     hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
     folder = workspace.tokens(text.eval_id, hashed)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,15 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
 
 
 def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
+    workers = config.resources.reading_workers()
+    tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
     jobs = []
     for run in runs:
         inputs = [
             {
                 "role": item["role"],
                 "language": item["language"],
-                "tokens": str(
-                    ensure_tokens(workspace, item["corpus"], item["corpus_version"], base.spec, progress) / "train"
-                ),
+                "tokens": str(tokens(item["corpus"], item["corpus_version"]) / "train"),
                 "share": item["share"],
             }
             for item in run.inputs

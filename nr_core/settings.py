@@ -168,7 +168,9 @@ class MethodSettings(Settings):
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"not_finite", "fsdp_from", "compile_layers", "recompute_layers"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"not_finite", "fsdp_from", "compile_layers", "recompute_layers", "document_mask"}
+    )
 
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
@@ -194,6 +196,10 @@ class LoopSettings(Settings):
         default=500_000_000,
         ge=0,
         description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
+    )
+    document_mask: bool = Field(
+        default=False,
+        description="tokens attend to no earlier document of their sequence; positions begin anew in each",
     )
     compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
     recompute_layers: bool = Field(

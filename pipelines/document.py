@@ -179,7 +179,7 @@ def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier)
         "characters": len(text),
         "language": language,
         "language_score": score,
-        **scores(text),
+        **scores(text, language),
         "text_hash": text_hash(normalised),
         "signature": signature(hashes, settings.num_perm, settings.seed).astype("<u4").tobytes(),
     }

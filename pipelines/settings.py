@@ -1,11 +1,13 @@
 """Settings of the steps of this room. They need only pydantic; paths and worker counts never bear on content."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 from pipelines.language_thresholds import threshold
 from pipelines.languages import known_language
+from pipelines.rules import Profile, thresholds
 
 # fastText's quantised lid.176 (938,013 bytes, CC BY-SA 3.0), https://fasttext.cc/docs/en/language-identification.html
 LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
@@ -233,6 +235,22 @@ class DedupSettings(_Settings):
     )
 
 
+class PiiSettings(_Settings):
+    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/pii.py)."""
+
+    emails: bool = Field(default=True, description="Replace e-mail addresses")
+    ip_addresses: bool = Field(default=True, description="Replace public IP addresses, version 4 and 6")
+    phone_numbers: bool = Field(
+        default=False, description="Replace what looks like a phone number; other long numbers may go with them"
+    )
+
+
+# Strict and in this order: 0 is a threshold, false is none.
+Limit = Annotated[
+    Annotated[float, Strict(), Field(allow_inf_nan=False)] | Literal[False], Field(union_mode="left_to_right")
+]
+
+
 class CorpusSettings(_Settings):
     """Which documents make a corpus, and how it is split."""
 
@@ -242,25 +260,69 @@ class CorpusSettings(_Settings):
     hosts: list[str] = Field(
         default=["*"], min_length=1, description="Host patterns (*, ?, [..]); a text source's host is its name"
     )
+    profile: Profile = Field(
+        default="none",
+        description="Published rules over scores, docs/filters.md: kyutai, fineweb2 (for English: FineWeb's), gopher; "
+        "none: by host, language and length alone",
+    )
+    rules: dict[str, Limit] = Field(
+        default={}, description="Thresholds of single rules that differ from the profile's; false takes a rule out"
+    )
     min_characters: int = Field(default=500, ge=1, description="Shorter documents are left out")
     min_language_score: float = Field(
-        default_factory=lambda fields: threshold(fields.get("language", "")),
+        default_factory=lambda fields: _language_score(fields),  # it stands below
         ge=0,
         le=1,
-        description="Less sure identifications are left out; default: by language, pipelines/language_thresholds.py",
+        description="Less sure identifications are left out; default: .8 in profile kyutai, else by language, "
+        "pipelines/language_thresholds.py",
     )
     dedup: DedupSettings = DedupSettings()
-    line_dedup: bool = Field(
-        default=False, description="Remove lines that an earlier kept document has (menus, notices)"
+    line_dedup: Literal["none", "lines", "paragraphs"] = Field(
+        default="none",
+        description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
+        "paragraphs of which a fifth at most is new, as Kyutai does",
     )
+    repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
+    pii: PiiSettings = PiiSettings()
+    decontaminate: tuple[str, ...] = Field(
+        default=(),
+        description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "
+        "or files (.txt, .jsonl, .jsonl.gz, .parquet)",
+    )
+    decontamination_ngram: int = Field(default=13, ge=3, description="Words of an n-gram of decontaminate")
+    rehydrate: bool = Field(
+        default=False, description="Repeat train documents by the size of their cluster of copies, as FineWeb2 does"
+    )
+    licence: str | None = Field(default=None, min_length=1, description="What the data card says of the text's licence")
     split_by: Literal["host", "url_path", "document"] = Field(
         default="host", description="What is held out whole: a host, a path in all its languages, or a document"
     )
     held_out_share: float = Field(default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out")
     held_out_min_documents: int = Field(default=20, ge=1, description="At least this many documents are held out")
 
+    @field_validator("line_dedup", mode="before")
+    @classmethod
+    def _line_dedup_was_a_switch(cls, value: object) -> object:
+        if isinstance(value, bool):  # YAML's off and no are booleans too
+            raise ValueError(f"write `{'lines' if value else 'none'}` where `{str(value).lower()}` stands")
+        return value
+
     @model_validator(mode="after")
     def _sources_are_named_once(self) -> Self:
         if len(set(self.sources)) < len(self.sources):
             raise ValueError(f"sources {self.sources} names a source twice: name each once")
         return self
+
+    @model_validator(mode="after")
+    def _rules_are_known(self) -> Self:
+        self.thresholds()
+        return self
+
+    def thresholds(self) -> dict[str, float]:
+        """Threshold by rule, in the order of the verdict."""
+        return thresholds(self.profile, self.language, self.rules)
+
+
+def _language_score(fields: Mapping[str, Any]) -> float:
+    # dactory's own, for every language (github.com/kyutai-labs/dactory).
+    return 0.8 if fields.get("profile") == "kyutai" else threshold(fields.get("language", ""))

@@ -9,26 +9,32 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.rules import RULES, Rule
 from pipelines.settings import CorpusSettings
 
-# Reason and remedy: of pages that never came here, then in the order of the rules in _JUDGE.
+# Reason and remedy: of pages that never came here, then in the order in which a document meets the rules.
 REMEDIES: Mapping[str, str] = {
     "other_language": "their whole page is in none of documents.languages",
     "host": "their host fits no pattern of corpora.{name}.hosts",
     "language": "they are not in language '{language}' (corpora.{name}.language)",
     "language_score": "their language is less sure than corpora.{name}.min_language_score",
     "too_short": "they are shorter than corpora.{name}.min_characters",
+    **{
+        rule.name: f"their {rule.meaning}; set corpora.{{name}}.rules.{rule.name} to another threshold, or to false"
+        for rule in RULES
+    },
 }
 
 _JUDGE = """
 CREATE TEMP TABLE judged AS
-SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash, d.signature,
+SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash,
     CASE
         WHEN d.reason <> 'kept' THEN d.reason
         WHEN NOT list_bool_or(list_transform($hosts, lambda pattern: d.host GLOB pattern)) THEN 'host'
         WHEN d.language <> $language THEN 'language'
         WHEN d.language_score < $min_language_score THEN 'language_score'
         WHEN d.characters < $min_characters THEN 'too_short'
+        {rules}
         ELSE 'kept'
     END AS verdict,
     d.reason = 'kept' AS judged
@@ -38,7 +44,7 @@ FROM read_parquet($files) d JOIN units u USING (unit_id)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`kept`: doc_no, doc_id, url, host, characters, text_hash, signature, in doc_no order.
+    """`kept`: doc_no, doc_id, url, host, characters, text_hash, in doc_no order.
 
     `left`: language, reason, documents, characters of those that the verdict left out.
     `unread`: documents by reason that never reached main content, most first.
@@ -57,21 +63,24 @@ def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: Cor
             "first_doc_no": pa.array(first_doc_nos.values(), pa.uint64()),
         }
     )
+    limits = settings.thresholds()
+    rules = [rule for rule in RULES if rule.name in limits]
     with (
         tempfile.TemporaryDirectory(dir=spill) as folder,
         duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": "false"}) as connection,
     ):
         connection.register("units", units)
         connection.execute(
-            _JUDGE,
+            _JUDGE.format(rules="\n        ".join(map(_condition, rules))),  # names out of our own table
             {
                 "files": [str(file) for file in files],
                 "hosts": [pattern.lower() for pattern in settings.hosts],
                 **settings.model_dump(include={"language", "min_language_score", "min_characters"}),
+                **limits,
             },
         )
         kept = connection.sql(
-            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash, signature "
+            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
             "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
         ).to_arrow_table()
         left = connection.sql(
@@ -82,3 +91,8 @@ def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: Cor
             "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
         ).fetchall()
     return Judged(kept, left.to_pylist(), dict(unread))
+
+
+def _condition(rule: Rule) -> str:
+    # Scores are stored as FLOAT; a share of .3 must be compared with .3 as FLOAT too.
+    return f"WHEN d.{rule.score} {'<' if rule.is_minimum else '>'} ${rule.name}::FLOAT THEN '{rule.name}'"

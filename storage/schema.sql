@@ -40,7 +40,7 @@ COMMENT ON COLUMN funnel.scope IS 'documents: scope_id is the key of the documen
 COMMENT ON COLUMN funnel.scope_id IS 'documents_key or corpus version, as scope says';
 COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is judged as a whole';
 COMMENT ON COLUMN funnel.language IS 'ISO 639-3, or und where the document left before its language was known';
-COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, split, corpus (scope corpus)';
+COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split, corpus (scope corpus)';
 COMMENT ON COLUMN funnel.reason IS 'why they left at this stage; kept where they stayed to the end of the scope';
 COMMENT ON COLUMN funnel.documents IS 'number of documents';
 COMMENT ON COLUMN funnel.characters IS 'Unicode characters of their main content; 0 where they left before it was extracted';
@@ -59,6 +59,30 @@ COMMENT ON COLUMN corpora.characters IS 'Unicode characters of the texts on both
 COMMENT ON COLUMN corpora.held_out_documents IS 'documents on the held-out side';
 COMMENT ON COLUMN corpora.settings IS 'corpus settings as JSON';
 COMMENT ON COLUMN corpora.created IS 'when the version was published';
+
+CREATE TABLE IF NOT EXISTS corpus_changes (
+    version VARCHAR NOT NULL PRIMARY KEY, parent_version VARCHAR, documents_gained BIGINT, characters_gained BIGINT,
+    documents_lost BIGINT, characters_lost BIGINT, duplicates BIGINT);
+COMMENT ON TABLE corpus_changes IS 'Each corpus version held against its parent, by doc_id; the first against nothing.';
+COMMENT ON COLUMN corpus_changes.version IS 'corpora.version';
+COMMENT ON COLUMN corpus_changes.parent_version IS 'the version that was current before; NULL for the first';
+COMMENT ON COLUMN corpus_changes.documents_gained IS 'documents that the version has and its parent has not';
+COMMENT ON COLUMN corpus_changes.characters_gained IS 'Unicode characters of their texts';
+COMMENT ON COLUMN corpus_changes.documents_lost IS 'documents that the parent has and the version has not';
+COMMENT ON COLUMN corpus_changes.characters_lost IS 'Unicode characters of their texts';
+COMMENT ON COLUMN corpus_changes.duplicates IS 'documents judged for this version that were copies of earlier ones, or of one another: duplicates() lists them';
+
+CREATE TABLE IF NOT EXISTS corpus_moves (
+    corpus VARCHAR NOT NULL, moved TIMESTAMPTZ NOT NULL, version VARCHAR, version_before VARCHAR, action VARCHAR,
+    reason VARCHAR,
+    PRIMARY KEY (corpus, moved));
+COMMENT ON TABLE corpus_moves IS 'When which version of a corpus became the one in use, and by what.';
+COMMENT ON COLUMN corpus_moves.corpus IS 'corpora.name';
+COMMENT ON COLUMN corpus_moves.moved IS 'when';
+COMMENT ON COLUMN corpus_moves.version IS 'the version in use from then on';
+COMMENT ON COLUMN corpus_moves.version_before IS 'the version in use until then; NULL for the first';
+COMMENT ON COLUMN corpus_moves.action IS 'refresh, rollback or forget';
+COMMENT ON COLUMN corpus_moves.reason IS 'what the user gave as reason of a rollback or of forgetting a host; NULL for a refresh';
 
 CREATE TABLE IF NOT EXISTS corpus_units (
     version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, PRIMARY KEY (version, unit_id));
@@ -164,7 +188,7 @@ COMMENT ON COLUMN evaluation_items.denominators IS 'UTF-8 bytes or tokens of a d
 
 CREATE TABLE IF NOT EXISTS training_steps (
     run_id VARCHAR NOT NULL, step BIGINT NOT NULL, tokens BIGINT, lm_loss DOUBLE, local_loss DOUBLE, alpha DOUBLE,
-    learning_rate DOUBLE, tokens_per_second DOUBLE, gradient_norm DOUBLE,
+    learning_rate DOUBLE, tokens_per_second DOUBLE, mfu DOUBLE, gradient_norm DOUBLE,
     open_rate_new DOUBLE, open_rate_original DOUBLE,
     PRIMARY KEY (run_id, step));
 COMMENT ON TABLE training_steps IS 'The course of a training, also of a base pretrained here (run_id is then its model_id).';
@@ -176,6 +200,7 @@ COMMENT ON COLUMN training_steps.local_loss IS 'mean of ||residue||1 / hidden si
 COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the training loss; 0 where there is none';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
+COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/flops.py); NULL on a CPU and where the peak is not known';
 COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
 COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
 COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';

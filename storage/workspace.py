@@ -48,6 +48,22 @@ class Workspace:
     def corpus_version(self, name: str, version: str) -> Path:
         return self.corpus(name) / version
 
+    def current_version(self, name: str) -> str | None:
+        """The version of a corpus that is in use, if one was published."""
+        try:
+            return (self.corpus(name) / "CURRENT").read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def published_corpora(self) -> list[str]:
+        """Names of the corpora that have a version in use."""
+        return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob("*/CURRENT"))
+
+    @property
+    def deny_list(self) -> Path:
+        """Hosts whose pages were taken down."""
+        return self.root / "deny-list.jsonl"
+
     def tokenizer(self, key: str) -> Path:
         return self.root / "tokenizers" / key
 

@@ -21,7 +21,7 @@ from nr_core.models import load_base, load_run
 from nr_core.settings import BaseSpec, TrainingSettings
 
 COLUMNS = [
-    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "grad_norm",
+    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "mfu", "grad_norm",
     "open_rate_new", "open_rate_original",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def figures(run: Path) -> list[dict]:
     rows = pq.read_table(run / "steps.parquet").to_pylist()
-    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in ("tokens_per_second", "mfu")} for row in rows]
 
 
 def same(first: Path, second: Path) -> bool:

@@ -1,0 +1,30 @@
+"""Scores of a text: measured for every document that reached main content, judged later by SQL (pipelines/verdict.py).
+
+One file per family of published filters. Nothing here knows a threshold: those stand in pipelines/rules.py.
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from pipelines.scores.c4_lines import C4_LINES, c4_lines
+from pipelines.scores.fineweb_lines import FINEWEB_LINES, fineweb_lines
+from pipelines.scores.gopher_quality import GOPHER_QUALITY, gopher_quality
+from pipelines.scores.gopher_repetition import GOPHER_REPETITION, gopher_repetition
+from pipelines.scores.text_parts import TextParts
+
+__all__ = ["SCORES", "scores"]
+
+# Name and type of each score, in the order of the columns.
+SCORES: Mapping[str, pa.DataType] = {**GOPHER_QUALITY, **GOPHER_REPETITION, **C4_LINES, **FINEWEB_LINES}
+
+
+def scores(text: str, language: str) -> dict[str, float | None]:
+    """Scores by name, in the order of SCORES. `text` is not empty, stripped, and without control characters."""
+    parts = TextParts(text)
+    return {
+        **gopher_quality(parts, language),
+        **gopher_repetition(parts),
+        **c4_lines(parts),
+        **fineweb_lines(parts),
+    }

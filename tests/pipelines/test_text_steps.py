@@ -1,0 +1,52 @@
+"""Repair and PII, on the way of a corpus's texts to its shards."""
+
+import pytest
+
+from pipelines.repair import repair
+from pipelines.settings import CorpusSettings
+from pipelines.text_steps import TextSteps
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("Ã¡rvÃ­ztÅ±rÅ‘ tÃ¼kÃ¶rfÃºrÃ³gÃ©p", "árvíztűrő tükörfúrógép"),
+        ("schÃ¶ne GrÃ¼ÃŸe", "schöne Grüße"),
+        ("câ€™est dÃ©jÃ  lâ€™Ã©tÃ©", "c’est déjà l’été"),
+        ("e\u0301te\u0301", "été"),
+    ],
+)
+def test_repair(broken: str, whole: str) -> None:
+    assert repair(broken) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "“curly” ‘quotes’ – and … ﬁne Ｆｕｌｌ width",
+        "&lt;b&gt; is bold in HTML, déjà",
+        "Ünnep: Ádám ő ű\n\nß",
+        "plain &amp;",
+    ],
+)
+def test_repair_leaves_what_is_whole(text: str) -> None:
+    assert repair(text) == text
+
+
+def settings(**fields: object) -> CorpusSettings:
+    return CorpusSettings.model_validate({"language": "hun", "text_domain": "x", "sources": ["s"], **fields})
+
+
+def test_an_address_in_a_broken_text_is_found() -> None:
+    steps = TextSteps(settings(repair=True))
+    assert steps("info@kovÃ¡cs.hu") == "email@example.com"
+    assert steps("árvíztűrő") == "árvíztűrő"
+    assert steps.changed == {"repair": 1, "pii": 1}
+
+
+def test_each_step_can_be_left_out() -> None:
+    off = {"emails": False, "ip_addresses": False}
+    steps = TextSteps(settings(pii=off))
+    assert steps("schÃ¶n a@b.com") == "schÃ¶n a@b.com"
+    assert steps.changed == {}
+    assert TextSteps(settings(repair=True, pii=off))("schÃ¶n a@b.com") == "schön a@b.com"
