@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from flows.checks import Checks
 from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
 from pipelines.evaluation_sets import is_file
@@ -80,12 +81,26 @@ class EvaluationPlan(EvaluationSettings):
         return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items"})
 
 
+class AfterRefresh(Settings):
+    """What the flow train-on-new-text does when a refresh has ended."""
+
+    new_characters: int = Field(
+        1_000_000, ge=0, description="characters of the new languages that must have come since the last run"
+    )
+    start: Literal["last run", "afresh"] = Field(
+        "last run", description="last run: go on from the weights of the last run of a method and seed; afresh: do not"
+    )
+
+
 class Resources(Settings):
     """What the machine gives. Never part of a key: results do not depend on it."""
 
     workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
     training_processes: int = Field(1, ge=1, description="trainings side by side")
     threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
+    min_free_gb: float = Field(
+        1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
+    )
 
     def reading_workers(self) -> int:
         return self.workers or os.cpu_count() or 1
@@ -133,6 +148,7 @@ class Config(Settings):
     corpora: dict[CorpusName, CorpusSettings] = Field(
         min_length=1, description="what the documents are sifted into, by name"
     )
+    checks: Checks = Field(Checks(), description="what a corpus must be like before it is trained on")
     base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
     inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
     methods: list[MethodSettings] = Field(
@@ -145,6 +161,7 @@ class Config(Settings):
     start_from: str | None = Field(
         None, description="id of a run whose weights the training starts from: the same method, after a data refresh"
     )
+    after_refresh: AfterRefresh = Field(AfterRefresh(), description="when and how a refresh leads to new runs")
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")

@@ -90,6 +90,16 @@ COMMENT ON TABLE corpus_units IS 'Which work units a corpus version was made of.
 COMMENT ON COLUMN corpus_units.version IS 'corpora.version';
 COMMENT ON COLUMN corpus_units.unit_id IS 'work_units.unit_id';
 
+CREATE TABLE IF NOT EXISTS checks (
+    version VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE, bound DOUBLE, passed BOOLEAN,
+    PRIMARY KEY (version, name));
+COMMENT ON TABLE checks IS 'What each corpus version was found to be like before it was trained on, and whether that was good enough.';
+COMMENT ON COLUMN checks.version IS 'corpora.version';
+COMMENT ON COLUMN checks.name IS 'field of `checks` in the config: min_documents, min_language_share, max_duplicate_rate or max_contamination';
+COMMENT ON COLUMN checks.value IS 'what was measured: a number of documents, or a share between 0 and 1';
+COMMENT ON COLUMN checks.bound IS 'the config''s limit when it was last checked, in the unit of value';
+COMMENT ON COLUMN checks.passed IS 'whether the value is within the limit; no flow trains on a corpus where it is not';
+
 CREATE TABLE IF NOT EXISTS models (
     model_id VARCHAR NOT NULL PRIMARY KEY, source VARCHAR, weights_hash VARCHAR, parent_model_id VARCHAR,
     parameters BIGINT, created TIMESTAMPTZ);
