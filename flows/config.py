@@ -51,10 +51,34 @@ class Input(Settings):
     share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
 
 
+class EvaluationText(Settings):
+    """A text that is scored and belongs to no corpus."""
+
+    path: str = Field(min_length=1, description="a .txt file (one document), .jsonl, .jsonl.gz or .parquet")
+    language: Language = Field(description="ISO 639-3")
+    text_domain: str = Field(description="what it is about")
+    text_field: str = Field("text", description="field of the text, in JSONL and Parquet")
+
+
 class EvaluationPlan(EvaluationSettings):
     sets: list[str] | None = Field(
         None, description="corpora whose held-out side is scored; default: all of this config"
     )
+    texts: dict[CorpusName, EvaluationText] = Field(
+        default_factory=dict, description="further texts that are scored, by name"
+    )
+    tasks: list[str] = Field(
+        default_factory=list, description="tasks: names out of configs/tasks, or YAML files of your own"
+    )
+    task_data: str = Field("task-data", description="folder with data of tasks that the hub does not give")
+    task_items: int | None = Field(None, ge=1, description="at most so many items of a task; default: all")
+
+    def scoring(self) -> dict[str, Any]:
+        """What bears on a figure on text."""
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items", "batch_size"})
+
+    def job_settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items"})
 
 
 class AfterRefresh(Settings):
