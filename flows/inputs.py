@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.config import Config, PretrainedHere
+from pipelines.evaluation_sets import is_file
 from pipelines.settings import TextSource, WarcSource
 from storage.errors import InputError
 
@@ -25,6 +26,13 @@ def check_inputs(config: Config, *needs: str) -> None:
                     f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
                     "`data_root` if it begins with ${data_root}"
                 )
+    for name, text in config.evaluation.texts.items():
+        if not Path(text.path).expanduser().is_file():
+            raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")
+    for name, corpus in config.corpora.items():
+        for item in filter(is_file, corpus.decontaminate):
+            if not Path(item).expanduser().is_file():
+                raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
     model = config.documents.language_model
     if model and not Path(model).is_file():
         raise InputError(

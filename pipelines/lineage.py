@@ -1,6 +1,7 @@
-"""Versions of a corpus: which one these inputs give, which came before it, and whose held-out side is the yardstick."""
+"""Versions of a corpus: which one these inputs give, which came before it, what it takes over from that one, and whose
+held-out side is the yardstick."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,61 +9,119 @@ from pipelines.doc_no import number_units
 from pipelines.settings import CorpusSettings
 from pipelines.work_units import WorkUnit
 from storage.keys import hash_of
-from storage.publish import read_manifest
+from storage.publish import is_done, read_manifest
 from storage.workspace import Workspace
 
-CORPUS_STAGE_VERSION = 1  # raise it when the same documents and settings come to give another corpus
+CORPUS_STAGE_VERSION = 2  # raise it when the same documents and settings come to give another corpus
 
 # A corpus with another of these is another corpus: its held-out side is chosen anew.
 _YARDSTICK_FIELDS = {
     *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
     *("repair", "pii"),  # else texts would stay in it as they are no longer wanted
 }
+# None of these bears on what became of the documents of earlier units.
+_FREE_FIELDS = {"sources", "rehydrate", "licence"}
+SEGMENT = "index/kept.parquet"  # its checksum tells a segment
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a version is made of, beside its settings."""
+
+    units: Sequence[WorkUnit]
+    documents_key: str
+    denied: Sequence[str]  # hosts taken down that are in the units
+    evaluation_sets: Mapping[str, str]  # content hash by name
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
     """`version` of a corpus, its parent, the refresh of each of its units in doc_no order, and its yardstick: the
-    version whose held-out side it repeats (None where it chooses its own)."""
+    version whose held-out side it repeats (None where it chooses its own).
+
+    `continues` is the version whose outcome holds for the documents of its units, the parent where it can be; only
+    documents of the other units are judged. None: all are.
+    """
 
     version: str
     parent: str | None
     refreshes: dict[str, int]
     yardstick: str | None
+    continues: str | None
 
 
-def find_lineage(
-    name: str, settings: CorpusSettings, units: Sequence[WorkUnit], documents_key: str, workspace: Workspace
-) -> Lineage:
+def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace: Workspace) -> Lineage:
     """The version that these inputs give after those published: one of the published, if its inputs are the same."""
-    wanted = {
-        "stage_version": CORPUS_STAGE_VERSION,
-        "documents_key": documents_key,
-        "units": sorted(unit.unit_id for unit in units),
-    }
-    chosen = settings.model_dump()
     published = list(_published(name, workspace))
     for manifest in published:
-        inputs = manifest["inputs"]
-        own = {**{field: inputs[field] for field in wanted.keys() - {"units"}}, "units": sorted(inputs["refreshes"])}
-        if own == wanted and manifest["settings"] == chosen:
-            return Lineage(manifest["key"], inputs["parent_version"], inputs["refreshes"], inputs["yardstick"])
+        if _is_made_of(manifest, settings, inputs):
+            own = manifest["inputs"]
+            continues = own["continues"]
+            if continues and not can_continue(name, continues, workspace):
+                continues = None
+            return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
     parent = published[0] if published else None
+    chosen = settings.model_dump(mode="json")
     if parent is None or any(parent["settings"].get(field) != chosen[field] for field in _YARDSTICK_FIELDS):
-        refreshes, yardstick = number_units(units, {}), None
+        refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
-        refreshes = number_units(units, parent["inputs"]["refreshes"])
+        refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
         yardstick = parent["inputs"]["yardstick"] or parent["key"]
-    version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, documents_key, list(refreshes.items()), yardstick)
-    return Lineage(version, parent["key"] if parent else None, refreshes, yardstick)
+        holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
+        continues = parent["key"] if holds else None
+    bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
+    version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, inputs.documents_key, *bears)
+    return Lineage(version, parent["key"] if parent else None, refreshes, yardstick, continues)
+
+
+def segment_hash(manifest: Mapping[str, Any]) -> str | None:
+    """What tells the segment that a version brought to the index; None where it brought none."""
+    return str(manifest["files"][SEGMENT]["sha256"]) if SEGMENT in manifest["files"] else None
+
+
+def can_continue(name: str, version: str, workspace: Workspace) -> bool:
+    """Whether a version and all segments of the index that it names stand as they were."""
+    manifest = read_manifest(workspace.corpus_version(name, version))
+    return (
+        manifest is not None
+        and is_done(workspace.corpus_version(name, version))
+        and all(
+            (other := read_manifest(workspace.corpus_version(name, segment))) is not None
+            and segment_hash(other) == checksum
+            and is_done(workspace.corpus_version(name, segment))
+            for segment, checksum in manifest["inputs"]["segments"].items()
+        )
+    )
+
+
+def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:
+    own = manifest["inputs"]
+    return (
+        own["stage_version"] == CORPUS_STAGE_VERSION
+        and own["documents_key"] == inputs.documents_key
+        and own["refreshes"].keys() == {unit.unit_id for unit in inputs.units}
+        and own["denied"] == sorted(inputs.denied)
+        and own["evaluation_sets"] == inputs.evaluation_sets
+        and manifest["settings"] == settings.model_dump(mode="json")
+    )
+
+
+def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, refreshes: Mapping[str, int]) -> bool:
+    """Whether what became of the parent's documents would become of them again."""
+    own, chosen = parent["inputs"], settings.model_dump(mode="json")
+    return (
+        own["stage_version"] == CORPUS_STAGE_VERSION
+        and own["documents_key"] == inputs.documents_key
+        and own["refreshes"].items() <= refreshes.items()
+        and set(own["denied"]) <= set(inputs.denied)
+        and own["evaluation_sets"] == inputs.evaluation_sets
+        and all(parent["settings"].get(field) == value for field, value in chosen.items() if field not in _FREE_FIELDS)
+    )
 
 
 def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Manifests from the current version back to the first."""
-    try:
-        version = (workspace.corpus(name) / "CURRENT").read_text().strip()
-    except FileNotFoundError:
-        return
+    version = workspace.current_version(name)
     while version and (manifest := read_manifest(workspace.corpus_version(name, version))):
         yield manifest
         version = manifest["inputs"]["parent_version"]

@@ -2,11 +2,15 @@
 
 A document goes if and only if its estimated Jaccard similarity to one already KEPT, in one of whose buckets it is,
 reaches the threshold. So one of each cluster survives, nothing goes by transitivity, and adding documents at the end
-changes nothing for the earlier ones. Banding: Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4.
+changes nothing for the earlier ones: a later refresh compares its documents with the kept ones of the index, and the
+outcome is that of all documents at once. Banding: Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4.
 """
 
-from collections import defaultdict
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,37 +18,106 @@ import numpy.typing as npt
 from pipelines.settings import DedupSettings
 from pipelines.signature import mix64
 
+DocNos = npt.NDArray[np.uint64]
+Signatures = npt.NDArray[np.uint32]  # shape (documents, num_perm)
+_COMPARED = 4096  # kept documents that one is compared with at a time, which bounds memory at 2 MB
+
+
+class KeptBefore(Protocol):
+    """The kept documents of an earlier version, from its segment of the index."""
+
+    def band(self, band: int) -> Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]:
+        """doc_nos and hashes of one band, in batches."""
+        ...
+
+    def signatures(self, wanted: DocNos) -> Iterator[tuple[DocNos, Signatures]]:
+        """Signatures of the wanted ones that are in it, in doc_no order, in batches."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Leaders:
-    """For each document the index of the kept one it is like (its own if it is kept), and the estimated Jaccard."""
+    """For each document the doc_no of the kept one it is like (its own if it is kept), and the estimated Jaccard."""
 
-    leader: npt.NDArray[np.int64]
+    leader: DocNos
     similarity: npt.NDArray[np.float64]
 
 
-def greedy_leaders(signatures: npt.NDArray[np.uint32], settings: DedupSettings) -> Leaders:
-    """Deduplicate documents, given in order by their signatures of shape (documents, num_perm)."""
-    leader = np.arange(len(signatures), dtype=np.int64)
-    similarity = np.ones(len(signatures))
-    buckets, shared = _buckets(band_hashes(signatures, settings))
-    kept_in: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for document in np.flatnonzero(shared.any(axis=1)).tolist():
-        own = [(band, int(buckets[document, band])) for band in np.flatnonzero(shared[document]).tolist()]
-        # Sorted, so that of two kept documents that are equally like it the earlier is named.
-        candidates = np.array(sorted({other for bucket in own for other in kept_in[bucket]}), dtype=np.int64)
-        if len(candidates):
-            estimates = (signatures[candidates] == signatures[document]).mean(axis=1)
-            best = int(estimates.argmax())
-            if estimates[best] >= settings.threshold:
-                leader[document], similarity[document] = candidates[best], estimates[best]
-                continue
-        for bucket in own:
-            kept_in[bucket].append(document)
-    return Leaders(leader, similarity)
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Who shares a bucket with whom. Entries are pairs of a document and a bucket, sorted by document.
+
+    Documents are the kept ones of the index, `earlier`, then the new ones, `new`, both as doc_nos in order: only those
+    that share a bucket with another.
+    """
+
+    earlier: DocNos
+    new: DocNos
+    starts: npt.NDArray[np.int64]  # of each document's entries, and the end
+    buckets: npt.NDArray[np.int32]
+    n_buckets: int
 
 
-def band_hashes(signatures: npt.NDArray[np.uint32], settings: DedupSettings) -> npt.NDArray[np.uint64]:
+def greedy_leaders(
+    doc_nos: DocNos,
+    signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
+    index: Sequence[KeptBefore],
+    settings: DedupSettings,
+    scratch: Path,
+) -> Leaders:
+    """Deduplicate new documents, given by doc_no in order, against one another and the kept ones of the index.
+
+    `signatures` streams those of given doc_nos, in order; they are gone through twice, and what is compared lies in a
+    file in `scratch`. Memory: some 250 bytes a document.
+    """
+    leaders = Leaders(doc_nos.copy(), np.ones(len(doc_nos)))
+    if not len(doc_nos):
+        return leaders
+    found = find_candidates(doc_nos, signatures, index, settings)
+    if len(found.new):
+        spilled = scratch / "signatures.u4"
+        try:
+            _verify(found, _spill(spilled, found, signatures, index), doc_nos, leaders, settings.threshold)
+        finally:
+            spilled.unlink(missing_ok=True)
+    return leaders
+
+
+def find_candidates(
+    doc_nos: DocNos,
+    signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
+    index: Sequence[KeptBefore],
+    settings: DedupSettings,
+) -> Candidates:
+    """Join the bands, one after the other: only what shares a bucket need be compared."""
+    hashes = np.empty((settings.bands, len(doc_nos)), dtype=np.uint64)
+    done = 0
+    for batch, values in signatures(doc_nos):
+        hashes[:, done : done + len(batch)] = band_hashes(values, settings).T
+        done += len(batch)
+    assert done == len(doc_nos), "a document has no signature"
+    places, earlier, of_new, of_earlier, n_buckets = [], [], [], [], 0
+    for band in range(settings.bands):
+        known, inverse, counts = np.unique(hashes[band], return_inverse=True, return_counts=True)
+        met_doc_nos, met_places = _meet(known, (batch for segment in index for batch in segment.band(band)))
+        counts += np.bincount(met_places, minlength=len(known))
+        number = np.cumsum(counts > 1, dtype=np.int32) + np.int32(n_buckets - 1)
+        shared = np.flatnonzero(counts[inverse] > 1).astype(np.int32)
+        places.append(shared)
+        of_new.append(number[inverse[shared]])
+        earlier.append(met_doc_nos)
+        of_earlier.append(number[met_places])
+        n_buckets += int((counts > 1).sum())
+    earlier_nos, earlier_place = np.unique(np.concatenate(earlier), return_inverse=True)
+    new_places, new_place = np.unique(np.concatenate(places), return_inverse=True)
+    documents = np.concatenate([earlier_place, len(earlier_nos) + new_place]).astype(np.int32)
+    order = np.argsort(documents, kind="stable")
+    starts = np.searchsorted(documents[order], np.arange(len(earlier_nos) + len(new_places) + 1))
+    buckets = np.concatenate([*of_earlier, *of_new])[order]
+    return Candidates(earlier_nos, doc_nos[new_places], starts, buckets, n_buckets)
+
+
+def band_hashes(signatures: Signatures, settings: DedupSettings) -> npt.NDArray[np.uint64]:
     """Hash of each band of each signature, shape (documents, bands). Needs bands * rows <= num_perm."""
     bands = signatures[:, : settings.bands * settings.rows].reshape(len(signatures), settings.bands, settings.rows)
     hashes = np.zeros(bands.shape[:2], dtype=np.uint64)
@@ -53,12 +126,69 @@ def band_hashes(signatures: npt.NDArray[np.uint32], settings: DedupSettings) -> 
     return hashes
 
 
-def _buckets(hashes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Bucket numbers by band, and whether the bucket has more than one document: only those need comparing."""
-    numbers = np.empty(hashes.shape, dtype=np.int64)
-    shared = np.empty(hashes.shape, dtype=np.bool_)
-    for band in range(hashes.shape[1]):
-        _, inverse, counts = np.unique(hashes[:, band], return_inverse=True, return_counts=True)
-        numbers[:, band] = inverse
-        shared[:, band] = counts[inverse] > 1
-    return numbers, shared
+def _meet(
+    known: npt.NDArray[np.uint64], batches: Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]
+) -> tuple[DocNos, npt.NDArray[np.int64]]:
+    """Documents of the index that have one of the sorted hashes `known`, and the place of that hash."""
+    met_doc_nos, met_places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    for doc_nos, hashes in batches:
+        place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+        met = known[place] == hashes
+        met_doc_nos.append(doc_nos[met])
+        met_places.append(place[met])
+    return np.concatenate(met_doc_nos), np.concatenate(met_places)
+
+
+def _spill(
+    path: Path,
+    found: Candidates,
+    signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
+    index: Sequence[KeptBefore],
+) -> Signatures:
+    """Signatures of the candidates in their order, from a file: what memory has no room for stays there."""
+    length = 0
+    with path.open("wb") as file:
+        # Segments of the index are in doc_no order, one after the other.
+        for batches in [*(segment.signatures(found.earlier) for segment in index), signatures(found.new)]:
+            for _, values in batches:
+                length = values.shape[1]
+                file.write(np.ascontiguousarray(values, dtype="<u4").tobytes())
+    return np.memmap(path, dtype="<u4", mode="r", shape=(len(found.starts) - 1, length))
+
+
+def _verify(found: Candidates, signatures: Signatures, doc_nos: DocNos, leaders: Leaders, threshold: float) -> None:
+    """Go through the candidates in order, each compared with the kept documents of its buckets."""
+    # Plain arrays, which Python reads faster than numpy's. A bucket's kept documents are a linked list of entries.
+    starts, buckets = array("q", found.starts.tobytes()), array("i", found.buckets.tobytes())
+    newest, before = array("i", [-1]) * found.n_buckets, array("i", [-1]) * len(buckets)
+    owner = array("i", np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(found.starts)).tobytes())
+    nos = np.concatenate([found.earlier, found.new])
+    place = np.searchsorted(doc_nos, found.new)
+    for document in range(len(starts) - 1):
+        entries = range(starts[document], starts[document + 1])
+        new = document - len(found.earlier)
+        if new >= 0:
+            kept: set[int] = set()
+            for entry in entries:
+                other = newest[buckets[entry]]
+                while other >= 0:
+                    kept.add(owner[other])
+                    other = before[other]
+            # Sorted, so that of two kept documents that are equally like it the earlier is named.
+            best, similarity = _most_similar(signatures, document, sorted(kept))
+            if similarity >= threshold:
+                leaders.leader[place[new]], leaders.similarity[place[new]] = nos[best], similarity
+                continue
+        for entry in entries:
+            before[entry], newest[buckets[entry]] = newest[buckets[entry]], entry
+
+
+def _most_similar(signatures: Signatures, document: int, others: list[int]) -> tuple[int, float]:
+    best, similarity = -1, -1.0
+    for start in range(0, len(others), _COMPARED):
+        part = others[start : start + _COMPARED]
+        estimates = (signatures[part] == signatures[document]).mean(axis=1)
+        place = int(estimates.argmax())
+        if estimates[place] > similarity:
+            best, similarity = part[place], float(estimates[place])
+    return best, similarity

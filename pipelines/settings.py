@@ -277,16 +277,35 @@ class CorpusSettings(_Settings):
         "pipelines/language_thresholds.py",
     )
     dedup: DedupSettings = DedupSettings()
-    line_dedup: bool = Field(
-        default=False, description="Remove lines that an earlier kept document has (menus, notices)"
+    line_dedup: Literal["none", "lines", "paragraphs"] = Field(
+        default="none",
+        description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
+        "paragraphs of which a fifth at most is new, as Kyutai does",
     )
     repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
     pii: PiiSettings = PiiSettings()
+    decontaminate: tuple[str, ...] = Field(
+        default=(),
+        description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "
+        "or files (.txt, .jsonl, .jsonl.gz, .parquet)",
+    )
+    decontamination_ngram: int = Field(default=13, ge=3, description="Words of an n-gram of decontaminate")
+    rehydrate: bool = Field(
+        default=False, description="Repeat train documents by the size of their cluster of copies, as FineWeb2 does"
+    )
+    licence: str | None = Field(default=None, min_length=1, description="What the data card says of the text's licence")
     split_by: Literal["host", "url_path", "document"] = Field(
         default="host", description="What is held out whole: a host, a path in all its languages, or a document"
     )
     held_out_share: float = Field(default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out")
     held_out_min_documents: int = Field(default=20, ge=1, description="At least this many documents are held out")
+
+    @field_validator("line_dedup", mode="before")
+    @classmethod
+    def _line_dedup_was_a_switch(cls, value: object) -> object:
+        if isinstance(value, bool):  # YAML's off and no are booleans too
+            raise ValueError(f"write `{'lines' if value else 'none'}` where `{str(value).lower()}` stands")
+        return value
 
     @model_validator(mode="after")
     def _sources_are_named_once(self) -> Self:

@@ -1,7 +1,14 @@
-"""Shards of a corpus: Parquet files of one side, with their schema."""
+"""Shards of a corpus: Parquet files of one side, named by number and content, with their schema.
+
+`train-00000-3f2a….parquet`: the second part is the hash of the ids and texts in the file, so that equal names are equal
+content. A later version takes over the shards of its parent by hard link and adds its own behind them.
+"""
 
 import hashlib
-from collections.abc import Mapping
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,49 +16,60 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.keys import KEY_CHARACTERS
+
+
+def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable, {"description": description})
+
+
 SCHEMA = pa.schema(
     [
-        pa.field("doc_id", pa.string(), nullable=False),
-        pa.field("doc_no", pa.uint64(), nullable=False),
-        pa.field("url", pa.string(), nullable=False),
-        pa.field("host", pa.string(), nullable=False),
-        pa.field("date", pa.string()),
-        pa.field("title", pa.string()),
-        pa.field("language", pa.string(), nullable=False),
-        pa.field("language_score", pa.float32(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-        pa.field("characters", pa.int64(), nullable=False),
-        pa.field("unit_id", pa.string(), nullable=False),
+        _field("doc_id", pa.string(), "hash of WARC-Record-ID, else of address, date and payload digest"),
+        _field("doc_no", pa.uint64(), "place in the order of deduplication: refresh, unit, row"),
+        _field("url", pa.string(), "address; of a text source its name and the document's"),
+        _field("host", pa.string(), "host of the address, in lower case; of a text source its name"),
+        _field("date", pa.string(), "when it was fetched, ISO 8601", nullable=True),
+        _field("title", pa.string(), "title as the page gives it", nullable=True),
+        _field("language", pa.string(), "ISO 639-3, identified on the main content"),
+        _field("language_score", pa.float32(), "how sure that is, 0 to 1"),
+        _field("text", pa.large_string(), "main content, UTF-8, after the corpus's text steps"),
+        _field("characters", pa.int64(), "length of text in Unicode characters"),
+        _field("unit_id", pa.string(), "work unit that it was read from: work_units in the catalog"),
     ]
 )
+# DuckDB and `datasets` read a row group at a time, on one thread: some 3 MB of Parquet.
 ROW_GROUP_CHARACTERS = 8_000_000
 SHARD_CHARACTERS = 400_000_000  # some 150 MB of Parquet
+_NAME = re.compile(r"[a-z_]+-(\d{5,})-[0-9a-f]{16}\.parquet")
+
+
+def shard_files(version: Path, side: str) -> list[Path]:
+    """Shards of a side (train | held_out) in order, without the repeats of re-hydration (rehydrate.py)."""
+    return sorted(version.glob(f"{side}-[0-9]*.parquet"))
 
 
 class ShardWriter:
-    """Writes documents in order to `<folder>/<side>-00000.parquet`, -00001, and so on."""
+    """Writes documents in order to `<folder>/<side>-<number>-<hash>.parquet`, numbered from `first` on."""
 
-    def __init__(self, folder: Path, side: str) -> None:
-        self._folder, self._side = folder, side
+    def __init__(self, folder: Path, side: str, first: int = 0) -> None:
+        self._folder, self._side, self._number = folder, side, first
         self._rows: list[Mapping[str, Any]] = []
-        self._buffered = self._in_shard = self._shards = 0
+        self._buffered = self._in_shard = 0
         self._writer: pq.ParquetWriter | None = None
         self._hash = hashlib.sha256()
         self.documents = self.characters = 0
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of ids and texts in order, whatever the layout of the files."""
-        return self._hash.hexdigest()
 
     def add(self, document: Mapping[str, Any]) -> None:
         self._rows.append(document)
         self.documents += 1
         self.characters += document["characters"]
         self._buffered += document["characters"]
-        self._hash.update(f"{document['doc_id']}\0{document['text']}\0".encode())
+        add_to_hash(self._hash, document)
         if self._buffered >= ROW_GROUP_CHARACTERS:
             self._write_row_group()
+        if self._in_shard >= SHARD_CHARACTERS:
+            self._end_shard()
 
     def __enter__(self) -> Self:
         return self
@@ -59,19 +77,87 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._rows:
-            self._write_row_group()
-        if self._writer is not None:
+        if kind is None:
+            if self._rows:
+                self._write_row_group()
+            self._end_shard()
+        elif self._writer is not None:
             self._writer.close()
+
+    @property
+    def _partial(self) -> Path:
+        return self._folder / f".{self._side}.parquet"
 
     def _write_row_group(self) -> None:
         if self._writer is None:
-            path = self._folder / f"{self._side}-{self._shards:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-            self._shards += 1
+            self._writer = pq.ParquetWriter(self._partial, SCHEMA, compression="zstd")
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
         self._in_shard += self._buffered
         self._rows, self._buffered = [], 0
-        if self._in_shard >= SHARD_CHARACTERS:
-            self._writer.close()
-            self._writer, self._in_shard = None, 0
+
+    def _end_shard(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        content = self._hash.hexdigest()[:KEY_CHARACTERS]
+        self._partial.rename(self._folder / f"{self._side}-{self._number:05d}-{content}.parquet")
+        self._writer, self._in_shard, self._hash = None, 0, hashlib.sha256()
+        self._number += 1
+
+
+def take_over(version: Path, folder: Path, side: str, goes: Callable[[pa.Table], Any] | None) -> tuple[int, int]:
+    """Put the shards of a side of another version into `folder`, less the documents that `goes` marks in a table of
+    doc_no, doc_id, host. Returns how many documents and characters went.
+
+    A shard that loses nothing is linked, the others are written anew under their number.
+    """
+    documents = characters = 0
+    for file in shard_files(version, side):
+        table = pq.read_table(file, columns=["doc_no", "doc_id", "host", "characters"]) if goes else None
+        gone = table.filter(goes(table)) if goes and table is not None else None
+        if gone is None or not gone.num_rows:
+            _link(file, folder / file.name)
+            continue
+        documents += gone.num_rows
+        characters += sum(gone["characters"].to_pylist())
+        doc_nos = set(gone["doc_no"].to_pylist())
+        with ShardWriter(folder, side, number_of(file)) as writer:
+            for row in read_shards([file]):
+                if row["doc_no"] not in doc_nos:
+                    writer.add(row)
+    return documents, characters
+
+
+def read_shards(files: list[Path]) -> Iterator[dict[str, Any]]:
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(512):
+                yield from batch.to_pylist()
+
+
+def content_hash(files: list[Path]) -> str:
+    """Hash of ids and texts in order, whatever the layout of the files."""
+    digest = hashlib.sha256()
+    for path in files:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(512, columns=["doc_id", "text"]):
+                for row in batch.to_pylist():
+                    add_to_hash(digest, row)
+    return digest.hexdigest()
+
+
+def add_to_hash(digest: Any, document: Mapping[str, Any]) -> None:
+    digest.update(f"{document['doc_id']}\0{document['text']}\0".encode())
+
+
+def number_of(file: Path) -> int:
+    found = _NAME.fullmatch(file.name)
+    assert found is not None, file
+    return int(found[1])
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links, or with too many of this one
+        shutil.copyfile(file, target)

@@ -1,14 +1,34 @@
 """Which documents of a corpus version are train, and which held out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipelines.corpus_report import CorpusFunnel
-from pipelines.settings import CorpusSettings
+from pipelines.dedup_index import Segment
+from pipelines.doc_no import among
+from pipelines.minhash_dedup import DocNos, Signatures, band_hashes, greedy_leaders
+from pipelines.normalise import normalise
+from pipelines.settings import CorpusSettings, DedupSettings
+from pipelines.shards import read_shards, shard_files
+from pipelines.signature import SignatureScheme
 from pipelines.split import group_of, held_out_groups
-from storage.errors import InputError
+
+
+class Yardstick:
+    """The held-out side of an earlier version, which later ones repeat."""
+
+    def __init__(self, version: Path) -> None:
+        self.files = shard_files(version, "held_out")
+        columns = ["doc_id", "url", "host"]
+        self.rows = [row for file in self.files for row in pq.read_table(file, columns=columns).to_pylist()]
+        self.ids = {row["doc_id"] for row in self.rows}
 
 
 def first_sides(name: str, documents: pa.Table, settings: CorpusSettings) -> dict[int, str]:
@@ -20,31 +40,70 @@ def first_sides(name: str, documents: pa.Table, settings: CorpusSettings) -> dic
 
 
 def later_sides(
-    name: str,
     documents: pa.Table,
-    yardstick: Sequence[Mapping[str, Any]],
+    yardstick: Yardstick,
+    copies: npt.NDArray[np.bool_],
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> dict[int, str]:
     """The train side by doc_no, where the held-out side is the first version's documents, `yardstick`.
 
-    New documents of the hosts, paths or pages held out there are on neither side, and counted in the funnel.
-    Raises InputError when the train side would be empty.
+    New documents of the hosts, paths or pages held out there, and `copies` of documents there, are on neither side,
+    and counted in the funnel.
     """
-    held_out = set(_groups(yardstick, settings))
-    ids = {row["doc_id"] for row in yardstick}
+    held_out = set(_groups(yardstick.rows, settings))
     rows = documents.select(["doc_id", "url", "host"]).to_pylist()
-    in_group = [group in held_out for group in _groups(rows, settings)]
-    in_yardstick = [row["doc_id"] in ids for row in rows]
-    between = [group and not own for group, own in zip(in_group, in_yardstick, strict=True)]
-    funnel.add_table("split", "held_out_group", documents.filter(between))
-    train = documents.filter([not (group or own) for group, own in zip(in_group, in_yardstick, strict=True)])
-    if not train.num_rows:
-        raise InputError(
-            f"corpus {name}: the train side would be empty, since every {settings.split_by} in it is held out since "
-            "its first version; add sources, or publish it under a new name"
-        )
+    in_yardstick = np.array([row["doc_id"] in yardstick.ids for row in rows], dtype=bool)
+    in_group = np.array([group in held_out for group in _groups(rows, settings)], dtype=bool)
+    funnel.add_table("split", "held_out_group", documents.filter(in_group & ~in_yardstick))
+    funnel.add_table("split", "held_out_copy", documents.filter(copies & ~in_group & ~in_yardstick))
+    train = documents.filter(~(in_group | in_yardstick | copies))
     return dict.fromkeys(train["doc_no"].to_pylist(), "train")
+
+
+def copies_of_held_out(
+    kept: pa.Table,
+    matches: pa.Table,
+    yardstick: Yardstick,
+    index: Sequence[Segment],
+    signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
+    scheme: SignatureScheme,
+    settings: DedupSettings,
+    scratch: Path,
+) -> npt.NDArray[np.bool_]:
+    """Which kept documents are copies of held-out ones that deduplication did not hold them against.
+
+    A held-out document of the first version may be judged another way by now: it went itself as a copy of a kept one,
+    or it is in no unit any more, and only its published text is left to compare with.
+    """
+    ids = pa.array(sorted(yardstick.ids), pa.string())
+    leaders = matches.filter(pc.is_in(matches["doc_id"], ids))["kept_doc_no"].to_numpy()
+    copies: npt.NDArray[np.bool_] = np.isin(kept["doc_no"].to_numpy(), leaders)
+    known: set[str] = set()
+    for table in [kept, *(segment.ids() for segment in index)]:
+        known.update(table["doc_id"].filter(pc.is_in(table["doc_id"], ids)).to_pylist())
+    if foreign := yardstick.ids - known:
+        texts = (row["text"] for row in read_shards(yardstick.files) if row["doc_id"] in foreign)
+        held_out = _HeldOut(np.array([scheme.of(normalise(text)) for text in texts]), settings)
+        doc_nos = kept["doc_no"].to_numpy()
+        copies |= greedy_leaders(doc_nos, signatures, [held_out], settings, scratch).leader != doc_nos
+    return copies
+
+
+class _HeldOut:
+    """Held-out documents in the place of a segment of the index, under numbers that no document has."""
+
+    def __init__(self, signatures: Signatures, settings: DedupSettings) -> None:
+        self._signatures = signatures
+        self._hashes = band_hashes(signatures, settings)
+        self._doc_nos = np.uint64(2**64 - 1) - np.arange(len(signatures), dtype=np.uint64)[::-1]
+
+    def band(self, band: int) -> Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]:
+        yield self._doc_nos, self._hashes[:, band]
+
+    def signatures(self, wanted: DocNos) -> Iterator[tuple[DocNos, Signatures]]:
+        found = among(self._doc_nos, wanted)
+        yield self._doc_nos[found], self._signatures[found]
 
 
 def _groups(rows: Sequence[Mapping[str, Any]], settings: CorpusSettings) -> list[str]:

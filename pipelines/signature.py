@@ -4,6 +4,7 @@ Broder, "On the resemblance and containment of documents" (1997). Scheme: datask
 https://ekzhu.com/datasketch/minhash.html; its `update_batch` on strings takes about six times as long.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,18 @@ from datasketch import MinHash
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd: the step in Weyl's sequence, https://prng.di.unimi.it/splitmix64.c
 _BLOCK = 4096  # shingles permuted at a time, which bounds memory at num_perm * 16 kB whatever the text
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureScheme:
+    """How the documents' signatures are made: only those of one scheme can be compared."""
+
+    shingle: int
+    num_perm: int
+    seed: int
+
+    def of(self, normalised: str) -> npt.NDArray[np.uint32]:
+        return signature(shingle_hashes(normalised, self.shingle), self.num_perm, self.seed)
 
 
 @lru_cache(maxsize=4)

@@ -27,7 +27,7 @@ REMEDIES: Mapping[str, str] = {
 
 _JUDGE = """
 CREATE TEMP TABLE judged AS
-SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash, d.signature,
+SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash,
     CASE
         WHEN d.reason <> 'kept' THEN d.reason
         WHEN NOT list_bool_or(list_transform($hosts, lambda pattern: d.host GLOB pattern)) THEN 'host'
@@ -44,7 +44,7 @@ FROM read_parquet($files) d JOIN units u USING (unit_id)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`kept`: doc_no, doc_id, url, host, characters, text_hash, signature, in doc_no order.
+    """`kept`: doc_no, doc_id, url, host, characters, text_hash, in doc_no order.
 
     `left`: language, reason, documents, characters of those that the verdict left out.
     `unread`: documents by reason that never reached main content, most first.
@@ -80,7 +80,7 @@ def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: Cor
             },
         )
         kept = connection.sql(
-            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash, signature "
+            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
             "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
         ).to_arrow_table()
         left = connection.sql(

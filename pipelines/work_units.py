@@ -36,6 +36,7 @@ class WorkUnit:
     path: str  # of a local file; the address of a remote one
     bytes: int  # to read, or to download; 0 where only the download will tell
     options: dict[str, Any]  # how a text file is read; of which selection a batch is; empty for a WARC
+    accumulates: bool = False  # of a snapshot: stays in a corpus when the source has moved on to another
 
 
 def list_work_units(
@@ -92,7 +93,7 @@ def _snapshot_units(name: str, source: CommonCrawlSource, workspace: Workspace, 
     """Files of a snapshot. They never change: the path alone, without the server, tells their content."""
     crawl = resolve(source.crawl, source.collections, remote, workspace)
     for path in choose_files(list_files(source.server, crawl, f"{source.format}.paths.gz", remote), source):
-        yield WorkUnit(hash_of("warc", {}, path), name, "warc", address(source.server, path), 0, {})
+        yield WorkUnit(hash_of("warc", {}, path), name, "warc", address(source.server, path), 0, {}, accumulates=True)
 
 
 def _index_units(
@@ -104,7 +105,7 @@ def _index_units(
     for number, batch in enumerate(read_units(key, workspace).to_pylist()):
         options = {"selection": key, "server": source.server, **{field: batch[field] for field in ("first", "pages")}}
         path = f"{crawl}/{key}/{number:06d}"
-        yield WorkUnit(batch["unit_id"], name, "ranges", path, batch["bytes"], options)
+        yield WorkUnit(batch["unit_id"], name, "ranges", path, batch["bytes"], options, accumulates=True)
 
 
 def _addresses(name: str, patterns: list[str], remote: Remote) -> list[str]:

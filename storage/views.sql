@@ -117,7 +117,7 @@ ORDER BY corpus, version, documents DESC;
 COMMENT ON VIEW corpus_funnel IS 'Why documents are in or out of each corpus version.';
 COMMENT ON COLUMN corpus_funnel.corpus IS 'corpora.name';
 COMMENT ON COLUMN corpus_funnel.version IS 'corpora.version';
-COMMENT ON COLUMN corpus_funnel.stage IS 'verdict, exact_dedup, minhash_dedup, line_dedup, split or corpus (stayed to the end)';
+COMMENT ON COLUMN corpus_funnel.stage IS 'verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split or corpus (stayed to the end)';
 COMMENT ON COLUMN corpus_funnel.reason IS 'why they left at this stage; kept where they stayed';
 COMMENT ON COLUMN corpus_funnel.documents IS 'number of documents';
 COMMENT ON COLUMN corpus_funnel.characters IS 'Unicode characters of their text';
@@ -154,9 +154,13 @@ COMMENT ON COLUMN lineage.source IS 'name of the source in the config that liste
 COMMENT ON COLUMN lineage.path IS 'absolute path of the file when it was last listed';
 
 CREATE OR REPLACE VIEW latest_refresh AS
-SELECT name, version, language, text_domain, documents, characters, held_out_documents, created
-FROM corpora QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY name;
-COMMENT ON VIEW latest_refresh IS 'The newest version of each corpus.';
+WITH in_use AS (
+    SELECT corpus AS name, version FROM corpus_moves QUALIFY row_number() OVER (PARTITION BY corpus ORDER BY moved DESC) = 1)
+SELECT c.name, c.version, c.language, c.text_domain, c.documents, c.characters, c.held_out_documents, c.created
+FROM corpora c LEFT JOIN in_use u USING (name)
+QUALIFY row_number() OVER (PARTITION BY c.name ORDER BY c.version IS NOT DISTINCT FROM u.version DESC, c.created DESC) = 1
+ORDER BY c.name;
+COMMENT ON VIEW latest_refresh IS 'The version of each corpus that is in use: the newest, unless the corpus was rolled back.';
 COMMENT ON COLUMN latest_refresh.name IS 'corpora.name';
 COMMENT ON COLUMN latest_refresh.version IS 'corpora.version';
 COMMENT ON COLUMN latest_refresh.language IS 'ISO 639-3';
@@ -173,3 +177,17 @@ COMMENT ON MACRO TABLE documents IS 'Every page that was read, with its scores a
 CREATE OR REPLACE MACRO duplicates(workspace) AS TABLE
 FROM read_parquet(workspace || '/corpora/*/*/duplicates.parquet', union_by_name = true);
 COMMENT ON MACRO TABLE duplicates IS 'Which document went because it was a copy of which: FROM duplicates(''path of the workspace'').';
+
+CREATE OR REPLACE MACRO contaminated(workspace) AS TABLE
+FROM read_parquet(workspace || '/corpora/*/*/contaminated.parquet', union_by_name = true);
+COMMENT ON MACRO TABLE contaminated IS 'Which document went because it shares an n-gram with an evaluation set, which set and which n-gram: FROM contaminated(''path of the workspace'').';
+
+CREATE OR REPLACE MACRO clusters(workspace) AS TABLE
+SELECT parse_path(filename)[-3] AS corpus, parse_path(filename)[-2] AS version, * EXCLUDE filename
+FROM read_parquet(workspace || '/corpora/*/*/clusters.parquet', union_by_name = true, filename = true);
+COMMENT ON MACRO TABLE clusters IS 'Sizes of the clusters of copies by corpus version, and the weight that re-hydration gives: FROM clusters(''path of the workspace'').';
+
+CREATE OR REPLACE MACRO left_corpus(workspace) AS TABLE
+SELECT parse_path(filename)[-3] AS corpus, parse_path(filename)[-2] AS version, * EXCLUDE filename
+FROM read_parquet(workspace || '/corpora/*/*/left.parquet', union_by_name = true, filename = true);
+COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the verdict, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';

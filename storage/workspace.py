@@ -48,6 +48,22 @@ class Workspace:
     def corpus_version(self, name: str, version: str) -> Path:
         return self.corpus(name) / version
 
+    def current_version(self, name: str) -> str | None:
+        """The version of a corpus that is in use, if one was published."""
+        try:
+            return (self.corpus(name) / "CURRENT").read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def published_corpora(self) -> list[str]:
+        """Names of the corpora that have a version in use."""
+        return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob("*/CURRENT"))
+
+    @property
+    def deny_list(self) -> Path:
+        """Hosts whose pages were taken down."""
+        return self.root / "deny-list.jsonl"
+
     def tokenizer(self, key: str) -> Path:
         return self.root / "tokenizers" / key
 
@@ -59,6 +75,10 @@ class Workspace:
 
     def run(self, run_id: str) -> Path:
         return self.root / "runs" / run_id
+
+    def task_items(self, eval_id: str) -> Path:
+        """What an evaluation task asks: JSON lines, made of its data once."""
+        return self.root / "tasks" / f"{eval_id}.jsonl"
 
     def records(self, table: str) -> Path:
         return self.root / "records" / table

@@ -8,6 +8,7 @@ import pytest
 from pipelines.identify import FETCHED_MODEL
 from pipelines.settings import DocumentSettings
 from storage.workspace import Workspace
+from tests.pipelines.growing_crawl import Crawl
 from tests.pipelines.warc_files import Page, warc_bytes
 
 
@@ -18,10 +19,10 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def write_warc(tmp_path: Path) -> Callable[..., Path]:
-    def write(pages: Sequence[Page], name: str = "crawl.warc.gz") -> Path:
+    def write(pages: Sequence[Page], name: str = "crawl.warc.gz", first_id: int = 0) -> Path:
         path = tmp_path / "crawl" / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(warc_bytes(pages)[0])
+        path.write_bytes(warc_bytes(pages, first_id)[0])
         return path
 
     return write
@@ -35,3 +36,8 @@ def document_settings(request: pytest.FixtureRequest) -> DocumentSettings:
         if shared.exists():
             return DocumentSettings(language_model=str(shared))
     return DocumentSettings()
+
+
+@pytest.fixture
+def crawl(write_warc: Callable[..., Path], workspace: Workspace, document_settings: DocumentSettings) -> Crawl:
+    return Crawl(write_warc, workspace, document_settings)

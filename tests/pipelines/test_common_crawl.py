@@ -17,6 +17,7 @@ from pipelines.settings import (
     FetchSettings,
     Source,
 )
+from pipelines.shards import shard_files
 from pipelines.sources.crawls import release_latest
 from pipelines.unit_report import UnitReport, documents_file
 from pipelines.work_units import WorkUnit, list_work_units
@@ -66,7 +67,7 @@ def refresh(source: Source, folder: Path, documents: DocumentSettings) -> tuple[
     corpus = build_corpus("french", FRENCH_CORPUS, units, documents, workspace)
     shards = workspace.corpus_version("french", corpus.version)
     assert not list(workspace.scratch("fetched").iterdir())
-    return corpus, reports, [pq.read_table(shards / f"{side}-00000.parquet") for side in ("train", "held_out")]
+    return corpus, reports, [pq.read_table(shard_files(shards, side)) for side in ("train", "held_out")]
 
 
 def columns(units: list[WorkUnit], workspace: Workspace, documents: DocumentSettings) -> dict[str, tuple[str, Any]]:

@@ -1,59 +1,16 @@
 """From documents to versions of a corpus."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from pipelines.corpus import CorpusReport, build_corpus
-from pipelines.documents import process_units
-from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
-from pipelines.work_units import WorkUnit, list_work_units
+from pipelines.settings import DocumentSettings
 from storage.errors import InputError
 from storage.publish import is_done
 from storage.workspace import Workspace
+from tests.pipelines.growing_crawl import Crawl, WriteWarc, english, funnel
 from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose
-
-WriteWarc = Callable[..., Path]
-
-
-def english(seed: int, host: int | None = None) -> Page:
-    return Page(html(prose(ENGLISH, seed)), f"https://host{seed % 10 if host is None else host}.example/{seed}.html")
-
-
-class Crawl:
-    """A source of WARC files that grows, and the corpora made of it."""
-
-    def __init__(self, write_warc: WriteWarc, workspace: Workspace, documents: DocumentSettings) -> None:
-        self.write_warc, self.workspace, self.documents = write_warc, workspace, documents
-        self.folder: Path | None = None
-
-    def add(self, name: str, pages: Sequence[Page]) -> None:
-        self.folder = self.write_warc(pages, name).parent
-
-    def units(self) -> list[WorkUnit]:
-        units = list_work_units({"crawl": WarcSource(paths=[f"{self.folder}/*"])}, self.workspace)
-        process_units(units, self.documents, self.workspace, 1, lambda report: None)
-        return units
-
-    def build(self, name: str = "english", **fields: Any) -> CorpusReport:
-        chosen = {"language": "eng", "text_domain": "x", "sources": ["crawl"], "held_out_min_documents": 2, **fields}
-        return build_corpus(name, CorpusSettings.model_validate(chosen), self.units(), self.documents, self.workspace)
-
-    def read(self, report: CorpusReport, files: str) -> list[dict[str, Any]]:
-        folder = self.workspace.corpus_version(report.name, report.version)
-        return [row for file in sorted(folder.glob(files)) for row in pq.read_table(file).to_pylist()]
-
-
-@pytest.fixture
-def crawl(write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings) -> Crawl:
-    return Crawl(write_warc, workspace, document_settings)
-
-
-def funnel(report: CorpusReport) -> dict[tuple[str, str], int]:
-    return {(row["stage"], row["reason"]): row["documents"] for row in report.funnel}
 
 
 def test_every_document_is_in_or_out_for_a_reason(crawl: Crawl) -> None:
@@ -160,8 +117,8 @@ def test_line_dedup(crawl: Crawl) -> None:
         page.body = page.body.replace("<p>", f"<p>{notice}</p><p>", 1)
     short = Page(html(prose(ENGLISH, 4, count=96) + "\n" + prose(ENGLISH, 77, count=60)), "https://host4.example/short")
     crawl.add("a.warc.gz", [*pages, short])
-    report = crawl.build(line_dedup=True, split_by="document")
-    rows = crawl.read(report, "*-0*.parquet")
+    report = crawl.build(line_dedup="lines", split_by="document")
+    rows = crawl.read(report, "train-*") + crawl.read(report, "held_out-*")
     assert sum(notice in row["text"] for row in rows) == 1
     assert all(row["characters"] == len(row["text"]) >= 500 for row in rows)
     assert funnel(report)["line_dedup", "seen_lines"] == 1

@@ -9,6 +9,7 @@ import pytest
 from pipelines.corpus import build_corpus
 from pipelines.documents import documents_key, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
+from pipelines.shards import shard_files
 from pipelines.unit_report import UnitReport, documents_file
 from pipelines.work_units import list_work_units
 from storage.workspace import Workspace
@@ -59,7 +60,7 @@ def test_untranslated_pages_of_the_hungarian_help_stay_out(
     languages = pq.read_table(file, columns=["language"])["language"].to_pylist()
     assert languages.count("eng") == UNTRANSLATED
     settings = CorpusSettings(
-        language="hun", text_domain="help", sources=["help"], split_by="url_path", line_dedup=True
+        language="hun", text_domain="help", sources=["help"], split_by="url_path", line_dedup="lines"
     )
     corpus = build_corpus("hungarian", settings, units, document_settings, workspace)
     assert corpus.documents > 1000
@@ -87,7 +88,8 @@ def test_equal_web_pages_leave_one(
     kept = {
         row["doc_no"]: hashes[row["doc_id"]]
         for side in ("train", "held_out")
-        for row in pq.read_table(folder / f"{side}-00000.parquet").to_pylist()
+        for file in shard_files(folder, side)
+        for row in pq.read_table(file).to_pylist()
     }
     assert len(set(kept.values())) == len(kept) == corpus.documents > 200
     matches = pq.read_table(folder / "duplicates.parquet").to_pylist()

@@ -13,6 +13,7 @@ from pipelines.corpus import build_corpus
 from pipelines.documents import documents_key, process_units
 from pipelines.language_thresholds import threshold
 from pipelines.settings import CorpusSettings, DocumentSettings, SampleCrawlSource
+from pipelines.shards import shard_files
 from pipelines.work_units import list_work_units
 from storage.workspace import Workspace
 
@@ -42,7 +43,8 @@ class Outcome:
             report = build_corpus(language, corpus, units, settings, workspace)
             version = workspace.corpus_version(language, report.version)
             for name in ("train", "held_out"):
-                self.kept |= {row["doc_id"] for row in pq.read_table(version / f"{name}-00000.parquet").to_pylist()}
+                for file in shard_files(version, name):
+                    self.kept |= {row["doc_id"] for row in pq.read_table(file).to_pylist()}
             for row in pq.read_table(version / "duplicates.parquet").to_pylist():
                 self.removed[row["doc_id"]] = row["kept_doc_id"]
 

@@ -1,0 +1,89 @@
+"""Hosts whose pages were taken down after publication: a list in the workspace that every version honours.
+
+A host stands for its subdomains too. Its documents still take part in deduplication, so that copies of them on other
+hosts do not come back in their stead; they are on neither side of any version made since.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.url_list import UrlList
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """An entry of the list."""
+
+    host: str
+    reason: str
+    added: str
+
+
+def denied_hosts(workspace: Workspace) -> list[Denied]:
+    """The list, in the order of entry."""
+    try:
+        lines = workspace.deny_list.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [Denied(**json.loads(line)) for line in lines]
+
+
+def deny(host: str, reason: str, workspace: Workspace) -> Denied:
+    """Put a host on the list, unless it is. Raises InputError for what is no host."""
+    host = host.strip().lower().removeprefix("www.")
+    if not _HOST.fullmatch(host) or ".." in host:
+        raise InputError(f"{host!r} is no host: give one such as example.org, without https:// and path")
+    with workspace.lock("deny-list"):
+        entries = denied_hosts(workspace)
+        for entry in entries:
+            if entry.host == host:
+                return entry
+        entries.append(Denied(host, reason, datetime.now(UTC).isoformat(timespec="seconds")))
+        write_atomically(workspace.deny_list, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
+    return entries[-1]
+
+
+class TakenDown:
+    """The documents that are taken down, by their host."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = hosts
+        self._list = UrlList(hosts)
+
+    def mask(self, documents: pa.Table) -> npt.NDArray[np.bool_]:
+        """Which documents of a table with a column `host` are taken down."""
+        hosts = documents["host"].combine_chunks().dictionary_encode()
+        taken = np.array([self._list.has_host(host) for host in hosts.dictionary.to_pylist()], dtype=bool)
+        return taken[hosts.indices.to_numpy()] if len(hosts) else np.empty(0, dtype=bool)
+
+
+def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:
+    """Entries of the list that bear on Parquet files with a column `host`. Reads nothing while the list is empty."""
+    entries = [entry.host for entry in denied_hosts(workspace)]
+    if not entries or not files:
+        return []
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        hosts = [
+            row[0]
+            for row in connection.execute(
+                "SELECT DISTINCT host FROM read_parquet($files, union_by_name = true) WHERE host IS NOT NULL "
+                "AND list_bool_or(list_transform($entries, lambda e: host = e OR host = 'www.' || e "
+                "OR ends_with(host, '.' || e)))",
+                {"files": [str(file) for file in files], "entries": entries},
+            ).fetchall()
+        ]
+    return sorted(entry for entry in entries if any(UrlList([entry]).has_host(host) for host in hosts))
