@@ -33,19 +33,23 @@ def documents_key(settings: DocumentSettings) -> str:
 
 
 def process_unit(
-    unit: WorkUnit, settings: DocumentSettings, folder: Path, fetched: Fetched | None = None
+    unit: WorkUnit,
+    settings: DocumentSettings,
+    folder: Path,
+    fetched: Fetched | None = None,
+    on_record: Callable[[], object] = lambda: None,
 ) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    `fetched` is what a Fetcher brought of it; a local file needs none. A file that cannot be read is a report of
-    status failed and costs this unit only.
+    `fetched` is what a Fetcher brought of it; a local file needs none. `on_record` is called before each record. A
+    file that cannot be read is a report of status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
     report = _done(unit, folder)
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder)
+        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder, on_record)
         write_report(folder, report)
     return report
 
