@@ -103,6 +103,31 @@ def sample(
 
 
 @app.command()
+def train_quality(
+    good: Annotated[str, typer.Argument(help="Published corpus that good texts are like.")],
+    random: Annotated[str, typer.Argument(help="Published corpus of random pages, in the same language.")],
+    out: Annotated[Path, typer.Option(help="Model to write: .bin, or .ftz for a quantised one.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    documents: Annotated[int, typer.Option(help="At most so many texts of each.", min=100)] = 50_000,
+    learning_rate: Annotated[float, typer.Option(help="Of fastText; halved where it diverges.", max=1)] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
+) -> None:
+    """Train a classifier of good text against random pages, for documents.quality_model."""
+    from flows.train_quality import train_quality as train_on_corpora
+    from pipelines.settings import QualityModelSettings
+    from storage.workspace import Workspace
+
+    if learning_rate <= 0:
+        raise InputError(f"--learning-rate {learning_rate}: give a number above 0, such as 0.1")
+    settings = QualityModelSettings(documents=documents, learning_rate=learning_rate, epochs=epochs)
+    card = train_on_corpora(Workspace(existing(workspace)), good, random, settings, out)
+    print(
+        f"{out}: {card['held_out_accuracy']:.3f} of {card['held_out_documents']} held-out texts told right; "
+        f"set documents.quality_model to it, and corpora.NAME.rules.quality_min to a threshold"
+    )
+
+
+@app.command()
 def report(
     workspace: WorkspaceFolder = Path("workspace"), title: Annotated[str, typer.Option(help="Its title.")] = "results"
 ) -> None:

@@ -16,6 +16,7 @@ from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
 from pipelines.evaluation_sets import is_file
 from pipelines.languages import NAME_OF_CODE
+from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
 
@@ -185,6 +186,11 @@ class Config(Settings):
                 raise ValueError(
                     f"corpora.{name}.dedup: bands x rows is {needed}, more than documents.num_perm "
                     f"{self.documents.num_perm}; raise the one or lower the others"
+                )
+            if QUALITY in corpus.thresholds() and self.documents.quality_model is None:
+                raise ValueError(
+                    f"corpora.{name}.rules.{QUALITY} needs a model: set documents.quality_model to one that "
+                    "`nr train-quality` made"
                 )
         self.in_order()
         _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)
