@@ -36,7 +36,14 @@ class Hub(BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            self.answer({"success": True, "commitUrl": "http://hub/c/1", "commitOid": "1", "hookOutput": ""})
+            self.answer(
+                {
+                    "success": True,
+                    "commitUrl": f"http://{self.headers['Host']}/someone/hungarian/commit/1",
+                    "commitOid": "1",
+                    "hookOutput": "",
+                }
+            )
         else:
             self.answer({"error": self.path}, 404)
 
