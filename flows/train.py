@@ -13,11 +13,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.base import PreparedBase, prepare_base
+from flows.checks import check_corpora
 from flows.config import Config
 from flows.corpora import current_versions
+from flows.disk import refuse_full_disk
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
-from flows.recording import now, record_model, record_run, record_training_steps
+from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
@@ -46,7 +48,9 @@ class Run:
 @flow(name="train")
 def train(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> list[str]:
     """Train what the config asks for. Returns the run ids."""
-    versions = versions or current_versions(config)
+    if versions is None:
+        versions = current_versions(config)
+        check_corpora(config.checks, versions, Workspace(config.workspace))
     base = base or prepare_base(config, versions)
     return train_runs(config, versions, base)
 
@@ -98,6 +102,8 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
             held.enter_context(workspace.lock(f"run-{run_id}"))
         waiting = [run for run in runs if not is_done(workspace.run(run.run_id))]
         logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
+        if waiting:
+            refuse_full_disk(workspace.root, config.resources.min_free_gb, "training")
         jobs = _jobs(waiting, config, base, workspace, progress)
         resources = config.resources
         errors = run_jobs(
@@ -164,14 +170,13 @@ def _finished(workspace: Workspace, field: str, run_id: str) -> Path:
 
 
 def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, error: str | None) -> None:
-    settings = {"method": run.method.model_dump(mode="json"), "training": config.training.model_dump(mode="json")}
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "name": run.method.label,
         "base_model_id": base.model_id,
         "model_id": run.run_id,
         "method": run.method.method,
-        "settings": json.dumps(settings),
+        "settings": recorded_settings(run.method, config.training),
         "seed": run.seed,
         "status": "failed" if error else "done",
         "error": error,

@@ -254,6 +254,8 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"stride"})
+
     sequence_length: int = Field(default=1024, ge=2, description="tokens a window, the context token included")
     batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
     max_tokens: int | None = Field(
@@ -261,3 +263,18 @@ class EvaluationSettings(Settings):
         ge=1,
         description="whole documents are scored until a set has given this many tokens; default: all",
     )
+    stride: int | None = Field(
+        default=None,
+        ge=1,
+        description="tokens from one window to the next: below sequence_length windows overlap, and each scores only "
+        "what the one before did not; default: they do not overlap",
+    )
+
+    @model_validator(mode="after")
+    def _no_gap_between_windows(self) -> EvaluationSettings:
+        if self.stride is not None and self.stride > self.sequence_length:
+            raise ValueError(
+                f"stride: {self.stride} leaves tokens between windows of sequence_length {self.sequence_length} "
+                "unscored; lower it"
+            )
+        return self
