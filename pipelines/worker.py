@@ -7,6 +7,7 @@ record.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ def exit_with_parent(parent: int) -> None:
 
 
 def main() -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=exit_with_parent, args=(task["parent"],), daemon=True).start()
     settings = DocumentSettings.model_validate(task["settings"])
