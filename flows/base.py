@@ -85,8 +85,11 @@ def _pretrained(
             logger.info("base %s stands already", key)
         else:
             with Progress(logger.info) as progress:
+                workers = config.resources.reading_workers()
                 streams = {
-                    name: ensure_tokens(workspace, name, versions[name], BaseSpec(model=str(tokenizer)), progress)
+                    name: ensure_tokens(
+                        workspace, name, versions[name], BaseSpec(model=str(tokenizer)), progress, workers
+                    )
                     for name in shares
                 }
                 spec = {

@@ -145,15 +145,12 @@ def rebuild(workspace: WorkspaceFolder = Path("workspace")) -> None:
 def up(
     port: Annotated[int, typer.Option(help="Port of Prefect's server, on loopback.")] = 4200,
     home: Home = Path(".prefect"),
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
 ) -> None:
-    """Start Prefect's server, deploy prefect.yaml and start a worker."""
+    """Start Prefect's server, deploy prefect.yaml and start a worker. Twice does no harm."""
     from flows import server
 
-    services = server.running(home)
-    if services:
-        server.deploy(Path.cwd(), services.environment)
-    else:
-        services = server.start(home, port, Path.cwd())
+    services = server.up(home, port, Path.cwd(), host)
     print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
     print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
 
@@ -164,6 +161,24 @@ def down(home: Home = Path(".prefect")) -> None:
     from flows import server
 
     print("stopped" if server.stop(home) else f"nothing was started in {home}")
+
+
+@app.command()
+def doctor(
+    port: Annotated[int, typer.Option(help="Port that `nr up` is to have.")] = 4200,
+    home: Home = Path(".prefect"),
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Look for what is wrong with this machine or installation, and say the fix. Exit code 1 if anything is."""
+    from flows.doctor import examine
+
+    wrong = 0
+    for finding in examine(home, port, workspace):
+        wrong += bool(finding.fix)
+        print(f"{'WRONG' if finding.fix else 'ok':<6}{finding.what}: {finding.says}", flush=True)
+        if finding.fix:
+            print(f"      fix: {finding.fix}")
+    sys.exit(1 if wrong else 0)
 
 
 def from_config(

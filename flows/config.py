@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from flows.checks import Checks
 from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
 from pipelines.evaluation_sets import is_file
@@ -50,9 +51,44 @@ class Input(Settings):
     share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
 
 
+class EvaluationText(Settings):
+    """A text that is scored and belongs to no corpus."""
+
+    path: str = Field(min_length=1, description="a .txt file (one document), .jsonl, .jsonl.gz or .parquet")
+    language: Language = Field(description="ISO 639-3")
+    text_domain: str = Field(description="what it is about")
+    text_field: str = Field("text", description="field of the text, in JSONL and Parquet")
+
+
 class EvaluationPlan(EvaluationSettings):
     sets: list[str] | None = Field(
         None, description="corpora whose held-out side is scored; default: all of this config"
+    )
+    texts: dict[CorpusName, EvaluationText] = Field(
+        default_factory=dict, description="further texts that are scored, by name"
+    )
+    tasks: list[str] = Field(
+        default_factory=list, description="tasks: names out of configs/tasks, or YAML files of your own"
+    )
+    task_data: str = Field("task-data", description="folder with data of tasks that the hub does not give")
+    task_items: int | None = Field(None, ge=1, description="at most so many items of a task; default: all")
+
+    def scoring(self) -> dict[str, Any]:
+        """What bears on a figure on text."""
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items", "batch_size"})
+
+    def job_settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items"})
+
+
+class AfterRefresh(Settings):
+    """What the flow train-on-new-text does when a refresh has ended."""
+
+    new_characters: int = Field(
+        1_000_000, ge=0, description="characters of the new languages that must have come since the last run"
+    )
+    start: Literal["last run", "afresh"] = Field(
+        "last run", description="last run: go on from the weights of the last run of a method and seed; afresh: do not"
     )
 
 
@@ -62,6 +98,9 @@ class Resources(Settings):
     workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
     training_processes: int = Field(1, ge=1, description="trainings side by side")
     threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
+    min_free_gb: float = Field(
+        1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
+    )
 
     def reading_workers(self) -> int:
         return self.workers or os.cpu_count() or 1
@@ -109,6 +148,7 @@ class Config(Settings):
     corpora: dict[CorpusName, CorpusSettings] = Field(
         min_length=1, description="what the documents are sifted into, by name"
     )
+    checks: Checks = Field(Checks(), description="what a corpus must be like before it is trained on")
     base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
     inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
     methods: list[MethodSettings] = Field(
@@ -121,6 +161,7 @@ class Config(Settings):
     start_from: str | None = Field(
         None, description="id of a run whose weights the training starts from: the same method, after a data refresh"
     )
+    after_refresh: AfterRefresh = Field(AfterRefresh(), description="when and how a refresh leads to new runs")
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")

@@ -5,9 +5,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_funnel
+from flows.checks import check_corpora
 from flows.config import Config
+from flows.disk import refuse_full_disk
 from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
+from flows.unit_ledger import failed_units, waiting_units
 from pipelines.settings import CorpusSettings
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
@@ -19,13 +22,17 @@ UNITS_PER_PROCESS = (
 
 
 @flow(name="data-refresh")
-def data_refresh(config: Config) -> dict[str, str]:
-    """Read the sources and publish the corpora. Returns the version of each corpus by name."""
+def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
+    """Read what is new of the sources and publish the corpora. Returns the version of each corpus by name.
+
+    `only_failed` tries the units again that failed before, and reads no other.
+    """
     units = select_units(config)
-    for batch in _batches(with_earlier_units(units, config), config):
+    for batch in _batches(still_to_read(units, config, only_failed), config):
         read_units(batch, config)
     versions = {name: publish_corpus(name, config.corpora[name], units, config) for name in config.in_order()}
     end_refresh(config)
+    pass_checks(versions, config)
     show_funnel(Workspace(config.workspace), versions)
     return versions
 
@@ -40,11 +47,22 @@ def select_units(config: Config) -> list[WorkUnit]:
     return units
 
 
-def with_earlier_units(units: list[WorkUnit], config: Config) -> list[WorkUnit]:
-    """Those of snapshots that the sources have moved on from are read too, if the document settings have changed."""
+@task(cache_policy=NO_CACHE)
+def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> list[WorkUnit]:
     from pipelines.accumulate import units_to_read
+    from pipelines.documents import documents_key
 
-    return units_to_read(units, config.corpora, Workspace(config.workspace))
+    key, workspace = documents_key(config.documents), Workspace(config.workspace)
+    # Units of snapshots that the sources have moved on from are read too, if the document settings have changed.
+    wanted = units_to_read(units, config.corpora, workspace)
+    waiting = waiting_units(wanted, key, workspace)
+    if only_failed:
+        waiting = failed_units(waiting, key, workspace)
+    logger = get_run_logger()
+    logger.info("%d of %d work units to read%s", len(waiting), len(wanted), "" if waiting else ": nothing is new")
+    if waiting:
+        refuse_full_disk(workspace.root, config.resources.min_free_gb, "reading")
+    return waiting
 
 
 @task(cache_policy=NO_CACHE)
@@ -93,6 +111,11 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
         report.changes.documents_gained, report.changes.documents_lost, report.characters / 1e6,
     )  # fmt: skip
     return report.version
+
+
+@task(cache_policy=NO_CACHE)
+def pass_checks(versions: dict[str, str], config: Config) -> None:
+    check_corpora(config.checks, versions, Workspace(config.workspace))
 
 
 @task(cache_policy=NO_CACHE)

@@ -2,9 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -16,7 +18,9 @@ from flows.config import Config
 from flows.corpora import current_versions
 from flows.jobs import Job, refuse_failures, run_jobs
 from flows.progress import Progress
-from flows.recording import eval_id, evaluation_scope, record_evaluation
+from flows.recording import eval_id, evaluation_scope, record_evaluation, record_settings
+from flows.tasks import PinnedTask, pin_tasks
+from flows.texts import PinnedText, pin_text, text_tokens
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from flows.train import planned_runs
 from storage.catalog import refresh_catalog
@@ -27,6 +31,7 @@ from storage.records import write_records
 from storage.workspace import Workspace
 
 EVALUATE_STAGE_VERSION = 1
+WINDOWS = "of sequence_length tokens, stride apart (null: side by side), each opened by a token that is not scored"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,21 @@ class Model:
     label: str
     step: int
     run: Path | None  # folder of the run, None for a base
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus version whose held-out side is scored."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    eval_id: str
+    settings_hash: str
+    what: Corpus | PinnedText | PinnedTask
 
 
 @flow(name="evaluate")
@@ -49,29 +69,17 @@ def evaluate(config: Config, versions: dict[str, str] | None = None, base: Prepa
 @task(cache_policy=NO_CACHE)
 def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedBase) -> None:
     logger, workspace = get_run_logger(), Workspace(config.workspace)
-    content = config.evaluation.model_dump(mode="json", exclude={"sets", "batch_size"})
-    settings_hash = hash_of(content, EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)
-    versions_by_set = {name: versions[name] for name in config.evaluation_sets()}
-    set_ids = {name: _set_id(workspace, name, version) for name, version in versions_by_set.items()}
     models = _models(config, versions, base, workspace)
+    sets = _sets(config, versions, workspace)
     with workspace.lock(f"evaluate-{base.model_id}"), Progress(logger.info) as progress:
+        workers = config.resources.reading_workers()
+        tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
         jobs = []
         for model in models:
-            missing = [
-                name for name in versions_by_set if not _is_recorded(workspace, model, set_ids[name], settings_hash)
-            ]
+            missing = [one for one in sets if not _is_recorded(workspace, model, one)]
             if missing:
-                sets = [
-                    {
-                        "eval_id": set_ids[name],
-                        "tokens": str(
-                            ensure_tokens(workspace, name, versions_by_set[name], base.spec, progress) / "held_out"
-                        ),
-                    }
-                    for name in missing
-                ]
-                jobs.append((model, _job(model, sets, config, base, workspace)))
-        logger.info("%d models on %d sets, %d models to score", len(models), len(set_ids), len(jobs))
+                jobs.append((model, _job(model, missing, config, base, workspace, tokens, progress)))
+        logger.info("%d models on %d sets, %d models to score", len(models), len(sets), len(jobs))
         resources = config.resources
         errors = run_jobs(
             "evaluate",
@@ -82,12 +90,13 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
             threads=resources.training_threads(),
         )
         for model in models[1:]:
-            named = [{"run_id": model.model_id, "eval_id": set_id} for set_id in set_ids.values()]
+            named = [{"run_id": model.model_id, "eval_id": one.eval_id} for one in sets]
             write_records(workspace, "run_eval_sets", model.model_id, named)
         for model, job in jobs:
             if job.label not in errors:
                 result = json.loads((job.out / "evaluation.json").read_text())
-                record_evaluation(workspace, model.model_id, model.step, settings_hash, result)
+                hashes = {one.eval_id: one.settings_hash for one in sets}
+                record_evaluation(workspace, model.model_id, model.step, hashes, result)
                 shutil.rmtree(job.out)
         refresh_catalog(workspace)
     refuse_failures(errors)
@@ -101,6 +110,24 @@ def _models(config: Config, versions: Mapping[str, str], base: PreparedBase, wor
     ]
 
 
+def _sets(config: Config, versions: Mapping[str, str], workspace: Workspace) -> list[EvaluationSet]:
+    """What the config asks for, each with the hash of its settings; the settings are recorded."""
+    plan = config.evaluation
+    content = plan.scoring()
+    on_text = hash_of(content, EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)
+    record_settings(workspace, on_text, {"kind": "text", **content, "windows": WINDOWS})
+    sets = [
+        EvaluationSet(_set_id(workspace, name, versions[name]), on_text, Corpus(name, versions[name]))
+        for name in config.evaluation_sets()
+    ]
+    for name, text in plan.texts.items():
+        pinned = pin_text(name, text, workspace)
+        sets.append(EvaluationSet(pinned.eval_id, on_text, pinned))
+    for pinned_task in pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace):
+        sets.append(EvaluationSet(pinned_task.eval_id, pinned_task.settings_hash, pinned_task))
+    return sets
+
+
 def _set_id(workspace: Workspace, name: str, version: str) -> str:
     manifest = read_manifest(workspace.corpus_version(name, version))
     if manifest is None:
@@ -110,17 +137,36 @@ def _set_id(workspace: Workspace, name: str, version: str) -> str:
     return eval_id(name, manifest["counts"]["content_hash_held_out"])
 
 
-def _is_recorded(workspace: Workspace, model: Model, set_id: str, settings_hash: str) -> bool:
-    scope = evaluation_scope(model.model_id, set_id, settings_hash)
+def _is_recorded(workspace: Workspace, model: Model, one: EvaluationSet) -> bool:
+    scope = evaluation_scope(model.model_id, one.eval_id, one.settings_hash)
     return (workspace.records("evaluations") / f"{scope}.parquet").exists()
 
 
-def _job(model: Model, sets: list[dict[str, str]], config: Config, base: PreparedBase, workspace: Workspace) -> Job:
-    spec = {
+def _job(
+    model: Model,
+    sets: list[EvaluationSet],
+    config: Config,
+    base: PreparedBase,
+    workspace: Workspace,
+    tokens: Callable[[str, str], Path],
+    progress: Progress,
+) -> Job:
+    spec: dict[str, Any] = {
         "base": base.spec.model_dump(mode="json"),
         "run": str(model.run) if model.run else None,
-        "sets": sets,
-        "settings": config.evaluation.model_dump(mode="json", exclude={"sets"}),
+        "sets": [],
+        "tasks": [],
+        "settings": config.evaluation.job_settings(),
     }
+    for one in sets:
+        if isinstance(one.what, PinnedTask):
+            asked = {"eval_id": one.eval_id, "kind": one.what.settings.kind, "items": str(one.what.items)}
+            spec["tasks"].append(asked)
+            continue
+        if isinstance(one.what, PinnedText):
+            stream = text_tokens(workspace, one.what, base.spec, progress)
+        else:
+            stream = tokens(one.what.name, one.what.version) / "held_out"
+        spec["sets"].append({"eval_id": one.eval_id, "tokens": str(stream)})
     out = workspace.scratch(f"evaluation-{model.model_id}-{hash_of(spec)}")
     return Job(f"evaluation of {model.label}", {"out": str(out), **spec})

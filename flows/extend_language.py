@@ -14,6 +14,7 @@ from flows.config import Config
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
 from flows.inputs import check_inputs
+from flows.tasks import pin_tasks
 from flows.train import train
 from nr_core.settings import BaseSpec
 from storage.workspace import Workspace
@@ -59,8 +60,10 @@ class Stopwatch:
 def check(config: Config) -> None:
     """Refuse before hours of work what would fail after them."""
     check_inputs(config, "base", "inputs")
+    plan, workspace = config.evaluation, Workspace(config.workspace)
+    pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace)
     if isinstance(config.base, BaseSpec):
-        find_given(config.base, Workspace(config.workspace))
+        find_given(config.base, workspace)
 
 
 @task(cache_policy=NO_CACHE)

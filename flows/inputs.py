@@ -26,6 +26,9 @@ def check_inputs(config: Config, *needs: str) -> None:
                     f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
                     "`data_root` if it begins with ${data_root}"
                 )
+    for name, text in config.evaluation.texts.items():
+        if not Path(text.path).expanduser().is_file():
+            raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")
     for name, corpus in config.corpora.items():
         for item in filter(is_file, corpus.decontaminate):
             if not Path(item).expanduser().is_file():

@@ -97,6 +97,19 @@ def eval_id(corpus: str, content_hash_held_out: str) -> str:
     return hash_of(corpus, content_hash_held_out)
 
 
+def record_task_set(
+    workspace: Workspace, eval_id: str, name: str, language: str, text_domain: str, content_hash: str
+) -> None:
+    """Record a set that is no corpus's held-out side: a task or a text."""
+    row = {"eval_id": eval_id, "name": name, "language": language, "text_domain": text_domain}
+    write_records(workspace, "eval_sets", eval_id, [{**row, "corpus_version": None, "content_hash": content_hash}])
+
+
+def record_settings(workspace: Workspace, settings_hash: str, settings: Mapping[str, Any]) -> None:
+    row = {"settings_hash": settings_hash, "settings": json.dumps(settings, sort_keys=True)}
+    write_records(workspace, "evaluation_settings", settings_hash, [row])
+
+
 def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
     write_records(workspace, "models", str(model["model_id"]), [model])
 
@@ -117,11 +130,15 @@ def record_training_steps(workspace: Workspace, run_id: str, steps: Path) -> Non
 
 
 def record_evaluation(
-    workspace: Workspace, model_id: str, step: int, settings_hash: str, result: Mapping[str, Any]
+    workspace: Workspace, model_id: str, step: int, settings_hashes: Mapping[str, str], result: Mapping[str, Any]
 ) -> None:
+    """Record what a job measured. settings_hashes: of each set's evaluation."""
     for set_id in {row["eval_id"] for row in result["metrics"]}:
+        settings_hash = settings_hashes[set_id]
         key = {"model_id": model_id, "step": step, "settings_hash": settings_hash}
         metrics = [{**key, **row} for row in result["metrics"] if row["eval_id"] == set_id]
+        items = [{**key, **row} for row in result["items"] if row["eval_id"] == set_id]
+        write_records(workspace, "evaluation_items", evaluation_scope(model_id, set_id, settings_hash), items)
         gates = [{"model_id": model_id, **row} for row in result["gate_activity"] if row["eval_id"] == set_id]
         write_records(workspace, "gate_activity", f"{model_id}-{set_id}", gates)
         write_records(workspace, "evaluations", evaluation_scope(model_id, set_id, settings_hash), metrics)

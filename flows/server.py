@@ -15,10 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
 POOL = "nr"
+TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
+LOOPBACK = "127.0.0.1"
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
 STATE = "services.json"
@@ -66,8 +70,24 @@ class Services:
     def is_healthy(self) -> bool:
         return _answers(f"{self.url}/api/health")
 
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers that the server knows of, with their `status`."""
+        return list(_ask("POST", f"{self.url}/api/work_pools/{POOL}/workers/filter", {}))
 
-def start(home: Path, port: int, project: Path, *, worker_output: int | None = None) -> Services:
+
+def up(home: Path, port: int, project: Path, host: str = LOOPBACK) -> Services:
+    """Start what does not run yet and deploy `project`/prefect.yaml; called twice, also at once, it does no harm."""
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / "up.lock"):
+        services = running(home)
+        if services is None:
+            return start(home, port, project, host=host)
+        deploy(project, services.environment)
+        _limit_trainings(f"{services.url}/api")
+        return services
+
+
+def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_output: int | None = None) -> Services:
     """Start server and worker, deploy `project`/prefect.yaml, and return once runs are taken.
 
     Raises:
@@ -77,10 +97,10 @@ def start(home: Path, port: int, project: Path, *, worker_output: int | None = N
         raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
     home.mkdir(parents=True, exist_ok=True)
     stop(home)  # what is left of services that no longer answer
-    if _port_is_taken(port):
+    if port_is_taken(port):
         raise InputError(f"port {port} is taken by another program: give another one with --port")
     everything = {**os.environ, **environment(home, port)}
-    server = _spawn(["server", "start", "--host", "127.0.0.1", "--port", str(port)], everything, home / "server.log")
+    server = _spawn(["server", "start", "--host", host, "--port", str(port)], everything, home / "server.log")
     worker = None
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
@@ -90,6 +110,7 @@ def start(home: Path, port: int, project: Path, *, worker_output: int | None = N
         # The worker makes the pool, which deployments need.
         _wait_for(f"http://127.0.0.1:{port}/api/work_pools/{POOL}", worker, home / "worker.log")
         deploy(project, everything)
+        _limit_trainings(f"http://127.0.0.1:{port}/api")
     except BaseException:
         for process in (worker, server):
             if process is not None:
@@ -155,15 +176,26 @@ def _end_orphaned_runs(api: str) -> None:
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
     for state in (states, waiting):
-        for run in _post(f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
+        for run in _ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
             crashed = {"type": "CRASHED", "message": "its worker was stopped; run it again to go on"}
-            _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
+            _ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
 
 
-def _post(url: str, body: Mapping[str, Any]) -> Any:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def _limit_trainings(api: str) -> None:
+    """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them."""
+    limit = {"concurrency_limit": max(1, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))}
+    queues = _ask("POST", f"{api}/work_pools/{POOL}/queues/filter", {})
+    if any(queue["name"] == TRAINING_QUEUE for queue in queues):
+        _ask("PATCH", f"{api}/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
+    else:
+        _ask("POST", f"{api}/work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
+
+
+def _ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
+        return json.loads(response.read() or b"null")
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -184,7 +216,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _port_is_taken(port: int) -> bool:
+def port_is_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.base import PreparedBase, prepare_base
+from flows.checks import check_corpora
 from flows.config import Config
 from flows.corpora import current_versions
+from flows.disk import refuse_full_disk
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps
@@ -45,7 +48,9 @@ class Run:
 @flow(name="train")
 def train(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> list[str]:
     """Train what the config asks for. Returns the run ids."""
-    versions = versions or current_versions(config)
+    if versions is None:
+        versions = current_versions(config)
+        check_corpora(config.checks, versions, Workspace(config.workspace))
     base = base or prepare_base(config, versions)
     return train_runs(config, versions, base)
 
@@ -97,6 +102,8 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
             held.enter_context(workspace.lock(f"run-{run_id}"))
         waiting = [run for run in runs if not is_done(workspace.run(run.run_id))]
         logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
+        if waiting:
+            refuse_full_disk(workspace.root, config.resources.min_free_gb, "training")
         jobs = _jobs(waiting, config, base, workspace, progress)
         resources = config.resources
         errors = run_jobs(
@@ -123,15 +130,15 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
 
 
 def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
+    workers = config.resources.reading_workers()
+    tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
     jobs = []
     for run in runs:
         inputs = [
             {
                 "role": item["role"],
                 "language": item["language"],
-                "tokens": str(
-                    ensure_tokens(workspace, item["corpus"], item["corpus_version"], base.spec, progress) / "train"
-                ),
+                "tokens": str(tokens(item["corpus"], item["corpus_version"]) / "train"),
                 "share": item["share"],
             }
             for item in run.inputs

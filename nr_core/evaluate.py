@@ -1,9 +1,10 @@
-"""Bits per byte and nats per token on held-out documents, and what the gates did there.
+"""Bits per byte, nats per token and perplexity on held-out documents, what the gates did there, and tasks.
 
-Every document's text is cut into windows that do not overlap; each window is opened by one context token (the model's
-beginning-of-text token, else the end-of-text token) which is not scored, as no special token is. So every token of
-the text is scored once, nothing crosses documents, and the bytes are those of whole documents: figures of models with
-different tokenizers compare. The standard error is over documents, of a ratio of sums.
+Every document's text is cut into windows; each window is opened by one context token (the model's beginning-of-text
+token, else the end-of-text token) which is not scored, as no special token is. Where windows overlap (`stride`), a
+window scores what the one before did not. So every token of the text is scored once, nothing crosses documents, and
+the bytes are those of whole documents: figures of models with different tokenizers compare. The standard error is over
+documents, of a ratio of sums.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from nr_core.progress import Progress
 from nr_core.settings import EvaluationSettings
 from nr_core.specs import EvaluateSpec
 from nr_core.taps import Taps
-from nr_core.tokens import TokenStream
+from nr_core.tokens import TokenStream, load_tokenizer
 
 EVALUATION_FILE = "evaluation.json"
 SAMPLE_SEED = 0  # of the order in which documents are taken until max_tokens: the same for every model
@@ -47,9 +48,26 @@ class SetFigures:
         per_byte, byte_error = ratio(self.nats / math.log(2), self.bytes)
         per_token, token_error = ratio(self.nats, self.tokens)
         common = {"eval_id": eval_id, "n": len(self.nats)}
+        perplexity = math.exp(min(per_token, 700.0))  # beyond that it is no float
+        spread = None if token_error is None else perplexity * token_error  # to first order
         return [
             {**common, "metric": "bits_per_byte", "value": per_byte, "stderr": byte_error},
             {**common, "metric": "nats_per_token", "value": per_token, "stderr": token_error},
+            {**common, "metric": "perplexity", "value": perplexity, "stderr": spread},
+        ]
+
+    def by_item(self, eval_id: str) -> list[dict[str, Any]]:
+        """What each document adds to a figure: two models on the same documents can be paired."""
+        parts = {"bits_per_byte": (self.nats / math.log(2), self.bytes), "nats_per_token": (self.nats, self.tokens)}
+        return [
+            {
+                "eval_id": eval_id,
+                "metric": metric,
+                "parts": None,
+                "numerators": numerators.tolist(),
+                "denominators": denominators.astype(float).tolist(),
+            }
+            for metric, (numerators, denominators) in parts.items()
         ]
 
     def gate_activity(self, eval_id: str) -> list[dict[str, Any]]:
@@ -90,6 +108,7 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
         for document in documents
     )
     metrics: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
     activity: list[dict[str, Any]] = []
     done, begun = 0, time.monotonic()
     for (eval_id, stream), documents in zip(streams, chosen, strict=True):
@@ -105,8 +124,39 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
 
         figures = score(model, taps, stream, documents, spec.settings, advance)
         metrics += figures.metrics(eval_id)
+        items += figures.by_item(eval_id)
         activity += figures.gate_activity(eval_id)
-    write_json(spec.out / EVALUATION_FILE, {"metrics": metrics, "gate_activity": activity})
+    task_metrics, task_items = evaluate_tasks(model, spec, progress)
+    write_json(
+        spec.out / EVALUATION_FILE,
+        {"metrics": metrics + task_metrics, "items": items + task_items, "gate_activity": activity},
+    )
+
+
+def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[list[Any], list[Any]]:
+    """Rows of the tables evaluations and evaluation_items, of every task of the spec."""
+    from nr_core.tasks.items import read_items
+    from nr_core.tasks.kinds import ask, rows_of
+    from nr_core.tasks.loglikelihood import Scorer
+
+    metrics: list[Any] = []
+    by_item: list[Any] = []
+    if spec.tasks:
+        scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * spec.settings.sequence_length)
+    for task in spec.tasks:
+        begun = time.monotonic()
+
+        def advance(done: int, total: int, name: str = task.eval_id, begun: float = begun) -> None:
+            if stopping.requested.is_set():
+                raise stopping.Stopped
+            rate = done / max(time.monotonic() - begun, 1e-9)
+            progress.report(done, total, rate, (total - done) / rate, f"{name}, continuations")
+
+        asked = read_items(task.items)
+        task_metrics, task_items = rows_of(task.eval_id, ask(scorer, task.kind, asked, advance), asked)
+        metrics += task_metrics
+        by_item += task_items
+    return metrics, by_item
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
@@ -140,9 +190,10 @@ def score(
         tokens=np.array([len(text) for text in texts]),
         bytes=stream.byte_lengths[documents],
     )
-    for owners, windows, lengths in _batches(texts, settings, stream.context_token):
+    for owners, windows, known, lengths in _batches(texts, settings, stream.context_token):
         inputs = torch.from_numpy(windows).to(device)
-        scored = torch.arange(inputs.shape[1] - 1) < torch.from_numpy(lengths)[:, None]
+        places = torch.arange(inputs.shape[1] - 1)
+        scored = (places >= torch.from_numpy(known)[:, None]) & (places < torch.from_numpy(lengths)[:, None])
         with taps.collect() if taps is not None else nullcontext():
             # Windows are padded on the right, so a causal model needs no mask; what the padding predicts is dropped.
             logits = model(input_ids=inputs[:, :-1], use_cache=False).logits
@@ -151,7 +202,7 @@ def score(
         nats = F.cross_entropy(logits.flatten(0, 1).float(), inputs[:, 1:].flatten(), reduction="none")
         by_window = (nats.view(scored.shape).double().cpu() * scored).sum(1)
         np.add.at(figures.nats, owners, by_window.numpy())
-        advance(int(lengths.sum()))
+        advance(int((lengths - known).sum()))
     return figures
 
 
@@ -164,18 +215,24 @@ def _add_taps(figures: SetFigures, taps: Taps, scored: Tensor) -> None:
 
 def _batches(
     texts: list[np.ndarray[Any, Any]], settings: EvaluationSettings, context_token: int
-) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """The document of each window (rows,), the windows padded on the right (rows, length + 1), the tokens each scores.
+) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
+    """The document of each window (rows,), the windows padded on the right (rows, length + 1), how many of its first
+    tokens the window before has scored (rows,), and its tokens (rows,).
 
     Windows of like length go together, so that little is padded.
     """
-    size = settings.sequence_length
-    windows = [(i, text[start : start + size]) for i, text in enumerate(texts) for start in range(0, len(text), size)]
+    size, stride = settings.sequence_length, settings.stride or settings.sequence_length
+    windows = []
+    for i, text in enumerate(texts):
+        for start in range(0, len(text), stride):
+            known = 0 if start == 0 else size - stride
+            if known < len(text) - start:  # else the window before reached the text's end
+                windows.append((i, text[start : start + size], known))
     windows.sort(key=lambda window: (-len(window[1]), window[0]))
     for first in range(0, len(windows), settings.batch_size):
         group = windows[first : first + settings.batch_size]
-        lengths = np.array([len(tokens) for _, tokens in group])
+        lengths = np.array([len(tokens) for _, tokens, _ in group])
         padded = np.full((len(group), int(lengths.max()) + 1), context_token, dtype=np.int64)
-        for row, (_, tokens) in enumerate(group):
+        for row, (_, tokens, _) in enumerate(group):
             padded[row, 1 : len(tokens) + 1] = tokens
-        yield np.array([owner for owner, _ in group]), padded, lengths
+        yield np.array([owner for owner, _, _ in group]), padded, np.array([known for _, _, known in group]), lengths

@@ -19,6 +19,7 @@ from nr_core import checkpoints, memory, stopping
 from nr_core.batches import Batches
 from nr_core.checkpoints import LoopState
 from nr_core.distributed import Ranks, whole
+from nr_core.document_mask import document_positions, require_document_mask
 from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.forgetting import ForgettingBudget
@@ -44,6 +45,7 @@ STEP_COLUMNS = pa.schema(
         ("alpha", pa.float64()),
         ("learning_rate", pa.float64()),
         ("tokens_per_second", pa.float64()),
+        ("mfu", pa.float64()),
         ("grad_norm", pa.float64()),
         ("open_rate_new", pa.float64()),
         ("open_rate_original", pa.float64()),
@@ -75,7 +77,10 @@ class StepFigures:
 
 @dataclass
 class Loop:
-    """Everything a step needs. taps: of gated adapters, else None; alpha 0 trains on the LM loss alone."""
+    """Everything a step needs. taps: of gated adapters, else None; alpha 0 trains on the LM loss alone.
+
+    peak_tokens: the tokens a second at which all devices would compute at their peak, where that is known.
+    """
 
     model: Any
     batches: Batches
@@ -90,14 +95,18 @@ class Loop:
     dead_gate_share: float = 0.0
     forgetting: ForgettingBudget | None = None  # adapts alpha
     ranks: Ranks = field(default_factory=Ranks)
+    peak_tokens: float | None = None
 
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
 
-        Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, or where
-        after warm-up no gate opens on the new language; Stopped where the job was asked to stop, after a checkpoint.
+        Raises ModelError where the loss is no longer finite, where a tensor of the adapters gets no gradient, where
+        after warm-up no gate opens on the new language, or where the model knows no document mask; Stopped where the
+        job was asked to stop, after a checkpoint.
         """
         settings, folder = self.settings, self.folder / "checkpoints"
+        if settings.document_mask:
+            require_document_mask(self.model)
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
         state = checkpoints.restore(folder, parameters, optimiser)
@@ -116,7 +125,7 @@ class Loop:
             rate = learning_rate(step, self.peak_rate, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            figures = self._forward_backward(step, log)
+            figures = self.forward_backward(step, log)
             self.ranks.sum_gradients(list(parameters.values()))
             norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)))
             finite = self._is_finite(step, figures, norm, rate, state)
@@ -155,7 +164,7 @@ class Loop:
                 raise stopping.Stopped
         return state
 
-    def _forward_backward(self, step: int, log: bool) -> StepFigures:
+    def forward_backward(self, step: int, log: bool) -> StepFigures:
         """Accumulate the gradients of the whole batch. Dropout, if a base has it, is a function of (seed, step) too."""
         torch.manual_seed((self.seed * 1_000_003 + step) * self.ranks.count + self.ranks.rank)
         device = next(self.model.parameters()).device
@@ -170,7 +179,7 @@ class Loop:
             tapped = self.taps is not None and (self.alpha > 0 or log)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
                 with autocast(device):
-                    logits = self.model(input_ids=rows[:, :-1], use_cache=False).logits
+                    logits = self.model(input_ids=rows[:, :-1], use_cache=False, **self._positions(rows)).logits
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
@@ -185,6 +194,12 @@ class Loop:
         figures.gather(self.ranks, device)
         return figures
 
+    def _positions(self, rows: Tensor) -> dict[str, Tensor]:
+        if not self.settings.document_mask:
+            return {}
+        end_of_text = self.batches.inputs[0].stream.end_of_text_token
+        return {"position_ids": document_positions(rows[:, :-1], end_of_text)}
+
     def _row(self, state: LoopState, figures: StepFigures, rate: float, speed: float, norm: float) -> dict[str, Any]:
         def open_rate(opened: Tensor | None, tokens: int) -> float | None:
             return float(opened.float().mean()) / tokens if opened is not None and len(opened) and tokens else None
@@ -197,6 +212,7 @@ class Loop:
             "alpha": self.alpha,
             "learning_rate": rate,
             "tokens_per_second": speed,
+            "mfu": speed / self.peak_tokens if self.peak_tokens else None,
             "grad_norm": norm,
             "open_rate_new": open_rate(figures.open_new, figures.tokens_new),
             "open_rate_original": open_rate(figures.open_original, figures.tokens_original),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def load_base(spec: BaseSpec) -> Any:
             dtype=torch.float32,
             **options,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, struct.error) as error:  # the last: a cut GGUF file
         raise ModelError(_no_model(spec, error)) from error
     model, loading = loaded
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them at random

@@ -168,7 +168,9 @@ class MethodSettings(Settings):
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"not_finite", "fsdp_from", "compile_layers", "recompute_layers"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"not_finite", "fsdp_from", "compile_layers", "recompute_layers", "document_mask"}
+    )
 
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
@@ -194,6 +196,10 @@ class LoopSettings(Settings):
         default=500_000_000,
         ge=0,
         description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
+    )
+    document_mask: bool = Field(
+        default=False,
+        description="tokens attend to no earlier document of their sequence; positions begin anew in each",
     )
     compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
     recompute_layers: bool = Field(
@@ -248,6 +254,8 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"stride"})
+
     sequence_length: int = Field(default=1024, ge=2, description="tokens a window, the context token included")
     batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
     max_tokens: int | None = Field(
@@ -255,3 +263,18 @@ class EvaluationSettings(Settings):
         ge=1,
         description="whole documents are scored until a set has given this many tokens; default: all",
     )
+    stride: int | None = Field(
+        default=None,
+        ge=1,
+        description="tokens from one window to the next: below sequence_length windows overlap, and each scores only "
+        "what the one before did not; default: they do not overlap",
+    )
+
+    @model_validator(mode="after")
+    def _no_gap_between_windows(self) -> EvaluationSettings:
+        if self.stride is not None and self.stride > self.sequence_length:
+            raise ValueError(
+                f"stride: {self.stride} leaves tokens between windows of sequence_length {self.sequence_length} "
+                "unscored; lower it"
+            )
+        return self

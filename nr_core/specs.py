@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, Settings, TrainingSettings
+from nr_core.tasks.settings import Kind
 
 
 class JobSpec(Settings):
@@ -84,8 +85,21 @@ class EvaluationSet(Settings):
     tokens: Path = Field(description="token stream of held-out documents")
 
 
+class TaskItems(Settings):
+    eval_id: str = Field(description="name that the figures carry")
+    kind: Kind = Field(description="how its answers are scored")
+    items: Path = Field(description="file of its items, as nr_core.tasks.items writes them")
+
+
 class EvaluateSpec(JobSpec):
     base: BaseSpec
     run: Path | None = Field(default=None, description="folder of a run trained on the base; default: the base itself")
-    sets: list[EvaluationSet] = Field(min_length=1)
+    sets: list[EvaluationSet] = Field(default_factory=list, description="held-out text")
+    tasks: list[TaskItems] = Field(default_factory=list, description="tasks; with the base's own tokenizer")
     settings: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _something_to_score(self) -> EvaluateSpec:
+        if not self.sets and not self.tasks:
+            raise ValueError("sets: there is neither a set nor a task to score; give one")
+        return self

@@ -1,4 +1,4 @@
-"""Text to tokens: the byte-level BPE tokenizer of a base made here, and the token stream of a corpus.
+"""Tokenizers, the byte-level BPE of a base made here among them, and the token stream of a corpus.
 
 A stream is a folder: stream.bin (uint16 up to 65,536 entries, else uint32: every document, opened by the
 beginning-of-text token where the tokenizer writes one, closed by the end-of-text token), offsets.npy (int64, documents
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from nr_core.errors import ModelError
-from nr_core.files import write_json
 from nr_core.settings import BaseSpec
 
 END_OF_TEXT = "<|endoftext|>"
-ENCODE_BATCH = 64  # documents handed to the tokenizer at once: bounds memory, and progress is told after each
 TOKENIZER_TEXT = 20_000_000  # characters that a BPE tokenizer is trained on: more changes its merges little
 
 
@@ -98,57 +96,8 @@ def tokenizer_hash(tokenizer: str | BaseSpec) -> str:
     rules = json.loads(backend.to_str()) if backend is not None else sorted(loaded.get_vocab().items())
     if isinstance(rules, dict):  # truncation and padding are state of the last call, not of the tokenizer
         rules = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
-    content = json.dumps([rules, loaded.eos_token_id, _opening_token(loaded)], sort_keys=True, ensure_ascii=False)
+    content = json.dumps([rules, loaded.eos_token_id, opening_token(loaded)], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def tokenize(
-    shards: Sequence[Path],
-    tokenizer: str | BaseSpec,
-    out: Path,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, int]:
-    """Write the token stream of some Parquet shards (column `text`) to the folder `out`.
-
-    on_progress(documents done, documents in all) is called after every batch. Returns {"documents", "tokens", "bytes"}.
-    Text that spells a special token is encoded as the text it is.
-    """
-    loaded = load_tokenizer(tokenizer)
-    opening = _opening_token(loaded)
-    prefix = [] if opening is None else [opening]
-    vocabulary = len(loaded)
-    dtype = np.dtype(np.uint16 if vocabulary <= 1 << 16 else np.uint32)
-    total = sum(pq.ParquetFile(shard).metadata.num_rows for shard in shards)
-    lengths: list[int] = []
-    byte_lengths: list[int] = []
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "stream.bin", "wb") as stream:
-        for texts in _batches(_texts(shards), ENCODE_BATCH):
-            encoded = loaded(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-            for text, ids in zip(texts, encoded, strict=True):
-                document = [*prefix, *ids, loaded.eos_token_id]
-                np.asarray(document, dtype=dtype).tofile(stream)
-                lengths.append(len(document))
-                byte_lengths.append(len(text.encode()))
-            if on_progress is not None:
-                on_progress(len(lengths), total)
-    if not lengths:
-        raise ModelError(f"The shards {', '.join(map(str, shards)) or '(none)'} hold no documents to tokenise.")
-    np.save(out / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
-    np.save(out / "byte_lengths.npy", np.asarray(byte_lengths, dtype=np.int64))
-    counts = {"documents": len(lengths), "tokens": sum(lengths), "bytes": sum(byte_lengths)}
-    facts = {
-        **counts,
-        "dtype": dtype.name,
-        "vocabulary_size": vocabulary,
-        "opening_token": opening,
-        "end_of_text_token": loaded.eos_token_id,
-        # What stands before the first token that is scored: the model's own opening, else the end of the document
-        # before.
-        "context_token": loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id,
-    }
-    write_json(out / "tokens.json", facts)
-    return counts
 
 
 @dataclass(frozen=True)
@@ -197,7 +146,7 @@ class TokenStream:
         return self.stream[start : int(self.offsets[document + 1]) - 1]
 
 
-def _opening_token(tokenizer: Any) -> int | None:
+def opening_token(tokenizer: Any) -> int | None:
     """The token that the tokenizer itself puts before a text (Llama 3 and Gemma do), which such models need to see."""
     opened = tokenizer("a")["input_ids"]
     bos = tokenizer.bos_token_id
@@ -208,17 +157,6 @@ def _texts(shards: Sequence[Path]) -> Iterator[str]:
     for shard in shards:
         for batch in pq.ParquetFile(shard).iter_batches(batch_size=256, columns=["text"]):
             yield from batch.column(0).to_pylist()
-
-
-def _batches(texts: Iterator[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _first_line(error: BaseException) -> str:

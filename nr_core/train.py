@@ -22,6 +22,7 @@ from nr_core.earlier_runs import (
 from nr_core.embedding_residue import unused_tokens
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.flops import peak_tokens
 from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
@@ -55,6 +56,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     model = extension.model.to(device())
     if spec.start_from is not None:
         start_from(model, spec.start_from)
+    peak = peak_tokens(model, spec.training.sequence_length, ranks.count)
     set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
     cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
     forgetting = None
@@ -76,6 +78,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,
         ranks=ranks,
+        peak_tokens=peak,
     )
     state = loop.run()
 

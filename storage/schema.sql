@@ -90,6 +90,16 @@ COMMENT ON TABLE corpus_units IS 'Which work units a corpus version was made of.
 COMMENT ON COLUMN corpus_units.version IS 'corpora.version';
 COMMENT ON COLUMN corpus_units.unit_id IS 'work_units.unit_id';
 
+CREATE TABLE IF NOT EXISTS checks (
+    version VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE, bound DOUBLE, passed BOOLEAN,
+    PRIMARY KEY (version, name));
+COMMENT ON TABLE checks IS 'What each corpus version was found to be like before it was trained on, and whether that was good enough.';
+COMMENT ON COLUMN checks.version IS 'corpora.version';
+COMMENT ON COLUMN checks.name IS 'field of `checks` in the config: min_documents, min_language_share, max_duplicate_rate or max_contamination';
+COMMENT ON COLUMN checks.value IS 'what was measured: a number of documents, or a share between 0 and 1';
+COMMENT ON COLUMN checks.bound IS 'the config''s limit when it was last checked, in the unit of value';
+COMMENT ON COLUMN checks.passed IS 'whether the value is within the limit; no flow trains on a corpus where it is not';
+
 CREATE TABLE IF NOT EXISTS models (
     model_id VARCHAR NOT NULL PRIMARY KEY, source VARCHAR, weights_hash VARCHAR, parent_model_id VARCHAR,
     parameters BIGINT, created TIMESTAMPTZ);
@@ -138,13 +148,13 @@ COMMENT ON COLUMN run_inputs.share IS 'share of all training sequences; 0 is rec
 CREATE TABLE IF NOT EXISTS eval_sets (
     eval_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, corpus_version VARCHAR,
     content_hash VARCHAR);
-COMMENT ON TABLE eval_sets IS 'Held-out text, pinned by its content hash, so that a refresh does not move the yardstick.';
-COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the corpus''s name and the content hash';
-COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is';
+COMMENT ON TABLE eval_sets IS 'Held-out text, further texts and tasks, pinned by content hash, so that a refresh does not move the yardstick.';
+COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the name and the content hash';
+COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is, of the text, or of the task';
 COMMENT ON COLUMN eval_sets.language IS 'ISO 639-3';
-COMMENT ON COLUMN eval_sets.text_domain IS 'of the corpus';
-COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out side';
-COMMENT ON COLUMN eval_sets.content_hash IS 'sha256 in hex over the ids and texts of the held-out documents, in order';
+COMMENT ON COLUMN eval_sets.text_domain IS 'what it is about, in the config''s or the task file''s words';
+COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out side; NULL for a text or a task';
+COMMENT ON COLUMN eval_sets.content_hash IS 'hash in hex over the held-out documents (ids and texts), the text''s documents or the task''s items, in order';
 
 CREATE TABLE IF NOT EXISTS run_eval_sets (
     run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, PRIMARY KEY (run_id, eval_id));
@@ -160,15 +170,35 @@ COMMENT ON TABLE evaluations IS 'Figures of any model on any evaluation set. ste
 COMMENT ON COLUMN evaluations.model_id IS 'models.model_id';
 COMMENT ON COLUMN evaluations.step IS 'training steps of the model; 0 for a base';
 COMMENT ON COLUMN evaluations.eval_id IS 'eval_sets.eval_id';
-COMMENT ON COLUMN evaluations.settings_hash IS 'hash of what bears on the figure (window length, most tokens): only figures of one hash compare';
-COMMENT ON COLUMN evaluations.metric IS 'bits_per_byte or nats_per_token';
-COMMENT ON COLUMN evaluations.value IS 'the figure, in bits per UTF-8 byte or nats per token of the model''s tokenizer; less is better';
-COMMENT ON COLUMN evaluations.n IS 'documents measured';
-COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents, in its unit; NULL if fewer than two were measured';
+COMMENT ON COLUMN evaluations.settings_hash IS 'hash of what bears on the figure, spelt out in evaluation_settings: only figures of one hash compare';
+COMMENT ON COLUMN evaluations.metric IS 'on text bits_per_byte, nats_per_token, perplexity; of tasks acc, acc_norm (by characters), acc_bytes, auc, nats_per_word, perplexity';
+COMMENT ON COLUMN evaluations.value IS 'the figure: bits per UTF-8 byte, nats per token of the model''s tokenizer or per word, exp of nats: less is better; of acc, acc_norm, acc_bytes and auc a share from 0 to 1: more is better';
+COMMENT ON COLUMN evaluations.n IS 'documents or items measured';
+COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents or items, in its unit, of tasks by bootstrap; NULL if fewer than two were measured';
+
+CREATE TABLE IF NOT EXISTS evaluation_settings (
+    settings_hash VARCHAR NOT NULL PRIMARY KEY, settings VARCHAR);
+COMMENT ON TABLE evaluation_settings IS 'How figures were taken: windows, stride and opening token on text; kind, examples and truncation of tasks.';
+COMMENT ON COLUMN evaluation_settings.settings_hash IS 'evaluations.settings_hash';
+COMMENT ON COLUMN evaluation_settings.settings IS 'the settings as JSON';
+
+CREATE TABLE IF NOT EXISTS evaluation_items (
+    model_id VARCHAR NOT NULL, step BIGINT NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL, parts VARCHAR[], numerators DOUBLE[], denominators DOUBLE[],
+    PRIMARY KEY (model_id, step, eval_id, settings_hash, metric));
+COMMENT ON TABLE evaluation_items IS 'What each item or document adds to a figure: value = sum of numerators / sum of denominators. Lists are in the set''s order, the same for every model, so that two models can be paired.';
+COMMENT ON COLUMN evaluation_items.model_id IS 'models.model_id';
+COMMENT ON COLUMN evaluation_items.step IS 'training steps of the model; 0 for a base';
+COMMENT ON COLUMN evaluation_items.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN evaluation_items.settings_hash IS 'evaluation_settings.settings_hash';
+COMMENT ON COLUMN evaluation_items.metric IS 'as in evaluations; not perplexity, which is no ratio of sums';
+COMMENT ON COLUMN evaluation_items.parts IS 'part of the set that each item belongs to (a phenomenon of BLiMP, a subject of MMLU); NULL where it has none';
+COMMENT ON COLUMN evaluation_items.numerators IS 'bits, nats, or 1 where the answer is right and 0 where not; of auc, DeLong''s pseudo-value';
+COMMENT ON COLUMN evaluation_items.denominators IS 'UTF-8 bytes or tokens of a document; 1 for an item of a task';
 
 CREATE TABLE IF NOT EXISTS training_steps (
     run_id VARCHAR NOT NULL, step BIGINT NOT NULL, tokens BIGINT, lm_loss DOUBLE, local_loss DOUBLE, alpha DOUBLE,
-    learning_rate DOUBLE, tokens_per_second DOUBLE, gradient_norm DOUBLE,
+    learning_rate DOUBLE, tokens_per_second DOUBLE, mfu DOUBLE, gradient_norm DOUBLE,
     open_rate_new DOUBLE, open_rate_original DOUBLE,
     PRIMARY KEY (run_id, step));
 COMMENT ON TABLE training_steps IS 'The course of a training, also of a base pretrained here (run_id is then its model_id).';
@@ -180,6 +210,7 @@ COMMENT ON COLUMN training_steps.local_loss IS 'mean of ||residue||1 / hidden si
 COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the training loss; 0 where there is none';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
+COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/flops.py); NULL on a CPU and where the peak is not known';
 COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
 COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
 COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';

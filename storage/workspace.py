@@ -76,6 +76,10 @@ class Workspace:
     def run(self, run_id: str) -> Path:
         return self.root / "runs" / run_id
 
+    def task_items(self, eval_id: str) -> Path:
+        """What an evaluation task asks: JSON lines, made of its data once."""
+        return self.root / "tasks" / f"{eval_id}.jsonl"
+
     def records(self, table: str) -> Path:
         return self.root / "records" / table
 

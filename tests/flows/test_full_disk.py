@@ -29,7 +29,7 @@ def small_disk(tmp_path):
 
 
 def refresh(workspace: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "refresh", str(TINY), "--set", f"workspace={workspace}"]
+    command = [*COMMAND, "refresh", str(TINY), "--set", f"workspace={workspace}", "--set", "resources.min_free_gb=0"]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 

@@ -12,7 +12,8 @@ import pytest
 from nr_core.pretrain import pretrain
 from nr_core.progress import Progress
 from nr_core.specs import PretrainSpec
-from nr_core.tokens import tokenize, train_tokenizer
+from nr_core.tokenizing import tokenize
+from nr_core.tokens import train_tokenizer
 from tests.nr_core.tiny import invented_text, write_shard
 
 

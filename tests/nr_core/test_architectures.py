@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from tests.nr_core.architectures import EXCLUDED, REFERENCE, tiny
+from tests.nr_core.tiny import assert_same
 
 TOKENS = torch.randint(3, 64, (2, 9), generator=torch.Generator().manual_seed(0))
 ARCHITECTURES = [*REFERENCE, *sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(REFERENCE) - set(EXCLUDED))]
@@ -56,7 +57,7 @@ def test_architecture(architecture, tmp_path):
     backbone = tiny(architecture)
     base = logits(backbone)
     model = get_peft_model(copy.deepcopy(backbone), NeutralResiduesConfig(width=4)).eval()
-    assert torch.equal(logits(model), base), "training must start at the backbone exactly"
+    assert_same(logits(model), base)  # training must start at the backbone exactly
     assert all(("neutral_residues_" in name) == p.requires_grad for name, p in model.named_parameters())
 
     randomise(model)
@@ -64,13 +65,13 @@ def test_architecture(architecture, tmp_path):
     assert extended.isfinite().all()
     assert not torch.allclose(extended, base)
     with model.disable_adapter():
-        assert torch.equal(logits(model), base)
+        assert_same(logits(model), base)
 
     model.save_pretrained(tmp_path)
-    assert torch.equal(logits(PeftModel.from_pretrained(copy.deepcopy(backbone), tmp_path).eval()), extended)
+    assert_same(logits(PeftModel.from_pretrained(copy.deepcopy(backbone), tmp_path).eval()), extended)
     native = copy.deepcopy(backbone)
     native.load_adapter(str(tmp_path))
-    assert torch.equal(logits(native.eval()), extended), "transformers' own load_adapter must read the same weights"
+    assert_same(logits(native.eval()), extended)  # transformers' own load_adapter must read the same weights
 
     if model.supports_gradient_checkpointing:
         for plain, recomputed in zip(gradients(model, False), gradients(model, True), strict=True):
@@ -79,10 +80,10 @@ def test_architecture(architecture, tmp_path):
 
     model.add_adapter("second", NeutralResiduesConfig(width=4))
     model.set_adapter("second")
-    assert torch.equal(logits(model), base)
+    assert_same(logits(model), base)
     model.base_model.set_adapter(["default", "second"])
-    assert torch.equal(logits(model), extended)
+    assert_same(logits(model), extended)
     randomise(model)
     assert not torch.equal(logits(model), extended)
     model.delete_adapter("second")
-    assert torch.equal(logits(model.unload()), base)
+    assert_same(logits(model.unload()), base)

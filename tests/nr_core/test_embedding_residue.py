@@ -15,7 +15,7 @@ from nr_core.errors import ModelError
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.tokens import TokenStream
-from tests.nr_core.tiny import tiny_model
+from tests.nr_core.tiny import assert_same, tiny_model
 
 ROWS = [40, 41, 50, 63]
 OLD = torch.randint(3, 40, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -41,23 +41,23 @@ def test_lives_as_a_peft_method(architecture, embeddings, tmp_path):
     with torch.no_grad():
         base = tiny_model(architecture)(NEW).logits
         model = get_peft_model(tiny_model(architecture), config(embeddings)).eval()
-        assert torch.equal(model(NEW).logits, base), "training must start at the backbone exactly"
+        assert_same(model(NEW).logits, base)  # training must start at the backbone exactly
         randomise(model)
         extended = model(NEW).logits
         assert not torch.allclose(extended, base)
         with model.disable_adapter():
-            assert torch.equal(model(NEW).logits, base)
-        assert torch.equal(copy.deepcopy(model)(NEW).logits, extended)
+            assert_same(model(NEW).logits, base)
+        assert_same(copy.deepcopy(model)(NEW).logits, extended)
         model.save_pretrained(tmp_path)
         saved = json.loads((tmp_path / "adapter_config.json").read_text())
         assert (saved["format_version"], saved["embeddings"]) == (2, embeddings)
-        assert torch.equal(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()(NEW).logits, extended)
+        assert_same(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()(NEW).logits, extended)
         native = tiny_model(architecture)
         native.load_adapter(str(tmp_path))
-        assert torch.equal(native.eval()(NEW).logits, extended), "transformers' own load_adapter must read the same"
+        assert_same(native.eval()(NEW).logits, extended)  # transformers' own load_adapter must read the same
         settings = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
         assert torch.equal(model.generate(OLD, **settings), model.generate(OLD, use_cache=False, **settings))
-        assert torch.equal(model.unload()(NEW).logits, base)
+        assert_same(model.unload()(NEW).logits, base)
 
 
 @pytest.mark.parametrize("tied", [True, False])

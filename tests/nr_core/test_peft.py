@@ -10,7 +10,7 @@ from peft import PeftModel, get_peft_model
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.sites import find_sites
-from tests.nr_core.tiny import tiny_model
+from tests.nr_core.tiny import assert_same, tiny_model
 
 # One FFN module (llama, gpt_neox, gpt2 with Conv1D), a norm after the FFN (gemma2, olmo2), fc1 and fc2 (opt).
 ARCHITECTURES = ["llama", "gpt2", "gemma2", "olmo2", "opt", "gpt_neox"]
@@ -33,7 +33,7 @@ def randomise(model, seed=0):
 def test_lives_as_a_peft_method(architecture, tmp_path):
     base = logits(tiny_model(architecture))
     model = get_peft_model(tiny_model(architecture), NeutralResiduesConfig(width=8)).eval()
-    assert torch.equal(logits(model), base), "training must start at the backbone exactly"
+    assert_same(logits(model), base)  # training must start at the backbone exactly
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert len(trainable) == 2 * 4
     assert all("neutral_residues_" in name for name in trainable)
@@ -42,21 +42,21 @@ def test_lives_as_a_peft_method(architecture, tmp_path):
     extended = logits(model)
     assert not torch.allclose(extended, base)
     with model.disable_adapter():
-        assert torch.equal(logits(model), base)
-    assert torch.equal(logits(copy.deepcopy(model)), extended)
+        assert_same(logits(model), base)
+    assert_same(logits(copy.deepcopy(model)), extended)
 
     model.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "adapter_config.json").read_text())
     assert (saved["peft_type"], saved["format_version"], saved["layers"]) == ("NEUTRAL_RESIDUES", 1, [0, 1])
-    assert torch.equal(logits(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()), extended)
+    assert_same(logits(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()), extended)
     native = tiny_model(architecture)
     native.load_adapter(str(tmp_path))
-    assert torch.equal(logits(native.eval()), extended), "transformers' own load_adapter must read the same weights"
+    assert_same(logits(native.eval()), extended)  # transformers' own load_adapter must read the same weights
 
     settings = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
     cached = model.generate(TOKENS, use_cache=True, **settings)
     assert torch.equal(cached, model.generate(TOKENS, use_cache=False, **settings))
-    assert torch.equal(logits(model.unload()), base)
+    assert_same(logits(model.unload()), base)
 
 
 def test_two_adapters_add_their_residues():
@@ -64,15 +64,15 @@ def test_two_adapters_add_their_residues():
     randomise(model)
     first = logits(model)
     model.add_adapter("second", NeutralResiduesConfig(width=4))
-    assert torch.equal(logits(model), first)
+    assert_same(logits(model), first)
     model.set_adapter("second")
-    assert torch.equal(logits(model), logits(tiny_model("gemma2")))
+    assert_same(logits(model), logits(tiny_model("gemma2")))
     model.base_model.set_adapter(["first", "second"])
     with find_taps(model).collect() as taps:
-        assert torch.equal(logits(model), first)
+        assert_same(logits(model), first)
         assert set(taps.slots) == {(name, layer) for name in ("first", "second") for layer in (0, 1)}
     model.delete_adapter("second")
-    assert torch.equal(logits(model), first)
+    assert_same(logits(model), first)
 
 
 def test_taps_measure_each_token_and_are_dropped():
@@ -107,11 +107,11 @@ def test_sites_can_be_given(tmp_path):
         "transformer.h.1.attn.c_attn:transformer.h.1.attn.c_proj",
     ]
     model = get_peft_model(tiny_model("gpt2"), NeutralResiduesConfig(width=8, sites=sites)).eval()
-    assert torch.equal(logits(model), logits(tiny_model("gpt2")))
+    assert_same(logits(model), logits(tiny_model("gpt2")))
     randomise(model)
     model.save_pretrained(tmp_path)
     loaded = PeftModel.from_pretrained(tiny_model("gpt2"), tmp_path).eval()
-    assert torch.equal(logits(loaded), logits(model))
+    assert_same(logits(loaded), logits(model))
     assert find_taps(model) is not None
     mamba = tiny_model("mamba", state_size=4, time_step_rank=2, conv_kernel=2)
     found = NeutralResiduesConfig(width=8, sites=["backbone.layers.0.mixer", "backbone.layers.1.mixer"])
@@ -141,7 +141,7 @@ def test_adapters_of_the_first_format_load(tmp_path):
     assert config["format_version"] == 1
     path.write_text(json.dumps({k: v for k, v in config.items() if k not in ("placement", "embeddings", "new_rows")}))
     loaded = PeftModel.from_pretrained(tiny_model("gemma2"), tmp_path).eval()
-    assert torch.equal(logits(loaded), logits(model))
+    assert_same(logits(loaded), logits(model))
 
 
 def test_adapters_of_a_bf16_base_stay_in_fp32():

@@ -1,16 +1,20 @@
 """Tokenizers and token streams."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from nr_core.errors import ModelError
-from nr_core.tokens import TokenStream, load_tokenizer, tokenize, tokenizer_hash, train_tokenizer
-from tests.nr_core.tiny import write_shard
+from nr_core.tokenizing import tokenize
+from nr_core.tokens import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
+from tests.nr_core.tiny import invented_text, write_shard
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), min_size=1, max_size=8))
@@ -93,3 +97,74 @@ def test_what_is_missing_is_said(world, tmp_path):
         TokenStream.open(tmp_path / "nowhere")
     with pytest.raises(ModelError, match="lower vocabulary_size"):
         train_tokenizer([[write_shard(tmp_path / "few.parquet", ["a b"])]], [1.0], 400, tmp_path / "few")
+
+
+def stream_of(folder):
+    return {name: (folder / name).read_bytes() for name in ("stream.bin", "offsets.npy", "byte_lengths.npy")}
+
+
+@pytest.fixture
+def shards(tmp_path):
+    texts = [invented_text("old", 40, seed) for seed in range(3)]
+    return [write_shard(tmp_path / f"{i}.parquet", text) for i, text in enumerate(texts)]
+
+
+def test_several_processes_write_what_one_writes(world, tmp_path, shards):
+    one = tokenize(shards, str(world.tokenizer), tmp_path / "one")
+    told = []
+    several = tokenize(shards, str(world.tokenizer), tmp_path / "several", lambda *done: told.append(done), workers=3)
+    assert several == one
+    assert stream_of(tmp_path / "several") == stream_of(tmp_path / "one")
+    assert told[-1] == (120, 120)
+    left = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert left == ["byte_lengths.npy", "offsets.npy", "stream.bin", "tokens.json"]
+
+
+def test_the_processes_import_nothing_heavy():
+    code = "import sys, nr_core.token_pieces\nnr_core.token_pieces.fast_encoder\n"
+    code += "assert not {'torch', 'transformers', 'peft', 'prefect', 'pydantic'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_killed_goes_on_from_its_last_whole_piece(world, tmp_path, shards, workers):
+    """Killed at a moment of its own choice after the first piece."""
+    out = tmp_path / "out"
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom nr_core.tokenizing import tokenize\n"
+        "*shards, tokenizer, out = sys.argv[1:]\n"
+        "def kill(done, total):\n    if len(list(Path(out, 'pieces').glob('0*'))):\n        os.kill(os.getpid(), 9)\n"
+        f"tokenize([Path(shard) for shard in shards], tokenizer, Path(out), kill, workers={workers})"
+    )
+    call = [sys.executable, "-c", program, *map(str, shards), str(world.tokenizer), str(out)]
+    assert subprocess.run(call).returncode == -9
+    whole = sorted((out / "pieces").glob("0*"))
+    assert whole and not (out / "tokens.json").exists()
+    written = [piece.stat().st_ino for piece in whole]
+    told = []
+
+    def look(done, total):
+        told.append((done, [piece.stat().st_ino for piece in whole] == written))
+
+    tokenize(shards, str(world.tokenizer), out, look)
+    assert all(done > 40 * len(whole) and stands for done, stands in told)
+    tokenize(shards, str(world.tokenizer), tmp_path / "undisturbed")
+    assert stream_of(out) == stream_of(tmp_path / "undisturbed")
+
+
+def test_pieces_of_another_text_are_not_taken(world, tmp_path, shards):
+    stale = tmp_path / "out" / "pieces" / "00000"
+    stale.mkdir(parents=True)
+    tokenize(shards, str(world.tokenizer), tmp_path / "out")
+    tokenize(shards, str(world.tokenizer), tmp_path / "undisturbed")
+    assert stream_of(tmp_path / "out") == stream_of(tmp_path / "undisturbed")
+
+
+def test_a_process_that_dies_is_told(world, tmp_path, shards):
+    content = bytearray(shards[1].read_bytes())
+    content[4:64] = bytes(60)
+    shards[1].write_bytes(content)
+    assert pq.ParquetFile(shards[1]).metadata.num_rows == 40, "the footer is whole"
+    with pytest.raises(ModelError, match="goes on from its last whole shard"):
+        tokenize(shards, str(world.tokenizer), tmp_path / "out", workers=2)
+    assert not (tmp_path / "out" / "tokens.json").exists()

@@ -1,0 +1,203 @@
+"""What a step of training costs: neutral residues against full finetuning and against LoRA at an equal budget.
+
+    python benchmarks/training.py                     # Llama, d = 512, 4 layers, 2 x 512 tokens, one thread
+    python benchmarks/training.py --toy               # seconds: shows that the script runs, its figures mean nothing
+    python benchmarks/training.py --shape gemma-2b    # on a GPU; without --shape smollm2-135m and gemma-2b
+
+The steps are those of nr_core.loop: forward, loss, backward, clipping, AdamW. All methods take the same tokens under
+the same settings, one after the other in each round; a figure is the median over rounds of the ratio within a round, in
+CPU seconds (on a GPU, seconds). taps_overhead: what the local loss and the taps it reads add to a step.
+
+The last line is JSON: step_vs_finetune, step_vs_lora, taps_overhead, mfu (null on a CPU), and on a GPU of each shape
+tokens a second, MFU and peak memory by method. The GPU part has not been run by us yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GemmaConfig, GemmaForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from flows.jobs import MALLOC
+from nr_core import memory
+from nr_core.batches import Batches, Input
+from nr_core.flops import peak_tokens
+from nr_core.loop import Loop
+from nr_core.methods import extend
+from nr_core.optimiser import adamw
+from nr_core.progress import Progress
+from nr_core.settings import MethodSettings, TrainingSettings
+from nr_core.tokens import TokenStream
+
+METHODS = ("finetune", "neutral_residues", "lora")
+KEYS = ("step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu")
+WITHOUT_TAPS = "neutral_residues without local loss"
+
+
+@dataclass(frozen=True)
+class Shape:
+    kind: Any
+    config: Any
+    batch_size: int
+    sequence_length: int
+
+
+def llama(hidden_size: int, layers: int, ffn_size: int, heads: int, kv_heads: int, vocabulary: int) -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        intermediate_size=ffn_size,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        vocab_size=vocabulary,
+        tie_word_embeddings=True,
+    )
+
+
+SHAPES = {
+    "toy": Shape(LlamaForCausalLM, llama(64, 2, 176, 2, 2, 512), 2, 32),
+    "d512": Shape(LlamaForCausalLM, llama(512, 4, 1408, 8, 8, 4096), 2, 512),
+    "smollm2-135m": Shape(LlamaForCausalLM, llama(576, 30, 1536, 9, 3, 49152), 16, 1024),
+    "gemma-2b": Shape(GemmaForCausalLM, GemmaConfig(), 4, 1024),
+}
+
+
+class Method:
+    """A base under a method, which takes steps."""
+
+    def __init__(self, name: str, shape: Shape, inputs: list[Input], device: torch.device) -> None:
+        torch.manual_seed(0)
+        held = allocated()
+        settings = TrainingSettings(batch_size=shape.batch_size, sequence_length=shape.sequence_length)
+        with device:
+            base = shape.kind(shape.config)
+        extension = extend(base, MethodSettings(method=name))
+        self.loop = Loop(
+            model=extension.model.to(device).train(),
+            batches=Batches(inputs, shape.sequence_length, shape.batch_size, seed=0),
+            settings=settings,
+            peak_rate=extension.learning_rate,
+            seed=0,
+            folder=Path(),
+            progress=Progress("benchmark", name, "steps"),
+            taps=extension.taps,
+            alpha=extension.alpha,
+        )
+        self.peak_tokens = peak_tokens(self.loop.model, shape.sequence_length, 1)
+        self.parameters = [p for p in self.loop.model.parameters() if p.requires_grad]
+        self.optimiser = adamw(self.parameters, settings)
+        self.take_step(0)  # makes the optimiser's state
+        self.own_memory, self.peak_memory = allocated() - held, 0
+        print(f"{name}: {extension.extra_parameters:,} new, {extension.trainable_parameters:,} trained", flush=True)
+
+    def take_step(self, step: int, alpha: float | None = None) -> float:
+        """Returns its seconds. alpha 0: without taps."""
+        before = allocated()
+        memory.reset_peak()
+        self.loop.alpha, given = self.loop.alpha if alpha is None else alpha, self.loop.alpha
+        begun = clock()
+        self.loop.forward_backward(step, log=False)
+        float(torch.nn.utils.clip_grad_norm_(self.parameters, self.loop.settings.clip))
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        seconds = clock() - begun
+        self.loop.alpha = given
+        if torch.cuda.is_available():  # other methods' models are there too
+            own = getattr(self, "own_memory", 0)
+            self.peak_memory = max(getattr(self, "peak_memory", 0), own + memory.peak() - before)
+        return seconds
+
+
+def allocated() -> int:
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+
+
+def clock() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def random_inputs(folder: Path, vocabulary: int) -> list[Input]:
+    """Random tokens, a tenth of the sequences of the original language."""
+    streams = []
+    for role in ("new", "original"):
+        tokens = np.random.default_rng(len(role)).integers(0, vocabulary, 1 << 17).astype(np.uint32)
+        lengths = np.array([0, len(tokens)])
+        (folder / role).mkdir()
+        stream = TokenStream(folder / role, tokens, lengths, lengths[1:], vocabulary, None, 0, 0)
+        streams.append(stream)
+    return [Input(streams[0], 0.9, "new"), Input(streams[1], 0.1, "original")]
+
+
+def measure(shape: Shape, pairs: int) -> dict[str, Any]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = random_inputs(Path(folder), shape.config.vocab_size)
+        methods = {name: Method(name, shape, inputs, device) for name in METHODS}
+    seconds: dict[str, list[float]] = {name: [] for name in (*METHODS, WITHOUT_TAPS)}
+    for step in range(1, pairs + 2):  # the first warms up
+        order = list(seconds) if step % 2 else list(reversed(seconds))
+        for name in order:
+            method = methods["neutral_residues" if name == WITHOUT_TAPS else name]
+            seconds[name].append(method.take_step(step, alpha=0.0 if name == WITHOUT_TAPS else None))
+    seconds = {name: values[1:] for name, values in seconds.items()}
+
+    def ratio(name: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(seconds[name], seconds[other], strict=True))
+
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(", ".join(f"{name} {value:.3f} s" for name, value in medians.items()), flush=True)
+    tokens = shape.batch_size * shape.sequence_length
+    by_method = {
+        name: {
+            "tokens_per_second": round(tokens / medians[name], 1),
+            "mfu": round(tokens / medians[name] / peak, 4) if (peak := method.peak_tokens) else None,
+            "peak_memory": method.peak_memory or None,
+        }
+        for name, method in methods.items()
+    }
+    return {
+        "step_vs_finetune": round(ratio("neutral_residues", "finetune"), 4),
+        "step_vs_lora": round(ratio("neutral_residues", "lora"), 4),
+        "taps_overhead": round(ratio("neutral_residues", WITHOUT_TAPS) - 1, 4),
+        "mfu": by_method["neutral_residues"]["mfu"],
+        "methods": by_method,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES)
+    parser.add_argument("--toy", action="store_true", help="the same as --shape toy --pairs 3")
+    parser.add_argument("--pairs", type=int, default=24)
+    arguments = parser.parse_args()
+    if os.environ.get("MALLOC_MMAP_MAX_") is None:  # read by glibc when a process starts; trainings run under it too
+        os.execve(
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **MALLOC, "OMP_NUM_THREADS": "1"}
+        )
+    torch.set_num_threads(1)
+    usual = ("smollm2-135m", "gemma-2b") if torch.cuda.is_available() else ("d512",)
+    chosen = ("toy",) if arguments.toy else (arguments.shape,) if arguments.shape else usual
+    measured = {}
+    for name in chosen:
+        print(name, flush=True)
+        measured[name] = measure(SHAPES[name], 3 if arguments.toy else arguments.pairs)
+    first = measured[chosen[0]]
+    print(json.dumps({**{key: first[key] for key in KEYS}, "shapes": measured}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from flows import server
+from storage.workspace import Workspace
+
+DISTRIBUTION = "neutral-residues"
+LOW_DISK_GB = 5.0  # one WARC of Common Crawl has about 1 GB, and a few are on disk at a time
+# What breaks where a bound is passed; pip's own check says only that it is passed.
+SYMPTOMS = {
+    "fastapi": "Prefect's server dies at import, or its links are 404",
+    "sqlalchemy": "schedules never create a run, and nothing says so",
+    "duckdb": "its Python API and file format differ between major versions",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: how it stands, and the fix where it is wrong ('' where it is right)."""
+
+    what: str
+    says: str
+    fix: str = ""
+
+
+def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
+    """Look at everything that a flow needs, cheapest first. A check that breaks is a finding too."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("versions", _versions),
+        ("workspace", lambda: _workspace(workspace)),
+        ("disk", lambda: _disk(workspace)),
+        ("language model", _language_model),
+        ("GPU", _gpu),
+        ("server", lambda: _server(home, port)),
+        ("worker", lambda: _worker(home)),
+    ]
+    for what, check in checks:
+        try:
+            yield check()
+        except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
+            yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
+
+
+def _versions() -> Finding:
+    wrong = list(out_of_bounds(requires(DISTRIBUTION) or []))
+    if not wrong:
+        return Finding("versions", f"within the bounds of {DISTRIBUTION} {version(DISTRIBUTION)}")
+    return Finding("versions", "; ".join(wrong), "pip install -c constraints.txt -e .")
+
+
+def out_of_bounds(requirements: list[str]) -> Iterator[str]:
+    """The requirements that the installed packages do not meet, as `name version (wanted ...)`."""
+    for text in requirements:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        symptom = SYMPTOMS.get(wanted.name.lower())
+        why = f": {symptom}" if symptom else ""
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            yield f"{wanted.name} is missing (wanted {wanted.specifier or 'any'}){why}"
+            continue
+        if not wanted.specifier.contains(found, prereleases=True):
+            yield f"{wanted.name} {found} (wanted {wanted.specifier}){why}"
+
+
+def _workspace(folder: Path) -> Finding:
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("workspace", f"{existing} cannot be written to", "give yourself write permission, or another")
+    if (folder / "workspace.json").exists():
+        Workspace(folder)  # refuses the format of a later program version with a sentence
+        return Finding("workspace", f"{folder} is one, and can be written to")
+    return Finding("workspace", f"{folder} is not there yet, and can be made")
+
+
+def _disk(folder: Path) -> Finding:
+    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    says = f"{free:.1f} GB free at {existing}"
+    if free < LOW_DISK_GB:
+        return Finding("disk", says, f"have {LOW_DISK_GB:g} GB or more free: `nr gc` says what can go")
+    return Finding("disk", says)
+
+
+def _language_model() -> Finding:
+    from pipelines.identify import FETCHED_MODEL
+    from pipelines.settings import DocumentSettings
+    from storage.keys import file_sha256
+
+    fix = "python -m pipelines.identify"
+    if not FETCHED_MODEL.is_file():
+        return Finding("language model", f"{FETCHED_MODEL} is missing", fix)
+    if file_sha256(FETCHED_MODEL) != DocumentSettings().language_model_sha256:
+        return Finding("language model", f"{FETCHED_MODEL} is not lid.176.ftz", f"remove it, then {fix}")
+    return Finding("language model", "lid.176.ftz stands, its checksum is right")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    driver = shutil.which("nvidia-smi") is not None
+    if torch.cuda.is_available():
+        names = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
+        return Finding("GPU", f"{torch.cuda.device_count()} x {', '.join(sorted(names))}")
+    if driver and torch.version.cuda is None:
+        return Finding(
+            "GPU", f"there is a driver, but torch {torch.__version__} is a CPU build", "make TORCH_INDEX= setup"
+        )
+    if driver:
+        return Finding(
+            "GPU", "there is a driver, but torch finds no device", "see nvidia-smi; check CUDA_VISIBLE_DEVICES"
+        )
+    return Finding("GPU", f"none; torch {torch.__version__} trains on the CPU")
+
+
+def _server(home: Path, port: int) -> Finding:
+    services = server.running(home)
+    if services:
+        return Finding("server", f"answers at {services.url}")
+    if server.port_is_taken(port):
+        return Finding("server", f"port {port} is taken by another program", "nr up --port N, with a free port")
+    if (home / server.STATE).exists():
+        return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")
+    return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
+
+
+def _worker(home: Path) -> Finding:
+    services = server.running(home)
+    if not services:
+        return Finding("worker", "not started (`nr up` starts it)")
+    online = [worker for worker in services.workers() if worker["status"] == "ONLINE"]
+    if not online:
+        return Finding("worker", "its process lives, but the server has not heard of it", "nr down, then nr up")
+    return Finding("worker", f"{len(online)} online")

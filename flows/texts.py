@@ -1,0 +1,76 @@
+"""Evaluation texts that are no corpus of the config: any text file, pinned by its content and turned into tokens."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.config import EvaluationText
+from flows.progress import Progress
+from flows.recording import record_task_set
+from flows.tokens import TOKENS_STAGE_VERSION
+from nr_core.settings import BaseSpec
+from pipelines.read_text import TextRecord, read_text
+from storage.errors import InputError
+from storage.keys import hash_of
+from storage.publish import is_done, publishing, write_manifest
+from storage.workspace import Workspace
+
+LONGEST = 1 << 26  # bytes of one document
+
+
+@dataclass(frozen=True)
+class PinnedText:
+    name: str
+    eval_id: str
+    documents: list[str]
+
+
+def pin_text(name: str, text: EvaluationText, workspace: Workspace) -> PinnedText:
+    """Read the file's documents and record the set. A .txt file is one document.
+
+    Raises:
+        InputError: no such file, of no known kind, or without text.
+    """
+    path = Path(text.path).expanduser()
+    if not path.is_file():
+        raise InputError(f"`evaluation.texts.{name}.path`: there is no file {path}; correct the path")
+    if path.suffix == ".txt":
+        documents = [path.read_text(encoding="utf-8", errors="replace")]
+    else:
+        options = {"text_field": text.text_field, "id_field": None, "title_field": None}
+        rows = read_text(path, options, LONGEST)
+        documents = [row.text for row in rows if isinstance(row, TextRecord)]
+    documents = [document for document in documents if document.strip()]
+    if not documents:
+        raise InputError(f"`evaluation.texts.{name}.path`: {path} holds no text; correct the path or `text_field`")
+    digest = hash_of(documents)
+    eval_id = hash_of("text", name, digest)
+    record_task_set(workspace, eval_id, name, text.language, text.text_domain, digest)
+    return PinnedText(name, eval_id, documents)
+
+
+def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, progress: Progress) -> Path:
+    """Tokenise a text unless that was done before; return the folder of its stream."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from nr_core.tokenizing import tokenize
+    from nr_core.tokens import tokenizer_hash
+
+    hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
+    folder = workspace.tokens(text.eval_id, hashed)
+    with workspace.lock(f"tokens-{text.eval_id}-{hashed}"):
+        if not is_done(folder):
+            with publishing(folder) as partial:
+                shard = partial / "text.parquet"
+                pq.write_table(pa.table({"text": text.documents}), shard)
+                label = f"tokens of {text.name}"
+
+                def on_progress(done: int, total: int) -> None:
+                    progress.update({"label": label, "done": done, "total": total, "unit": "documents"})
+
+                counts = tokenize([shard], tokenizer, partial / "stream", on_progress)
+                shard.unlink()
+                settings = {"tokenizer": hashed}
+                inputs = {"eval_id": text.eval_id}
+                write_manifest(partial, step="tokens", key=folder.name, inputs=inputs, settings=settings, counts=counts)
+    return folder / "stream"

@@ -1,0 +1,88 @@
+"""lm-evaluation-harness on our models (extra `eval`): its tasks, its prompts, its scores, item by item."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nr_core.errors import ModelError
+
+# What the harness calls a figure of a task, beside the filter's name; others are left out.
+ITEM_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
+
+
+@dataclass(frozen=True)
+class HarnessFigure:
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    version: str
+    numerators: list[float]  # one an item, in the set's order; empty where the figure is no mean over items
+    content: list[str]  # hash of each item
+
+
+def run_harness(
+    model: Any,
+    tokenizer: Any,
+    tasks: Sequence[str],
+    batch_size: int = 16,
+    limit: int | None = None,
+    include_path: Path | None = None,
+) -> list[HarnessFigure]:
+    """Score a model in memory on tasks of lm_eval; limit: the first so many items of each.
+
+    include_path: a folder of task files, in place of those that come with lm_eval. Raises ModelError where lm_eval is
+    not installed, knows no such task, or cannot have its data.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        from lm_eval import simple_evaluate
+        from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise ModelError("lm_eval needs the extra `eval`: pip install 'neutral-residues[eval]'.") from error
+    manager = TaskManager(
+        include_path=str(include_path) if include_path else None, include_defaults=include_path is None
+    )
+    if unknown := [name for name in tasks if name not in manager.all_tasks]:
+        raise ModelError(f"lm_eval has no task {unknown[0]}; `python -m lm_eval ls tasks` lists them.")
+    core = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, device=str(model.device))
+    try:
+        result = simple_evaluate(
+            model=core, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=1000, log_samples=True
+        )
+    except (OSError, ValueError) as error:  # datasets and huggingface_hub raise these where the hub is out of reach
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"lm_eval could not run {', '.join(tasks)} ({reason}); its data comes from the Hugging Face hub: fetch it "
+            "where there is a network, or ask for the task without --harness, with its data in a local file."
+        ) from error
+    return [figure for task in result["samples"] for figure in _figures(task, result)]
+
+
+def _figures(task: str, result: dict[str, Any]) -> list[HarnessFigure]:
+    samples = result["samples"][task]
+    found = []
+    for key, value in result["results"][task].items():
+        metric, _, filtered = key.partition(",")
+        if not filtered or metric.endswith("_stderr") or not isinstance(value, int | float):
+            continue
+        of_filter = [sample for sample in samples if sample.get("filter", filtered) == filtered]
+        of_filter.sort(key=lambda sample: sample["doc_id"])
+        error = result["results"][task].get(f"{metric}_stderr,{filtered}")
+        found.append(
+            HarnessFigure(
+                task=task,
+                metric=metric,
+                value=float(value),
+                stderr=float(error) if isinstance(error, int | float) else None,
+                version=str(result["versions"].get(task)),
+                numerators=[float(sample[metric]) for sample in of_filter] if metric in ITEM_METRICS else [],
+                content=[str(sample["doc_hash"]) for sample in of_filter],
+            )
+        )
+    return found

@@ -1,0 +1,164 @@
+"""Log-likelihoods of continuations after their contexts, in batches of like length, what they share computed once.
+
+Text becomes tokens as in lm-evaluation-harness: context and continuation are encoded together and cut behind the
+context's own tokens, spaces at the end of a context go to the continuation, an empty context is the begin-of-text token
+(else end-of-text), and what is longer than the model's context loses its beginning.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nr_core.tasks.figures import Scored
+from nr_core.tasks.token_tree import Tree, batches_of, trees_of
+
+ENCODE_BATCH = 4096
+AGREEMENT = 1e-3  # nats a token: a model whose trees differ by more from plain sequences reads masks its own way
+Pair = tuple[str, str]
+
+
+class Scorer:
+    """A model and its tokenizer. batch_tokens: tokens a forward pass, padding included."""
+
+    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int = 4096) -> None:
+        self.model, self.tokenizer, self.batch_tokens = model.eval(), tokenizer, batch_tokens
+        self.device = next(model.parameters()).device
+        core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._keeps_logits = "logits_to_keep" in inspect.signature(core.forward).parameters
+        self._longest = context_length(core.config)
+        self._sharing: bool | None = None  # unknown until the first batch
+
+    @torch.inference_mode()
+    def score(
+        self, pairs: Sequence[Pair], advance: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Scored]:
+        """advance(pairs done, pairs in all) is called after each batch."""
+        sequences, begins = self.encode(pairs)
+        inputs = [sequence[:-1] for sequence in sequences]
+        found: dict[int, Scored] = {}
+        for batch in batches_of(trees_of(inputs, self.shares(inputs)), self.batch_tokens):
+            found.update(self._score_batch(batch, sequences, begins))
+            advance(len(found), len(pairs))
+        return [found[i] for i in range(len(pairs))]
+
+    def encode(self, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[int]]:
+        """The tokens of each pair, and at which of them its continuation begins."""
+        moved = [_with_spaces_moved(context, continuation) for context, continuation in pairs]
+        contexts = sorted({context for context, _ in moved if context})
+        lengths = {text: len(ids) for text, ids in zip(contexts, self._tokens(contexts), strict=True)}
+        whole = iter(self._tokens([context + text for context, text in moved if context]))
+        alone = iter(self._tokens([text for context, text in moved if not context], add_special_tokens=False))
+        opening = self.tokenizer.bos_token_id
+        opening = self.tokenizer.eos_token_id if opening is None else opening
+        sequences, begins = [], []
+        for context, _ in moved:
+            if context:
+                ids, begin = next(whole), lengths[context]
+            else:
+                ids, begin = next(alone), 1
+                ids = ids if ids[:1] == [opening] else [opening, *ids]
+            begin = min(begin, len(ids))
+            cut = max(0, len(ids) - 1 - self._longest) if self._longest else 0
+            sequences.append(ids[cut:])
+            begins.append(max(1, begin - cut))
+        return sequences, begins
+
+    def _tokens(self, texts: list[str], **options: Any) -> list[list[int]]:
+        encoded: list[list[int]] = []
+        for first in range(0, len(texts), ENCODE_BATCH):
+            encoded += self.tokenizer(texts[first : first + ENCODE_BATCH], **options)["input_ids"]
+        return encoded
+
+    def shares(self, inputs: Sequence[list[int]]) -> bool:
+        """Whether the model may be given trees: tried once, on the first sequences that part, against plain ones."""
+        if self._sharing is None:
+            tree = next((tree for tree in trees_of(inputs) if tree.branches), None)
+            if tree is None:
+                return False
+            numbers = list(tree.paths)[:4]
+            last = [tree.paths[i][-1] for i in numbers]
+            try:
+                together, kept = self._logits([tree], last)
+            except (RuntimeError, ValueError, TypeError, IndexError):  # such a mask is not for this architecture
+                self._sharing = False
+                return False
+            differences = []
+            for node, i in zip(last, numbers, strict=True):
+                plain = Tree()
+                plain.add(i, inputs[i], [])
+                apart = self._logits([plain], [len(inputs[i]) - 1])[0][0, -1].float()
+                beside = together[0, int(torch.searchsorted(kept, node))].float()
+                gap = (beside.log_softmax(-1) - apart.log_softmax(-1)).abs()
+                differences.append(float((gap * apart.softmax(-1)).sum()))
+            self._sharing = max(differences) < AGREEMENT
+        return self._sharing
+
+    def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits (rows, kept nodes, vocabulary) in float32, and the nodes kept: those asked for, or all."""
+        size = len(batch[0].tokens)
+        tokens = np.zeros((len(batch), size), dtype=np.int64)
+        depths = np.zeros_like(tokens)
+        for row, tree in enumerate(batch):
+            tokens[row, : len(tree.tokens)] = tree.tokens
+            depths[row, : len(tree.depths)] = tree.depths
+        options: dict[str, Any] = {}
+        if any(tree.branches for tree in batch):
+            seen = torch.from_numpy(np.stack([tree.ancestors(size) for tree in batch]))[:, None].to(self.device)
+            dtype = next(self.model.parameters()).dtype
+            mask = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill(~seen, torch.finfo(dtype).min)
+            options = {"attention_mask": mask, "position_ids": torch.from_numpy(depths).to(self.device)}
+        # Without branches rows are padded on the right, and a causal model needs no mask.
+        kept = torch.arange(size, device=self.device)
+        if self._keeps_logits:
+            kept = torch.tensor(sorted(set(nodes)), device=self.device)
+            options["logits_to_keep"] = kept
+        logits = self.model(input_ids=torch.from_numpy(tokens).to(self.device), use_cache=False, **options).logits
+        return (logits if self._keeps_logits else logits[:, kept]), kept
+
+    def _score_batch(
+        self, batch: Sequence[Tree], sequences: Sequence[list[int]], begins: Sequence[int]
+    ) -> dict[int, Scored]:
+        asked = [
+            (row, number, path[position - 1], sequences[number][position])
+            for row, tree in enumerate(batch)
+            for number, path in tree.paths.items()
+            for position in range(begins[number], len(sequences[number]))
+        ]
+        rows, numbers, nodes, targets = (list(column) for column in zip(*asked, strict=True)) if asked else [[]] * 4
+        logits, kept = self._logits(batch, nodes or [0])
+        columns = torch.searchsorted(kept, torch.tensor(nodes, dtype=torch.long, device=self.device))
+        # Several continuations may be predicted at one node: each node's distribution is normalised once.
+        places, where = torch.unique(
+            torch.tensor(rows, dtype=torch.long, device=self.device) * len(kept) + columns, return_inverse=True
+        )
+        chosen = logits.flatten(0, 1)[places].float()
+        totals, best = chosen.logsumexp(-1), chosen.argmax(-1)
+        wanted = torch.tensor(targets, dtype=torch.long, device=self.device)
+        values = (chosen[where, wanted] - totals[where]).double().cpu().numpy()
+        likeliest = (best[where] == wanted).cpu().numpy()
+        sums: dict[int, list[float]] = {number: [] for tree in batch for number in tree.paths}
+        greedy = dict.fromkeys(sums, True)
+        for number, value, is_best in zip(numbers, values, likeliest, strict=True):
+            sums[number].append(float(value))
+            greedy[number] &= bool(is_best)
+        return {number: Scored(sum(parts), greedy[number], len(parts)) for number, parts in sums.items()}
+
+
+def context_length(config: Any) -> int | None:
+    """The most tokens a model was made for; None where its config does not say."""
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def _with_spaces_moved(context: str, continuation: str) -> Pair:
+    bare = context.rstrip()
+    return (bare, context[len(bare) :] + continuation) if context else ("", continuation)

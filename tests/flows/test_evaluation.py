@@ -1,0 +1,77 @@
+"""What a study's evaluation leaves in the catalog: texts and tasks of base and runs, each once."""
+
+import duckdb
+import pytest
+import yaml
+
+from flows.tasks import all_tasks, find_tasks
+from storage.errors import InputError
+from tests.flows.conftest import nr
+
+
+@pytest.fixture
+def sql(study):
+    with duckdb.connect(study / "workspace" / "catalog.duckdb", read_only=True) as connection:
+        yield lambda query: connection.execute(query).fetchall()
+
+
+def test_texts_and_tasks_are_scored_for_base_and_runs(sql):
+    counts = sql(
+        "SELECT s.name, e.metric, count(*) FROM evaluations e JOIN eval_sets s USING (eval_id) "
+        "WHERE s.name IN ('vocabulary', 'notice', 'french') GROUP BY ALL ORDER BY ALL"
+    )
+    on_text = ["bits_per_byte", "nats_per_token", "perplexity"]
+    assert counts == [
+        *(("french", metric, 3) for metric in on_text),
+        *(("notice", metric, 3) for metric in on_text),
+        *(("vocabulary", metric, 3) for metric in ("acc", "acc_bytes", "acc_norm")),
+    ]
+
+
+def test_the_role_of_a_task_follows_from_the_runs_inputs(sql):
+    assert sql(
+        "SELECT DISTINCT eval_set, role FROM run_evaluations WHERE eval_set IN ('vocabulary', 'notice') ORDER BY 1"
+    ) == [
+        ("notice", "original"),
+        ("vocabulary", "new"),
+    ]
+
+
+def test_rows_say_how_they_were_taken(sql):
+    settings = [yaml.safe_load(row) for (row,) in sql("SELECT settings FROM evaluation_settings ORDER BY settings")]
+    text = next(one for one in settings if one["kind"] == "text")
+    assert text["sequence_length"] == 32 and "not scored" in text["windows"]
+    assert next(one for one in settings if one["kind"] == "multiple_choice")["few_shot"] == 0
+    assert sql("SELECT count(*) FROM evaluations ANTI JOIN evaluation_settings USING (settings_hash)") == [(0,)]
+
+
+def test_a_repeated_evaluation_doubles_no_rows(study):
+    def rows():
+        with duckdb.connect(study / "workspace" / "catalog.duckdb", read_only=True) as connection:
+            return [
+                connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                for table in ("evaluations", "evaluation_items", "eval_sets", "gate_activity", "evaluation_settings")
+            ]
+
+    before = rows()
+    again = nr("evaluate", "study.yaml", cwd=study)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert rows() == before
+    assert "0 models to score" in again.stdout + again.stderr
+
+
+def test_items_add_up_to_the_figures(sql):
+    apart = sql(
+        "SELECT e.metric, e.value, list_sum(i.numerators) / list_sum(i.denominators) FROM evaluations e "
+        "JOIN evaluation_items i USING (model_id, step, eval_id, settings_hash, metric)"
+    )
+    assert {metric for metric, _, _ in apart} == {"bits_per_byte", "nats_per_token", "acc", "acc_norm", "acc_bytes"}
+    assert all(value == pytest.approx(of_items, rel=1e-9) for _, value, of_items in apart)
+
+
+def test_every_task_of_the_project_is_whole_and_named_once():
+    names = [task.name for task in all_tasks()]
+    assert len(names) == len(set(names)) > 40
+    assert {task.language for task in all_tasks()} == {"dan", "deu", "eng", "fra", "hun", "slk"}
+    with pytest.raises(InputError, match="there is no task 'arc_xx'"):
+        find_tasks(["arc_xx"])

@@ -1,0 +1,35 @@
+"""The benchmarks run at toy size and end with a line of JSON; their figures are not looked at here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "keys"),
+    [
+        ("training", ["--toy"], {"step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu"}),
+        (
+            "tokens",
+            ["--megabytes", "0.2", "--rounds", "1", "--vocabulary-size", "500"],
+            {"ratio", "workers_mb_per_second"},
+        ),
+        (
+            "inference",
+            ["--hidden-size", "64", "--layers", "2", "--tokens-in-prefill", "32", "--pairs", "1"],
+            {"closed_share", "dense_overhead", "sparse_overhead", "max_abs_difference", "trained"},
+        ),
+    ],
+)
+def test_the_last_line_is_json(script, arguments, keys):
+    call = [sys.executable, "-W", "ignore", f"benchmarks/{script}.py", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert keys <= json.loads(done.stdout.splitlines()[-1]).keys()
