@@ -236,6 +236,33 @@ def down(home: Home = Path(".prefect")) -> None:
 
 
 @app.command()
+def gc(
+    workspace: WorkspaceFolder = Path("workspace"),
+    versions: Annotated[int, typer.Option(help="Newest versions of each corpus to keep.", min=1)] = 3,
+    days: Annotated[float, typer.Option(help="Days that unfinished work stays.", min=0)] = 30,
+    prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", min=0)] = 90,
+    home: Home = Path(".prefect"),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
+) -> None:
+    """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
+    from flows import server
+    from flows.housekeeping import Keep, find_waste, remove
+    from storage.workspace import Workspace
+
+    opened = Workspace(existing(workspace))
+    waste = find_waste(opened, Keep(versions=versions, days=days))
+    for item in waste:
+        print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
+    services = server.running(home)
+    old_runs = services.old_runs(prefect_days) if services else []
+    print(f"{len(waste)} folders and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
+    if yes:
+        remove(waste, opened)
+        if services:
+            services.delete_runs(old_runs)
+
+
+@app.command()
 def doctor(
     port: Annotated[int, typer.Option(help="Port that `nr up` is to have.")] = 4200,
     home: Home = Path(".prefect"),

@@ -1,6 +1,8 @@
 """Starts long torch work as `python -m nr_core COMMAND SPEC...` and relays what it says."""
 
+import contextvars
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -13,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from flows.progress import Progress
+from pipelines.relay_lines import relay_line
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 # What a finished job leaves in its folder, written last.
 LAST_FILE = {"pretrain": "model.json", "train": "run.json", "evaluate": "evaluation.json"}
@@ -62,7 +67,8 @@ def run_jobs(
     """
     lanes = [_Lane(command, list(jobs[lane::processes]), workspace, progress, threads) for lane in range(processes)]
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        running = [pool.submit(lane.run) for lane in lanes]
+        # Each in a copy of this context: whose log their lines go to, a Prefect run's, stands in it.
+        running = [pool.submit(contextvars.copy_context().run, lane.run) for lane in lanes]
         try:
             results = [lane.result() for lane in running]
         except BaseException:
@@ -117,7 +123,7 @@ class _Lane:
             env={**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
             start_new_session=True,  # an interrupt at the terminal reaches the flow, which stops the job in order
         ) as self._process:
-            for event in _events(self._process, self._progress):
+            for event in _events(self._process, f"{self._command} process {self._process.pid}", self._progress):
                 errors[str(event["label"])] = str(event["message"])
         code = self._process.returncode
         if code < 0:
@@ -129,7 +135,7 @@ def _is_finished(command: str, job: Job) -> bool:
     return (job.out / LAST_FILE[command]).is_file()
 
 
-def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapping[str, Any]]:
+def _events(process: subprocess.Popen[str], source: str, progress: Progress) -> Iterator[Mapping[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:
         try:
@@ -137,7 +143,7 @@ def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapp
         except ValueError:
             event = None
         if event is None and line.strip():
-            progress.line(line.rstrip())
+            relay_line(line, source, logger)
         elif event is None:
             continue
         elif event["event"] == "progress":
