@@ -29,6 +29,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
 ]
 WorkspaceFolder = Annotated[Path, typer.Option("--workspace", help="The folder that holds the results.")]
+RunToUse = Annotated[str, typer.Argument(help="A run's id, or its folder.")]
+MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
+Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
+SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0)]
 Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
 
 
@@ -78,9 +82,61 @@ def train(
 
 
 @app.command()
+def sweep(config: ConfigFile, set_: Overrides = None) -> None:
+    """Train and score methods x rates x alphas x seeds, and mark the Pareto front."""
+    from_config(config, set_, "sweep", needs=("base", "inputs", "sweep"))
+
+
+@app.command()
 def evaluate(config: ConfigFile, set_: Overrides = None) -> None:
     """Score the base and the runs on held-out text."""
     from_config(config, set_, "evaluate", needs=("base", "inputs"))
+
+
+@app.command()
+def generate(
+    run: RunToUse,
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.0,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Let a run go on from a text, shown as it is made."""
+    from flows.talk import generate as write
+    from flows.talk import run_folder
+
+    write(run_folder(run, workspace), prompt, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def chat(
+    run: RunToUse,
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.7,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Talk to a run, a line at a time; Ctrl-D ends."""
+    from flows.talk import chat as talk
+    from flows.talk import run_folder
+
+    talk(run_folder(run, workspace), max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def push(
+    run: RunToUse,
+    hub_id: Annotated[str, typer.Argument(help="Where to: user-or-organisation/name.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    base: Annotated[str | None, typer.Option(help="Hub id of the base, where the run's was a folder.")] = None,
+    private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
+) -> None:
+    """Put a run's adapter or model on the Hugging Face hub (token: HF_TOKEN of the environment)."""
+    from flows.hub import push as upload
+    from flows.talk import run_folder
+
+    print(upload(run_folder(run, workspace), hub_id, base, private, workspace))
 
 
 @app.command()
@@ -100,6 +156,31 @@ def sample(
 
     sample_text(BaseSpec(model=model), out, documents, max_tokens, seed, show)
     print(f"\n{out}", file=sys.stderr)
+
+
+@app.command()
+def train_quality(
+    good: Annotated[str, typer.Argument(help="Published corpus that good texts are like.")],
+    random: Annotated[str, typer.Argument(help="Published corpus of random pages, in the same language.")],
+    out: Annotated[Path, typer.Option(help="Model to write: .bin, or .ftz for a quantised one.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    documents: Annotated[int, typer.Option(help="At most so many texts of each.", min=100)] = 50_000,
+    learning_rate: Annotated[float, typer.Option(help="Of fastText; halved where it diverges.", max=1)] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
+) -> None:
+    """Train a classifier of good text against random pages, for documents.quality_model."""
+    from flows.train_quality import train_quality as train_on_corpora
+    from pipelines.settings import QualityModelSettings
+    from storage.workspace import Workspace
+
+    if learning_rate <= 0:
+        raise InputError(f"--learning-rate {learning_rate}: give a number above 0, such as 0.1")
+    settings = QualityModelSettings(documents=documents, learning_rate=learning_rate, epochs=epochs)
+    card = train_on_corpora(Workspace(existing(workspace)), good, random, settings, out)
+    print(
+        f"{out}: {card['held_out_accuracy']:.3f} of {card['held_out_documents']} held-out texts told right; "
+        f"set documents.quality_model to it, and corpora.NAME.rules.quality_min to a threshold"
+    )
 
 
 @app.command()

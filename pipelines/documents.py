@@ -9,6 +9,7 @@ from pipelines.attempt import Attempt
 from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
+from pipelines.quality_model import load_quality_model
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
@@ -27,25 +28,34 @@ def documents_key(settings: DocumentSettings) -> str:
     Raises InputError when a list or robots.txt capture that the settings name is missing.
     """
     content = settings.model_dump(
-        exclude={"language_model": True, "block_lists": True, "opt_outs": {"hosts", "robots_txt"}}
+        exclude={
+            "language_model": True,
+            "quality_model": True,
+            "block_lists": True,
+            "opt_outs": {"hosts", "robots_txt"},
+        }
     )
     return hash_of("documents", DOCUMENTS_STAGE_VERSION, content, given_files_hash(settings))
 
 
 def process_unit(
-    unit: WorkUnit, settings: DocumentSettings, folder: Path, fetched: Fetched | None = None
+    unit: WorkUnit,
+    settings: DocumentSettings,
+    folder: Path,
+    fetched: Fetched | None = None,
+    on_record: Callable[[], object] = lambda: None,
 ) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    `fetched` is what a Fetcher brought of it; a local file needs none. A file that cannot be read is a report of
-    status failed and costs this unit only.
+    `fetched` is what a Fetcher brought of it; a local file needs none. `on_record` is called before each record. A
+    file that cannot be read is a report of status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
     report = _done(unit, folder)
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder)
+        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder, on_record)
         write_report(folder, report)
     return report
 
@@ -64,6 +74,7 @@ def process_units(
     the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
     failed, and tried again by the next call. Raises InputError as process_unit does.
     """
+    load_quality_model(settings)
     # Once, before children would each fetch the identifier or fail over it or a list.
     find_language_model(settings)
     for given in (block_list, opted_out_hosts, robots_rules):

@@ -9,21 +9,8 @@ from storage.records import write_records
 from storage.workspace import Workspace
 
 COMMANDS = (
-    "run",
-    "plan",
-    "refresh",
-    "pretrain",
-    "train",
-    "evaluate",
-    "sample",
-    "report",
-    "sql",
-    "up",
-    "down",
-    "inspect",
-    "rollback",
-    "forget",
-    "verify",
+    *("run", "plan", "refresh", "pretrain", "train", "sweep", "evaluate", "generate", "chat", "push", "sample"),
+    *("report", "sql", "up", "down", "inspect", "rollback", "forget", "verify"),
 )
 
 
