@@ -207,9 +207,7 @@ def main() -> None:
             command = [arguments.peer, str(script), str(file.resolve()), str(find_language_model(everything))]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         if done.returncode:
-            sys.exit(
-                f"{arguments.peer} could not run datatrove's chain: it needs datatrove[io,processing], lxml_html_clean and spacy"
-            )
+            sys.exit(f"{arguments.peer} needs datatrove[io,processing], lxml_html_clean and spacy")
         theirs = float(done.stdout.split()[-1])
         print(f"datatrove      {pages / theirs:.1f} pages/s", flush=True)
         figures["vs_datatrove"] = theirs / whole
