@@ -317,6 +317,25 @@ def down(home: Home = Path(".prefect")) -> None:
 
 
 @app.command()
+def notify(
+    url: Annotated[str, typer.Argument(envvar="NR_ALERT_URL", help="Where to POST {text: ...}, as chats take it.")],
+    home: Home = Path(".prefect"),
+) -> None:
+    """Call a webhook when a flow run fails, crashes or is late."""
+    from flows import server
+
+    services = server.running(home)
+    if services is None:
+        raise InputError(f"no server runs in {home}: start it with `nr up`")
+    os.environ.update(services.environment)
+    from flows.notifications import NAME
+    from flows.notifications import notify as make_automation
+
+    make_automation(url)
+    print(f"automation {NAME}: failed, crashed and late flow runs of {services.url}")
+
+
+@app.command()
 def gc(
     workspace: WorkspaceFolder = Path("workspace"),
     versions: Annotated[int, typer.Option(help="Newest versions of each corpus to keep.", min=1)] = 3,

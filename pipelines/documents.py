@@ -102,10 +102,16 @@ def process_units(
         fetcher = Fetcher(fetch, workspace)
         for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
             if isinstance(result, NotRead):
-                result = _next_attempt(unit, folder).failed(str(result))
-                write_report(folder, result)
+                result = record_failure(unit, str(result), folder)
             ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
+
+
+def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:
+    """Store and return the report of an attempt that never came to reading."""
+    report = _next_attempt(unit, folder).failed(error)
+    write_report(folder, report)
+    return report
 
 
 def _done(unit: WorkUnit, folder: Path) -> UnitReport | None:
