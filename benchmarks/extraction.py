@@ -4,9 +4,9 @@
 
 WARC is by default ../shared/data/crawl/webpages-00000.warc.gz. All figures are of one run, in CPU seconds of one core:
 kernels and ours take turns, the best of five passes each. Only two_process_speedup is in wall time. full_chain is
-printed for the files of --also too. With --peer, the Python of an environment that has datatrove[io,processing] and
-spacy, datatrove's chain reads the same file: WARC, Trafilatura, lid.176, Gopher's repetition and quality, FineWeb's
-filters, JSONL. It leaves a document at its first filter, while ours takes every score of every page.
+printed for the files of --also too. With --peer, the Python of an environment that has datatrove[io,processing],
+lxml_html_clean and spacy, datatrove's chain reads the same file: WARC, Trafilatura, lid.176, Gopher's repetition and
+quality, FineWeb's filters, JSONL. It leaves a document at its first filter, while ours takes every score of every page.
 The last line is JSON:
 
     one_language         kernels' time (read, decode, parse, all text, language) over ours, where one language of a
@@ -207,7 +207,7 @@ def main() -> None:
             command = [arguments.peer, str(script), str(file.resolve()), str(find_language_model(everything))]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         if done.returncode:
-            sys.exit(f"{arguments.peer} could not run datatrove's chain: it needs datatrove[io,processing] and spacy")
+            sys.exit(f"{arguments.peer} needs datatrove[io,processing], lxml_html_clean and spacy")
         theirs = float(done.stdout.split()[-1])
         print(f"datatrove      {pages / theirs:.1f} pages/s", flush=True)
         figures["vs_datatrove"] = theirs / whole
