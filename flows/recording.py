@@ -12,6 +12,7 @@ from pipelines.corpus import CorpusReport
 from pipelines.unit_report import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
+from storage.publish import read_manifest
 from storage.records import write_records
 from storage.workspace import Workspace
 
@@ -59,7 +60,9 @@ def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[
     write_records(workspace, "corpora", report.version, [row])
     changes = {"version": report.version, "parent_version": report.parent_version, **report.changes.model_dump()}
     write_records(workspace, "corpus_changes", report.version, [changes])
-    units = [{"version": report.version, "unit_id": unit_id} for unit_id in report.unit_ids]
+    manifest = read_manifest(workspace.corpus_version(report.name, report.version)) or {"inputs": {}}
+    taken = {"version": report.version, "documents_key": manifest["inputs"].get("documents_key")}
+    units = [{**taken, "unit_id": unit_id} for unit_id in report.unit_ids]
     write_records(workspace, "corpus_units", report.version, units)
     funnel = [{"scope": "corpus", "scope_id": report.version, **row} for row in report.funnel]
     write_records(workspace, "funnel", f"corpus-{report.version}", funnel)

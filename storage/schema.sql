@@ -85,10 +85,11 @@ COMMENT ON COLUMN corpus_moves.action IS 'refresh, rollback or forget';
 COMMENT ON COLUMN corpus_moves.reason IS 'what the user gave as reason of a rollback or of forgetting a host; NULL for a refresh';
 
 CREATE TABLE IF NOT EXISTS corpus_units (
-    version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, PRIMARY KEY (version, unit_id));
+    version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, documents_key VARCHAR, PRIMARY KEY (version, unit_id));
 COMMENT ON TABLE corpus_units IS 'Which work units a corpus version was made of.';
 COMMENT ON COLUMN corpus_units.version IS 'corpora.version';
 COMMENT ON COLUMN corpus_units.unit_id IS 'work_units.unit_id';
+COMMENT ON COLUMN corpus_units.documents_key IS 'document settings that the version took the unit by; NULL in records of before they were kept';
 
 CREATE TABLE IF NOT EXISTS checks (
     version VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE, bound DOUBLE, passed BOOLEAN,
