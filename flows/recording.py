@@ -147,6 +147,15 @@ def record_evaluation(
         write_records(workspace, "evaluations", evaluation_scope(model_id, set_id, settings_hash), metrics)
 
 
+def keep_eval_sets(workspace: Workspace, run_id: str, eval_ids: Sequence[str]) -> None:
+    """Let further sets into the views, beside those that the run's config named."""
+    path = workspace.records("run_eval_sets") / f"{run_id}.parquet"
+    if path.exists():  # else every set that was measured counts
+        named = {row["eval_id"] for row in pq.read_table(path).to_pylist()} | set(eval_ids)
+        rows = [{"run_id": run_id, "eval_id": eval_id} for eval_id in sorted(named)]
+        write_records(workspace, "run_eval_sets", run_id, rows)
+
+
 def evaluation_scope(model_id: str, set_id: str, settings_hash: str) -> str:
     """Name of the record file of one model on one set; where it stands, the evaluation is done."""
     return f"{model_id}-{set_id}-{settings_hash}"

@@ -34,7 +34,7 @@ class Result:
         return buffer.getvalue()
 
 
-def query(workspace: Workspace, sql: str, parameters: list[Any] | None = None) -> Result:
+def query(workspace: Workspace, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> Result:
     """Run one statement on the published catalog, read-only.
 
     Raises:

@@ -172,8 +172,8 @@ COMMENT ON COLUMN evaluations.model_id IS 'models.model_id';
 COMMENT ON COLUMN evaluations.step IS 'training steps of the model; 0 for a base';
 COMMENT ON COLUMN evaluations.eval_id IS 'eval_sets.eval_id';
 COMMENT ON COLUMN evaluations.settings_hash IS 'hash of what bears on the figure, spelt out in evaluation_settings: only figures of one hash compare';
-COMMENT ON COLUMN evaluations.metric IS 'on text bits_per_byte, nats_per_token, perplexity; of tasks acc, acc_norm (by characters), acc_bytes, auc, nats_per_word, perplexity';
-COMMENT ON COLUMN evaluations.value IS 'the figure: bits per UTF-8 byte, nats per token of the model''s tokenizer or per word, exp of nats: less is better; of acc, acc_norm, acc_bytes and auc a share from 0 to 1: more is better';
+COMMENT ON COLUMN evaluations.metric IS 'on text bits_per_byte, nats_per_token, perplexity; of tasks acc, acc_norm (by characters), acc_bytes, auc, nats_per_word, perplexity; of a run beside its base kl_to_base, greedy_agreement';
+COMMENT ON COLUMN evaluations.value IS 'the figure: bits per UTF-8 byte, nats per token of the model''s tokenizer or per word, exp of nats: less is better; of acc, acc_norm, acc_bytes and auc a share from 0 to 1: more is better; greedy_agreement is a share, kl_to_base in nats per token';
 COMMENT ON COLUMN evaluations.n IS 'documents or items measured';
 COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents or items, in its unit, of tasks by bootstrap; NULL if fewer than two were measured';
 

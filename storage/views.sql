@@ -137,6 +137,30 @@ COMMENT ON COLUMN gate_activity_by_role.layer IS 'layer of the base, from 0';
 COMMENT ON COLUMN gate_activity_by_role.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
 COMMENT ON COLUMN gate_activity_by_role.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';
 
+CREATE OR REPLACE VIEW model_behaviour AS
+SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, s.name AS eval_set, s.language,
+       (SELECT max(i.role) FROM run_inputs i WHERE i.run_id = r.run_id AND i.language = s.language) AS role,
+       max(e.value) FILTER (e.metric = 'kl_to_base') AS kl_to_base, max(e.stderr) FILTER (e.metric = 'kl_to_base') AS kl_stderr,
+       max(e.value) FILTER (e.metric = 'greedy_agreement') AS greedy_agreement,
+       (SELECT avg(coalesce(g.open_rate, 1)) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS open_share,
+       (SELECT avg(g.residue_size) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS residue_size
+FROM runs r JOIN evaluations e ON e.model_id = r.model_id JOIN eval_sets s ON s.eval_id = e.eval_id
+WHERE e.metric IN ('kl_to_base', 'greedy_agreement')
+GROUP BY r.run_id, r.name, r.method, r.seed, r.model_id, s.eval_id, s.name, s.language ORDER BY name, seed, role, eval_set;
+COMMENT ON VIEW model_behaviour IS 'How far a run behaves like its base on a text: on the original language it should, on the new one it should not.';
+COMMENT ON COLUMN model_behaviour.run_id IS 'runs.run_id';
+COMMENT ON COLUMN model_behaviour.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN model_behaviour.method IS 'runs.method';
+COMMENT ON COLUMN model_behaviour.seed IS 'runs.seed';
+COMMENT ON COLUMN model_behaviour.eval_set IS 'name of the text';
+COMMENT ON COLUMN model_behaviour.language IS 'ISO 639-3';
+COMMENT ON COLUMN model_behaviour.role IS 'of the language in the run: new or original; NULL where the run has no input in it';
+COMMENT ON COLUMN model_behaviour.kl_to_base IS 'mean over tokens of KL(base || run), in nats; 0 where the run predicts as the base does';
+COMMENT ON COLUMN model_behaviour.kl_stderr IS 'standard error of kl_to_base over documents';
+COMMENT ON COLUMN model_behaviour.greedy_agreement IS 'share of the base''s greedy continuations (32 tokens after 32 of a document) that the run would choose too';
+COMMENT ON COLUMN model_behaviour.open_share IS 'effective extra compute: share of tokens x layers whose gate is open, so that the adapter is needed; 1 without gates; NULL without adapters of this project';
+COMMENT ON COLUMN model_behaviour.residue_size IS 'mean over tokens and layers of ||residue||1 / hidden size; NULL without such adapters';
+
 CREATE OR REPLACE VIEW lineage AS
 SELECT i.run_id, i.role, i.corpus_version, c.name AS corpus, u.unit_id, w.documents_key, w.source, w.kind, w.path
 FROM run_inputs i
@@ -235,9 +259,9 @@ WITH bases AS (
 SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, r.learning_rate, r.tokens, r.seconds,
        r.tokens / nullif(r.seconds, 0) AS tokens_per_second, b.parameters AS base_parameters, r.extra_parameters,
        r.share_non_embedding, r.share_total,
-       r.tokens * (4.0 * (b.parameters + r.extra_parameters)
+       r.tokens::DOUBLE * (4.0 * (b.parameters + r.extra_parameters)
                    + 2.0 * CASE WHEN r.extra_parameters = 0 THEN b.parameters ELSE r.extra_parameters END) AS training_flops,
-       2.0 * (b.parameters + r.extra_parameters) AS flops_per_token, r.peak_memory, r.base_model_id
+       2.0::DOUBLE * (b.parameters + r.extra_parameters) AS flops_per_token, r.peak_memory, r.base_model_id
 FROM runs r LEFT JOIN bases b USING (base_model_id)
 WHERE r.status IS DISTINCT FROM 'failed'
 ORDER BY r.name, r.seed;
@@ -297,6 +321,27 @@ CREATE OR REPLACE MACRO left_corpus(workspace) AS TABLE
 SELECT parse_path(filename)[-3] AS corpus, parse_path(filename)[-2] AS version, * EXCLUDE filename
 FROM read_parquet(workspace || '/corpora/*/*/left.parquet', union_by_name = true, filename = true);
 COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the verdict, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';
+
+CREATE OR REPLACE MACRO compare_runs(run_a, run_b) AS TABLE
+WITH items AS (
+    SELECT x.eval_id, x.settings_hash, x.metric, unnest(x.numerators) AS a, unnest(x.denominators) AS a_of,
+           unnest(y.numerators) AS b, unnest(y.denominators) AS b_of
+    FROM evaluation_items x JOIN evaluation_items y USING (eval_id, settings_hash, metric)
+    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)),
+influences AS (
+    SELECT eval_id, settings_hash, metric, (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0) AS value_a,
+           (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0) AS value_b,
+           (b - b_of * (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0)) / nullif(sum(b_of) OVER w, 0)
+           - (a - a_of * (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0)) / nullif(sum(a_of) OVER w, 0) AS influence
+    FROM items WINDOW w AS (PARTITION BY eval_id, settings_hash, metric)),
+spreads AS (
+    SELECT eval_id, metric, any_value(value_a) AS a, any_value(value_b) AS b, count(*) AS n,
+           1.96 * sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS half
+    FROM influences GROUP BY eval_id, settings_hash, metric)
+SELECT s.name AS eval_set, s.language, s.text_domain, p.metric, p.a, p.b, p.b - p.a AS difference,
+       p.b - p.a - p.half AS low, p.b - p.a + p.half AS high, p.n
+FROM spreads p JOIN eval_sets s USING (eval_id) ORDER BY s.language, s.name, p.metric;
+COMMENT ON MACRO TABLE compare_runs IS 'Two models (run or base) on the same items: b minus a with its 95 % interval: FROM compare_runs(''model_id'', ''model_id'').';
 
 CREATE OR REPLACE MACRO byte_ranges(workspace) AS TABLE
 SELECT u.unit_id, s.warc_filename AS path, s.warc_record_offset AS byte_offset, s.warc_record_length AS bytes
