@@ -33,19 +33,74 @@ COMMENT ON COLUMN run_evaluations.stderr IS 'standard error of value over docume
 COMMENT ON COLUMN run_evaluations.role IS 'of the set''s language in the run: new or original; NULL where the run has no input in that language';
 COMMENT ON COLUMN run_evaluations.in_replay IS 'one of the run''s inputs has this language and text domain';
 
+CREATE OR REPLACE VIEW paired_differences AS
+WITH items AS (
+    SELECT r.run_id, i.eval_id, i.settings_hash, i.metric, unnest(i.numerators) AS a, unnest(i.denominators) AS b,
+           unnest(o.numerators) AS base_a, unnest(o.denominators) AS base_b
+    FROM runs r
+    JOIN evaluation_items i ON i.model_id = r.model_id
+    JOIN evaluation_items o ON o.model_id = r.base_model_id AND o.step = 0 AND o.eval_id = i.eval_id
+                           AND o.metric = i.metric AND o.settings_hash = i.settings_hash
+    WHERE len(i.numerators) = len(o.numerators)),
+influences AS (
+    -- To first order, what each item adds to the difference of the two ratios of sums.
+    SELECT run_id, eval_id, settings_hash, metric,
+           (a - b * (sum(a) OVER w) / nullif(sum(b) OVER w, 0)) / nullif(sum(b) OVER w, 0)
+           - (base_a - base_b * (sum(base_a) OVER w) / nullif(sum(base_b) OVER w, 0)) / nullif(sum(base_b) OVER w, 0) AS influence
+    FROM items WINDOW w AS (PARTITION BY run_id, eval_id, settings_hash, metric)),
+spreads AS (
+    SELECT run_id, eval_id, settings_hash, metric, count(*) AS n,
+           sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS stderr
+    FROM influences GROUP BY ALL)
+SELECT e.run_id, e.name, e.method, e.seed, e.base_model_id, e.eval_set, e.language, e.text_domain, e.role, e.in_replay, e.metric,
+       e.metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc') AS more_is_better,
+       e.base_value, e.value, e.value - e.base_value AS difference, s.stderr,
+       e.value - e.base_value - 1.96 * s.stderr AS low, e.value - e.base_value + 1.96 * s.stderr AS high, s.n,
+       e.eval_id, e.settings_hash
+FROM run_evaluations e JOIN spreads s USING (run_id, eval_id, settings_hash, metric)
+ORDER BY e.name, e.seed, e.eval_set, e.metric;
+COMMENT ON VIEW paired_differences IS 'Run minus base on the same items or documents, set by set, with the 95 % interval of the difference: narrower than the two errors suggest, since both models saw the same. An interval that holds 0 shows no difference.';
+COMMENT ON COLUMN paired_differences.run_id IS 'runs.run_id';
+COMMENT ON COLUMN paired_differences.name IS 'runs.name';
+COMMENT ON COLUMN paired_differences.method IS 'runs.method';
+COMMENT ON COLUMN paired_differences.seed IS 'runs.seed';
+COMMENT ON COLUMN paired_differences.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN paired_differences.eval_set IS 'name of the held-out corpus, text or task';
+COMMENT ON COLUMN paired_differences.language IS 'ISO 639-3, of the set';
+COMMENT ON COLUMN paired_differences.text_domain IS 'of the set';
+COMMENT ON COLUMN paired_differences.role IS 'of the set''s language in the run: new (it shows learning) or original (it shows forgetting); NULL where the run has no input in that language';
+COMMENT ON COLUMN paired_differences.in_replay IS 'one of the run''s inputs has this language and text domain';
+COMMENT ON COLUMN paired_differences.metric IS 'as in evaluations; not perplexity';
+COMMENT ON COLUMN paired_differences.more_is_better IS 'true of acc, acc_norm, acc_bytes and auc; false of bits and nats';
+COMMENT ON COLUMN paired_differences.base_value IS 'the base''s figure';
+COMMENT ON COLUMN paired_differences.value IS 'the run''s figure';
+COMMENT ON COLUMN paired_differences.difference IS 'value - base_value, in the unit of metric';
+COMMENT ON COLUMN paired_differences.stderr IS 'standard error of difference over items; NULL for fewer than two';
+COMMENT ON COLUMN paired_differences.low IS 'lower end of the 95 % interval (normal approximation)';
+COMMENT ON COLUMN paired_differences.high IS 'upper end of the 95 % interval';
+COMMENT ON COLUMN paired_differences.n IS 'items or documents';
+COMMENT ON COLUMN paired_differences.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN paired_differences.settings_hash IS 'evaluation_settings.settings_hash';
+
 CREATE OR REPLACE VIEW learning_vs_forgetting AS
 WITH figures AS (
     SELECT run_id, settings_hash,
            avg(base_value - value) FILTER (role = 'new') AS learning,
            avg(value - base_value) FILTER (role = 'original' AND NOT in_replay) AS forgetting,
            avg(value - base_value) FILTER (role = 'original' AND in_replay) AS forgetting_in_replay
-    FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL)
+    FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL),
+errors AS (  -- of a mean over independent sets
+    SELECT run_id, settings_hash,
+           sqrt(sum(stderr * stderr) FILTER (role = 'new')) / nullif(count(*) FILTER (role = 'new'), 0) AS learning_stderr,
+           sqrt(sum(stderr * stderr) FILTER (role = 'original' AND NOT in_replay))
+               / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr
+    FROM paired_differences WHERE metric = 'bits_per_byte' GROUP BY ALL)
 SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i
         WHERE i.run_id = r.run_id AND i.role = 'new') AS language,
        f.learning, f.forgetting, f.forgetting_in_replay, r.seed, r.learning_rate, r.extra_parameters, r.share_non_embedding,
-       r.tokens, r.seconds, r.base_model_id, f.settings_hash
-FROM figures f JOIN runs r USING (run_id)
+       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr
+FROM figures f JOIN runs r USING (run_id) LEFT JOIN errors e USING (run_id, settings_hash)
 ORDER BY r.base_model_id, language, forgetting;
 COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better).';
 COMMENT ON COLUMN learning_vs_forgetting.run_id IS 'runs.run_id';
@@ -63,6 +118,8 @@ COMMENT ON COLUMN learning_vs_forgetting.tokens IS 'tokens trained on';
 COMMENT ON COLUMN learning_vs_forgetting.seconds IS 'wall time of the training steps';
 COMMENT ON COLUMN learning_vs_forgetting.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
+COMMENT ON COLUMN learning_vs_forgetting.learning_stderr IS 'standard error of learning over the documents of its sets, paired with the base; NULL in records of before items were kept';
+COMMENT ON COLUMN learning_vs_forgetting.forgetting_stderr IS 'the same of forgetting';
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
@@ -88,6 +145,8 @@ COMMENT ON COLUMN pareto_front.tokens IS 'tokens trained on';
 COMMENT ON COLUMN pareto_front.seconds IS 'wall time of the training steps';
 COMMENT ON COLUMN pareto_front.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN pareto_front.settings_hash IS 'of the evaluation: runs are held against those of the same settings only';
+COMMENT ON COLUMN pareto_front.learning_stderr IS 'standard error of learning over documents; NULL in records of before items were kept';
+COMMENT ON COLUMN pareto_front.forgetting_stderr IS 'the same of forgetting';
 
 CREATE OR REPLACE VIEW leaderboard AS
 SELECT base_model_id, language, settings_hash, name, method, learning_rate, count(*) AS seeds,
@@ -179,55 +238,6 @@ COMMENT ON COLUMN lineage.documents_key IS 'hash of the document settings that t
 COMMENT ON COLUMN lineage.kind IS 'warc (WET too), text, or byte ranges of WARC files: work_units.kind';
 COMMENT ON COLUMN lineage.source IS 'name of the source in the config that listed the file';
 COMMENT ON COLUMN lineage.path IS 'absolute path of the file when it was last listed, its address, or for byte ranges snapshot/selection/number';
-
-CREATE OR REPLACE VIEW paired_differences AS
-WITH items AS (
-    SELECT r.run_id, i.eval_id, i.settings_hash, i.metric, unnest(i.numerators) AS a, unnest(i.denominators) AS b,
-           unnest(o.numerators) AS base_a, unnest(o.denominators) AS base_b
-    FROM runs r
-    JOIN evaluation_items i ON i.model_id = r.model_id
-    JOIN evaluation_items o ON o.model_id = r.base_model_id AND o.step = 0 AND o.eval_id = i.eval_id
-                           AND o.metric = i.metric AND o.settings_hash = i.settings_hash
-    WHERE len(i.numerators) = len(o.numerators)),
-influences AS (
-    -- To first order, what each item adds to the difference of the two ratios of sums.
-    SELECT run_id, eval_id, settings_hash, metric,
-           (a - b * (sum(a) OVER w) / nullif(sum(b) OVER w, 0)) / nullif(sum(b) OVER w, 0)
-           - (base_a - base_b * (sum(base_a) OVER w) / nullif(sum(base_b) OVER w, 0)) / nullif(sum(base_b) OVER w, 0) AS influence
-    FROM items WINDOW w AS (PARTITION BY run_id, eval_id, settings_hash, metric)),
-spreads AS (
-    SELECT run_id, eval_id, settings_hash, metric, count(*) AS n,
-           sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS stderr
-    FROM influences GROUP BY ALL)
-SELECT e.run_id, e.name, e.method, e.seed, e.base_model_id, e.eval_set, e.language, e.text_domain, e.role, e.in_replay, e.metric,
-       e.metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc') AS more_is_better,
-       e.base_value, e.value, e.value - e.base_value AS difference, s.stderr,
-       e.value - e.base_value - 1.96 * s.stderr AS low, e.value - e.base_value + 1.96 * s.stderr AS high, s.n,
-       e.eval_id, e.settings_hash
-FROM run_evaluations e JOIN spreads s USING (run_id, eval_id, settings_hash, metric)
-ORDER BY e.name, e.seed, e.eval_set, e.metric;
-COMMENT ON VIEW paired_differences IS 'Run minus base on the same items or documents, set by set, with the 95 % interval of the difference: narrower than the two errors suggest, since both models saw the same. An interval that holds 0 shows no difference.';
-COMMENT ON COLUMN paired_differences.run_id IS 'runs.run_id';
-COMMENT ON COLUMN paired_differences.name IS 'runs.name';
-COMMENT ON COLUMN paired_differences.method IS 'runs.method';
-COMMENT ON COLUMN paired_differences.seed IS 'runs.seed';
-COMMENT ON COLUMN paired_differences.base_model_id IS 'runs.base_model_id';
-COMMENT ON COLUMN paired_differences.eval_set IS 'name of the held-out corpus, text or task';
-COMMENT ON COLUMN paired_differences.language IS 'ISO 639-3, of the set';
-COMMENT ON COLUMN paired_differences.text_domain IS 'of the set';
-COMMENT ON COLUMN paired_differences.role IS 'of the set''s language in the run: new (it shows learning) or original (it shows forgetting); NULL where the run has no input in that language';
-COMMENT ON COLUMN paired_differences.in_replay IS 'one of the run''s inputs has this language and text domain';
-COMMENT ON COLUMN paired_differences.metric IS 'as in evaluations; not perplexity';
-COMMENT ON COLUMN paired_differences.more_is_better IS 'true of acc, acc_norm, acc_bytes and auc; false of bits and nats';
-COMMENT ON COLUMN paired_differences.base_value IS 'the base''s figure';
-COMMENT ON COLUMN paired_differences.value IS 'the run''s figure';
-COMMENT ON COLUMN paired_differences.difference IS 'value - base_value, in the unit of metric';
-COMMENT ON COLUMN paired_differences.stderr IS 'standard error of difference over items; NULL for fewer than two';
-COMMENT ON COLUMN paired_differences.low IS 'lower end of the 95 % interval (normal approximation)';
-COMMENT ON COLUMN paired_differences.high IS 'upper end of the 95 % interval';
-COMMENT ON COLUMN paired_differences.n IS 'items or documents';
-COMMENT ON COLUMN paired_differences.eval_id IS 'eval_sets.eval_id';
-COMMENT ON COLUMN paired_differences.settings_hash IS 'evaluation_settings.settings_hash';
 
 CREATE OR REPLACE VIEW task_parts AS
 SELECT r.run_id, r.name, r.seed, s.name AS eval_set, s.language, i.metric, i.part, count(*) AS n,
