@@ -29,6 +29,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
 ]
 WorkspaceFolder = Annotated[Path, typer.Option("--workspace", help="The folder that holds the results.")]
+RunToUse = Annotated[str, typer.Argument(help="A run's id, or its folder.")]
+MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
+Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
+SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0)]
 Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
 
 
@@ -78,6 +82,12 @@ def train(
 
 
 @app.command()
+def sweep(config: ConfigFile, set_: Overrides = None) -> None:
+    """Train and score methods x rates x alphas x seeds, and mark the Pareto front."""
+    from_config(config, set_, "sweep", needs=("base", "inputs", "sweep"))
+
+
+@app.command()
 def evaluate(
     what: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML file, or the id of a run with --tasks.")],
     set_: Overrides = None,
@@ -99,6 +109,52 @@ def evaluate(
     from storage.workspace import Workspace
 
     evaluate_run(Workspace(existing(workspace)), str(what), tasks.split(","), harness, task_data, items)
+
+
+@app.command()
+def generate(
+    run: RunToUse,
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.0,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Let a run go on from a text, shown as it is made."""
+    from flows.talk import generate as write
+    from flows.talk import run_folder
+
+    write(run_folder(run, workspace), prompt, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def chat(
+    run: RunToUse,
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.7,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Talk to a run, a line at a time; Ctrl-D ends."""
+    from flows.talk import chat as talk
+    from flows.talk import run_folder
+
+    talk(run_folder(run, workspace), max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def push(
+    run: RunToUse,
+    hub_id: Annotated[str, typer.Argument(help="Where to: user-or-organisation/name.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    base: Annotated[str | None, typer.Option(help="Hub id of the base, where the run's was a folder.")] = None,
+    private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
+) -> None:
+    """Put a run's adapter or model on the Hugging Face hub (token: HF_TOKEN of the environment)."""
+    from flows.hub import push as upload
+    from flows.talk import run_folder
+
+    print(upload(run_folder(run, workspace), hub_id, base, private, workspace))
 
 
 @app.command()
@@ -221,6 +277,33 @@ def down(home: Home = Path(".prefect")) -> None:
     from flows import server
 
     print("stopped" if server.stop(home) else f"nothing was started in {home}")
+
+
+@app.command()
+def gc(
+    workspace: WorkspaceFolder = Path("workspace"),
+    versions: Annotated[int, typer.Option(help="Newest versions of each corpus to keep.", min=1)] = 3,
+    days: Annotated[float, typer.Option(help="Days that unfinished work stays.", min=0)] = 30,
+    prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", min=0)] = 90,
+    home: Home = Path(".prefect"),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
+) -> None:
+    """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
+    from flows import server
+    from flows.housekeeping import Keep, find_waste, remove
+    from storage.workspace import Workspace
+
+    opened = Workspace(existing(workspace))
+    waste = find_waste(opened, Keep(versions=versions, days=days))
+    for item in waste:
+        print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
+    services = server.running(home)
+    old_runs = services.old_runs(prefect_days) if services else []
+    print(f"{len(waste)} folders and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
+    if yes:
+        remove(waste, opened)
+        if services:
+            services.delete_runs(old_runs)
 
 
 @app.command()

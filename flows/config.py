@@ -92,11 +92,34 @@ class AfterRefresh(Settings):
     )
 
 
+class Sweep(Settings):
+    """What `nr sweep` varies: every method of the config, at every rate and alpha, with every seed."""
+
+    learning_rates: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list, description="peak learning rates; default: that of each method"
+    )
+    alphas: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=list, description="weights of the local loss, for the methods that have one; default: theirs"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, description="default: those of the config")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Sweep:
+        for name, values in (("learning_rates", self.learning_rates), ("alphas", self.alphas), ("seeds", self.seeds)):
+            _refuse_repeated(f"sweep.{name}", values, "give each value once")
+        if not (self.learning_rates or self.alphas or self.seeds):
+            raise ValueError("sweep: it varies nothing; give learning_rates, alphas or seeds")
+        return self
+
+
 class Resources(Settings):
     """What the machine gives. Never part of a key: results do not depend on it."""
 
     workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
     training_processes: int = Field(1, ge=1, description="trainings side by side")
+    devices: int = Field(
+        1, ge=1, description="devices of one training, started by torchrun: GPUs, or processes where there is none"
+    )
     threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
@@ -106,7 +129,7 @@ class Resources(Settings):
         return self.workers or os.cpu_count() or 1
 
     def training_threads(self) -> int:
-        return self.threads or max(1, (os.cpu_count() or 1) // self.training_processes)
+        return self.threads or max(1, (os.cpu_count() or 1) // (self.training_processes * self.devices))
 
 
 def _kind_of_base(base: Any) -> str:
@@ -155,6 +178,7 @@ class Config(Settings):
         [MethodSettings(method="neutral_residues")], min_length=1, description="one run a method and seed"
     )
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="one run a method and seed")
+    sweep: Sweep | None = Field(None, description="what `nr sweep` varies")
     add_to: str | None = Field(
         None, description="id of a run whose adapters stay active, frozen, beside the new ones: one more language"
     )

@@ -1,6 +1,8 @@
 """Starts long torch work as `python -m nr_core COMMAND SPEC...` and relays what it says."""
 
+import contextvars
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -13,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from flows.progress import Progress
+from pipelines.relay_lines import relay_line
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 # What a finished job leaves in its folder, written last.
 LAST_FILE = {"pretrain": "model.json", "train": "run.json", "evaluate": "evaluation.json"}
@@ -53,16 +58,27 @@ class Job:
 
 
 def run_jobs(
-    command: str, jobs: Sequence[Job], workspace: Workspace, progress: Progress, *, processes: int, threads: int
+    command: str,
+    jobs: Sequence[Job],
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    processes: int,
+    threads: int,
+    devices: int = 1,
 ) -> dict[str, str]:
     """Run jobs in `processes` processes side by side; return the error sentence of each that failed, by label.
 
     A process takes several jobs, since importing torch takes seconds; when one takes its process with it, the others
-    go on in a new one. An interrupt or cancellation of the flow stops them all, each after a checkpoint.
+    go on in a new one. devices: of each job, by torchrun, where more than one. An interrupt or cancellation of the flow
+    stops them all, each after a checkpoint.
     """
-    lanes = [_Lane(command, list(jobs[lane::processes]), workspace, progress, threads) for lane in range(processes)]
+    lanes = [
+        _Lane(command, list(jobs[lane::processes]), workspace, progress, threads, devices) for lane in range(processes)
+    ]
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        running = [pool.submit(lane.run) for lane in lanes]
+        # Each in a copy of this context: whose log their lines go to, a Prefect run's, stands in it.
+        running = [pool.submit(contextvars.copy_context().run, lane.run) for lane in lanes]
         try:
             results = [lane.result() for lane in running]
         except BaseException:
@@ -75,9 +91,11 @@ def run_jobs(
 class _Lane:
     """Some jobs one after the other, in one process where none breaks it."""
 
-    def __init__(self, command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int) -> None:
+    def __init__(
+        self, command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int, devices: int
+    ) -> None:
         self._command, self._jobs, self._workspace, self._progress = command, jobs, workspace, progress
-        self._threads = threads
+        self._threads, self._devices = threads, devices
         self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
@@ -85,13 +103,15 @@ class _Lane:
         errors: dict[str, str] = {}
         waiting = self._jobs
         while waiting and not self._stopped.is_set():
-            told, crash = self._run_process(waiting)
+            # Of several devices, one that fails ends the others with it: a job at a time.
+            batch = waiting if self._devices == 1 else waiting[:1]
+            told, crash = self._run_process(batch)
             errors.update(told)
-            waiting = [job for job in waiting if job.label not in errors and not _is_finished(self._command, job)]
-            if waiting:
+            left = [job for job in batch if job.label not in errors and not _is_finished(self._command, job)]
+            if left:
                 # Jobs run in order: the first without a result is the one that took the process with it.
-                errors[waiting[0].label] = crash
-                waiting = waiting[1:]
+                errors[left[0].label] = crash
+            waiting = [job for job in waiting if job.label not in errors and not _is_finished(self._command, job)]
         return errors
 
     def stop(self) -> None:
@@ -109,7 +129,7 @@ class _Lane:
             specs.append(str(path))
         errors: dict[str, str] = {}
         with subprocess.Popen(
-            [sys.executable, "-m", "nr_core", self._command, *specs],
+            [sys.executable, "-m", *self._torchrun(), "nr_core", self._command, *specs],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,19 +137,24 @@ class _Lane:
             env={**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
             start_new_session=True,  # an interrupt at the terminal reaches the flow, which stops the job in order
         ) as self._process:
-            for event in _events(self._process, self._progress):
+            for event in _events(self._process, f"{self._command} process {self._process.pid}", self._progress):
                 errors[str(event["label"])] = str(event["message"])
         code = self._process.returncode
         if code < 0:
             return errors, f"{self._command} was ended by signal {-code} (9 is often the kernel short of memory)"
         return errors, f"{self._command} ended with exit code {code} and no result; its log lines say more"
 
+    def _torchrun(self) -> list[str]:
+        if self._devices == 1:
+            return []
+        return ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self._devices), "-m"]
+
 
 def _is_finished(command: str, job: Job) -> bool:
     return (job.out / LAST_FILE[command]).is_file()
 
 
-def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapping[str, Any]]:
+def _events(process: subprocess.Popen[str], source: str, progress: Progress) -> Iterator[Mapping[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:
         try:
@@ -137,7 +162,7 @@ def _events(process: subprocess.Popen[str], progress: Progress) -> Iterator[Mapp
         except ValueError:
             event = None
         if event is None and line.strip():
-            progress.line(line.rstrip())
+            relay_line(line, source, logger)
         elif event is None:
             continue
         elif event["event"] == "progress":

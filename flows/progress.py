@@ -35,9 +35,6 @@ class Progress:
         if self._bars:
             self._bars.stop()
 
-    def line(self, text: str) -> None:
-        self._log(text)
-
     def update(self, event: Mapping[str, Any]) -> None:
         with self._lock:
             if self._bars:

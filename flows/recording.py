@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from nr_core.settings import MethodSettings, TrainingSettings
 from pipelines.corpus import CorpusReport
 from pipelines.unit_report import UnitReport
 from storage.catalog import refresh_catalog
@@ -115,6 +116,11 @@ def record_settings(workspace: Workspace, settings_hash: str, settings: Mapping[
 
 def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
     write_records(workspace, "models", str(model["model_id"]), [model])
+
+
+def recorded_settings(method: MethodSettings, training: TrainingSettings) -> str:
+    """What runs.settings holds."""
+    return json.dumps({"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")})
 
 
 def record_run(workspace: Workspace, run: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:

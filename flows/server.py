@@ -10,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
 STATE = "services.json"
+ENDED = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
 def environment(home: Path, port: int | None = None) -> dict[str, str]:
@@ -73,6 +75,16 @@ class Services:
     def workers(self) -> list[dict[str, Any]]:
         """The workers that the server knows of, with their `status`."""
         return list(_ask("POST", f"{self.url}/api/work_pools/{POOL}/workers/filter", {}))
+
+    def old_runs(self, days: float) -> list[str]:
+        """Ids of flow runs that ended more than `days` ago, of whatever outcome; at most 200, the API's page."""
+        before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        runs = {"end_time": {"before_": before}, "state": {"type": {"any_": ENDED}}}
+        return [run["id"] for run in _ask("POST", f"{self.url}/api/flow_runs/filter", {"flow_runs": runs})]
+
+    def delete_runs(self, ids: Sequence[str]) -> None:
+        for run in ids:
+            _ask("DELETE", f"{self.url}/api/flow_runs/{run}", {})
 
 
 def up(home: Path, port: int, project: Path, host: str = LOOPBACK) -> Services:

@@ -30,9 +30,9 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(_without_control(str(value)))
+    return escape(without_control(str(value)))
 
 
-def _without_control(text: str) -> str:
+def without_control(text: str) -> str:
     # Text of a crawl may carry terminal escapes.
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)

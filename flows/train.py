@@ -19,7 +19,7 @@ from flows.corpora import current_versions
 from flows.disk import refuse_full_disk
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
-from flows.recording import now, record_model, record_run, record_training_steps
+from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
@@ -113,6 +113,7 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
             progress,
             processes=resources.training_processes,
             threads=resources.training_threads(),
+            devices=resources.devices,
         )
         for run in waiting:
             if run.label not in errors and not is_done(workspace.run(run.run_id)):
@@ -169,14 +170,13 @@ def _finished(workspace: Workspace, field: str, run_id: str) -> Path:
 
 
 def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, error: str | None) -> None:
-    settings = {"method": run.method.model_dump(mode="json"), "training": config.training.model_dump(mode="json")}
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "name": run.method.label,
         "base_model_id": base.model_id,
         "model_id": run.run_id,
         "method": run.method.method,
-        "settings": json.dumps(settings),
+        "settings": recorded_settings(run.method, config.training),
         "seed": run.seed,
         "status": "failed" if error else "done",
         "error": error,

@@ -16,8 +16,8 @@ model = PeftModel.from_pretrained(base, "{folder}")
 ```"""
 
 
-def model_card(base: BaseSpec, languages: list[str], report: dict[str, Any]) -> str:
-    """languages: ISO 639-3 of the new ones; report: what run.json holds."""
+def model_card(base: BaseSpec, languages: list[str], report: dict[str, Any], address: str = "this folder") -> str:
+    """languages: ISO 639-3 of the new ones; report: what run.json holds; address: where it is loaded from."""
     rows = [
         ("method", report["method"]),
         ("new languages", ", ".join(languages)),
@@ -39,5 +39,5 @@ def model_card(base: BaseSpec, languages: list[str], report: dict[str, Any]) -> 
     remote = (
         ["The base runs code of its own: it was loaded with `trust_remote_code`.", ""] if base.trust_remote_code else []
     )
-    loading = LOADING.format(base=base.model, folder="this folder")
+    loading = LOADING.format(base=base.model, folder=address)
     return "\n".join([*front, "", title, "", *table, "", *(remote if base.trust_remote_code else []), loading, ""])

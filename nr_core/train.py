@@ -89,8 +89,10 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     weights = {name: whole(p.detach()) for name, p in saved.items()} if cut else None
     if not ranks.leads:
         return
+    languages = sorted({source.language for source in spec.inputs if source.role == "new"})
     report: dict[str, Any] = {
         "method": spec.method.method,
+        "languages": languages,
         "base": spec.base.model_dump(mode="json"),
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,

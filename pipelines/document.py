@@ -115,10 +115,10 @@ def page_document(
     if decoded is None:
         return document | {"reason": "undecodable"}
     document = document | {"encoding": decoded.encoding, "encoding_source": decoded.source}
-    if is_too_costly(decoded.text):
+    if is_too_costly(body, decoded.text):
         return document | {"reason": "dom_too_large"}
     tree = HTMLTree.parse(decoded.text)
-    if reason := page_opt_out(tree, settings.opt_outs):
+    if reason := page_opt_out(body, decoded.encoding, tree, settings.opt_outs):
         return document | {"reason": reason}
     document["title"] = title(tree)
     if settings.languages is not None:
@@ -127,7 +127,7 @@ def page_document(
         if likely and not any(code in settings.languages and score >= MIN_LIKELIHOOD for code, score in likely):
             document |= {"language": likely[0][0], "language_score": likely[0][1], "characters": len(text)}
             return document | {"reason": "other_language"}
-    if is_too_deep(decoded.text, tree):
+    if is_too_deep(body, tree):
         return document | {"reason": "dom_too_deep"}
     text = main_content(tree, settings.extraction)
     if not text:

@@ -9,6 +9,7 @@ comes near these limits.
 import re
 from collections import Counter
 
+import numpy as np
 from resiliparse.parse.html import HTMLTree
 
 MAX_TAGS = 300_000  # .6 s of main content
@@ -21,32 +22,57 @@ _FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_500
 _FEW_CHARACTERS = 200_000  # of a page, for attributes to matter
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
-_FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u|option)[\s/>]", re.IGNORECASE)
+_NAMES = ("b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "option")
+_FORMATTING = re.compile(rf"<(/?)({'|'.join(_NAMES)})[\s/>]", re.IGNORECASE)
+# Whether `<` and these two bytes can begin such a tag. A zero stands for UTF-16, in which all can.
+_BEGINNINGS = np.zeros((256, 256), dtype=bool)
+_BEGINNINGS[0, :] = _BEGINNINGS[:, 0] = True
+for _name in _NAMES:
+    for _first in {_name[0], _name[0].upper()}:
+        for _second in {_name[1], _name[1].upper()} if len(_name) > 1 else "\t\n\f\r />":
+            _BEGINNINGS[ord(_first), ord(_second)] = True
 _DEEP = " > ".join("*" * MAX_DEPTH)
 
 
-def is_too_costly(html: str) -> bool:
-    """Whether parsing this page could take seconds."""
-    tags = html.count("<")
+def count_tags(body: bytes) -> int:
+    """How many `<` a page has, or a few more. In bytes, this takes a tenth of the time of counting in text."""
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord("<")))
+
+
+def is_too_costly(body: bytes, html: str) -> bool:
+    """Whether parsing this page, given as it came and decoded, could take seconds."""
+    tags = count_tags(body)
     if tags > MAX_TAGS:
         return True
-    if len(html) > _FEW_CHARACTERS:
-        parts = html.split(">")
-        if max(map(len, parts)) > 2 * MAX_ATTRIBUTES and any(map(_has_many_attributes, parts)):
+    if len(html) > _FEW_CHARACTERS and _may_have_many_attributes(body):
+        parts = [part for part in html.split(">") if len(part) > 2 * MAX_ATTRIBUTES]
+        if any(map(_has_many_attributes, parts)):
             return True
-    return tags > _FEW_TAGS_TO_PARSE and _has_runs(html)
+    return tags > _FEW_TAGS_TO_PARSE and _may_have_runs(body) and _has_runs(html)
 
 
-def is_too_deep(html: str, tree: HTMLTree) -> bool:
+def is_too_deep(body: bytes, tree: HTMLTree) -> bool:
     """Whether elements are nested so deeply that main content could take seconds. The query runs in native code."""
-    if html.count("<") < _FEW_TAGS_TO_EXTRACT or tree.document is None:
+    if count_tags(body) < _FEW_TAGS_TO_EXTRACT or tree.document is None:
         return False
     return tree.document.query_selector(_DEEP) is not None
 
 
+def _may_have_many_attributes(body: bytes) -> bool:
+    """Whether there is a long way between two `>`."""
+    ends = np.flatnonzero(np.frombuffer(body + b">", dtype=np.uint8) == ord(">"))
+    return int(np.diff(ends, prepend=0).max()) > 2 * MAX_ATTRIBUTES
+
+
+def _may_have_runs(body: bytes) -> bool:
+    """Whether enough tags begin like formatting ones, by their first two letters: a tenth of the time of looking."""
+    codes = np.frombuffer(body + b"  ", dtype=np.uint8)
+    places = np.flatnonzero(codes == ord("<"))
+    begun = _BEGINNINGS[codes[places + 1], codes[places + 2]]
+    return int(np.count_nonzero(begun)) > MAX_OPEN_FORMATTING
+
+
 def _has_many_attributes(up_to_tag_end: str) -> bool:
-    if len(up_to_tag_end) <= 2 * MAX_ATTRIBUTES:
-        return False
     _, opened, tag = up_to_tag_end.rpartition("<")
     return bool(opened) and len(tag.split(maxsplit=MAX_ATTRIBUTES)) > MAX_ATTRIBUTES
 

@@ -4,7 +4,9 @@ Before them stand threads that fetch remote units, a few ahead of what is read. 
 many connections are open, and a worker never waits for the network.
 """
 
+import contextvars
 import json
+import logging
 import os
 import queue
 import signal
@@ -16,12 +18,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from pipelines.relay_lines import relay_in_background
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.patience import Stopped
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 class NotRead(Exception):
@@ -117,6 +122,7 @@ class _Slot(threading.Thread):
         super().__init__(daemon=True)
         self._task = {"parent": os.getpid(), "settings": settings.model_dump(), "folder": str(folder)}
         self._ready, self._ended = ready, ended
+        self._context = contextvars.copy_context()  # of the flow's task, whose log takes what the child prints
         self._child: subprocess.Popen[str] | None = None
         self._stopped = threading.Event()
 
@@ -140,7 +146,7 @@ class _Slot(threading.Thread):
 
     def _process(self, unit: WorkUnit, fetched: Fetched) -> UnitReport:
         if self._child is None:
-            self._child = _start_child()
+            self._child = self._context.run(_start_child)
             if self._stopped.is_set():  # after kill() had looked for a child
                 self._child.kill()
             self._send(self._task)
@@ -182,11 +188,16 @@ def _start_child() -> "subprocess.Popen[str]":
     # The child must find this package wherever the parent found it; a worker has one core to itself.
     rooms = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-m", "pipelines.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        errors="replace",
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
+    assert child.stderr is not None
+    relay_in_background(child.stderr, f"reading process {child.pid}", logger)
+    return child

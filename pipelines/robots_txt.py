@@ -34,7 +34,7 @@ class RobotsRules:
 
     def opts_out(self, url: str) -> bool:
         """Whether the group of any AI crawler disallows this URL."""
-        _, groups = self._of_host.get(host_of(url), ("", []))
+        groups = self._of_host.get(host_of(url), ("", []))[1] if self._of_host else []
         if not groups:
             return False
         parts = urlsplit(url)

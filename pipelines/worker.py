@@ -5,6 +5,7 @@ under a Prefect worker that is Prefect. It ends when its stdin closes, and when 
 """
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -27,6 +28,7 @@ def exit_with_parent(parent: int) -> None:
 
 
 def main() -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=exit_with_parent, args=(task["parent"],), daemon=True).start()
     settings = DocumentSettings.model_validate(task["settings"])

@@ -8,7 +8,10 @@ from storage.catalog import refresh_catalog
 from storage.records import write_records
 from storage.workspace import Workspace
 
-COMMANDS = ("run", "plan", "refresh", "pretrain", "train", "evaluate", "sample", "report", "sql", "up", "down")
+COMMANDS = (
+    *("run", "plan", "refresh", "pretrain", "train", "sweep", "evaluate", "generate", "chat", "push", "sample"),
+    *("report", "sql", "up", "down"),
+)
 
 
 def nr(*arguments, cwd):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -206,12 +207,26 @@ def test_steps_that_are_not_finite_can_be_skipped(world, run, tmp_path, monkeypa
         run(world.train_spec(tmp_path / "all", training={"not_finite": "skip"}))
 
 
-def test_compiled_and_recomputed_layers_train_alike(world, run, tmp_path):
+INDUCTOR = pytest.param(
+    "inductor", marks=pytest.mark.skipif("NR_SLOW" not in os.environ, reason="compiles C++ for a minute: set NR_SLOW=1")
+)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
+def test_compiled_and_recomputed_layers_train_alike(world, run, tmp_path, monkeypatch, backend):
+    monkeypatch.setattr("torch.compile", partial(torch.compile, backend=backend))
     plain = figures(run(world.train_spec(tmp_path / "plain", training={"steps": 4})))
-    passes = {"steps": 4, "recompute_layers": True}
-    recomputed = figures(run(world.train_spec(tmp_path / "recomputed", training=passes)))
-    for row, other in zip(recomputed, plain, strict=True):
-        assert row == pytest.approx(other, rel=1e-4)
+    passes = [{"recompute_layers": True}, {"compile_layers": True}, {"recompute_layers": True, "compile_layers": True}]
+    for number, changes in enumerate(passes):
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        out = run(world.train_spec(tmp_path / str(number), training={"steps": 4, **changes}))
+        compiled = torch._dynamo.utils.counters["frames"]["ok"]
+        assert (compiled > 0) == ("compile_layers" in changes)
+        for row, other in zip(figures(out), plain, strict=True):
+            assert row == pytest.approx(other, rel=1e-4)
+        for name, tensor in weights(out).items():
+            torch.testing.assert_close(tensor, weights(tmp_path / "plain")[name], rtol=1e-2, atol=1e-5)
 
 
 def test_without_replay(world, run, tmp_path):

@@ -42,10 +42,22 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
         Page(html(TEXT), headers=HTML | {"tdm-reservation": "0"}),
         Page(html(TEXT, head='<meta content="noai" name="CCBot">')),
         Page(html(TEXT, head='<meta name="tdm-reservation" content="1">')),
+        Page(html(TEXT, head='<META NAME="robots" CONTENT="No&#x41;I">')),
+        Page(html(TEXT, head='<meta name="robots" content="noai">').encode("utf-16")),
         Page(html(TEXT, head='<meta name="description" content="noai, none">')),
         Page(html(TEXT, head='<meta name="robots" content="none">')),
     ]
-    always = ["x_robots_tag", "kept", "tdm_header", "kept", "meta_robots", "tdm_meta", "kept", "kept"]
+    always = [
+        "x_robots_tag",
+        "kept",
+        "tdm_header",
+        "kept",
+        "meta_robots",
+        "tdm_meta",
+        *["meta_robots"] * 2,
+        "kept",
+        "kept",
+    ]
     assert reasons_of(pages) == always
 
 

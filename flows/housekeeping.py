@@ -1,0 +1,144 @@
+"""What a workspace may lose by policy, and its removal: never what a version in use or a kept run needs."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.publish import MANIFEST, is_done, read_manifest
+from storage.workspace import Workspace
+
+DAY = 86_400.0
+
+
+class Keep(BaseModel):
+    """What stays. All else that can be made again, or that nothing refers to, may go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    versions: int = Field(3, ge=1, description="newest versions of each corpus, beside those that something needs")
+    days: float = Field(30, ge=0, description="days for which unfinished work and unused documents stay")
+
+
+@dataclass(frozen=True)
+class Waste:
+    """A folder that may go, and why."""
+
+    path: Path
+    why: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
+    """What may go from a workspace; nothing is touched."""
+    manifests = _corpus_versions(workspace)
+    needed = needed_versions(workspace, manifests, keep.versions)
+    recent = _newest(manifests, keep.versions) | _current(workspace)
+    return [
+        *_versions(workspace, manifests, needed),
+        *_tokens(workspace, recent),
+        *_documents(workspace, manifests, needed, keep.days),
+        *_unfinished(workspace, keep.days),
+    ]
+
+
+def remove(waste: list[Waste], workspace: Workspace) -> None:
+    """Remove folders, each by a rename first: a crash leaves no half of one behind that could be taken for whole."""
+    trash = workspace.scratch("trash")
+    for number, item in enumerate(waste):
+        away = trash / f"{os.getpid()}-{number}"
+        away.parent.mkdir(parents=True, exist_ok=True)
+        item.path.rename(away)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def needed_versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], newest: int) -> set[str]:
+    """Versions in use, the newest of each corpus, those that runs were trained on or figures were measured on, and
+    all whose index segments or held-out sides these name."""
+    needed = _current(workspace) | _newest(manifests, newest) | _of_runs(workspace)
+    waiting = list(needed)
+    while waiting:
+        manifest = manifests.get(waiting.pop())
+        named = set(_named(manifest["inputs"])) if manifest else set()
+        waiting += named - needed
+        needed |= named
+    return needed
+
+
+def _named(inputs: dict[str, Any]) -> Iterator[str]:
+    yield from inputs.get("segments", {})
+    if inputs.get("yardstick"):
+        yield inputs["yardstick"]
+
+
+def _corpus_versions(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    found = (read_manifest(path.parent) for path in (workspace.root / "corpora").glob(f"*/[!.]*/{MANIFEST}"))
+    return {manifest["key"]: manifest for manifest in found if manifest}
+
+
+def _current(workspace: Workspace) -> set[str]:
+    versions = (workspace.current_version(name) for name in workspace.published_corpora())
+    return {version for version in versions if version}
+
+
+def _newest(manifests: dict[str, dict[str, Any]], count: int) -> set[str]:
+    by_corpus: dict[str, list[dict[str, Any]]] = {}
+    for manifest in manifests.values():
+        by_corpus.setdefault(manifest["counts"]["name"], []).append(manifest)
+    return {
+        manifest["key"]
+        for versions in by_corpus.values()
+        for manifest in sorted(versions, key=lambda manifest: manifest["created"])[-count:]
+    }
+
+
+def _of_runs(workspace: Workspace) -> set[str]:
+    """Versions that finished runs and bases name as their inputs."""
+    folders = [*(workspace.root / "runs").glob("[!.]*"), *(workspace.root / "models").glob("[!.]*")]
+    manifests = (read_manifest(folder) for folder in folders if is_done(folder))
+    return {version for manifest in manifests if manifest for version in manifest["inputs"]}
+
+
+def _versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], needed: set[str]) -> Iterator[Waste]:
+    for version, manifest in manifests.items():
+        if version not in needed:
+            name = manifest["counts"]["name"]
+            yield Waste(workspace.corpus_version(name, version), f"an old version of {name} that nothing needs")
+
+
+def _tokens(workspace: Workspace, recent: set[str]) -> Iterator[Waste]:
+    for folder in sorted((workspace.root / "tokens").glob("[!.]*")):
+        if folder.name not in recent:
+            yield Waste(folder, "tokens of an old version; they are made again if they are needed")
+
+
+def _documents(
+    workspace: Workspace, manifests: dict[str, dict[str, Any]], needed: set[str], days: float
+) -> Iterator[Waste]:
+    used = {manifests[version]["inputs"].get("documents_key") for version in needed if version in manifests}
+    for folder in sorted((workspace.root / "documents").glob("[!.]*")):
+        if folder.name not in used and _is_older(folder, days):
+            yield Waste(folder, "documents by settings that no kept version has")
+
+
+def _unfinished(workspace: Workspace, days: float) -> Iterator[Waste]:
+    for kind in ("runs", "models", "corpora/*", "tokens/*", "sample"):
+        for folder in sorted(workspace.root.glob(f"{kind}/.*.partial")):
+            if _is_older(folder, days):
+                yield Waste(folder, "checkpoints and parts of work that was never finished")
+    for folder in sorted((workspace.root / "private" / "scratch").glob("*")):
+        if _is_older(folder, days):
+            yield Waste(folder, "results on their way into records that never came there")
+
+
+def _is_older(folder: Path, days: float) -> bool:
+    # The files, not only the folder: a training writes its checkpoints far below.
+    newest = max((path.stat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
+    return time.time() - newest > days * DAY

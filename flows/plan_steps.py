@@ -1,0 +1,98 @@
+"""Which steps after reading a flow would take, which stand and why, and how long they take by what past ones took."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flows.config import Config, Input
+from flows.recording import recorded_settings
+from nr_core.settings import MethodSettings
+from pipelines.documents import documents_key
+from pipelines.settings import CorpusSettings
+from pipelines.work_units import WorkUnit
+from storage.publish import is_done, read_manifest
+from storage.query import Result, query
+from storage.workspace import Workspace
+
+READING = """SELECT kind, sum(seconds) / sum(bytes) FROM work_units
+WHERE status = 'done' AND bytes > 0 AND seconds > 0 GROUP BY kind"""
+TRAINING = """SELECT method, sum(seconds) / sum(tokens) FROM runs
+WHERE status = 'done' AND tokens > 0 GROUP BY method"""
+RUN = """SELECT run_id FROM runs WHERE name = $name AND seed = $seed AND status = 'done' AND settings = $settings
+AND list_sort((SELECT list(corpus_version) FROM run_inputs i WHERE i.run_id = runs.run_id)) = list_sort($versions)"""
+
+
+def reading_rates(workspace: Workspace) -> Mapping[str, float]:
+    """Seconds of one process a byte, by kind of unit, from all units that were read here."""
+    return dict(query(workspace, READING).rows) if workspace.catalog.exists() else {}
+
+
+def plan_steps(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Result:
+    """Corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no past)."""
+    rows = list(_corpora(config, units, workspace))
+    stand = {name: workspace.current_version(name) for name, would, *_ in rows if would == "stands"}
+    if config.inputs:
+        rows += _runs(config, {name: version for name, version in stand.items() if version}, workspace)
+    return Result(["step", "outcome", "why", "minutes (estimate)"], list(rows))
+
+
+Row = tuple[str, str, str, float | None]
+
+
+def _corpora(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Iterator[Row]:
+    key = documents_key(config.documents)
+    for name in config.in_order():
+        own = {unit.unit_id for unit in units if unit.source in config.corpora[name].sources}
+        yield name, *_corpus(config.corpora[name], own, key, name, workspace), None
+
+
+def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, workspace: Workspace) -> tuple[str, str]:
+    version = workspace.current_version(name)
+    manifest = read_manifest(workspace.corpus_version(name, version)) if version else None
+    if version is None or manifest is None:
+        return "new", "it has no version yet"
+    if not is_done(workspace.corpus_version(name, version)):
+        return "new", f"files of version {version} are missing"
+    if manifest["settings"] != settings.model_dump(mode="json"):
+        return "new", f"its settings are not those of version {version}"
+    if manifest["inputs"]["documents_key"] != key:
+        return "new", f"version {version} was made with other settings of `documents`"
+    if new := own - set(manifest["counts"]["unit_ids"]):
+        return "new", f"{len(new)} of its {len(own)} units are not in version {version}"
+    return "stands", f"version {version} has all its units, by the same settings"
+
+
+def _runs(config: Config, standing: Mapping[str, str], workspace: Workspace) -> Iterator[Row]:
+    rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
+    tokens = config.training.steps * config.training.batch_size * config.training.sequence_length
+    for seed in config.seeds:
+        for method in config.methods:
+            label = f"{method.label} seed {seed}"
+            missing = [item.corpus for item in config.inputs if item.corpus not in standing]
+            if missing:
+                why = f"corpus {missing[0]} gets a new version"
+            elif run := _run(config, method, seed, config.inputs, standing, workspace):
+                yield label, "stands", f"run {run} has the same inputs and settings", None
+                continue
+            else:
+                why = "no run has these inputs and settings"
+            rate = rates.get(method.method)
+            yield label, "new", why, round(tokens * rate / 60, 1) if rate else None
+
+
+def _run(
+    config: Config,
+    method: MethodSettings,
+    seed: int,
+    inputs: Sequence[Input],
+    versions: Mapping[str, str],
+    workspace: Workspace,
+) -> str | None:
+    if not workspace.catalog.exists():
+        return None
+    wanted = {
+        "name": method.label,
+        "seed": seed,
+        "settings": recorded_settings(method, config.training),
+        "versions": [versions[item.corpus] for item in inputs],
+    }
+    rows = query(workspace, RUN, wanted).rows
+    return str(rows[0][0]) if rows else None

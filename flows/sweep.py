@@ -1,0 +1,71 @@
+"""Flow sweep: methods x learning rates x alphas x seeds, each run once, and which of them make the Pareto front."""
+
+from collections.abc import Sequence
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from flows.base import prepare_base
+from flows.config import Config
+from flows.corpora import current_versions
+from flows.evaluate import evaluate
+from flows.table import print_table
+from flows.train import planned_runs, train
+from nr_core.settings import MethodSettings
+from nr_core.variants import ALLOWED
+from storage.query import Result, query
+from storage.workspace import Workspace
+
+TABLE = """SELECT CASE WHEN run_id IN (SELECT run_id FROM pareto_front) THEN '*' ELSE '' END AS front,
+       name, seed, learning, forgetting, forgetting_in_replay, run_id
+FROM learning_vs_forgetting WHERE run_id IN (SELECT unnest(?)) ORDER BY forgetting, name, seed"""
+
+
+@flow(name="sweep")
+def sweep(config: Config) -> list[str]:
+    """Train and score every point; those that are done are left alone. Returns the run ids."""
+    wide = expanded(config)
+    versions = current_versions(wide)
+    base = prepare_base(wide, versions)
+    get_run_logger().info("%d points, %d seeds", len(wide.methods), len(wide.seeds))
+    trained = train(wide, versions, base, return_state=True)
+    evaluate(wide, versions, base)
+    runs = [run.run_id for run in planned_runs(wide, versions, base)]
+    print_table(front(Workspace(wide.workspace), runs), "sweep (* = on the Pareto front of this base and language)")
+    trained.result()  # a run that failed fails the flow, now that the others have been measured
+    return runs
+
+
+def front(workspace: Workspace, runs: list[str]) -> Result:
+    return query(workspace, TABLE, [runs])
+
+
+def expanded(config: Config) -> Config:
+    """The config with a method for each point of its sweep."""
+    assert config.sweep is not None
+    methods = [
+        _point(method, rate, alpha)
+        for method in config.methods
+        for rate in _values(config.sweep.learning_rates, method.learning_rate)
+        for alpha in _values(config.sweep.alphas if _has_alpha(method) else [], method.alpha)
+    ]
+    seeds = config.sweep.seeds or config.seeds
+    return config.model_copy(update={"methods": methods, "seeds": seeds, "sweep": None})
+
+
+def _values(varied: Sequence[float], own: float | None) -> Sequence[float | None]:
+    return varied or [own]
+
+
+def _has_alpha(method: MethodSettings) -> bool:
+    weighed = method.variant("local_loss") != "none" and method.max_forgetting is None
+    return "alpha" in ALLOWED[method.method] and weighed
+
+
+def _point(method: MethodSettings, rate: float | None, alpha: float | None) -> MethodSettings:
+    parts = [method.label]
+    parts += [f"lr {rate:g}"] if rate is not None else []
+    parts += [f"alpha {alpha:g}"] if alpha is not None else []
+    return MethodSettings.model_validate(
+        {**method.model_dump(), "learning_rate": rate, "alpha": alpha, "name": " ".join(parts)}
+    )

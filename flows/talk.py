@@ -1,0 +1,67 @@
+"""`nr generate` and `nr chat`: a run's text in the terminal, as it is made."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flows.table import without_control
+from storage.errors import InputError
+from storage.publish import is_done
+from storage.workspace import Workspace
+
+
+def run_folder(run: str, workspace: Path) -> Path:
+    """The folder of a run: `run` is one, or the id of a run in the workspace.
+
+    Raises:
+        InputError: neither is the case.
+    """
+    if Path(run).is_dir():
+        return Path(run)
+    known = "/" not in run and (workspace / "workspace.json").exists()
+    if known and is_done(folder := Workspace(workspace).run(run)):
+        return folder
+    raise InputError(
+        f'there is no folder {run} and no finished run of that id in {workspace}; `nr sql "from runs"` lists the runs'
+    )
+
+
+def generate(folder: Path, prompt: str, **options: Any) -> None:
+    from nr_core.finished_runs import load_finished
+    from nr_core.generate import stream
+
+    model, tokenizer = load_finished(folder)
+    show([prompt])
+    show(stream(model, tokenizer, prompt, **options))
+    print()
+
+
+def chat(folder: Path, **options: Any) -> None:
+    """Turns are read from stdin, to its end."""
+    from nr_core.finished_runs import load_finished
+    from nr_core.generate import chat_prompt, stream
+
+    model, tokenizer = load_finished(folder)
+    turns: list[dict[str, str]] = []
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        said = sys.stdin.readline()
+        if not said:
+            print(file=sys.stderr)
+            return
+        if not said.strip():
+            continue
+        turns.append({"role": "user", "content": said.strip()})
+        answer = show(stream(model, tokenizer, chat_prompt(tokenizer, turns), **options))
+        print()
+        turns.append({"role": "assistant", "content": answer})
+
+
+def show(pieces: Iterable[str]) -> str:
+    """Print pieces as they come; return the whole. A model may write terminal escapes, which are not passed on."""
+    told = []
+    for piece in pieces:
+        print(without_control(piece), end="", flush=True)
+        told.append(piece)
+    return "".join(told)

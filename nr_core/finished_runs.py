@@ -1,0 +1,44 @@
+"""A finished run as a model and its tokenizer, ready to write text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nr_core.errors import ModelError
+from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, load_base, load_run
+from nr_core.settings import BaseSpec
+from nr_core.tokens import load_tokenizer
+
+
+def load_finished(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of a run's folder, of an adapter's (PEFT's) or of a model's.
+
+    Raises ModelError where the folder holds none of these, or where the base that it names is gone.
+    """
+    if (folder / "run.json").is_file():
+        base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+        full = folder / MODEL_FOLDER
+        return load_run(base, folder), load_tokenizer(BaseSpec(model=str(full)) if full.is_dir() else base)
+    if (folder / "adapter_config.json").is_file():
+        return _with_adapter(folder)
+    if (folder / "config.json").is_file():
+        spec = BaseSpec(model=str(folder))
+        return load_base(spec), load_tokenizer(spec)
+    raise ModelError(
+        f"{folder} holds no run (run.json), no adapter (adapter_config.json) and no model (config.json); give the "
+        f"folder of one, such as RUN/{ADAPTER_FOLDER}."
+    )
+
+
+def _with_adapter(folder: Path) -> tuple[Any, Any]:
+    from peft import PeftModel
+
+    import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
+
+    name = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
+    if not name:
+        raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
+    base = BaseSpec(model=name)
+    return PeftModel.from_pretrained(load_base(base), folder, use_safetensors=True), load_tokenizer(base)

@@ -1,0 +1,73 @@
+"""`nr gc`: what nothing needs goes, and nothing else."""
+
+import os
+import time
+
+import pytest
+
+from flows.housekeeping import Keep, find_waste, remove
+from storage.atomic import write_atomically
+from storage.publish import publishing, write_manifest
+from storage.workspace import Workspace
+
+
+def publish(folder, key, inputs, **counts):
+    with publishing(folder) as partial:
+        (partial / "data").write_text(key)
+        write_manifest(partial, step="test", key=key, inputs=inputs, settings={}, counts=counts)
+
+
+def corpus(workspace, version, day, **inputs):
+    folder = workspace.corpus_version("french", version)
+    publish(
+        folder, version, {"documents_key": "d-" + version, "segments": {}, "yardstick": None, **inputs}, name="french"
+    )
+    manifest = (folder / "manifest.json").read_text()
+    created = manifest.split('"created": "')[1].split('"')[0]
+    write_atomically(folder / "manifest.json", manifest.replace(created, f"2026-11-{day:02d}T00:00:00+00:00"))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    corpus(workspace, "yardstick", 1)
+    corpus(workspace, "trained", 2)
+    corpus(workspace, "segment", 3)
+    corpus(workspace, "nobody", 4)
+    corpus(workspace, "newest", 6, segments={"segment": "x"}, yardstick="yardstick")
+    corpus(workspace, "current", 5)  # rolled back to
+    write_atomically(workspace.corpus("french") / "CURRENT", "current")
+    publish(workspace.run("run"), "run", {"trained": "new"})
+    for version in ("trained", "current", "nobody"):
+        publish(workspace.tokens(version, "tokenizer"), version, {})
+        write_atomically(workspace.documents(f"d-{version}") / "unit.json", "{}")
+    write_atomically(workspace.root / "runs" / ".left.partial" / "checkpoints" / "step-1", "x")
+    return workspace
+
+
+def waste(workspace, **keep):
+    return {str(item.path.relative_to(workspace.root)) for item in find_waste(workspace, Keep(**keep))}
+
+
+def test_what_a_version_in_use_or_a_run_needs_stays(workspace):
+    assert waste(workspace, versions=1) == {"corpora/french/nobody", "tokens/trained", "tokens/nobody"}
+    assert waste(workspace, versions=4) == {"tokens/trained"}
+
+
+def test_unfinished_work_and_unused_documents_go_when_they_are_old(workspace):
+    old = time.time() - 40 * 86400
+    for path in (workspace.root / "runs" / ".left.partial", workspace.documents("d-nobody")):
+        for part in (*path.rglob("*"), path):
+            os.utime(part, (old, old))
+    found = waste(workspace, versions=1)
+    assert {"runs/.left.partial", "documents/d-nobody"} <= found and "documents/d-trained" not in found
+    (workspace.root / "runs" / ".left.partial" / "checkpoints" / "step-2").write_text("a training goes on")
+    assert "runs/.left.partial" not in waste(workspace, versions=1)
+
+
+def test_removed_twice_it_is_gone_once(workspace):
+    remove(find_waste(workspace, Keep(versions=1)), workspace)
+    assert waste(workspace, versions=1) == set()
+    assert not workspace.corpus_version("french", "nobody").exists()
+    assert (workspace.corpus_version("french", "trained") / "data").read_text() == "trained"
+    assert not workspace.scratch("trash").exists()

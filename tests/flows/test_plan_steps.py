@@ -1,0 +1,93 @@
+"""`nr plan`: which steps stand and why, and what the others take by the past ones."""
+
+import pytest
+
+from flows.config import parse_config
+from flows.plan_steps import plan_steps, reading_rates
+from flows.recording import recorded_settings
+from pipelines.documents import documents_key
+from pipelines.work_units import WorkUnit
+from storage.atomic import write_atomically
+from storage.catalog import refresh_catalog
+from storage.publish import publishing, write_manifest
+from storage.records import write_records
+from storage.workspace import Workspace
+
+UNITS = [WorkUnit(f"unit-{number}", "s", "warc", f"{number}.warc.gz", 10, {}) for number in range(2)]
+
+
+@pytest.fixture
+def config(tmp_path):
+    corpora = {
+        name: {"language": language, "text_domain": "web", "sources": ["s"]}
+        for name, language in (("french", "fra"), ("english", "eng"))
+    }
+    inputs = [
+        {"corpus": "french", "role": "new", "share": 0.9},
+        {"corpus": "english", "role": "original", "share": 0.1},
+    ]
+    sources = {"s": {"kind": "warc", "paths": ["x"]}}
+    values = {"language": "fra", "sources": sources, "corpora": corpora, "inputs": inputs}
+    training = {"steps": 10, "batch_size": 6, "sequence_length": 100}
+    return parse_config({**values, "training": training, "workspace": str(tmp_path)}, "test")
+
+
+def publish(config, name, units):
+    workspace = Workspace(config.workspace)
+    with publishing(workspace.corpus_version(name, f"{name}-1")) as folder:
+        write_manifest(
+            folder,
+            step="corpus",
+            key=f"{name}-1",
+            inputs={"documents_key": documents_key(config.documents)},
+            settings=config.corpora[name].model_dump(mode="json"),
+            counts={"unit_ids": [unit.unit_id for unit in units]},
+        )
+    write_atomically(workspace.corpus(name) / "CURRENT", f"{name}-1")
+
+
+def outcomes(config):
+    return [row[1:] for row in plan_steps(config, UNITS, Workspace(config.workspace)).rows]
+
+
+def test_nothing_was_made_yet(config):
+    why = "corpus french gets a new version"
+    assert outcomes(config) == [("new", "it has no version yet", None)] * 2 + [("new", why, None)]
+
+
+def test_what_stands_and_what_does_not_say_why(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS[:1])
+    assert outcomes(config)[:2] == [
+        ("stands", "version french-1 has all its units, by the same settings", None),
+        ("new", "1 of its 2 units are not in version english-1", None),
+    ]
+    other = config.model_copy(update={"documents": config.documents.model_copy(update={"max_bytes": 77777})})
+    assert outcomes(other)[0] == ("new", "version french-1 was made with other settings of `documents`", None)
+
+
+def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    [method] = config.methods
+    settings = recorded_settings(method, config.training)
+    row = {"run_id": "r", "name": method.label, "method": method.method, "seed": 0, "status": "done"}
+    write_records(workspace, "runs", "r", [{**row, "settings": settings, "tokens": 100, "seconds": 1.0}])
+    inputs = [{"run_id": "r", "corpus_version": f"{name}-1", "role": "new"} for name in ("english", "french")]
+    write_records(workspace, "run_inputs", "r", inputs)
+    write_records(
+        workspace,
+        "work_units",
+        "u",
+        [{"unit_id": "u", "documents_key": "k", "kind": "warc", "status": "done", "bytes": 100, "seconds": 5.0}],
+    )
+    refresh_catalog(workspace)
+    assert outcomes(config)[2] == ("stands", "run r has the same inputs and settings", None)
+    assert reading_rates(workspace) == {"warc": 0.05}
+    longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 20})})
+    assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
+
+
+def test_without_a_catalog_there_is_no_estimate(tmp_path):
+    assert reading_rates(Workspace(tmp_path)) == {}

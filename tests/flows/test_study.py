@@ -1,0 +1,116 @@
+"""What follows a first run: a sweep, one more language, going on, several devices; and the commands that use a run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storage.query import query
+from storage.workspace import Workspace
+
+pytestmark = pytest.mark.deployment
+
+TINY = Path(__file__).parent / "tiny.yaml"
+METHODS = "methods=[{method: neutral_residues, alpha: 1.0}, {method: lora}]"
+SWEEP = "sweep={learning_rates: [0.001, 0.003], alphas: [0.5, 1.0]}"
+# One process for all, so that Prefect's temporary server starts once.
+PROGRAM = """
+import json, sys
+from flows.cli import app
+from storage.query import query
+from storage.workspace import Workspace
+
+tiny, methods, sweep = sys.argv[1:]
+
+def nr(command, *arguments):
+    app([command, tiny, "--set", "workspace=workspace", *arguments], standalone_mode=False)
+
+nr("run", "--set", "methods=[{method: neutral_residues, alpha: 1.0}]")
+first = query(Workspace("workspace"), "SELECT run_id FROM runs").rows[0][0]
+for _ in range(2):
+    nr("sweep", "--set", methods, "--set", sweep)
+    inodes = {run.name: run.stat().st_ino for run in Workspace("workspace").run("x").parent.iterdir()}
+    print("RUNS", json.dumps(inodes))
+only = ["--set", "methods=[{method: neutral_residues, alpha: 1.0}]"]
+nr("train", *only, "--add-to", first)
+nr("evaluate", *only, "--set", f"add_to={first!r}")
+nr("train", *only, "--from", first)
+nr("train", *only, "--set", "seeds=[5]", "--set", "resources.devices=2")
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    call = [sys.executable, "-c", PROGRAM, str(TINY), METHODS, SWEEP]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    return folder, done.stdout
+
+
+def rows(folder, sql):
+    return query(Workspace(folder / "workspace"), sql).as_dicts()
+
+
+def run_of(folder, **facts):
+    """The folder of the one run whose run.json has some facts, and its id."""
+    found = [
+        path.parent
+        for path in (folder / "workspace" / "runs").glob("*/run.json")
+        if facts.items() <= json.loads(path.read_text()).items()
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_sweep_runs_each_point_once_and_marks_the_front(study):
+    folder, told = study
+    names = {row["name"] for row in rows(folder, "SELECT DISTINCT name FROM runs")}
+    points = {f"neutral_residues lr {rate} alpha {alpha}" for rate in ("0.001", "0.003") for alpha in ("0.5", "1")}
+    assert points | {"lora lr 0.001", "lora lr 0.003"} <= names
+    first, second = (json.loads(line[5:]) for line in told.splitlines() if line.startswith("RUNS "))
+    assert first == second, "a point that stands is left alone"
+    front = {row["run_id"] for row in rows(folder, "SELECT run_id FROM pareto_front")}
+    table = [line for line in told.splitlines() if "│ *" in line]
+    assert table and all(any(run in line for run in front) for line in table)
+
+
+def test_one_more_language_and_going_on(study):
+    folder, _ = study
+    added = [path for path in (folder / "workspace" / "runs").iterdir() if (path / "earlier").is_dir()]
+    assert [sorted(path.name for path in run.iterdir() if path.is_dir()) for run in added] == [["adapter", "earlier"]]
+    scored = rows(folder, f"SELECT count(*) AS n FROM evaluations WHERE model_id = '{added[0].name}'")
+    assert scored[0]["n"] > 0
+    assert {row["status"] for row in rows(folder, "SELECT status FROM runs")} == {"done"}
+    assert len(rows(folder, "SELECT run_id FROM runs")) == 1 + 6 + 3
+
+
+def test_several_devices(study):
+    assert (run_of(study[0], devices=2) / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def nr(folder, *arguments, **options):
+    call = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(call, cwd=folder, capture_output=True, text=True, **options)
+
+
+def test_generate_and_chat_write_what_the_run_says(study):
+    folder, _ = study
+    run = run_of(folder, devices=2)
+    by_id = nr(folder, "generate", run.name, "Le chat", "--max-tokens", "8")
+    assert by_id.returncode == 0 and by_id.stdout.startswith("Le chat"), by_id.stderr
+    by_adapter = nr(folder, "generate", run / "adapter", "Le chat", "--max-tokens", "8")
+    assert by_adapter.stdout == by_id.stdout
+    talk = nr(folder, "chat", run.name, "--max-tokens", "4", "--temperature", "0", input="Bonjour\n\nEncore\n")
+    assert talk.returncode == 0 and len(talk.stdout.splitlines()) >= 2, talk.stderr
+    unknown = nr(folder, "generate", "nobody", "Le chat")
+    assert unknown.returncode == 2 and "there is no folder nobody and no finished run of that id" in unknown.stderr
+
+
+def test_sampled_text_is_a_source(study):
+    folder, _ = study
+    base = next((folder / "workspace" / "models").iterdir())
+    assert nr(folder, "sample", base, "--out", "own.jsonl", "--documents", "3", "--max-tokens", "24").returncode == 0
+    assert [set(json.loads(line)) for line in (folder / "own.jsonl").read_text().splitlines()] == [{"id", "text"}] * 3
