@@ -178,13 +178,20 @@ def sample(
 
 @app.command()
 def report(
-    workspace: WorkspaceFolder = Path("workspace"), title: Annotated[str, typer.Option(help="Its title.")] = "results"
+    workspace: WorkspaceFolder = Path("workspace"),
+    title: Annotated[str, typer.Option(help="Its title.")] = "results",
+    figures: Annotated[bool, typer.Option("--figures", help="Write its pictures for papers too, PNG and SVG.")] = False,
 ) -> None:
     """Write the HTML report of a workspace and print its path."""
     from flows.report import write_report
     from storage.workspace import Workspace
 
     print(write_report(Workspace(existing(workspace)), title=title))
+    if figures:
+        from flows.report.figures import write_figures
+
+        for path in write_figures(Workspace(workspace)):
+            print(path)
 
 
 @app.command()

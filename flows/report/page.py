@@ -56,8 +56,13 @@ def write_report(
     return path
 
 
+def bases_of(workspace: Workspace) -> list[str]:
+    """The bases that have runs, the newest first."""
+    return [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
+
+
 def _bases(workspace: Workspace, base_model_id: str | None) -> list[str]:
-    bases = [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
+    bases = bases_of(workspace)
     if base_model_id is None or base_model_id in bases:
         return bases if base_model_id is None else [base_model_id]
     if not ask(workspace, MODEL, base_model_id).rows:

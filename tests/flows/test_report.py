@@ -320,3 +320,14 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
     points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
     assert len(points) == 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+
+
+def test_figures_for_papers_are_png_and_svg(workspace):
+    pytest.importorskip("matplotlib", reason="needs the extra `report`: pip install 'neutral-residues[report]'")
+    from flows.report.figures import write_figures
+
+    written = {path.name: path.read_bytes() for path in write_figures(workspace)}
+    assert {name.removeprefix("base-") for name in written} == {
+        f"{picture}.{kind}" for picture in ("trade-off", "task-quiz", "loss") for kind in ("png", "svg")
+    }
+    assert written["base-trade-off.png"].startswith(b"\x89PNG") and b"neutral_residues" in written["base-trade-off.svg"]
