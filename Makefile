@@ -5,7 +5,7 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint up down
+.PHONY: setup demo test test-kill lint up down
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +26,10 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest
+
+# Everybody killed in every stage, and twenty times at random: half an hour.
+test-kill: setup
+	NR_KILL_ALL=1 NR_KILLS=20 $(BIN)/pytest -s tests/flows/test_kill.py
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -14,6 +14,7 @@ from flows.corpora import current_versions
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.progress import Progress
 from flows.recording import now, record_model, record_training_steps
+from flows.secrets import take_secrets
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
@@ -42,6 +43,7 @@ def pretrain(config: Config, versions: dict[str, str] | None = None) -> Prepared
 @task(cache_policy=NO_CACHE)
 def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
     workspace = Workspace(config.workspace)
+    take_secrets(config)
     if config.base is None:
         raise InputError("`base` is missing: give `base: {model: ...}` or `base: {pretrain: ...}`")
     if isinstance(config.base, PretrainedHere):

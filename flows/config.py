@@ -16,6 +16,7 @@ from flows.config_errors import first_sentence
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, TrainingSettings
 from pipelines.evaluation_sets import is_file
 from pipelines.languages import NAME_OF_CODE
+from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
 
@@ -116,6 +117,12 @@ class Resources(Settings):
     """What the machine gives. Never part of a key: results do not depend on it."""
 
     workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
+    runner: Literal["processes", "dask", "ray"] = Field(
+        "processes", description="what reads crawl files: processes of this machine, or a cluster's workers"
+    )
+    address: str | None = Field(
+        None, description="of the cluster's scheduler, like tcp://host:8786 or ray://host:10001; default: one made here"
+    )
     training_processes: int = Field(1, ge=1, description="trainings side by side")
     devices: int = Field(
         1, ge=1, description="devices of one training, started by torchrun: GPUs, or processes where there is none"
@@ -124,6 +131,12 @@ class Resources(Settings):
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
     )
+
+    @model_validator(mode="after")
+    def _address_is_of_a_cluster(self) -> Resources:
+        if self.address and self.runner == "processes":
+            raise ValueError("`address` is that of a cluster: set `runner` to dask or ray, or leave it out")
+        return self
 
     def reading_workers(self) -> int:
         return self.workers or os.cpu_count() or 1
@@ -185,6 +198,9 @@ class Config(Settings):
     start_from: str | None = Field(
         None, description="id of a run whose weights the training starts from: the same method, after a data refresh"
     )
+    secret_blocks: dict[str, str] = Field(
+        default_factory=dict, description="environment variables that Prefect's Secret blocks of these names fill"
+    )
     after_refresh: AfterRefresh = Field(AfterRefresh(), description="when and how a refresh leads to new runs")
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
@@ -209,6 +225,11 @@ class Config(Settings):
                 raise ValueError(
                     f"corpora.{name}.dedup: bands x rows is {needed}, more than documents.num_perm "
                     f"{self.documents.num_perm}; raise the one or lower the others"
+                )
+            if QUALITY in corpus.thresholds() and self.documents.quality_model is None:
+                raise ValueError(
+                    f"corpora.{name}.rules.{QUALITY} needs a model: set documents.quality_model to one that "
+                    "`nr train-quality` made"
                 )
         self.in_order()
         _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)

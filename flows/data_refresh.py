@@ -6,19 +6,20 @@ from prefect.logging import get_run_logger
 
 from flows.artifacts import show_funnel
 from flows.checks import check_corpora
+from flows.cluster import on_cluster
 from flows.config import Config
 from flows.disk import refuse_full_disk
 from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
+from flows.secrets import take_secrets
 from flows.unit_ledger import failed_units, waiting_units
 from pipelines.settings import CorpusSettings
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.workspace import Workspace
 
-UNITS_PER_PROCESS = (
-    16  # a task takes this many units a process: enough to keep the pool busy, few enough to see progress
-)
+UNITS_PER_PROCESS = 16  # that a task takes: enough to keep the pool busy, few enough to see progress
+MOST_BATCHES = 100  # of one flow run: above some 200 task runs Prefect's SQLite is locked at times
 
 
 @flow(name="data-refresh")
@@ -27,9 +28,14 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
 
     `only_failed` tries the units again that failed before, and reads no other.
     """
+    take_secrets(config)
     units = select_units(config)
-    for batch in _batches(still_to_read(units, config, only_failed), config):
-        read_units(batch, config)
+    parts = batches(still_to_read(units, config, only_failed), config.resources.reading_workers())
+    if config.resources.runner != "processes":
+        on_cluster(config.resources)(parts, config)
+    else:
+        for part in parts:
+            read_units(part, config)
     versions = {name: publish_corpus(name, config.corpora[name], units, config) for name in config.in_order()}
     end_refresh(config)
     pass_checks(versions, config)
@@ -126,8 +132,7 @@ def end_refresh(config: Config) -> None:
     release_latest(Workspace(config.workspace))
 
 
-def _batches(units: list[WorkUnit], config: Config) -> list[list[WorkUnit]]:
-    size = max(
-        config.resources.reading_workers() * UNITS_PER_PROCESS, -(-len(units) // 100)
-    )  # at most 100 task runs a flow run
+def batches(units: list[WorkUnit], workers: int) -> list[list[WorkUnit]]:
+    """What one task run takes each: enough for all workers, and never more than MOST_BATCHES of them."""
+    size = max(workers * UNITS_PER_PROCESS, -(-len(units) // MOST_BATCHES))
     return [units[start : start + size] for start in range(0, len(units), size)]

@@ -1,13 +1,17 @@
 """A query's result as a table in the terminal."""
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from storage.query import Result
+
+if TYPE_CHECKING:
+    from flows.inspect_pages import Pair
 
 WIDE = 240
 
@@ -23,6 +27,19 @@ def print_table(result: Result, title: str | None = None) -> None:
     # Into a pipe or a file, a table is as wide as it needs to be.
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(table)
+
+
+def print_pairs(pairs: Sequence["Pair"], reason: str, characters: int) -> None:
+    """Print pages that left beside pages that stayed, each text cut to so many characters."""
+    console = Console(width=None if sys.stdout.isatty() else WIDE // 2)
+    for pair in pairs:
+        table = Table(show_lines=True, expand=True, caption=_cell(pair.note) or None)
+        table.add_column(f"left: {escape(reason)}", ratio=1, overflow="fold")
+        table.add_column("kept", ratio=1, overflow="fold")
+        pages = [pair.left, pair.kept]
+        table.add_row(*(_cell(f"{page.url}\n{page.title}") if page else "" for page in pages))
+        table.add_row(*(_cell(page.text[:characters]) or "(no text was extracted)" if page else "" for page in pages))
+        console.print(table)
 
 
 def _cell(value: Any) -> str:

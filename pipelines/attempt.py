@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,16 @@ class Attempt:
         self.started = time.monotonic()
 
     def run(
-        self, fetched: Fetched, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path
+        self,
+        fetched: Fetched,
+        settings: DocumentSettings,
+        identify: LanguageIdentifier,
+        folder: Path,
+        on_record: Callable[[], object],
     ) -> UnitReport:
         """Write the unit's documents file. A file that cannot be read, or a full disk, gives a report `failed`."""
-        self.file, self.records_of_batch = Path(fetched.file), fetched.records
+        self.file, self.records_of_batch, self.on_record = Path(fetched.file), fetched.records, on_record
+        on_record()
         self.failures.extend(fetched.failures)
         try:
             self.bytes = self.file.stat().st_size
@@ -112,6 +118,7 @@ class Attempt:
     def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
         read = self._texts if self.unit.kind == "text" else self._pages
         for row, document in enumerate(read(settings, identify)):
+            self.on_record()
             key = document.get("language", UNDETERMINED), document["reason"]
             self.counts[key] += 1
             self.characters[key] += document["characters"]

@@ -10,6 +10,7 @@ from pipelines.corpus_version import write_version
 from pipelines.documents import documents_key
 from pipelines.evaluation_sets import evaluation_sets
 from pipelines.lineage import CORPUS_STAGE_VERSION, Inputs, find_lineage
+from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.shards import shard_files
 from pipelines.signature import SignatureScheme
@@ -98,6 +99,8 @@ def _check(name: str, settings: CorpusSettings, units: Sequence[WorkUnit], docum
         raise InputError(
             f"corpora.{name}.decontaminate names the corpus itself: its held-out side is kept apart by split_by"
         )
+    if QUALITY in settings.thresholds() and documents.quality_model is None:
+        raise InputError(f"corpora.{name}.rules.{QUALITY} needs documents.quality_model: `nr train-quality` makes one")
     needed = settings.dedup.bands * settings.dedup.rows
     if needed > documents.num_perm:
         raise InputError(

@@ -177,6 +177,9 @@ def write_version(
         },
         settings=settings.model_dump(mode="json"),
         counts=counts,
+        linked_from=[
+            workspace.corpus_version(name, version) for version in (lineage.continues, lineage.yardstick) if version
+        ],
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.host import host_of
 from pipelines.identify import LanguageIdentifier
 from pipelines.normalise import normalise, text_hash
 from pipelines.opt_outs import header_opt_out, page_opt_out
+from pipelines.quality_model import load_quality_model
 from pipelines.read_text import TextRecord
 from pipelines.read_warc import Capture
 from pipelines.scores import SCORES, scores
@@ -77,6 +78,7 @@ SCHEMA = pa.schema(
         pa.field("encoding", pa.string()),
         pa.field("encoding_source", pa.string()),
         *(pa.field(name, kind) for name, kind in SCORES.items()),
+        pa.field("quality", pa.float32()),  # NULL without documents.quality_model
         pa.field("text_hash", pa.binary()),
         pa.field("signature", pa.binary()),  # num_perm little-endian uint32
     ]
@@ -172,6 +174,7 @@ def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier)
     """All that is measured on a text, whatever the figures are: the verdict over them is taken later."""
     normalised = normalise(text)
     language, score = identify(text)
+    quality = load_quality_model(settings)
     hashes = shingle_hashes(normalised, settings.shingle)
     return {
         "reason": "kept",
@@ -180,6 +183,7 @@ def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier)
         "language": language,
         "language_score": score,
         **scores(text, language),
+        "quality": quality(text) if quality else None,
         "text_hash": text_hash(normalised),
         "signature": signature(hashes, settings.num_perm, settings.seed).astype("<u4").tobytes(),
     }

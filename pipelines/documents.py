@@ -9,6 +9,7 @@ from pipelines.attempt import Attempt
 from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
+from pipelines.quality_model import load_quality_model
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
@@ -18,7 +19,7 @@ from storage.workspace import Workspace
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 
-DOCUMENTS_STAGE_VERSION = 3  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 4  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:
@@ -27,25 +28,34 @@ def documents_key(settings: DocumentSettings) -> str:
     Raises InputError when a list or robots.txt capture that the settings name is missing.
     """
     content = settings.model_dump(
-        exclude={"language_model": True, "block_lists": True, "opt_outs": {"hosts", "robots_txt"}}
+        exclude={
+            "language_model": True,
+            "quality_model": True,
+            "block_lists": True,
+            "opt_outs": {"hosts", "robots_txt"},
+        }
     )
     return hash_of("documents", DOCUMENTS_STAGE_VERSION, content, given_files_hash(settings))
 
 
 def process_unit(
-    unit: WorkUnit, settings: DocumentSettings, folder: Path, fetched: Fetched | None = None
+    unit: WorkUnit,
+    settings: DocumentSettings,
+    folder: Path,
+    fetched: Fetched | None = None,
+    on_record: Callable[[], object] = lambda: None,
 ) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    `fetched` is what a Fetcher brought of it; a local file needs none. A file that cannot be read is a report of
-    status failed and costs this unit only.
+    `fetched` is what a Fetcher brought of it; a local file needs none. `on_record` is called before each record. A
+    file that cannot be read is a report of status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
     report = _done(unit, folder)
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder)
+        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder, on_record)
         write_report(folder, report)
     return report
 
@@ -64,6 +74,7 @@ def process_units(
     the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
     failed, and tried again by the next call. Raises InputError as process_unit does.
     """
+    load_quality_model(settings)
     # Once, before children would each fetch the identifier or fail over it or a list.
     find_language_model(settings)
     for given in (block_list, opted_out_hosts, robots_rules):
@@ -91,10 +102,16 @@ def process_units(
         fetcher = Fetcher(fetch, workspace)
         for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
             if isinstance(result, NotRead):
-                result = _next_attempt(unit, folder).failed(str(result))
-                write_report(folder, result)
+                result = record_failure(unit, str(result), folder)
             ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
+
+
+def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:
+    """Store and return the report of an attempt that never came to reading."""
+    report = _next_attempt(unit, folder).failed(error)
+    write_report(folder, report)
+    return report
 
 
 def _done(unit: WorkUnit, folder: Path) -> UnitReport | None:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,11 +34,13 @@ def _robots_rules(patterns: tuple[str, ...], agents: tuple[str, ...], max_bytes:
 
 def given_files_hash(settings: DocumentSettings) -> str:
     """Hash of the content of all these files. Raises InputError where one is missing or cannot be read."""
-    files = [
+    files: list[Sequence[Path]] = [
         list_files(settings.block_lists, BLOCK_LISTS),
         list_files(settings.opt_outs.hosts, HOSTS),
         _captures(settings.opt_outs.robots_txt),
     ]
+    if settings.quality_model is not None:
+        files.append((Path(settings.quality_model).expanduser(),))
     return hash_of(*([_content_hash(file) for file in group] for group in files))
 
 

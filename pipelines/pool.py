@@ -28,6 +28,9 @@ from storage.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+# The DOM guard keeps pages under 2 s; what gets past it cannot be interrupted, only ended with its process.
+RECORD_SECONDS = 300
+
 
 class NotRead(Exception):
     """A unit could not be fetched, or its worker process ended in the middle of it. The message says how."""
@@ -121,6 +124,7 @@ class _Slot(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._task = {"parent": os.getpid(), "settings": settings.model_dump(), "folder": str(folder)}
+        self._task["record_seconds"] = RECORD_SECONDS
         self._ready, self._ended = ready, ended
         self._context = contextvars.copy_context()  # of the flow's task, whose log takes what the child prints
         self._child: subprocess.Popen[str] | None = None
@@ -165,6 +169,8 @@ class _Slot(threading.Thread):
         if child is None:
             return f"no worker process could be started ({error})"
         code = _end(child)
+        if code == -signal.SIGALRM:
+            return f"the worker process was ended: it got no further for {RECORD_SECONDS} s, in one record of the file"
         if code < 0:
             return f"the worker process was ended by {signal.Signals(-code).name}; out of memory, if nobody sent it"
         return f"the worker process ended with exit code {code}; what it printed says why"

@@ -45,6 +45,7 @@ class Rule:
 
 _REPETITION, _QUALITY = "Gopher, table A1", "Gopher, section A1.1"
 _C4, _FINEWEB = "C4, section 2.2", "FineWeb, section 3.6"
+QUALITY = "quality_min"
 # In the order in which a document meets them: FineWeb's.
 RULES: tuple[Rule, ...] = (
     Rule("duplicate_paragraph_share_max", _REPETITION, "paragraphs repeat", 0.3, 0.3, None),
@@ -76,12 +77,14 @@ RULES: tuple[Rule, ...] = (
     Rule("short_line_share_max", _FINEWEB, "lines are short", None, 0.67, None),
     Rule("repeated_line_character_share_max", _FINEWEB, "long lines repeat", None, 0.01, 0.1),
     Rule("line_break_ratio_max", _FINEWEB, "text is a list", None, 0.3, BY_LANGUAGE),
+    Rule(QUALITY, "pipelines/quality_model.py", "text is unlike the corpus that the model was trained to like"),
 )
 RULE_OF_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
 
 
 def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
-    """Threshold by rule, in the order of RULES. Kyutai's recipe has no such rule: see pipelines/kyutai_paragraphs.py.
+    """Threshold by rule, in the order of RULES. Kyutai's recipe has none: it is a length, a language
+    score and `line_dedup: paragraphs`.
 
     Raises ValueError when the profile was not made for the language.
     """

@@ -205,6 +205,9 @@ class DocumentSettings(_Settings):
         ge=100,
         description="Characters of main content that the identifier reads (more is slower, not better)",
     )
+    quality_model: str | None = Field(
+        default=None, description="Path of a model of `nr train-quality`; its score is what rule quality_min judges"
+    )
     max_bytes: int = Field(
         default=10_000_000, ge=1000, description="Larger records are left out (10 MB of HTML takes 1 s)"
     )
@@ -233,6 +236,15 @@ class DedupSettings(_Settings):
     threshold: float = Field(
         default=0.8, gt=0, le=1, description="Estimated Jaccard similarity from which a document goes"
     )
+
+
+class QualityModelSettings(_Settings):
+    """How a quality classifier is trained (pipelines/quality_model.py)."""
+
+    documents: int = Field(default=50_000, ge=100, description="At most so many texts of each kind")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Of fastText; halved where it diverges")
+    epochs: int = Field(default=5, ge=1, description="Passes over the texts")
+    dimensions: int = Field(default=64, ge=2, le=1000, description="Of the vectors of words")
 
 
 class PiiSettings(_Settings):

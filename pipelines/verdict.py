@@ -1,7 +1,8 @@
 """The verdict over scores: which documents a corpus takes, by SQL, so that thresholds change without re-extraction."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,40 @@ class Judged:
 
 def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: CorpusSettings, spill: Path) -> Judged:
     """Judge all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
+    with _judged(files, first_doc_nos, settings, spill) as connection:
+        kept = connection.sql(
+            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
+            "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
+        ).to_arrow_table()
+        left = connection.sql(
+            "SELECT language, verdict AS reason, count(*) AS documents, sum(characters)::BIGINT AS characters "
+            "FROM judged WHERE judged AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
+        ).to_arrow_table()
+        unread = connection.sql(
+            "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
+        ).fetchall()
+    return Judged(kept, left.to_pylist(), dict(unread))
+
+
+def sample_of(
+    verdict: str,
+    number: int,
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+) -> list[int]:
+    """doc_nos of at most `number` documents with this verdict, the same ones each time."""
+    with _judged(files, first_doc_nos, settings, spill) as connection:
+        chosen = "SELECT doc_no FROM judged WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
+        return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
+
+
+@contextmanager
+def _judged(
+    files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: CorpusSettings, spill: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the table `judged`."""
     units = pa.table(
         {
             "unit_id": pa.array(first_doc_nos.keys(), pa.string()),
@@ -79,18 +114,7 @@ def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: Cor
                 **limits,
             },
         )
-        kept = connection.sql(
-            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
-            "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
-        ).to_arrow_table()
-        left = connection.sql(
-            "SELECT language, verdict AS reason, count(*) AS documents, sum(characters)::BIGINT AS characters "
-            "FROM judged WHERE judged AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
-        ).to_arrow_table()
-        unread = connection.sql(
-            "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
-        ).fetchall()
-    return Judged(kept, left.to_pylist(), dict(unread))
+        yield connection
 
 
 def _condition(rule: Rule) -> str:

@@ -2,11 +2,14 @@
 
 Started as `python -m pipelines.worker` and not by multiprocessing, which would import the parent's `__main__` again:
 under a Prefect worker that is Prefect. It ends when its stdin closes, and when its parent dies in mid-unit.
+A page that hangs in native code, which lets no thread run, ends it too: the kernel's alarm clock is set anew at each
+record.
 """
 
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -38,7 +41,9 @@ def main() -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         for line in sys.stdin:
             message = json.loads(line)
-            report = process_unit(WorkUnit(**message["unit"]), settings, folder, fetched_from(message["fetched"]))
+            unit, fetched = WorkUnit(**message["unit"]), fetched_from(message["fetched"])
+            report = process_unit(unit, settings, folder, fetched, lambda: signal.alarm(task["record_seconds"]))
+            signal.alarm(0)
             print(report.model_dump_json(), file=reports, flush=True)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,12 +46,18 @@ def write_manifest(
     inputs: Mapping[str, Any],
     settings: Mapping[str, Any],
     counts: Mapping[str, Any],
+    linked_from: Sequence[Path] = (),
 ) -> None:
-    """Write `manifest.json`, last: what was made from what, and size and checksum of every file beside it."""
+    """Write `manifest.json`, last: what was made from what, and size and checksum of every file beside it.
+
+    A hard link to a file of the same name in a folder of `linked_from` keeps the checksum that is recorded there: it
+    need not be read, and damage since is not taken for what was written.
+    """
+    recorded = {name: entry for other in linked_from for name, entry in _links(folder, other)}
     files = {
-        str(file.relative_to(folder)): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        name: recorded.get(name) or {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST
+        if file.is_file() and (name := str(file.relative_to(folder))) and file.name != MANIFEST
     }
     manifest = {
         "step": step,
@@ -63,6 +69,12 @@ def write_manifest(
         "files": files,
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
+
+
+def _links(folder: Path, other: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, entry in ((read_manifest(other) or {}).get("files", {})).items():
+        if (folder / name).exists() and (other / name).exists() and (folder / name).samefile(other / name):
+            yield name, entry
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from storage.workspace import Workspace
 
 COMMANDS = (
     *("run", "plan", "refresh", "pretrain", "train", "sweep", "evaluate", "generate", "chat", "push", "sample"),
-    *("report", "sql", "up", "down"),
+    *("report", "sql", "up", "down", "inspect", "rollback", "forget", "verify"),
 )
 
 

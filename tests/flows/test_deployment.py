@@ -1,10 +1,13 @@
 """What the README promises, for real: server, worker, `prefect deployment run`, schedules, and SQL over the result."""
 
 import json
+import queue
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -36,9 +39,30 @@ def project(tmp_path_factory):
         "parameters": {"config": config},
         "work_pool": {"name": server.POOL},
     }
-    scheduled = {**study, "name": "scheduled", "schedules": [{"cron": "0 3 2 * *", "active": True}]}
-    (folder / "prefect.yaml").write_text(yaml.safe_dump({"name": "test", "deployments": [study, scheduled]}))
+    refresh = {
+        **study,
+        "name": "monthly",
+        "entrypoint": f"{Path(__file__).parents[2]}/flows/data_refresh.py:data_refresh",
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "schedules": [{"cron": "* * * * *", "timezone": "Europe/Budapest", "active": False, "slug": "minutely"}],
+    }
+    follower = {
+        **study,
+        "name": "after-refresh",
+        "entrypoint": f"{Path(__file__).parents[2]}/flows/train_on_new_text.py:train_on_new_text",
+        "work_pool": {"name": server.POOL, "work_queue_name": server.TRAINING_QUEUE},
+        "triggers": triggers_of("after-refresh", {"config": config}),
+    }
+    deployments = {"name": "test", "deployments": [study, refresh, follower]}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments))
     return folder
+
+
+def triggers_of(name, parameters):
+    """The triggers of a deployment in the repository's own prefect.yaml, with other parameters."""
+    deployments = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())["deployments"]
+    [triggers] = [deployment["triggers"] for deployment in deployments if deployment["name"] == name]
+    return [{**trigger, "parameters": parameters} for trigger in triggers]
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +111,88 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
         assert reader.communicate("\n")[0] == "4\n"
 
 
-@pytest.mark.deployment
-def test_a_cron_schedule_yields_a_scheduled_run(services):
-    """With the wrong SQLAlchemy the server looks healthy and never schedules anything."""
-    wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-    deadline = time.monotonic() + 90
+def set_schedule(services, name, active):
+    [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+    [schedule] = deployment["schedules"]
+    url = f"{services.url}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    body = json.dumps({"active": active}).encode()
+    urllib.request.urlopen(
+        urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="PATCH"), timeout=20
+    ).close()
+
+
+def wait_for_run(services, flow, state, seconds):
+    wanted = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"state": {"type": {"any_": [state]}}}}
+    deadline = time.monotonic() + seconds
     while not (runs := ask(services, "flow_runs/filter", wanted)) and time.monotonic() < deadline:
         time.sleep(1)
-    assert runs and all(run["auto_scheduled"] for run in runs)
+    return runs
+
+
+@pytest.mark.deployment
+def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project, services):
+    """With the wrong SQLAlchemy the server looks healthy and never schedules anything."""
+    set_schedule(services, "monthly", True)
+    try:
+        scheduled = wait_for_run(services, "data-refresh", "SCHEDULED", 120)
+        assert scheduled and all(run["auto_scheduled"] for run in scheduled)
+        finished = wait_for_run(services, "data-refresh", "COMPLETED", 300)
+        assert any(run["auto_scheduled"] for run in finished)
+    finally:
+        set_schedule(services, "monthly", False)
+    # Its text is that of the runs of the study: there is nothing to train, and that is a success.
+    [followed, *_] = wait_for_run(services, "train-on-new-text", "COMPLETED", 300)
+    assert followed["parameters"] == {"config": {"extends": str(TINY), "workspace": str(project / "workspace")}}
+    assert query(Workspace(project / "workspace"), "SELECT count(*) FROM runs").rows == [(8,)]
+
+
+@pytest.mark.deployment
+def test_up_twice_does_no_harm(project, services):
+    assert server.up(project / ".prefect", services.port, project) == services
+    assert [worker["status"] for worker in services.workers()] == ["ONLINE"]
+    queues = ask(services, f"work_pools/{server.POOL}/queues/filter", {})
+    assert [q["concurrency_limit"] for q in queues if q["name"] == server.TRAINING_QUEUE] == [1]
+
+
+@pytest.mark.deployment
+def test_a_failed_run_calls_the_webhook(tmp_path, services):
+    called: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self):
+            called.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as endpoint:
+        threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+        token = "token-in-the-address"
+        command = [sys.executable, "-c", "from flows.cli import main; main()", "notify"]
+        address = {"NR_ALERT_URL": f"http://127.0.0.1:{endpoint.server_port}/{token}"}
+        for _ in range(2):  # twice does no harm
+            made = subprocess.run(
+                [*command, "--home", services.home], env={**services.environment, **address}, capture_output=True
+            )
+            assert made.returncode == 0, made.stdout + made.stderr
+        config = {"extends": str(TINY), "workspace": str(tmp_path), "checks": {"min_documents": 10**9}}
+        failed = subprocess.run(
+            server.prefect(
+                "deployment", "run", "data-refresh/monthly", "--watch", "-p", f"config={json.dumps(config)}"
+            ),
+            env=services.environment,
+            capture_output=True,
+            timeout=400,
+        )
+        assert failed.returncode != 0
+        message = json.loads(called.get(timeout=60))["text"]
+        endpoint.shutdown()
+    assert message.startswith("data-refresh ") and "Failed" in message and "checks.min_documents" in message
+    assert called.empty()
+    written = [path for path in Path(services.home).rglob("*") if path.is_file()]
+    assert not [path for path in written if token.encode() in path.read_bytes()]
 
 
 @pytest.mark.deployment

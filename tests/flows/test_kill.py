@@ -1,16 +1,19 @@
-"""Killed or interrupted at random moments, the same command gives the corpora and figures of an undisturbed run.
+"""Killed or interrupted in any stage, the same command gives the corpora and figures of an undisturbed run.
 
-NR_KILLS sets how many times (2 in CI; 20 were seen to pass). The victim is drawn from the flow's process and all that
-it started: pool workers, trainings, the evaluation.
+The matrix is who is hit by stage. CELLS of it are gone through here, all of it by `make test-kill` (NR_KILL_ALL=1),
+with NR_KILLS further kills at random moments. A secret of the environment is looked for in all that was written.
 """
 
 import contextlib
+import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,71 +23,162 @@ from storage.query import query
 from storage.workspace import Workspace
 
 TINY = Path(__file__).parent / "tiny.yaml"
-KILLS = int(os.environ.get("NR_KILLS", "2"))
-LONGEST_WAIT = 20.0  # seconds from the flow's begin to the kill: data, base, methods and some of the evaluation
+LONGEST_WAIT = 20.0  # seconds from the flow's begin to a random kill: data, base, methods and some of the evaluation
+SOON = 1.0  # seconds within a stage before the kill
+SECRET = "s3cret-canary-of-the-environment"
 FIGURES = """SELECT e.model_id, s.name, e.metric, e.value, e.n FROM evaluations e JOIN eval_sets s USING (eval_id)
 ORDER BY ALL"""
 CORPORA = "SELECT name, version, documents, characters FROM corpora ORDER BY ALL"
 STEPS = "SELECT run_id, step, lm_loss, local_loss FROM training_steps ORDER BY ALL"
 
+# A stage is under way when its process runs, or when its line stands in the log.
+PROCESSES = {
+    "reading": r"pipelines\.worker",
+    "pretraining": r"nr_core pretrain",
+    "training": r"nr_core train",
+    "evaluation": r"nr_core evaluate",
+}
+LINES = {"corpora": rb"Task run 'publish-corpus", "report": rb"Task run 'report"}
+STAGES = ("reading", "corpora", "pretraining", "training", "evaluation", "report")
+# flow: kill -9; interrupt: Ctrl-C at a terminal; child: the process that does the stage's work; server: Prefect's.
+WHO = ("flow", "interrupt", "child", "server")
+MATRIX = [cell for cell in itertools.product(WHO, STAGES) if cell[0] != "child" or cell[1] in PROCESSES]
+CELLS = [
+    ("child", "reading"),
+    ("flow", "corpora"),
+    ("child", "pretraining"),
+    ("interrupt", "training"),
+    ("server", "training"),
+    ("child", "evaluation"),
+]
+
 
 def start(workspace: Path, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from flows.cli import main; main()", "run", str(TINY)]
     options = ["--set", f"workspace={workspace}", "--set", "training.checkpoint_every=1"]
+    everything = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "HF_TOKEN": SECRET}
     with log.open("wb") as stream:
-        return subprocess.Popen(command + options, cwd=log.parent, stdout=stream, stderr=stream, start_new_session=True)
+        return subprocess.Popen(
+            command + options, cwd=log.parent, env=everything, stdout=stream, stderr=stream, start_new_session=True
+        )
 
 
 def finish(workspace: Path, log: Path) -> None:
     process = start(workspace, log)
-    assert process.wait(timeout=400) == 0, log.read_text()[-4000:]
+    assert process.wait(timeout=500) == 0, log.read_text()[-4000:]
 
 
-def kill_at_random(process: subprocess.Popen[bytes], log: Path, chance: random.Random) -> str | None:
-    """Wait until the flow has begun, then for a random time; return whom it hit, None if the flow had ended before."""
-    while b"Beginning flow run" not in log.read_bytes() and process.poll() is None:
-        time.sleep(0.05)
-    deadline = time.monotonic() + chance.uniform(0, LONGEST_WAIT)
-    while time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
-    if process.poll() is not None:
-        return None
+def in_stage(process: subprocess.Popen[bytes], log: Path, stage: str) -> psutil.Process | None:
+    """Wait until a stage is under way; return the process that does its work, the flow where that does it itself."""
     flow = psutil.Process(process.pid)
-    # Prefect's own temporary server is not ours to survive without.
-    ours = [flow, *(child for child in flow.children(recursive=True) if not _is_server(child))]
-    if chance.random() < 0.25:
-        name = "nothing: interrupted, as at a terminal"
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        victim = chance.choice(ours)
-        name = " ".join(victim.cmdline()[1:4])
-        victim.kill()
-    process.wait(timeout=400)
-    for left in ours[1:]:
-        left.wait(timeout=90)  # what the flow started ends by itself when the flow is gone
-    return name
+    while process.poll() is None:
+        if stage in LINES:
+            if re.search(LINES[stage], log.read_bytes()):
+                return flow
+        else:
+            for child in children(flow):
+                if re.search(PROCESSES[stage], command_of(child)):
+                    return child
+        time.sleep(0.02)
+    return None
 
 
-def _is_server(process: psutil.Process) -> bool:
-    return "prefect.server" in " ".join(process.cmdline())
+def children(flow: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return flow.children(recursive=True)
+    return []
+
+
+def command_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def is_server(process: psutil.Process) -> bool:
+    return "prefect.server" in command_of(process)
+
+
+def hit(process: psutil.Process, who: str, flow: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        if who == "interrupt":
+            os.killpg(flow.pid, signal.SIGINT)
+        elif who == "server":
+            for child in children(psutil.Process(flow.pid)):
+                if is_server(child):
+                    child.kill()
+        elif who == "flow":
+            flow.kill()
+        else:
+            process.kill()
+
+
+def disturb(workspace: Path, log: Path, who: str, stage: str, wait: float) -> str:
+    """Start the flow, hit `who` in `stage`, and wait until all that was started has gone."""
+    process = start(workspace, log)
+    try:
+        worker = in_stage(process, log, stage)
+        if worker is None:
+            return "the stage was done already"
+        time.sleep(wait)
+        started = [child for child in children(psutil.Process(process.pid)) if not is_server(child)]
+        hit(worker, who, process)
+        code = process.wait(timeout=500)
+        for left in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.wait(timeout=90)  # what the flow started ends by itself when the flow is gone
+        return f"exit code {code}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # Prefect's temporary server outlives a killed flow
+
+
+def disturb_at_random(workspace: Path, log: Path, chance: random.Random) -> str:
+    process = start(workspace, log)
+    try:
+        while b"Beginning flow run" not in log.read_bytes() and process.poll() is None:
+            time.sleep(0.05)
+        deadline = time.monotonic() + chance.uniform(0, LONGEST_WAIT)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        if process.poll() is not None:
+            return "the flow had ended"
+        victim = chance.choice([psutil.Process(process.pid), *children(psutil.Process(process.pid))])
+        name = " ".join(command_of(victim).split()[1:4])
+        hit(victim, "interrupt" if chance.random() < 0.25 else "child", process)
+        process.wait(timeout=500)
+        return name
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def written(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.deployment
-def test_killed_at_random_moments_the_same_command_gives_the_same_result(tmp_path):
+@pytest.mark.timeout(7200)
+def test_killed_in_any_stage_the_same_command_gives_the_same_result(tmp_path):
     undisturbed, disturbed, log = tmp_path / "undisturbed", tmp_path / "disturbed", tmp_path / "log"
     finish(undisturbed, log)
     chance = random.Random(int(os.environ.get("NR_SEED", "0")))
-    hit = []
-    for _ in range(KILLS):
-        process = start(disturbed, log)
-        try:
-            hit.append(kill_at_random(process, log, chance))
-            print("killed", hit[-1], flush=True)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # Prefect's temporary server outlives a killed flow
-    assert any(hit)
+    for number, (who, stage) in enumerate(MATRIX if os.environ.get("NR_KILL_ALL") else CELLS):
+        # The small matrix goes on in one workspace, later stages last; in the whole one each cell begins anew.
+        workspace = tmp_path / f"cell-{number}" if os.environ.get("NR_KILL_ALL") else disturbed
+        outcome = disturb(workspace, log, who, stage, chance.uniform(0, SOON))
+        print(f"{who:>9} in {stage:<11} {outcome}", flush=True)
+        if workspace != disturbed:
+            finish(workspace, log)
+            assert_same(undisturbed, workspace)
+    for _ in range(int(os.environ.get("NR_KILLS", "0"))):
+        print("at random:", disturb_at_random(disturbed, log, chance), flush=True)
     finish(disturbed, log)
+    assert_same(undisturbed, disturbed)
+    assert not [path for path in written(tmp_path) if SECRET.encode() in path.read_bytes()]
+
+
+def assert_same(undisturbed: Path, disturbed: Path) -> None:
     for sql in (CORPORA, FIGURES, STEPS):
         expected = query(Workspace(undisturbed), sql).rows
         assert expected and query(Workspace(disturbed), sql).rows == expected

@@ -55,18 +55,18 @@ class Snapshot:
     wets: list[str]
 
 
-def make_snapshot() -> Snapshot:
+def make_snapshot(crawl: str = CRAWL, first_page: int = 0) -> Snapshot:
     files: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
-    warcs, wets, number = [], [], 0
+    warcs, wets, number = [], [], first_page
     for segment in SEGMENTS:
         for _ in range(FILES_A_SEGMENT):
             name = f"CC-MAIN-20261012000000-20261012030000-{len(warcs):05d}"
-            folder = f"crawl-data/{CRAWL}/segments/{segment}"
+            folder = f"crawl-data/{crawl}/segments/{segment}"
             warc = f"{folder}/warc/{name}.warc.gz"
             pages = [_page(number + place) for place in range(PAGES_A_FILE)]
             records = [record for page in pages for record in (Page("", page.url, record_type="request"), page)]
-            files[warc], offsets = warc_bytes(records, first_id=2 * number)
+            files[warc], offsets = warc_bytes(records, first_id=_first_id(crawl) + 2 * number)
             ends = [*offsets[1:], len(files[warc])]
             for place, page in enumerate(pages):
                 offset = offsets[2 * place + 1]
@@ -75,17 +75,21 @@ def make_snapshot() -> Snapshot:
                 rows[-1]["warc_record_length"] = ends[2 * place + 1] - offset
             wet = f"{folder}/wet/{name}.warc.wet.gz"
             texts = [Page(_text(number + place), pages[place].url, record_type="conversion") for place in range(4)]
-            files[wet] = warc_bytes(texts, first_id=10_000 + number)[0]
+            files[wet] = warc_bytes(texts, first_id=_first_id(crawl) + 10_000 + number)[0]
             warcs.append(warc)
             wets.append(wet)
             number += PAGES_A_FILE
-    files[f"crawl-data/{CRAWL}/warc.paths.gz"] = _listing(warcs)
-    files[f"crawl-data/{CRAWL}/wet.paths.gz"] = _listing(wets)
-    index = sorted(rows + _other_rows(), key=lambda row: row["url_surtkey"])
-    _add_index(files, index)
-    crawls = [{"id": crawl, "name": crawl, "cdx-api": ""} for crawl in (CRAWL, "CC-MAIN-2026-39", "CC-NEWS")]
+    files[f"crawl-data/{crawl}/warc.paths.gz"] = _listing(warcs)
+    files[f"crawl-data/{crawl}/wet.paths.gz"] = _listing(wets)
+    index = sorted(rows + _other_rows(crawl), key=lambda row: row["url_surtkey"])
+    _add_index(files, index, crawl)
+    crawls = [{"id": name, "name": name, "cdx-api": ""} for name in (crawl, "CC-MAIN-2026-39", "CC-NEWS")]
     files["collinfo.json"] = json.dumps(crawls).encode()
     return Snapshot(files, index, warcs, wets)
+
+
+def _first_id(crawl: str) -> int:
+    return 0 if crawl == CRAWL else 1_000_000  # a page is fetched anew for each snapshot
 
 
 def _language(number: int) -> str:
@@ -121,7 +125,7 @@ def _row(url: str, languages: str) -> dict[str, Any]:
     }
 
 
-def _other_rows() -> list[dict[str, Any]]:
+def _other_rows(crawl: str) -> list[dict[str, Any]]:
     """Rows of pages that no test fetches, so many that the index is worth pruning."""
     draw = random.Random(7)
     rows = []
@@ -129,25 +133,25 @@ def _other_rows() -> list[dict[str, Any]]:
         domain = draw.choice(("com", "com", "com", "de", "net", "org", "ru"))
         url = f"https://www.{draw.randbytes(6).hex()}.{domain}/{draw.randbytes(12).hex()}"
         row = _row(url, draw.choice(("eng", "deu", "rus,eng", "eng,fra", "spa")))
-        row["warc_filename"] = f"crawl-data/{CRAWL}/segments/{SEGMENTS[0]}/warc/other-{number % 50:05d}.warc.gz"
+        row["warc_filename"] = f"crawl-data/{crawl}/segments/{SEGMENTS[0]}/warc/other-{number % 50:05d}.warc.gz"
         row["warc_record_offset"], row["warc_record_length"] = number * 30_000, draw.randrange(1000, 30_000)
         rows.append(row)
     return rows
 
 
-def _add_index(files: dict[str, bytes], rows: Sequence[dict[str, Any]]) -> None:
+def _add_index(files: dict[str, bytes], rows: Sequence[dict[str, Any]], crawl: str) -> None:
     listed = []
     size = -(-len(rows) // INDEX_FILES)
     for subset in ("crawldiagnostics", "robotstxt", "warc"):
         for number in range(INDEX_FILES if subset == "warc" else 1):
             name = f"part-{number:05d}-{uuid.UUID(int=number)}.c000.gz.parquet"
-            path = f"cc-index/table/cc-main/warc/crawl={CRAWL}/subset={subset}/{name}"
+            path = f"cc-index/table/cc-main/warc/crawl={crawl}/subset={subset}/{name}"
             table = pa.Table.from_pylist(list(rows[number * size : (number + 1) * size]), schema=INDEX_SCHEMA)
             buffer = io.BytesIO()
             pq.write_table(table, buffer, compression="gzip", row_group_size=INDEX_ROW_GROUP)
             files[path] = buffer.getvalue()
             listed.append(path)
-    files[f"crawl-data/{CRAWL}/cc-index-table.paths.gz"] = _listing(listed)
+    files[f"crawl-data/{crawl}/cc-index-table.paths.gz"] = _listing(listed)
 
 
 def _listing(paths: Sequence[str]) -> bytes:

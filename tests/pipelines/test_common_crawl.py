@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.accumulate import units_to_read
 from pipelines.corpus import CorpusReport, build_corpus
 from pipelines.documents import documents_key, process_units
 from pipelines.settings import (
@@ -17,7 +18,7 @@ from pipelines.settings import (
     FetchSettings,
     Source,
 )
-from pipelines.shards import shard_files
+from pipelines.shards import read_shards, shard_files
 from pipelines.sources.crawls import release_latest
 from pipelines.unit_report import UnitReport, documents_file
 from pipelines.work_units import WorkUnit, list_work_units
@@ -311,3 +312,56 @@ def test_paths_out_of_a_list_do_not_leave_the_server(path: str, server: Loopback
     server.files = {**server.files, f"crawl-data/{CRAWL}/warc.paths.gz": gzip.compress(path.encode())}
     with pytest.raises(InputError, match="is no path of a crawl"):
         list_work_units({"web": whole_files(server)}, workspace, FETCH)
+
+
+@pytest.mark.parametrize("kind", ["whole files", "by index"])
+def test_a_later_snapshot_comes_to_the_earlier_one(
+    kind: str, server: Loopback, snapshot: Snapshot, tmp_path: Path, document_settings: DocumentSettings
+) -> None:
+    """The second refresh asks for its own files alone, and gives what one refresh over both gives."""
+    newer = make_snapshot(NEWER, first_page=60)  # pages 60 to 95 are in both, with other record ids
+    server.files = {**snapshot.files, **newer.files}
+
+    def make(crawl: str) -> Source:
+        return whole_files(server, crawl=crawl) if kind == "whole files" else by_index(server, crawl=crawl, where=_OURS)
+
+    def refresh(workspace: Workspace, sources: dict[str, Source]) -> CorpusReport:
+        settings = FRENCH_CORPUS.model_copy(update={"sources": [*sources]})
+        listed = list_work_units(sources, workspace, FETCH)
+        units = units_to_read(listed, {"french": settings}, workspace)
+        process_units(units, document_settings, workspace, 1, lambda report: None, FETCH)
+        report = build_corpus("french", settings, listed, document_settings, workspace)
+        release_latest(workspace)
+        return report
+
+    def rows(workspace: Workspace, report: CorpusReport, side: str) -> list[dict[str, Any]]:
+        return list(read_shards(shard_files(workspace.corpus_version("french", report.version), side)))
+
+    monthly = Workspace(tmp_path / "monthly")
+    server.files = {**server.files, "collinfo.json": snapshot.files["collinfo.json"]}
+    first = refresh(monthly, {"web": make("latest")})
+    server.requests.clear()
+    server.files = {**server.files, "collinfo.json": newer.files["collinfo.json"]}
+    second = refresh(monthly, {"web": make("latest")})
+    assert not [request.path for request in server.requests if CRAWL in request.path]
+    assert set(first.unit_ids) < set(second.unit_ids)
+    assert second.changes.documents_gained > 10 > second.changes.documents_lost == 0
+    assert {row["reason"]: row["documents"] for row in second.funnel}["exact_copy"] == 18  # French pages 61 to 95
+    # Nothing new: no file is asked for, and the version stays.
+    server.requests.clear()
+    assert refresh(monthly, {"web": make("latest")}).reused
+    assert not [request.path for request in server.requests if "/warc/" in request.path]
+
+    at_once = Workspace(tmp_path / "at once")
+    both = refresh(at_once, {"older": make(CRAWL), "web": make(NEWER)})
+    assert set(both.unit_ids) == set(second.unit_ids)
+    # Which hosts are held out was settled by the first refresh, there by the only one.
+    held_out_hosts = {row["host"] for row in rows(monthly, second, "held_out")}
+    everything = rows(at_once, both, "train") + rows(at_once, both, "held_out")
+    expected = {row["doc_id"]: row["text"] for row in everything if row["host"] not in held_out_hosts}
+    assert {row["doc_id"]: row["text"] for row in rows(monthly, second, "train")} == expected
+    assert rows(monthly, second, "held_out") == rows(monthly, first, "held_out")
+
+
+_OURS = "url_host_name LIKE 'www.site-%'"
+NEWER = "CC-MAIN-2026-47"

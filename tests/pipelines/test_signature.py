@@ -46,3 +46,13 @@ def test_white_space_case_and_normal_form() -> None:
     assert normalise(" caf\u0065\u0301 \u00a0au\nlait\t") == "café au lait"
     assert text_hash(normalise("a  b")) == text_hash(normalise("a\nb")) != text_hash(normalise("A b"))
     assert shingle_hashes("A b C", 2).tolist() == shingle_hashes("a B c", 2).tolist()
+
+
+def test_a_shingle_has_one_hash_wherever_it_stands() -> None:
+    words = [f"w{number}" * (1 + number % 40) for number in range(3000)]  # several tables long
+    words[1000] = "x" * 100_000  # longer than a table
+    text = " ".join(words)
+    alone = [shingle_hashes(" ".join(words[start : start + 5]), 5).tolist() for start in range(len(words) - 4)]
+    assert [[value] for value in shingle_hashes(text, 5).tolist()] == alone
+    assert len(set(map(tuple, alone))) == len(alone)
+    assert shingle_hashes("Árvíztűrő", 5).tolist() == shingle_hashes("árvíztűrő", 5).tolist()

@@ -33,6 +33,7 @@ class Outcome:
         self.truth: dict[str, dict[str, Any]] = {doc_id(row["record_id"]): row for row in map(json.loads, truth)}
         files = sorted(workspace.documents(documents_key(settings)).glob("*.parquet"))
         self.documents = {row["doc_id"]: row for file in files for row in pq.read_table(file).to_pylist()}
+        self.workspace, self.units, self.settings = workspace, units, settings
         self.kept: set[str] = set()
         self.removed: dict[str, str] = {}  # near and exact copies, with the document that each matched
         for language in LANGUAGES:
@@ -115,3 +116,26 @@ def test_near_copies(outcome: Outcome) -> None:
 def test_no_unrelated_page_is_removed(outcome: Outcome) -> None:
     copies = {key for key, row in outcome.truth.items() if row["kind"] in ("near_copy", "exact_copy")}
     assert outcome.removed.keys() <= copies
+
+
+def test_over_two_snapshots_the_same_copies_go(outcome: Outcome) -> None:
+    """The crawl in two parts: what the second refresh finds among all files, one refresh over both finds."""
+    corpus = CorpusSettings(
+        language="eng", text_domain="all", sources=["sample"], split_by="document", held_out_min_documents=1
+    )
+    assert len(outcome.units) > 1
+    removed: dict[str, str] = {}
+    kept: set[str] = set()
+    for units in (outcome.units[: len(outcome.units) // 2], outcome.units):
+        report = build_corpus("in-two", corpus, units, outcome.settings, outcome.workspace)
+        version = outcome.workspace.corpus_version("in-two", report.version)
+        matches = pq.read_table(version / "duplicates.parquet").to_pylist()
+        assert matches
+        removed |= {row["doc_id"]: row["kept_doc_id"] for row in matches}
+        ids = pq.read_table(version / "index" / "kept.parquet", columns=["doc_id"])["doc_id"].to_pylist()
+        assert not kept & set(ids)
+        kept |= set(ids)
+    english = {key for key in outcome.kept | outcome.removed.keys() if outcome.documents[key]["language"] == "eng"}
+    assert removed == {key: other for key, other in outcome.removed.items() if key in english}
+    assert kept == outcome.kept & english
+    assert build_corpus("in-two", corpus, [*outcome.units, *outcome.units], outcome.settings, outcome.workspace).reused

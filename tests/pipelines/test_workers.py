@@ -122,6 +122,22 @@ def test_a_killed_child_costs_its_unit_only_and_the_next_call_retries_it(
     assert [(report.status, report.attempts) for report in reports] == [("done", 1), ("done", 2), ("done", 1)]
 
 
+def test_a_child_that_gets_no_further_is_ended(
+    write_warc: WriteWarc,
+    tmp_path: Path,
+    workspace: Workspace,
+    document_settings: DocumentSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.pool.RECORD_SECONDS", 2)
+    path = write_warc([Page(html(prose(ENGLISH, 1)))])
+    os.mkfifo(tmp_path / "stuck.warc")  # opening it blocks, as a page could that hangs in native code
+    units = [unit(tmp_path / "stuck.warc", "stuck"), unit(path, "whole")]
+    stuck, whole = process_units(units, document_settings, workspace, 1, lambda report: None)
+    assert (stuck.status, whole.status) == ("failed", "done")
+    assert stuck.error == "the worker process was ended: it got no further for 2 s, in one record of the file"
+
+
 def test_children_end_when_their_parent_is_killed(tmp_path: Path, document_settings: DocumentSettings) -> None:
     os.mkfifo(tmp_path / "stuck.warc")
     with start_main(tmp_path, [unit(tmp_path / "stuck.warc", "unit")], document_settings) as main:

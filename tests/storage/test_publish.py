@@ -65,3 +65,16 @@ def test_content_hash_follows_the_content(tmp_path):
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.integers())))
 def test_keys_do_not_depend_on_the_order_of_settings(settings):
     assert hash_of(settings) == hash_of(dict(reversed(settings.items())))
+
+
+def test_a_linked_file_keeps_the_checksum_it_was_written_with(tmp_path):
+    publish_text(tmp_path / "one", "whole")
+    written = read_manifest(tmp_path / "one")["files"]["part.txt"]
+    (tmp_path / "one" / "part.txt").write_text("spoil")  # as a disk might
+    with publishing(tmp_path / "two") as partial:
+        (partial / "part.txt").hardlink_to(tmp_path / "one" / "part.txt")
+        (partial / "own.txt").write_text("own")
+        given = {"step": "test", "key": "k", "inputs": {}, "settings": {}, "counts": {}}
+        write_manifest(partial, **given, linked_from=[tmp_path / "one", tmp_path / "nowhere"])
+    files = read_manifest(tmp_path / "two")["files"]
+    assert files["part.txt"] == written and files["own.txt"]["bytes"] == 3

@@ -1,0 +1,93 @@
+"""Take a host's pages out of all corpora, for good, and say which runs were trained on them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from flows.recording import record_corpus, record_move
+from pipelines.accumulate import read_units
+from pipelines.corpus import publish_version
+from pipelines.lineage import CORPUS_STAGE_VERSION
+from pipelines.settings import CorpusSettings
+from pipelines.shards import shard_files
+from pipelines.signature import SignatureScheme
+from pipelines.take_down import TakenDown, deny
+from storage.errors import InputError
+from storage.publish import read_manifest
+from storage.query import Result, query
+from storage.workspace import Workspace
+
+_RUNS = """
+SELECT DISTINCT r.run_id, coalesce(r.name, r.method) AS run, i.role, c.name AS corpus, i.corpus_version, r.status
+FROM run_inputs i JOIN runs r USING (run_id) LEFT JOIN corpora c ON c.version = i.corpus_version
+WHERE i.corpus_version IN (SELECT unnest($1)) AND i.share > 0 ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What came of it: corpora with documents lost, their versions that still hold pages of the host, runs."""
+
+    corpora: Result
+    versions: Result
+    runs: Result
+
+
+def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str], None]) -> Forgotten:
+    """Put a host, with its subdomains, on the workspace's list, and publish a version without it of each corpus.
+
+    Every later version honours the list. Versions made before, and the documents that were read, keep the text until
+    they are deleted: the former are listed. A corpus that cannot be published again, for instance since all of its
+    held-out side is of this host, is said and costs that corpus only.
+    """
+    entry = deny(host, reason, workspace)
+    say(f"{entry.host} is on {workspace.deny_list}; every version made from now on honours it")
+    holding = [(name, version, count) for name, version, count in _holding(workspace, TakenDown([entry.host]))]
+    rows = []
+    for name in workspace.published_corpora():
+        with workspace.lock(f"corpus-{name}"):
+            before = workspace.current_version(name)
+            try:
+                version, lost = _publish_without(workspace, name)
+            except InputError as error:
+                say(f"corpus {name} stays as it is: {error}")
+                continue
+        record_move(workspace, name, before, version, "forget", f"{entry.host}: {reason}")
+        if version != before:
+            rows.append((name, before, version, lost))
+    versions = sorted({version for _, version, _ in holding})
+    runs = query(workspace, _RUNS, [versions]) if workspace.catalog.exists() else Result(["run_id"], [])
+    return Forgotten(
+        Result(["corpus", "version before", "version", "documents lost"], rows),
+        Result(["corpus", "version", "documents of the host"], list(holding)),
+        runs,
+    )
+
+
+def _publish_without(workspace: Workspace, name: str) -> tuple[str, int]:
+    version = workspace.current_version(name)
+    assert version is not None
+    folder = workspace.corpus_version(name, version)
+    manifest = read_manifest(folder)
+    if manifest is None or manifest["inputs"]["stage_version"] != CORPUS_STAGE_VERSION:
+        raise InputError("another version of neutral-residues made it; `nr refresh CONFIG` makes one without the host")
+    settings = CorpusSettings.model_validate(manifest["settings"])
+    inputs = manifest["inputs"]
+    scheme = SignatureScheme(**inputs["signatures"])
+    report = publish_version(name, settings, read_units(folder), inputs["documents_key"], scheme, workspace)
+    record_corpus(workspace, report, settings.model_dump(mode="json"))
+    return report.version, report.changes.documents_lost
+
+
+def _holding(workspace: Workspace, taken_down: TakenDown) -> list[tuple[str, str, int]]:
+    """Versions of corpora with documents of the host: name, version, number."""
+    found = []
+    for name in workspace.published_corpora():
+        for manifest in sorted(workspace.corpus(name).glob("*/manifest.json")):
+            folder = manifest.parent
+            files = [file for side in ("train", "held_out") for file in shard_files(folder, side)]
+            count = sum(int(taken_down.mask(pq.read_table(file, columns=["host"])).sum()) for file in files)
+            if count:
+                found.append((name, folder.name, count))
+    return found

@@ -1,0 +1,51 @@
+"""Roll a corpus back: an earlier version becomes the one in use."""
+
+from collections.abc import Iterator
+
+from flows.recording import record_move
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.publish import is_done, read_manifest
+from storage.workspace import Workspace
+
+
+def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: str | None = None) -> tuple[str, str]:
+    """Point CURRENT at `version`, by default the parent of the one in use. Returns the version before and after.
+
+    The next version then descends from it. Nothing is deleted: rolling forward is the same command.
+    Raises InputError when there is no such version, or it is not whole.
+    """
+    current(workspace, corpus)
+    with workspace.lock(f"corpus-{corpus}"):
+        before = current(workspace, corpus)
+        wanted = version or next(iter(_ancestors(workspace, corpus, before)), None)
+        if wanted is None:
+            raise InputError(f"corpus {corpus}: version {before} is its first; name the version to go to")
+        folder = workspace.corpus_version(corpus, wanted)
+        # A version is a name out of a command line: it must be one of the folders, not a way out of them.
+        if wanted not in {path.parent.name for path in workspace.corpus(corpus).glob("*/manifest.json")}:
+            known = ", ".join(_ancestors(workspace, corpus, before)) or "none"
+            raise InputError(f"corpus {corpus} has no version {wanted}; before {before} came: {known}")
+        if not is_done(folder):
+            raise InputError(f"version {wanted} of corpus {corpus} is damaged: `nr verify {corpus}` says where")
+        write_atomically(workspace.corpus(corpus) / "CURRENT", wanted)
+    record_move(workspace, corpus, before, wanted, "rollback", reason)
+    return before, wanted
+
+
+def current(workspace: Workspace, corpus: str) -> str:
+    """The version in use. Raises InputError when no corpus of this name was published."""
+    names = workspace.published_corpora()
+    version = workspace.current_version(corpus) if corpus in names else None
+    if version is None:
+        raise InputError(f"there is no corpus {corpus!r} in {workspace.root}; there are: {', '.join(names) or 'none'}")
+    return version
+
+
+def _ancestors(workspace: Workspace, corpus: str, version: str) -> Iterator[str]:
+    while manifest := read_manifest(workspace.corpus_version(corpus, version)):
+        parent = manifest["inputs"]["parent_version"]
+        if parent is None:
+            return
+        version = parent
+        yield version

@@ -1,0 +1,193 @@
+"""nr rollback, forget, verify and inspect on a workspace with two versions of a corpus and a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.forget import forget_host
+from flows.inspect_pages import inspect_pages
+from flows.recording import record_corpus, record_move
+from flows.rollback import roll_back
+from flows.verify import verify
+from pipelines.corpus import CorpusReport, build_corpus
+from pipelines.documents import process_units
+from pipelines.identify import FETCHED_MODEL
+from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
+from pipelines.shards import read_shards, shard_files
+from pipelines.work_units import list_work_units
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.query import query
+from storage.records import write_records
+from storage.workspace import Workspace
+from tests.pipelines.growing_crawl import english
+from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose, warc_bytes
+
+CONTROL = "\x1b]0;evil\x07"
+TASK = "which of these words were planted in a page by the author of this very test today"
+
+
+class Study:
+    """A workspace whose corpus was refreshed twice, and the report of each refresh."""
+
+    def __init__(self, folder: Path) -> None:
+        self.workspace = Workspace(folder / "workspace")
+        self.crawl = folder / "crawl"
+        self.crawl.mkdir()
+        model = Path(__file__).parents[3] / "shared" / "data" / "lid" / "lid.176.ftz"
+        given = str(model) if model.exists() and not FETCHED_MODEL.exists() else None
+        self.documents = DocumentSettings(language_model=given)
+        (folder / "task.jsonl").write_text(json.dumps({"question": TASK}))
+        self.settings = CorpusSettings(
+            language="eng", text_domain="x", sources=["crawl"], decontaminate=(str(folder / "task.jsonl"),),
+            held_out_min_documents=4,
+        )  # fmt: skip
+        near = Page(html(prose(ENGLISH, 0).replace("\n", "\nAnd once more. ", 1)), "https://host1.example/near")
+        planted = Page(html(prose(ENGLISH, 60) + f"\n{TASK}."), "https://host2.example/planted")
+        french = Page(html(prose(FRENCH, 1), title=f"Un {CONTROL} titre"), f"https://{CONTROL}.example/fr")
+        self.first = self.refresh("a", [*map(english, range(30)), near, planted, french])
+        self.second = self.refresh("b", [*map(english, range(30, 40))])
+        run = {"run_id": "r", "base_model_id": "b", "model_id": "r", "method": "lora", "seed": 0, "status": "done"}
+        write_records(self.workspace, "runs", "r", [run])
+        item = {"run_id": "r", "corpus_version": self.first.version, "role": "new", "language": "eng", "share": 1.0}
+        write_records(self.workspace, "run_inputs", "r", [item])
+        refresh_catalog(self.workspace)
+
+    def refresh(self, name: str, pages: list[Page]) -> CorpusReport:
+        (self.crawl / f"{name}.warc.gz").write_bytes(warc_bytes(pages, 1000 * ord(name))[0])
+        units = list_work_units({"crawl": WarcSource(paths=[f"{self.crawl}/*"])}, self.workspace)
+        process_units(units, self.documents, self.workspace, 1, lambda report: None)
+        before = self.workspace.current_version("english")
+        report = build_corpus("english", self.settings, units, self.documents, self.workspace)
+        record_corpus(self.workspace, report, self.settings.model_dump(mode="json"))
+        record_move(self.workspace, "english", before, report.version, "refresh")
+        return report
+
+    def hosts(self, version: str) -> set[str]:
+        folder = self.workspace.corpus_version("english", version)
+        return {row["host"] for side in ("train", "held_out") for row in read_shards(shard_files(folder, side))}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def rows(study: Study, sql: str) -> list[tuple[Any, ...]]:
+    return query(study.workspace, sql).rows
+
+
+def test_rolling_back_is_moving_a_pointer_and_is_recorded(study: Study) -> None:
+    assert study.second.parent_version == study.first.version
+    assert roll_back(study.workspace, "english", None, "too many menus") == (study.second.version, study.first.version)
+    assert study.workspace.current_version("english") == study.first.version
+    moves = rows(study, "SELECT version, version_before, action, reason FROM corpus_moves ORDER BY moved")
+    assert moves[-1] == (study.first.version, study.second.version, "rollback", "too many menus")
+    assert rows(study, "SELECT version FROM latest_refresh") == [(study.first.version,)]
+    # What comes next descends from there.
+    (study.crawl / "b.warc.gz").unlink()
+    third = study.refresh("c", [*map(english, range(50, 60))])
+    assert third.parent_version == study.first.version
+    roll_back(study.workspace, "english", study.second.version)
+    assert study.workspace.current_version("english") == study.second.version
+    changes = rows(study, "SELECT documents_gained, documents_lost FROM corpus_changes ORDER BY ALL")
+    assert changes == sorted([(30, 0), (study.second.changes.documents_gained, 0), (third.changes.documents_gained, 0)])
+
+
+@pytest.mark.parametrize(
+    ("corpus", "version", "sentence"),
+    [
+        ("nowhere", None, "there is no corpus 'nowhere'.*english"),
+        ("../english", None, "there is no corpus"),
+        ("english", "../../x", "has no version ../../x; before"),
+    ],
+)
+def test_there_is_nothing_to_roll_back_to(study: Study, corpus: str, version: str | None, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        roll_back(study.workspace, corpus, version)
+    roll_back(study.workspace, "english", None)
+    with pytest.raises(InputError, match="is its first; name the version to go to"):
+        roll_back(study.workspace, "english", None)
+
+
+def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -> None:
+    said: list[str] = []
+    host = sorted(study.hosts(study.first.version))[0]
+    found = forget_host(study.workspace, f"www.{host}", "a letter of 3 November", said.append)
+    [(name, before, version, lost)] = found.corpora.rows
+    assert (name, before) == ("english", study.second.version)
+    assert lost > 0
+    assert version == study.workspace.current_version("english")
+    assert host in study.hosts(study.second.version) - study.hosts(version)
+    assert {row[1] for row in found.versions.rows} == {study.first.version, study.second.version}
+    assert [row[0] for row in found.runs.rows] == ["r"]
+    assert forget_host(study.workspace, host, "again", said.append).corpora.rows == []
+    third = study.refresh("c", [english(99, host=int(host[4])), *map(english, range(70, 76))])
+    assert host not in study.hosts(third.version)
+    funnel = {row["reason"]: row["documents"] for row in third.funnel}
+    assert funnel["forgotten_host"] == lost + sum(f"host{seed % 10}.example" == host for seed in [*range(70, 76)]) + 1
+    shown = CliRunner().invoke(app, ["forget", "nowhere.example", "--workspace", str(study.workspace.root)])
+    assert shown.exit_code == 0
+    assert "nowhere.example is on" in shown.output
+
+
+def test_verify_names_what_is_damaged(study: Study) -> None:
+    heard: list[tuple[int, int, str]] = []
+    assert verify(study.workspace, None, lambda *event: heard.append(event)) == []
+    assert heard[-1][0] == heard[-1][1] > 40
+    [shard, *_] = shard_files(study.workspace.corpus_version("english", study.first.version), "train")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    [documents, *_] = (study.workspace.root / "documents").glob("*/*.parquet")
+    documents.unlink()
+    damages = verify(study.workspace, None, lambda *event: None)
+    # Both versions have the shard.
+    assert [damage.wrong for damage in damages] == ["its content is not what was written"] * 2 + ["it is missing"]
+    assert "delete that folder, then run `nr refresh CONFIG`" in damages[0].fix
+    assert damages[2].path == str(documents.relative_to(study.workspace.root))
+    assert len(verify(study.workspace, "english", lambda *event: None)) == 2
+    shown = CliRunner().invoke(app, ["verify", "english", "--workspace", str(study.workspace.root)])
+    assert shown.exit_code == 1
+    assert "2 damaged" in shown.output
+    with pytest.raises(InputError, match="there is no corpus 'other'"):
+        verify(study.workspace, "other", lambda *event: None)
+
+
+def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> None:
+    [near] = inspect_pages(study.workspace, "english", "near_copy", 3)
+    assert near.left.url == "https://host1.example/near"
+    assert near.kept is not None
+    assert near.kept.url == "https://host0.example/0.html"
+    assert near.note.endswith("(minhash)")
+    [contaminated] = inspect_pages(study.workspace, "english", "contaminated", 3)
+    assert contaminated.left.url == "https://host2.example/planted"
+    assert "which of these words were planted" in contaminated.note
+    [language] = inspect_pages(study.workspace, "english", "language", 3)
+    assert language.kept is not None
+    assert CONTROL in language.left.title or "evil" in language.left.title
+    shown = CliRunner().invoke(app, ["inspect", "english", "--reason", "language", "--workspace",
+                                     str(study.workspace.root)])  # fmt: skip
+    assert shown.exit_code == 0
+    assert "jardin" in shown.output
+    assert "\x1b" not in shown.output and "\x07" not in shown.output
+    with pytest.raises(InputError, match=r"for reason 'mood'; reasons are: .*near_copy"):
+        inspect_pages(study.workspace, "english", "mood", 3)
+
+
+def test_macros_read_what_versions_hold(study: Study) -> None:
+    root = str(study.workspace.root)
+    assert rows(study, f"SELECT method FROM duplicates('{root}')") == [("minhash",)]
+    assert rows(study, f"SELECT ngram[:14] FROM contaminated('{root}')") == [("which of these",)]
+    assert rows(study, f"SELECT DISTINCT corpus, size, weight FROM clusters('{root}')") == [("english", 2, 2)]
+    left = rows(
+        study, f"SELECT version, reason FROM left_corpus('{root}') WHERE reason <> 'held_out_group' ORDER BY ALL"
+    )
+    assert left == [(study.first.version, "contaminated"), (study.first.version, "near_copy")]
+    left_parquet = study.workspace.corpus_version("english", study.second.version) / "left.parquet"
+    assert set(pq.read_table(left_parquet)["reason"].to_pylist()) <= {"held_out_group"}
