@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py                            # Llama, d = 1024, 6 layers, 512 tokens, one thread
     python benchmarks/inference.py --hidden-size 64 --pairs 3 # toy size
-    python benchmarks/inference.py --base BASE --run RUN --tokens STREAM   # also at a trained run's closed share
+    python benchmarks/inference.py --run RUN --tokens STREAM  # also at a trained run's closed share (base: RUN's own)
 
 Medians of interleaved rounds, in CPU seconds (on a GPU, seconds). Gates are open at random with a given probability, so
 that the share is exact whatever the weights. The last line is JSON: closed_share, dense_overhead, sparse_overhead,
@@ -110,9 +110,10 @@ def measure(model: Any, tokens: Tensor, open_share: float, pairs: int) -> dict[s
     }
 
 
-def open_share_of(base: str, run: Path, tokens: Path) -> float:
+def open_share_of(base: str | None, run: Path, tokens: Path) -> float:
     """The share of open gates, over layers and tokens, of a trained run on a token stream."""
-    model = load_run(BaseSpec(model=base), run).eval()
+    named = json.loads((run / "run.json").read_text())["base"]
+    model = load_run(BaseSpec.model_validate(named | ({"model": base} if base else {})), run).eval()
     stream = TokenStream.open(tokens)
     settings = EvaluationSettings(sequence_length=256, batch_size=8)
     figures = score(model, find_taps(model), stream, choose_documents(stream, 20_000), settings)
@@ -126,10 +127,12 @@ def main() -> None:
     parser.add_argument("--tokens-in-prefill", type=int, default=512)
     parser.add_argument("--closed", type=float, default=0.95, help="share of closed gates")
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--base", help="folder or id of the base of --run")
+    parser.add_argument("--base", help="folder or id of the base of --run, where it has moved")
     parser.add_argument("--run", type=Path, help="folder of a trained run")
     parser.add_argument("--tokens", type=Path, help="token stream of held-out text of the original language")
     arguments = parser.parse_args()
+    if arguments.run and not arguments.tokens:
+        parser.error("--run needs --tokens, the text on which its gates are closed or open")
     torch.set_num_threads(1)
     model = build(arguments)
     draw = torch.Generator().manual_seed(0)

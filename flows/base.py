@@ -65,7 +65,8 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
 
     weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
     config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
-    model_id = hash_of(weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec))
+    facts = [weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec)]
+    model_id = hash_of(*facts, *([spec.quantize] if spec.quantize else []))
     if not (workspace.records("models") / f"{model_id}.parquet").exists():
         model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
         record_model(workspace, {**model, "created": now()})

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from nr_core.quantized import count
+
 BUDGET = 0.2  # the paper's main results
 GRAIN, SMALL_GRAIN, LARGE = 64, 4, 512  # widths are multiples of 64 from 512 on, for matrix kernels; else of 4
 
@@ -31,8 +33,8 @@ class Backbone:
         """Counts a model of transformers, on any device (meta too). Embeddings: token embeddings and output head."""
         config = model.config.get_text_config()  # type: ignore[union-attr, operator]
         heads = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-        embeddings = {id(p): p.numel() for head in heads if head is not None for p in head.parameters()}
-        total = sum(parameter.numel() for parameter in model.parameters())
+        embeddings = {id(p): count(p) for head in heads if head is not None for p in head.parameters()}
+        total = sum(map(count, model.parameters()))
         return cls(config.hidden_size, config.num_hidden_layers, total, sum(embeddings.values()))
 
     def allowance(self, budget: float, budget_of: str) -> float:

@@ -12,6 +12,7 @@ from torch import nn
 from nr_core.block_expansion import expand_blocks
 from nr_core.budget import BUDGET, Backbone
 from nr_core.earlier_runs import NEWEST, activate, load_earlier
+from nr_core.quantized import refuse_to_train
 from nr_core.settings import LocalLoss, MethodName, MethodSettings
 
 LORA_SCALE = 2  # of the small experiments: lora_alpha / r
@@ -60,9 +61,12 @@ def extend(
     new_rows: for `embeddings: new_rows`, the tokens whose rows are extended. earlier: folders of adapters that
     stay active beside the new one, frozen.
 
-    Raises ModelError where the model has no place for the adapters, or no layer that is asked for.
+    Raises ModelError where the model has no place for the adapters, no layer that is asked for, or is quantized and
+    would have to be trained itself.
     """
     method = METHODS[settings.method]
+    if method.saves_full_model:
+        refuse_to_train(model, settings.method)
     backbone = Backbone.of(model)
     if earlier:
         model = load_earlier(model, earlier)

@@ -13,6 +13,7 @@ from torch import nn
 
 from nr_core.earlier_runs import activate, adapter_folders
 from nr_core.errors import ModelError
+from nr_core.quantized import quantization_config
 from nr_core.settings import BaseSpec
 
 MODEL_FOLDER, ADAPTER_FOLDER = "model", "adapter"  # what a run's folder holds: a full model, or an adapter for its base
@@ -23,7 +24,7 @@ def device() -> torch.device:
 
 
 def load_base(spec: BaseSpec) -> Any:
-    """The backbone in fp32, on the GPU where there is one.
+    """The backbone in fp32 (or quantized), on the GPU where there is one.
 
     Only safetensors and GGUF are read, never pickle. Raises ModelError where there is no such model.
     """
@@ -32,6 +33,8 @@ def load_base(spec: BaseSpec) -> Any:
     if spec.gguf_file:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
+    if spec.quantize:
+        options |= {"quantization_config": quantization_config(spec.quantize), "device_map": {"": device()}}
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             spec.model,
@@ -48,7 +51,7 @@ def load_base(spec: BaseSpec) -> Any:
         raise ModelError(
             f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
         )
-    return model.to(device())
+    return model if getattr(model, "is_quantized", False) else model.to(device())
 
 
 def load_run(base: BaseSpec, run: Path | None) -> Any:

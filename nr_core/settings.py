@@ -23,6 +23,7 @@ LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
 Initialisation = Literal["low_variance", "he"]
 Placement = Literal["ffn", "attention"]
 Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
+Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
 class Settings(BaseModel):
@@ -48,12 +49,17 @@ class Settings(BaseModel):
 class BaseSpec(Settings):
     """A backbone: a folder, a .gguf file or an id on the Hugging Face hub."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"quantize"})
+
     model: str = Field(min_length=1, description="folder of a Hugging Face model, .gguf file, or id on the hub")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub; default: its main branch")
     gguf_file: str | None = Field(
         default=None, description="name of the GGUF file inside the folder or the hub repository"
     )
     trust_remote_code: bool = Field(default=False, description="run Python code that comes with the model")
+    quantize: Quantization | None = Field(
+        default=None, description="hold the base's linear layers in 8 or 4 bits; not for finetune and llama_pro"
+    )
 
     @model_validator(mode="before")
     @classmethod

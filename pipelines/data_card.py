@@ -38,17 +38,21 @@ def write_data_card(
 ) -> None:
     """Write README.md. What stems from a crawl, hosts, is escaped."""
     train = counts["documents"] - counts["held_out_documents"]
-    parent = f"Its parent is version {lineage.parent}." if lineage.parent else "It is the first."
     changes = counts["changes"]
+    origin = (
+        f"Against its parent, version {lineage.parent}, {changes['documents_gained']:,} documents came and "
+        f"{changes['documents_lost']:,} left."
+        if lineage.parent
+        else "It is the first."
+    )
     name = NAME_OF_CODE[settings.language]
     repeats = f", and {counts['repeats']:,} repeats by cluster size" if counts["repeats"] else ""
     sections = [
         _front_matter(settings),
         f"# {counts['name']}: {escape(settings.text_domain)} in {escape(name)}",
         f"Version {counts['version']} of {counts['documents']:,} documents and {counts['characters']:,} characters: "
-        f"{train:,} to train on{repeats}, {counts['held_out_documents']:,} held out by {settings.split_by}. {parent} "
-        f"Against it {changes['documents_gained']:,} documents came and {changes['documents_lost']:,} left; "
-        f"{changes['duplicates']:,} of the new ones were copies.",
+        f"{train:,} to train on{repeats}, {counts['held_out_documents']:,} held out by {settings.split_by}. {origin} "
+        f"Of the documents that were judged for it, {changes['duplicates']:,} were copies.",
         "## Licence",
         escape(settings.licence) if settings.licence else "None was stated. The text is its authors'.",
         "## Sources",

@@ -33,3 +33,13 @@ def test_the_last_line_is_json(script, arguments, keys):
     done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert keys <= json.loads(done.stdout.splitlines()[-1]).keys()
+
+
+def test_inference_at_the_closed_share_of_a_trained_run(world, run, tmp_path):
+    folder = run(world.train_spec(tmp_path / "run", training={"steps": 3}))
+    toy = ["--hidden-size", "64", "--layers", "2", "--tokens-in-prefill", "32", "--pairs", "1"]
+    call = [sys.executable, "benchmarks/inference.py", *toy, "--run", str(folder), "--tokens", str(world.old)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout.splitlines()[-1])["trained"]["closed_share"] < 1

@@ -13,6 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nr_core.models import load_run
+from nr_core.settings import BaseSpec
+
 ALONE = [sys.executable, "-m", "nr_core", "train"]
 TOGETHER = [
     *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
@@ -69,6 +72,20 @@ def test_two_processes_train_as_one(world, alone, tmp_path, fsdp_from):
     assert json.loads((out / "run.json").read_text())["devices"] == 2
     assert_alike(out, alone)
     assert execute(TOGETHER, tmp_path / "run.json") == [], "a finished job returns at once"
+
+
+def test_a_full_model_is_saved_whole(world, run, tmp_path):
+    """Finetuning trains every tensor, and FSDP2 has cut each of them."""
+    changes = {"method": {"method": "finetune", "learning_rate": 1e-3}, "training": {"steps": 3, "fsdp_from": CUT}}
+    out = tmp_path / "cut"
+    execute(TOGETHER, write(tmp_path / "cut.json", world.train_spec(out, **changes)))
+    expected = load_file(run(world.train_spec(tmp_path / "alone", **changes)) / "model" / "model.safetensors")
+    weights = load_file(out / "model" / "model.safetensors")
+    assert weights.keys() == expected.keys()
+    for key, tensor in weights.items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-2, atol=1e-4)
+    tokens = torch.arange(3, 13).unsqueeze(0)
+    assert load_run(BaseSpec(model=str(world.base)), out)(tokens).logits.isfinite().all()
 
 
 def test_a_run_goes_on_at_another_number_of_processes(world, run, tmp_path):

@@ -2,13 +2,15 @@
 
 import copy
 import json
+import pickle
 
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from peft.utils import PeftType
 
 from nr_core.errors import ModelError
-from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.peft import NeutralResiduesConfig, _extend_peft_type, find_taps
 from nr_core.sites import find_sites
 from tests.nr_core.tiny import assert_same, tiny_model
 
@@ -27,6 +29,20 @@ def randomise(model, seed=0):
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.3)
+
+
+def test_the_method_is_a_member_of_pefts_closed_enum():
+    """What peft and transformers do with it, on any version of Python (seen: 3.11, 3.12, 3.13)."""
+    member = PeftType.NEUTRAL_RESIDUES
+    assert isinstance(member, PeftType) and isinstance(member, str)
+    assert PeftType("NEUTRAL_RESIDUES") is PeftType["NEUTRAL_RESIDUES"] is member
+    assert member == "NEUTRAL_RESIDUES" == member.value == member.name
+    assert list(PeftType).count(member) == 1 and member in PeftType and len(PeftType) == len(set(PeftType))
+    assert copy.deepcopy(member) is member and pickle.loads(pickle.dumps(member)) is member
+    assert json.dumps({"peft_type": member}) == '{"peft_type": "NEUTRAL_RESIDUES"}'
+    assert {member: 1}[PeftType("NEUTRAL_RESIDUES")] == 1 and member != PeftType.LORA
+    _extend_peft_type("NEUTRAL_RESIDUES")
+    assert PeftType.NEUTRAL_RESIDUES is member, "imported twice, it stays one member"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

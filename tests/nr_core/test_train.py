@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -98,11 +99,38 @@ def test_resuming_is_bitwise_and_the_micro_batch_is_not_seen(world, run, tmp_pat
         assert row == pytest.approx(other, rel=1e-3)
 
 
+@pytest.mark.parametrize("micro_batch", [3, 23, 53])
+def test_a_stop_in_the_middle_of_a_step_is_bitwise_too(world, run, tmp_path, monkeypatch, micro_batch):
+    """SIGTERM arrives between two micro-batches: in warm-up, in mid-schedule, in the last step but one (of 12 x 5)."""
+    from nr_core import loop
+
+    training = {"micro_batch_size": 2}
+    undisturbed = run(world.train_spec(tmp_path / "undisturbed", training=training))
+    lm_loss, calls = loop.lm_loss, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == micro_batch:
+            stopping.requested.set()
+        return lm_loss(*arguments)
+
+    spec = world.train_spec(tmp_path / "stopped", training=training)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "lm_loss", interrupted)
+        with pytest.raises(stopping.Stopped):
+            run(spec)
+    stopping.requested.clear()
+    done = (micro_batch - 1) // 5 + 1
+    assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == [f"step-{done:08d}"]
+    assert same(run(spec), undisturbed)
+
+
 def test_seeds_differ(world, run, tmp_path):
     assert not same(run(world.train_spec(tmp_path / "0")), run(world.train_spec(tmp_path / "1", seed=1)))
 
 
 def test_killed_training_goes_on_to_the_same_result(world, run, tmp_path):
+    """Ended at random moments after its first checkpoint; NR_KILLS sets how many times."""
     training = {"steps": 150, "checkpoint_every": 10}
     undisturbed = run(world.train_spec(tmp_path / "undisturbed", training=training))
     out = tmp_path / "killed"
@@ -110,11 +138,18 @@ def test_killed_training_goes_on_to_the_same_result(world, run, tmp_path):
     spec.write_text(json.dumps(world.train_spec(out, training=training)))
     command = [sys.executable, "-m", "nr_core", "train", str(spec)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
-        while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    chance = random.Random(int(os.environ.get("NR_SEED", "0")))
+    codes = []
+    for _ in range(int(os.environ.get("NR_KILLS", "2"))):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # of its first step
+            while not list(out.glob("checkpoints/step-*")) and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.3))
+            process.send_signal(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+        codes.append(process.returncode)
+    assert {-signal.SIGKILL, 128 + signal.SIGTERM} & set(codes), "the run ended before it could be killed"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert same(out, undisturbed)
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"event"')]
