@@ -88,9 +88,27 @@ def sweep(config: ConfigFile, set_: Overrides = None) -> None:
 
 
 @app.command()
-def evaluate(config: ConfigFile, set_: Overrides = None) -> None:
-    """Score the base and the runs on held-out text."""
-    from_config(config, set_, "evaluate", needs=("base", "inputs"))
+def evaluate(
+    what: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML file, or the id of a run with --tasks.")],
+    set_: Overrides = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="For a run: tasks by name, with commas between, or task files.")
+    ] = None,
+    harness: Annotated[Literal["own", "lm_eval"], typer.Option(help="lm_eval: its own tasks and scorer.")] = "own",
+    task_data: Annotated[Path, typer.Option(help="Folder with data of tasks that the hub does not give.")] = Path(
+        "task-data"
+    ),
+    items: Annotated[int | None, typer.Option(help="At most so many items of a task.", min=1)] = None,
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Score the base and the runs of a config on held-out text and tasks; or a run and its base on tasks."""
+    if tasks is None:
+        from_config(what, set_, "evaluate", needs=("base", "inputs"))
+        return
+    from flows.evaluate_run import evaluate_run
+    from storage.workspace import Workspace
+
+    evaluate_run(Workspace(existing(workspace)), str(what), tasks.split(","), harness, task_data, items)
 
 
 @app.command()
@@ -185,13 +203,62 @@ def train_quality(
 
 @app.command()
 def report(
-    workspace: WorkspaceFolder = Path("workspace"), title: Annotated[str, typer.Option(help="Its title.")] = "results"
+    workspace: WorkspaceFolder = Path("workspace"),
+    title: Annotated[str, typer.Option(help="Its title.")] = "results",
+    figures: Annotated[bool, typer.Option("--figures", help="Write its pictures for papers too, PNG and SVG.")] = False,
 ) -> None:
     """Write the HTML report of a workspace and print its path."""
     from flows.report import write_report
     from storage.workspace import Workspace
 
     print(write_report(Workspace(existing(workspace)), title=title))
+    if figures:
+        from flows.report.figures import write_figures
+
+        for path in write_figures(Workspace(workspace)):
+            print(path)
+
+
+@app.command()
+def results(workspace: WorkspaceFolder = Path("workspace")) -> None:
+    """Show what every run learned and forgot, and its tasks."""
+    from flows.results import results as tables
+    from flows.table import print_table
+    from storage.workspace import Workspace
+
+    for title, result in tables(Workspace(existing(workspace))):
+        print_table(result, title)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or its beginning.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN", help="The other.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Hold two runs against each other: their settings, and their figures item by item."""
+    from flows.results import compare as tables
+    from flows.table import print_table
+    from storage.workspace import Workspace
+
+    for title, result in tables(Workspace(existing(workspace)), run_a, run_b):
+        print_table(result, title)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    format: Annotated[
+        Literal["parquet", "csv", "mlflow"], typer.Option(help="mlflow: CSV of MLflow's tables and columns.")
+    ] = "parquet",
+) -> None:
+    """Write every table and view of the results to a file."""
+    from flows.results import export as write
+    from storage.workspace import Workspace
+
+    for path in write(Workspace(existing(workspace)), out, format):
+        print(path)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from pipelines.corpus import CorpusReport
 from pipelines.unit_report import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
+from storage.publish import read_manifest
 from storage.records import write_records
 from storage.workspace import Workspace
 
@@ -60,7 +61,9 @@ def record_corpus(workspace: Workspace, report: CorpusReport, settings: Mapping[
     write_records(workspace, "corpora", report.version, [row])
     changes = {"version": report.version, "parent_version": report.parent_version, **report.changes.model_dump()}
     write_records(workspace, "corpus_changes", report.version, [changes])
-    units = [{"version": report.version, "unit_id": unit_id} for unit_id in report.unit_ids]
+    manifest = read_manifest(workspace.corpus_version(report.name, report.version)) or {"inputs": {}}
+    taken = {"version": report.version, "documents_key": manifest["inputs"].get("documents_key")}
+    units = [{**taken, "unit_id": unit_id} for unit_id in report.unit_ids]
     write_records(workspace, "corpus_units", report.version, units)
     funnel = [{"scope": "corpus", "scope_id": report.version, **row} for row in report.funnel]
     write_records(workspace, "funnel", f"corpus-{report.version}", funnel)
@@ -148,6 +151,15 @@ def record_evaluation(
         gates = [{"model_id": model_id, **row} for row in result["gate_activity"] if row["eval_id"] == set_id]
         write_records(workspace, "gate_activity", f"{model_id}-{set_id}", gates)
         write_records(workspace, "evaluations", evaluation_scope(model_id, set_id, settings_hash), metrics)
+
+
+def keep_eval_sets(workspace: Workspace, run_id: str, eval_ids: Sequence[str]) -> None:
+    """Let further sets into the views, beside those that the run's config named."""
+    path = workspace.records("run_eval_sets") / f"{run_id}.parquet"
+    if path.exists():  # else every set that was measured counts
+        named = {row["eval_id"] for row in pq.read_table(path).to_pylist()} | set(eval_ids)
+        rows = [{"run_id": run_id, "eval_id": eval_id} for eval_id in sorted(named)]
+        write_records(workspace, "run_eval_sets", run_id, rows)
 
 
 def evaluation_scope(model_id: str, set_id: str, settings_hash: str) -> str:

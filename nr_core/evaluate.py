@@ -95,11 +95,13 @@ def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) 
 
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
+    from nr_core.behaviour import Base, behaviour_rows
     from nr_core.peft import find_taps
 
     streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
     model = load_run(spec.base, spec.run)
     model.eval()
+    base = Base(model, spec.base, spec.run) if spec.run is not None and streams else None
     taps = find_taps(model)
     chosen = [choose_documents(stream, spec.settings.max_tokens) for _, stream in streams]
     total = sum(
@@ -126,11 +128,22 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
         metrics += figures.metrics(eval_id)
         items += figures.by_item(eval_id)
         activity += figures.gate_activity(eval_id)
+        if base is not None:
+            more, sums = behaviour_rows(eval_id, model, base, stream, spec.settings)
+            metrics += more
+            items += sums
     task_metrics, task_items = evaluate_tasks(model, spec, progress)
-    write_json(
-        spec.out / EVALUATION_FILE,
-        {"metrics": metrics + task_metrics, "items": items + task_items, "gate_activity": activity},
-    )
+    result = {"metrics": metrics + task_metrics, "items": items + task_items, "gate_activity": activity}
+    if spec.harness is not None:
+        from nr_core.tasks.harness import harness_rows, run_harness
+
+        asked = spec.harness
+        batch = spec.settings.batch_size
+        found = run_harness(model, load_tokenizer(spec.base), asked.tasks, batch, asked.limit, asked.include_path)
+        result = {name: rows + result.get(name, []) for name, rows in harness_rows(found).items()} | {
+            "gate_activity": activity
+        }
+    write_json(spec.out / EVALUATION_FILE, result)
 
 
 def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[list[Any], list[Any]]:
@@ -190,7 +203,7 @@ def score(
         tokens=np.array([len(text) for text in texts]),
         bytes=stream.byte_lengths[documents],
     )
-    for owners, windows, known, lengths in _batches(texts, settings, stream.context_token):
+    for owners, windows, known, lengths in window_batches(texts, settings, stream.context_token):
         inputs = torch.from_numpy(windows).to(device)
         places = torch.arange(inputs.shape[1] - 1)
         scored = (places >= torch.from_numpy(known)[:, None]) & (places < torch.from_numpy(lengths)[:, None])
@@ -213,7 +226,7 @@ def _add_taps(figures: SetFigures, taps: Taps, scored: Tensor) -> None:
             figures.opened[layer] = figures.opened.get(layer, 0.0) + float((tap.gate[scored] > 0).sum())
 
 
-def _batches(
+def window_batches(
     texts: list[np.ndarray[Any, Any]], settings: EvaluationSettings, context_token: int
 ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
     """The document of each window (rows,), the windows padded on the right (rows, length + 1), how many of its first

@@ -260,7 +260,7 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"stride"})
+    added: ClassVar[frozenset[str]] = frozenset({"stride", "behaviour_tokens"})
 
     sequence_length: int = Field(default=1024, ge=2, description="tokens a window, the context token included")
     batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
@@ -274,6 +274,12 @@ class EvaluationSettings(Settings):
         ge=1,
         description="tokens from one window to the next: below sequence_length windows overlap, and each scores only "
         "what the one before did not; default: they do not overlap",
+    )
+
+    behaviour_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="tokens of each text on which a run is held against its base, next token by token",
     )
 
     @model_validator(mode="after")

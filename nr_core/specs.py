@@ -91,15 +91,22 @@ class TaskItems(Settings):
     items: Path = Field(description="file of its items, as nr_core.tasks.items writes them")
 
 
+class HarnessTasks(Settings):
+    tasks: list[str] = Field(min_length=1, description="names of lm_eval's tasks")
+    limit: int | None = Field(default=None, ge=1, description="the first so many items of each; default: all")
+    include_path: Path | None = Field(default=None, description="folder of task files, in place of lm_eval's own")
+
+
 class EvaluateSpec(JobSpec):
     base: BaseSpec
     run: Path | None = Field(default=None, description="folder of a run trained on the base; default: the base itself")
     sets: list[EvaluationSet] = Field(default_factory=list, description="held-out text")
     tasks: list[TaskItems] = Field(default_factory=list, description="tasks; with the base's own tokenizer")
+    harness: HarnessTasks | None = Field(default=None, description="tasks of lm_eval")
     settings: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _something_to_score(self) -> EvaluateSpec:
-        if not self.sets and not self.tasks:
+        if not self.sets and not self.tasks and not self.harness:
             raise ValueError("sets: there is neither a set nor a task to score; give one")
         return self

@@ -14,6 +14,7 @@ import duckdb
 
 from storage.errors import InputError
 from storage.keys import hash_of
+from storage.record_formats import by_format, reading
 from storage.workspace import Workspace
 
 SCHEMA = files("storage").joinpath("schema.sql").read_text()
@@ -108,12 +109,13 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpubli
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 (a name out of our own schema)
             connection.execute("DELETE FROM ingested WHERE table_name = ?", [table])
             new = present
-        paths = [str(workspace.records(table) / name) for name in sorted(new)]
-        if paths:
+        paths = by_format(workspace.records(table) / name for name in sorted(new))
+        for written, files_of_format in paths.items():
             connection.execute(
-                f"INSERT OR REPLACE INTO {table} BY NAME FROM read_parquet(?, union_by_name = true)",
-                [paths],
+                f"INSERT OR REPLACE INTO {table} BY NAME {reading(table, written)}",
+                [files_of_format],
             )
+        if paths:
             connection.executemany(
                 "INSERT OR REPLACE INTO ingested VALUES (?, ?, ?)",
                 [(table, name, modified) for name, modified in new.items()],

@@ -85,10 +85,11 @@ COMMENT ON COLUMN corpus_moves.action IS 'refresh, rollback or forget';
 COMMENT ON COLUMN corpus_moves.reason IS 'what the user gave as reason of a rollback or of forgetting a host; NULL for a refresh';
 
 CREATE TABLE IF NOT EXISTS corpus_units (
-    version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, PRIMARY KEY (version, unit_id));
+    version VARCHAR NOT NULL, unit_id VARCHAR NOT NULL, documents_key VARCHAR, PRIMARY KEY (version, unit_id));
 COMMENT ON TABLE corpus_units IS 'Which work units a corpus version was made of.';
 COMMENT ON COLUMN corpus_units.version IS 'corpora.version';
 COMMENT ON COLUMN corpus_units.unit_id IS 'work_units.unit_id';
+COMMENT ON COLUMN corpus_units.documents_key IS 'document settings that the version took the unit by; NULL in records of before they were kept';
 
 CREATE TABLE IF NOT EXISTS checks (
     version VARCHAR NOT NULL, name VARCHAR NOT NULL, value DOUBLE, bound DOUBLE, passed BOOLEAN,
@@ -171,8 +172,8 @@ COMMENT ON COLUMN evaluations.model_id IS 'models.model_id';
 COMMENT ON COLUMN evaluations.step IS 'training steps of the model; 0 for a base';
 COMMENT ON COLUMN evaluations.eval_id IS 'eval_sets.eval_id';
 COMMENT ON COLUMN evaluations.settings_hash IS 'hash of what bears on the figure, spelt out in evaluation_settings: only figures of one hash compare';
-COMMENT ON COLUMN evaluations.metric IS 'on text bits_per_byte, nats_per_token, perplexity; of tasks acc, acc_norm (by characters), acc_bytes, auc, nats_per_word, perplexity';
-COMMENT ON COLUMN evaluations.value IS 'the figure: bits per UTF-8 byte, nats per token of the model''s tokenizer or per word, exp of nats: less is better; of acc, acc_norm, acc_bytes and auc a share from 0 to 1: more is better';
+COMMENT ON COLUMN evaluations.metric IS 'on text bits_per_byte, nats_per_token, perplexity; of tasks acc, acc_norm (by characters), acc_bytes, auc, nats_per_word, perplexity; of a run beside its base kl_to_base, greedy_agreement';
+COMMENT ON COLUMN evaluations.value IS 'the figure: bits per UTF-8 byte, nats per token of the model''s tokenizer or per word, exp of nats: less is better; of acc, acc_norm, acc_bytes and auc a share from 0 to 1: more is better; greedy_agreement is a share, kl_to_base in nats per token';
 COMMENT ON COLUMN evaluations.n IS 'documents or items measured';
 COMMENT ON COLUMN evaluations.stderr IS 'standard error of value over documents or items, in its unit, of tasks by bootstrap; NULL if fewer than two were measured';
 

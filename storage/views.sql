@@ -25,13 +25,62 @@ COMMENT ON COLUMN run_evaluations.eval_id IS 'eval_sets.eval_id';
 COMMENT ON COLUMN run_evaluations.eval_set IS 'name of the evaluation set';
 COMMENT ON COLUMN run_evaluations.language IS 'ISO 639-3, of the set';
 COMMENT ON COLUMN run_evaluations.text_domain IS 'of the set';
-COMMENT ON COLUMN run_evaluations.metric IS 'bits_per_byte or nats_per_token';
+COMMENT ON COLUMN run_evaluations.metric IS 'as in evaluations: bits_per_byte, nats_per_token, perplexity, acc, acc_norm, acc_bytes, auc, nats_per_word';
 COMMENT ON COLUMN run_evaluations.settings_hash IS 'of the evaluation, the same for base and run';
-COMMENT ON COLUMN run_evaluations.base_value IS 'the base''s figure, in the unit of metric; less is better';
-COMMENT ON COLUMN run_evaluations.value IS 'the run''s figure, in the unit of metric; less is better';
-COMMENT ON COLUMN run_evaluations.stderr IS 'standard error of value over documents, in its unit; NULL if fewer than two were measured';
+COMMENT ON COLUMN run_evaluations.base_value IS 'the base''s figure, in the unit of metric; less is better of bits, nats and perplexity, more of acc and auc';
+COMMENT ON COLUMN run_evaluations.value IS 'the run''s figure, in the unit of metric; less is better of bits, nats and perplexity, more of acc and auc';
+COMMENT ON COLUMN run_evaluations.stderr IS 'standard error of value over documents or items, in its unit; NULL if fewer than two were measured';
 COMMENT ON COLUMN run_evaluations.role IS 'of the set''s language in the run: new or original; NULL where the run has no input in that language';
 COMMENT ON COLUMN run_evaluations.in_replay IS 'one of the run''s inputs has this language and text domain';
+
+CREATE OR REPLACE VIEW paired_differences AS
+WITH items AS (
+    SELECT r.run_id, i.eval_id, i.settings_hash, i.metric, unnest(i.numerators) AS a, unnest(i.denominators) AS b,
+           unnest(o.numerators) AS base_a, unnest(o.denominators) AS base_b
+    FROM runs r
+    JOIN evaluation_items i ON i.model_id = r.model_id
+    JOIN evaluation_items o ON o.model_id = r.base_model_id AND o.step = 0 AND o.eval_id = i.eval_id
+                           AND o.metric = i.metric AND o.settings_hash = i.settings_hash
+    WHERE len(i.numerators) = len(o.numerators)),
+influences AS (
+    -- To first order, what each item adds to the difference of the two ratios of sums.
+    SELECT run_id, eval_id, settings_hash, metric,
+           (a - b * (sum(a) OVER w) / nullif(sum(b) OVER w, 0)) / nullif(sum(b) OVER w, 0)
+           - (base_a - base_b * (sum(base_a) OVER w) / nullif(sum(base_b) OVER w, 0)) / nullif(sum(base_b) OVER w, 0) AS influence
+    FROM items WINDOW w AS (PARTITION BY run_id, eval_id, settings_hash, metric)),
+spreads AS (
+    SELECT run_id, eval_id, settings_hash, metric, count(*) AS n,
+           sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS stderr
+    FROM influences GROUP BY ALL)
+SELECT e.run_id, e.name, e.method, e.seed, e.base_model_id, e.eval_set, e.language, e.text_domain, e.role, e.in_replay, e.metric,
+       e.metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc') AS more_is_better,
+       e.base_value, e.value, e.value - e.base_value AS difference, s.stderr,
+       e.value - e.base_value - 1.96 * s.stderr AS low, e.value - e.base_value + 1.96 * s.stderr AS high, s.n,
+       e.eval_id, e.settings_hash
+FROM run_evaluations e JOIN spreads s USING (run_id, eval_id, settings_hash, metric)
+ORDER BY e.name, e.seed, e.eval_set, e.metric;
+COMMENT ON VIEW paired_differences IS 'Run minus base on the same items or documents, set by set, with the 95 % interval of the difference: narrower than the two errors suggest, since both models saw the same. An interval that holds 0 shows no difference.';
+COMMENT ON COLUMN paired_differences.run_id IS 'runs.run_id';
+COMMENT ON COLUMN paired_differences.name IS 'runs.name';
+COMMENT ON COLUMN paired_differences.method IS 'runs.method';
+COMMENT ON COLUMN paired_differences.seed IS 'runs.seed';
+COMMENT ON COLUMN paired_differences.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN paired_differences.eval_set IS 'name of the held-out corpus, text or task';
+COMMENT ON COLUMN paired_differences.language IS 'ISO 639-3, of the set';
+COMMENT ON COLUMN paired_differences.text_domain IS 'of the set';
+COMMENT ON COLUMN paired_differences.role IS 'of the set''s language in the run: new (it shows learning) or original (it shows forgetting); NULL where the run has no input in that language';
+COMMENT ON COLUMN paired_differences.in_replay IS 'one of the run''s inputs has this language and text domain';
+COMMENT ON COLUMN paired_differences.metric IS 'as in evaluations; not perplexity';
+COMMENT ON COLUMN paired_differences.more_is_better IS 'true of acc, acc_norm, acc_bytes and auc; false of bits and nats';
+COMMENT ON COLUMN paired_differences.base_value IS 'the base''s figure';
+COMMENT ON COLUMN paired_differences.value IS 'the run''s figure';
+COMMENT ON COLUMN paired_differences.difference IS 'value - base_value, in the unit of metric';
+COMMENT ON COLUMN paired_differences.stderr IS 'standard error of difference over items; NULL for fewer than two';
+COMMENT ON COLUMN paired_differences.low IS 'lower end of the 95 % interval (normal approximation)';
+COMMENT ON COLUMN paired_differences.high IS 'upper end of the 95 % interval';
+COMMENT ON COLUMN paired_differences.n IS 'items or documents';
+COMMENT ON COLUMN paired_differences.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN paired_differences.settings_hash IS 'evaluation_settings.settings_hash';
 
 CREATE OR REPLACE VIEW learning_vs_forgetting AS
 WITH figures AS (
@@ -39,13 +88,19 @@ WITH figures AS (
            avg(base_value - value) FILTER (role = 'new') AS learning,
            avg(value - base_value) FILTER (role = 'original' AND NOT in_replay) AS forgetting,
            avg(value - base_value) FILTER (role = 'original' AND in_replay) AS forgetting_in_replay
-    FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL)
+    FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL),
+errors AS (  -- of a mean over independent sets
+    SELECT run_id, settings_hash,
+           sqrt(sum(stderr * stderr) FILTER (role = 'new')) / nullif(count(*) FILTER (role = 'new'), 0) AS learning_stderr,
+           sqrt(sum(stderr * stderr) FILTER (role = 'original' AND NOT in_replay))
+               / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr
+    FROM paired_differences WHERE metric = 'bits_per_byte' GROUP BY ALL)
 SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i
         WHERE i.run_id = r.run_id AND i.role = 'new') AS language,
        f.learning, f.forgetting, f.forgetting_in_replay, r.seed, r.learning_rate, r.extra_parameters, r.share_non_embedding,
-       r.tokens, r.seconds, r.base_model_id, f.settings_hash
-FROM figures f JOIN runs r USING (run_id)
+       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr
+FROM figures f JOIN runs r USING (run_id) LEFT JOIN errors e USING (run_id, settings_hash)
 ORDER BY r.base_model_id, language, forgetting;
 COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better).';
 COMMENT ON COLUMN learning_vs_forgetting.run_id IS 'runs.run_id';
@@ -63,6 +118,8 @@ COMMENT ON COLUMN learning_vs_forgetting.tokens IS 'tokens trained on';
 COMMENT ON COLUMN learning_vs_forgetting.seconds IS 'wall time of the training steps';
 COMMENT ON COLUMN learning_vs_forgetting.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
+COMMENT ON COLUMN learning_vs_forgetting.learning_stderr IS 'standard error of learning over the documents of its sets, paired with the base; NULL in records of before items were kept';
+COMMENT ON COLUMN learning_vs_forgetting.forgetting_stderr IS 'the same of forgetting';
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
@@ -88,6 +145,8 @@ COMMENT ON COLUMN pareto_front.tokens IS 'tokens trained on';
 COMMENT ON COLUMN pareto_front.seconds IS 'wall time of the training steps';
 COMMENT ON COLUMN pareto_front.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN pareto_front.settings_hash IS 'of the evaluation: runs are held against those of the same settings only';
+COMMENT ON COLUMN pareto_front.learning_stderr IS 'standard error of learning over documents; NULL in records of before items were kept';
+COMMENT ON COLUMN pareto_front.forgetting_stderr IS 'the same of forgetting';
 
 CREATE OR REPLACE VIEW leaderboard AS
 SELECT base_model_id, language, settings_hash, name, method, learning_rate, count(*) AS seeds,
@@ -137,21 +196,102 @@ COMMENT ON COLUMN gate_activity_by_role.layer IS 'layer of the base, from 0';
 COMMENT ON COLUMN gate_activity_by_role.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
 COMMENT ON COLUMN gate_activity_by_role.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';
 
+CREATE OR REPLACE VIEW model_behaviour AS
+SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, s.name AS eval_set, s.language,
+       (SELECT max(i.role) FROM run_inputs i WHERE i.run_id = r.run_id AND i.language = s.language) AS role,
+       max(e.value) FILTER (e.metric = 'kl_to_base') AS kl_to_base, max(e.stderr) FILTER (e.metric = 'kl_to_base') AS kl_stderr,
+       max(e.value) FILTER (e.metric = 'greedy_agreement') AS greedy_agreement,
+       (SELECT avg(coalesce(g.open_rate, 1)) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS open_share,
+       (SELECT avg(g.residue_size) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS residue_size
+FROM runs r JOIN evaluations e ON e.model_id = r.model_id JOIN eval_sets s ON s.eval_id = e.eval_id
+WHERE e.metric IN ('kl_to_base', 'greedy_agreement')
+GROUP BY r.run_id, r.name, r.method, r.seed, r.model_id, s.eval_id, s.name, s.language ORDER BY name, seed, role, eval_set;
+COMMENT ON VIEW model_behaviour IS 'How far a run behaves like its base on a text: on the original language it should, on the new one it should not.';
+COMMENT ON COLUMN model_behaviour.run_id IS 'runs.run_id';
+COMMENT ON COLUMN model_behaviour.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN model_behaviour.method IS 'runs.method';
+COMMENT ON COLUMN model_behaviour.seed IS 'runs.seed';
+COMMENT ON COLUMN model_behaviour.eval_set IS 'name of the text';
+COMMENT ON COLUMN model_behaviour.language IS 'ISO 639-3';
+COMMENT ON COLUMN model_behaviour.role IS 'of the language in the run: new or original; NULL where the run has no input in it';
+COMMENT ON COLUMN model_behaviour.kl_to_base IS 'mean over tokens of KL(base || run), in nats; 0 where the run predicts as the base does';
+COMMENT ON COLUMN model_behaviour.kl_stderr IS 'standard error of kl_to_base over documents';
+COMMENT ON COLUMN model_behaviour.greedy_agreement IS 'share of the base''s greedy continuations (32 tokens after 32 of a document) that the run would choose too';
+COMMENT ON COLUMN model_behaviour.open_share IS 'effective extra compute: share of tokens x layers whose gate is open, so that the adapter is needed; 1 without gates; NULL without adapters of this project';
+COMMENT ON COLUMN model_behaviour.residue_size IS 'mean over tokens and layers of ||residue||1 / hidden size; NULL without such adapters';
+
 CREATE OR REPLACE VIEW lineage AS
-SELECT i.run_id, i.role, i.corpus_version, c.name AS corpus, u.unit_id, w.documents_key, w.source, w.path
+SELECT i.run_id, i.role, i.corpus_version, c.name AS corpus, u.unit_id, w.documents_key, w.source, w.kind, w.path
 FROM run_inputs i
 JOIN corpora c ON c.version = i.corpus_version
 JOIN corpus_units u ON u.version = c.version
-JOIN work_units w USING (unit_id);
-COMMENT ON VIEW lineage IS 'From a run down to the files that its corpora were made of.';
+JOIN work_units w ON w.unit_id = u.unit_id AND (u.documents_key IS NULL OR u.documents_key = w.documents_key)
+-- Records of before documents_key was kept do not say which of several settings it was: one of them, always the same.
+QUALIFY row_number() OVER (PARTITION BY i.run_id, i.role, i.corpus_version, u.unit_id ORDER BY w.status, w.documents_key) = 1;
+COMMENT ON VIEW lineage IS 'From a run (and so from its rows in evaluations: model_id is the run_id) down to the files that its corpora were made of, one row a file. Which records of them: documents(''path of the workspace'') by unit_id; byte ranges fetched from Common Crawl: byte_ranges(''path of the workspace'').';
 COMMENT ON COLUMN lineage.run_id IS 'runs.run_id';
 COMMENT ON COLUMN lineage.role IS 'of the corpus in the run: new or original';
 COMMENT ON COLUMN lineage.corpus_version IS 'corpora.version';
 COMMENT ON COLUMN lineage.corpus IS 'corpora.name';
 COMMENT ON COLUMN lineage.unit_id IS 'work_units.unit_id';
-COMMENT ON COLUMN lineage.documents_key IS 'hash of the document settings that the file was read with; a file read with several has a row for each';
+COMMENT ON COLUMN lineage.documents_key IS 'hash of the document settings that the file was read with';
+COMMENT ON COLUMN lineage.kind IS 'warc (WET too), text, or byte ranges of WARC files: work_units.kind';
 COMMENT ON COLUMN lineage.source IS 'name of the source in the config that listed the file';
-COMMENT ON COLUMN lineage.path IS 'absolute path of the file when it was last listed';
+COMMENT ON COLUMN lineage.path IS 'absolute path of the file when it was last listed, its address, or for byte ranges snapshot/selection/number';
+
+CREATE OR REPLACE VIEW task_parts AS
+SELECT r.run_id, r.name, r.seed, s.name AS eval_set, s.language, i.metric, i.part, count(*) AS n,
+       avg(i.base_a) AS base_value, avg(i.a) AS value, avg(i.a) - avg(i.base_a) AS difference
+FROM runs r
+JOIN (SELECT o.model_id AS base_model_id, i.model_id, i.eval_id, i.metric, unnest(i.parts) AS part,
+             unnest(i.numerators) AS a, unnest(o.numerators) AS base_a
+      FROM evaluation_items i JOIN evaluation_items o USING (eval_id, settings_hash, metric)
+      WHERE i.parts IS NOT NULL AND o.step = 0) i ON i.model_id = r.model_id AND i.base_model_id = r.base_model_id
+JOIN eval_sets s ON s.eval_id = i.eval_id
+GROUP BY ALL ORDER BY r.name, r.seed, eval_set, i.metric, i.part;
+COMMENT ON VIEW task_parts IS 'A task''s figure part by part: a phenomenon of BLiMP, a construction of CLAMS, a subject of MMLU.';
+COMMENT ON COLUMN task_parts.run_id IS 'runs.run_id';
+COMMENT ON COLUMN task_parts.name IS 'runs.name';
+COMMENT ON COLUMN task_parts.seed IS 'runs.seed';
+COMMENT ON COLUMN task_parts.eval_set IS 'name of the task';
+COMMENT ON COLUMN task_parts.language IS 'ISO 639-3';
+COMMENT ON COLUMN task_parts.metric IS 'acc, acc_norm or acc_bytes';
+COMMENT ON COLUMN task_parts.part IS 'of the task';
+COMMENT ON COLUMN task_parts.n IS 'items';
+COMMENT ON COLUMN task_parts.base_value IS 'the base''s figure on them, from 0 to 1';
+COMMENT ON COLUMN task_parts.value IS 'the run''s figure on them';
+COMMENT ON COLUMN task_parts.difference IS 'value - base_value; more is better';
+
+CREATE OR REPLACE VIEW cost AS
+WITH bases AS (
+    SELECT r.base_model_id, coalesce(max(m.parameters), round(max(r.extra_parameters / nullif(r.share_total, 0)))::BIGINT) AS parameters
+    FROM runs r LEFT JOIN models m ON m.model_id = r.base_model_id GROUP BY r.base_model_id)
+SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, r.learning_rate, r.tokens, r.seconds,
+       r.tokens / nullif(r.seconds, 0) AS tokens_per_second, b.parameters AS base_parameters, r.extra_parameters,
+       r.share_non_embedding, r.share_total,
+       r.tokens::DOUBLE * (4.0 * (b.parameters + r.extra_parameters)
+                   + 2.0 * CASE WHEN r.extra_parameters = 0 THEN b.parameters ELSE r.extra_parameters END) AS training_flops,
+       2.0::DOUBLE * (b.parameters + r.extra_parameters) AS flops_per_token, r.peak_memory, r.base_model_id
+FROM runs r LEFT JOIN bases b USING (base_model_id)
+WHERE r.status IS DISTINCT FROM 'failed'
+ORDER BY r.name, r.seed;
+COMMENT ON VIEW cost IS 'What each run cost in training and costs in use. FLOPs are counted from parameters, two a parameter and token forward, as many back through the activations, and as many again for each trainable parameter; attention over the context is left out.';
+COMMENT ON COLUMN cost.run_id IS 'runs.run_id';
+COMMENT ON COLUMN cost.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN cost.method IS 'runs.method';
+COMMENT ON COLUMN cost.seed IS 'runs.seed';
+COMMENT ON COLUMN cost.learning_rate IS 'peak learning rate';
+COMMENT ON COLUMN cost.tokens IS 'tokens trained on';
+COMMENT ON COLUMN cost.seconds IS 'wall time of the training steps, over all resumptions';
+COMMENT ON COLUMN cost.tokens_per_second IS 'tokens / seconds';
+COMMENT ON COLUMN cost.base_parameters IS 'parameters of the base; NULL where it was given and no run says what share of it was added';
+COMMENT ON COLUMN cost.extra_parameters IS 'parameters added to the base''s; 0 for finetune';
+COMMENT ON COLUMN cost.share_non_embedding IS 'extra parameters over the base''s parameters without embeddings';
+COMMENT ON COLUMN cost.share_total IS 'extra parameters over all of the base''s';
+COMMENT ON COLUMN cost.training_flops IS 'floating-point operations of the training; finetune trains all parameters; NULL where base_parameters is';
+COMMENT ON COLUMN cost.flops_per_token IS 'of a forward pass with every gate open; what closed gates save stands in model_behaviour';
+COMMENT ON COLUMN cost.peak_memory IS 'most memory used, in bytes';
+COMMENT ON COLUMN cost.base_model_id IS 'runs.base_model_id';
 
 CREATE OR REPLACE VIEW latest_refresh AS
 WITH in_use AS (
@@ -191,3 +331,33 @@ CREATE OR REPLACE MACRO left_corpus(workspace) AS TABLE
 SELECT parse_path(filename)[-3] AS corpus, parse_path(filename)[-2] AS version, * EXCLUDE filename
 FROM read_parquet(workspace || '/corpora/*/*/left.parquet', union_by_name = true, filename = true);
 COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the verdict, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';
+
+CREATE OR REPLACE MACRO compare_runs(run_a, run_b) AS TABLE
+WITH items AS (
+    SELECT x.eval_id, x.settings_hash, x.metric, unnest(x.numerators) AS a, unnest(x.denominators) AS a_of,
+           unnest(y.numerators) AS b, unnest(y.denominators) AS b_of
+    FROM evaluation_items x JOIN evaluation_items y USING (eval_id, settings_hash, metric)
+    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)),
+influences AS (
+    SELECT eval_id, settings_hash, metric, (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0) AS value_a,
+           (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0) AS value_b,
+           (b - b_of * (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0)) / nullif(sum(b_of) OVER w, 0)
+           - (a - a_of * (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0)) / nullif(sum(a_of) OVER w, 0) AS influence
+    FROM items WINDOW w AS (PARTITION BY eval_id, settings_hash, metric)),
+spreads AS (
+    SELECT eval_id, metric, any_value(value_a) AS a, any_value(value_b) AS b, count(*) AS n,
+           1.96 * sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS half
+    FROM influences GROUP BY eval_id, settings_hash, metric)
+SELECT s.name AS eval_set, s.language, s.text_domain, p.metric, p.a, p.b, p.b - p.a AS difference,
+       p.b - p.a - p.half AS low, p.b - p.a + p.half AS high, p.n
+FROM spreads p JOIN eval_sets s USING (eval_id) ORDER BY s.language, s.name, p.metric;
+COMMENT ON MACRO TABLE compare_runs IS 'Two models (run or base) on the same items: b minus a with its 95 % interval: FROM compare_runs(''model_id'', ''model_id'').';
+
+CREATE OR REPLACE MACRO byte_ranges(workspace) AS TABLE
+SELECT u.unit_id, s.warc_filename AS path, s.warc_record_offset AS byte_offset, s.warc_record_length AS bytes
+FROM (SELECT *, parse_dirpath(filename) AS folder
+      FROM read_parquet(workspace || '/selections/*/units.parquet', filename = true)) u
+JOIN (SELECT *, parse_dirpath(filename) AS folder
+      FROM read_parquet(workspace || '/selections/*/selection.parquet', filename = true, file_row_number = true)) s
+  ON s.folder = u.folder AND s.file_row_number >= u.first AND s.file_row_number < u.first + u.pages;
+COMMENT ON MACRO TABLE byte_ranges IS 'The records that were fetched out of Common Crawl''s WARC files, by work unit: FROM byte_ranges(''path of the workspace''). path is below https://data.commoncrawl.org/.';

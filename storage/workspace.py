@@ -10,7 +10,7 @@ from filelock import FileLock
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
-FORMAT_VERSION = 1  # of the layout below and of the record files
+FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
 
 
 class Workspace:

@@ -22,6 +22,7 @@ class HeatMap:
     columns: list[Column]
     layers: list[int]
     open_rates: dict[tuple[int, Column], float]
+    sizes: dict[tuple[int, Column], float]
 
 
 def heat_maps(gates: Sequence[Row], runs: Sequence[Row], looks: Looks) -> list[HeatMap]:
@@ -43,4 +44,5 @@ def _heat_map(run: Row, rows: Sequence[Row], looks: Looks) -> HeatMap:
         columns=columns,
         layers=sorted({row["layer"] for row in rows}),
         open_rates={(row["layer"], Column(row["role"], row["eval_set"])): row["open_rate"] for row in rows},
+        sizes={(row["layer"], Column(row["role"], row["eval_set"])): row["residue_size"] for row in rows},
     )

@@ -1,8 +1,10 @@
 """Write the report: everything asked of the catalog, one template, one file."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,13 @@ def write_report(
 ) -> Path:
     """Write reports/<title>.html about the runs on a base (default: on every base, the newest first); return its path.
 
-    The file needs no network and holds no script. Every figure in it comes from the catalog.
+    The file needs no network; its one script copies text, and is the only one that its policy allows. Every figure in
+    it comes from the catalog.
 
     Raises:
         InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
     """
+    script = (HERE / "copy.js").read_text(encoding="utf-8")
     bases: Sequence[str | None] = _bases(workspace, base_model_id)
     html = (
         _environment()
@@ -43,6 +47,8 @@ def write_report(
             config_yaml=config_yaml,
             written=datetime.now(UTC),
             style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash="sha256-" + b64encode(sha256(script.encode()).digest()).decode(),
         )
     )
     path = workspace.reports / f"{_slug(title)}.html"
@@ -50,8 +56,13 @@ def write_report(
     return path
 
 
+def bases_of(workspace: Workspace) -> list[str]:
+    """The bases that have runs, the newest first."""
+    return [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
+
+
 def _bases(workspace: Workspace, base_model_id: str | None) -> list[str]:
-    bases = [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
+    bases = bases_of(workspace)
     if base_model_id is None or base_model_id in bases:
         return bases if base_model_id is None else [base_model_id]
     if not ask(workspace, MODEL, base_model_id).rows:

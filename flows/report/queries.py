@@ -23,7 +23,8 @@ FROM leaderboard
 WHERE base_model_id = $base
 ORDER BY language, forgetting, name, learning_rate"""
 
-RUNS = """SELECT language, name, method, learning_rate, seed, learning, forgetting, forgetting_in_replay, run_id
+RUNS = """SELECT language, name, method, learning_rate, seed, learning, learning_stderr, forgetting, forgetting_stderr,
+       forgetting_in_replay, run_id
 FROM learning_vs_forgetting
 WHERE base_model_id = $base
 ORDER BY language, forgetting, run_id"""
@@ -37,6 +38,27 @@ SETS = """SELECT DISTINCT eval_set, language, text_domain, role, in_replay, base
 FROM run_evaluations
 WHERE base_model_id = $base AND metric = 'bits_per_byte'
 ORDER BY role, in_replay, eval_set, base_value"""
+
+TASKS = """SELECT p.run_id, p.name, p.method, r.learning_rate, p.seed, p.eval_set, p.language, p.role, p.metric,
+       p.base_value, p.value, p.difference, p.low, p.high, p.n, p.eval_id, p.settings_hash
+FROM paired_differences p
+JOIN runs r USING (run_id)
+WHERE p.base_model_id = $base AND p.metric IN ('acc', 'acc_norm', 'auc')
+ORDER BY p.eval_set, p.metric, p.name, p.seed"""
+
+BEHAVIOUR = """SELECT b.run_id, b.name, b.method, r.learning_rate, b.seed, b.eval_set, b.language, b.role, b.kl_to_base,
+       b.greedy_agreement, b.open_share
+FROM model_behaviour b
+JOIN runs r USING (run_id)
+WHERE r.base_model_id = $base
+ORDER BY b.role DESC, b.eval_set, b.kl_to_base"""
+
+LINEAGE = """SELECT l.role, l.corpus, l.corpus_version, l.source, l.kind, l.path, count(DISTINCT l.run_id) AS runs
+FROM lineage l
+JOIN runs r USING (run_id)
+WHERE r.base_model_id = $base
+GROUP BY ALL
+ORDER BY l.role, l.corpus, l.path"""
 
 LOSS = """WITH pieces AS (
     SELECT run_id, step, tokens, lm_loss, ntile(120) OVER (PARTITION BY run_id ORDER BY step) AS piece

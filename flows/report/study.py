@@ -6,14 +6,27 @@ from itertools import groupby
 from typing import Any
 
 from flows.report import queries
+from flows.report.dumbbells import TaskPicture, task_pictures
 from flows.report.gates import HeatMap, heat_maps
 from flows.report.headline import Headline, headline
 from flows.report.loss_curves import LossCurves, loss_curves
 from flows.report.queries import Answer, ask
-from flows.report.series import Looks
-from flows.report.trade_off import TradeOff, trade_off
+from flows.report.series import HERO, Looks
+from flows.report.trade_off import TradeOff, has_both, trade_off
 from storage.workspace import Workspace
 
+SNIPPET = """# {name}, seed {seed}
+import json
+from pathlib import Path
+
+from nr_core.models import load_run
+from nr_core.settings import BaseSpec
+from nr_core.tokens import load_tokenizer
+
+run = Path({folder!r})
+base = BaseSpec(**json.loads((run / "run.json").read_text())["base"])
+model, tokenizer = load_run(base, run), load_tokenizer(base)
+"""
 Row = dict[str, Any]
 WIDE, NARROW = (760, 460), (350, 380)
 
@@ -44,15 +57,31 @@ class Study:
     looks: Looks
     learned: list[Learned]
     answers: dict[str, Answer]
+    tasks: list[TaskPicture]
     loss_curves: LossCurves | None
     heat_maps: list[HeatMap]
     reading: list[Funnel]
     corpora: list[Funnel]
+    snippet: str | None  # Python that loads the run that learned most for what it forgot
 
 
 def study_of(workspace: Workspace, base: str | None) -> Study:
     """Ask everything about a base; with None, of a workspace without runs, what there is to say about its corpora."""
-    names = ("MODEL", "SETTINGS", "RUNS", "FRONT", "SETS", "LOSS", "GATES", "COST", "READING", "FUNNEL")
+    names = (
+        "MODEL",
+        "SETTINGS",
+        "RUNS",
+        "FRONT",
+        "SETS",
+        "TASKS",
+        "BEHAVIOUR",
+        "LOSS",
+        "GATES",
+        "COST",
+        "LINEAGE",
+        "READING",
+        "FUNNEL",
+    )
     answers = {name: ask(workspace, getattr(queries, name), base) for name in names}
     rows = {name: answer.rows for name, answer in answers.items()}
     looks = Looks(rows["COST"])
@@ -62,11 +91,23 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
         looks=looks,
         learned=_learned(rows, looks),
         answers=answers,
+        tasks=task_pictures(rows["TASKS"], looks),
         loss_curves=loss_curves(rows["LOSS"], rows["COST"], looks),
         heat_maps=heat_maps(rows["GATES"], rows["COST"], looks),
         reading=_funnels(rows["READING"], "settings"),
         corpora=_funnels(rows["FUNNEL"], "corpus", "version"),
+        snippet=snippet(rows["RUNS"], workspace),
     )
+
+
+def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
+    """The run's folder is named whole: a report may be read anywhere on the machine."""
+    measured = [row for row in runs if has_both(row)]
+    if not measured:
+        return None
+    own = [row for row in measured if row["method"] == HERO] or measured
+    best = max(own, key=lambda row: row["learning"] - row["forgetting"])
+    return SNIPPET.format(folder=str(workspace.run(best["run_id"])), name=best["name"], seed=best["seed"])
 
 
 def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:

@@ -23,6 +23,8 @@ class Mark:
     y: float
     look: Look
     title: str
+    bar_x: tuple[float, float] | None = None  # ends of the 95 % interval of forgetting, and of learning
+    bar_y: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,17 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
         return None
     x = scale_of([0.0, *(row["forgetting"] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
     y = scale_of([0.0, *(row["learning"] for row in runs)], height - BOTTOM, TOP, 5, margin=0.07)
-    marks = [Mark(x(row["forgetting"]), y(row["learning"]), looks.of(row), _title(row, looks)) for row in runs]
+    marks = [
+        Mark(
+            x(row["forgetting"]),
+            y(row["learning"]),
+            looks.of(row),
+            _title(row, looks),
+            _bar(row, "forgetting", x),
+            _bar(row, "learning", y),
+        )
+        for row in runs
+    ]
     placer = Placer(Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
     origin = (x(0.0), y(0.0))
     steps = _staircase([(x(row["forgetting"]), y(row["learning"])) for row in front if has_both(row)])
@@ -70,6 +82,13 @@ def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: in
         labels.append(Label(box, text, "hero" if group[0].look.is_hero else "other", _leader(box, group)))
     labels.append(Label(placer.place("base", [origin]), "base", "base"))
     return TradeOff(width, height, x, y, marks, labels, " ".join(f"{a:g},{b:g}" for a, b in steps))
+
+
+def _bar(row: Row, axis: str, scale: Scale) -> tuple[float, float] | None:
+    error = row.get(f"{axis}_stderr")
+    if error is None or not math.isfinite(error):
+        return None
+    return scale(row[axis] - 1.96 * error), scale(row[axis] + 1.96 * error)
 
 
 def _texts(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,25 @@ def run_harness(
             "where there is a network, or ask for the task without --harness, with its data in a local file."
         ) from error
     return [figure for task in result["samples"] for figure in _figures(task, result)]
+
+
+def harness_rows(figures: Sequence[HarnessFigure]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of evaluations (metrics) and evaluation_items (items), and what each set is (harness)."""
+    import lm_eval
+
+    metrics, items, sets = [], [], {}
+    for figure in figures:
+        content = hashlib.sha256("".join(figure.content).encode()).hexdigest()
+        eval_id = hashlib.sha256(f"lm_eval {figure.task} {figure.version} {content}".encode()).hexdigest()[:16]
+        key = {"eval_id": eval_id, "metric": figure.metric}
+        metrics.append({**key, "value": figure.value, "n": len(figure.content), "stderr": figure.stderr})
+        ones = [1.0] * len(figure.numerators)
+        if figure.numerators:
+            items.append({**key, "parts": None, "numerators": figure.numerators, "denominators": ones})
+        harness = f"lm_eval {lm_eval.__version__}"
+        about = {"name": figure.task, "version": figure.version, "content_hash": content, "harness": harness}
+        sets[eval_id] = {"eval_id": eval_id, **about}
+    return {"metrics": metrics, "items": items, "harness": list(sets.values())}
 
 
 def _figures(task: str, result: dict[str, Any]) -> list[HarnessFigure]:

@@ -20,10 +20,17 @@ def test_texts_and_tasks_are_scored_for_base_and_runs(sql):
         "SELECT s.name, e.metric, count(*) FROM evaluations e JOIN eval_sets s USING (eval_id) "
         "WHERE s.name IN ('vocabulary', 'notice', 'french') GROUP BY ALL ORDER BY ALL"
     )
-    on_text = ["bits_per_byte", "nats_per_token", "perplexity"]
+    # Of base and two runs; what holds a run against its base, of the runs.
+    on_text = [
+        ("bits_per_byte", 3),
+        ("greedy_agreement", 2),
+        ("kl_to_base", 2),
+        ("nats_per_token", 3),
+        ("perplexity", 3),
+    ]
     assert counts == [
-        *(("french", metric, 3) for metric in on_text),
-        *(("notice", metric, 3) for metric in on_text),
+        *(("french", *metric) for metric in on_text),
+        *(("notice", *metric) for metric in on_text),
         *(("vocabulary", metric, 3) for metric in ("acc", "acc_bytes", "acc_norm")),
     ]
 
@@ -65,7 +72,8 @@ def test_items_add_up_to_the_figures(sql):
         "SELECT e.metric, e.value, list_sum(i.numerators) / list_sum(i.denominators) FROM evaluations e "
         "JOIN evaluation_items i USING (model_id, step, eval_id, settings_hash, metric)"
     )
-    assert {metric for metric, _, _ in apart} == {"bits_per_byte", "nats_per_token", "acc", "acc_norm", "acc_bytes"}
+    ratios = {"bits_per_byte", "nats_per_token", "acc", "acc_norm", "acc_bytes", "kl_to_base", "greedy_agreement"}
+    assert {metric for metric, _, _ in apart} == ratios
     assert all(value == pytest.approx(of_items, rel=1e-9) for _, value, of_items in apart)
 
 
@@ -75,3 +83,12 @@ def test_every_task_of_the_project_is_whole_and_named_once():
     assert {task.language for task in all_tasks()} == {"dan", "deu", "eng", "fra", "hun", "slk"}
     with pytest.raises(InputError, match="there is no task 'arc_xx'"):
         find_tasks(["arc_xx"])
+
+
+def test_a_run_is_held_against_its_base(sql):
+    rows = sql("SELECT method, role, kl_to_base, greedy_agreement, open_share FROM model_behaviour ORDER BY ALL")
+    assert {(method, role) for method, role, *_ in rows} == {
+        (method, role) for method in ("lora", "neutral_residues") for role in ("new", "original")
+    }
+    assert all(kl >= 0 and 0 <= agreement <= 1 for _, _, kl, agreement, _ in rows)
+    assert all((open_share is None) == (method == "lora") for method, *_, open_share in rows)

@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
@@ -38,7 +40,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag == "code":
+        if tag == "code" and "plain" not in (dict(attrs).get("class") or ""):
             self._in_code = True
             self.statements.append("")
 
@@ -60,6 +62,8 @@ def record_corpora(workspace: Workspace, name: str = "french") -> None:
         row = {"version": f"c-{key}", "name": name if key == "n" else set_name, "language": language}
         write_records(workspace, "corpora", key, [{**row, "text_domain": domain}])
         write_records(workspace, "corpus_units", key, [{"version": f"c-{key}", "unit_id": "u"}])
+        unit = {"unit_id": "u", "documents_key": "d", "source": "crawl", "kind": "warc", "status": "done"}
+        write_records(workspace, "work_units", "u", [{**unit, "path": f"/crawl/{name}.warc.gz"}])
         pinned = {"eval_id": key, "name": row["name"], "language": language, "text_domain": domain}
         write_records(workspace, "eval_sets", key, [{**pinned, "corpus_version": f"c-{key}"}])
         funnel = {"scope": "corpus", "scope_id": f"c-{key}", "unit_id": "u", "language": language}
@@ -74,6 +78,24 @@ def record_corpora(workspace: Workspace, name: str = "french") -> None:
 def record_base(workspace: Workspace, base: str = "base") -> None:
     write_records(workspace, "models", base, [{"model_id": base, "source": "pretrained here", "parameters": 452_000}])
     write_records(workspace, "evaluations", base, _figures(base, 0, BASE))
+    task = {"eval_id": "t", "name": "quiz", "language": "fra", "text_domain": "quiz"}
+    write_records(workspace, "eval_sets", "t", [task])
+    record_items(workspace, base, 0, 20, BASE)
+
+
+def record_items(workspace: Workspace, model: str, step: int, right: int, bits: tuple[float, ...]) -> None:
+    """40 questions of a task, so many of them right, and 40 documents of each text."""
+    key = {"model_id": model, "step": step, "settings_hash": "s"}
+    ones = [1.0] * 40
+    task = {**key, "eval_id": "t", "metric": "acc", "numerators": [float(i < right) for i in range(40)]}
+    texts = [
+        {**key, "eval_id": name, "metric": "bits_per_byte", "numerators": [value + i / 500 for i in range(-20, 20)]}
+        for name, value in zip(SETS, bits, strict=True)
+    ]
+    write_records(workspace, "evaluation_items", model, [{**row, "denominators": ones} for row in [task, *texts]])
+    acc = {**key, "eval_id": "t", "metric": "acc", "value": right / 40, "n": 40, "stderr": 0.07}
+    kl = {**key, "eval_id": "o2", "metric": "kl_to_base", "value": 0.05, "n": 40, "stderr": 0.01}
+    write_records(workspace, "evaluations", f"more-{model}", [acc, *([kl] if step else [])])
 
 
 def record_run(workspace: Workspace, method: str, seed: int, learning: float, forgetting: float, **fields) -> None:
@@ -91,6 +113,7 @@ def record_run(workspace: Workspace, method: str, seed: int, learning: float, fo
     write_records(workspace, "training_steps", run_id, [
         {"run_id": run_id, "step": step, "tokens": step * 2048, "lm_loss": 4.0 - step / 10} for step in range(10)
     ])  # fmt: skip
+    record_items(workspace, f"m-{run_id}", 10, 26, values)
     if method == "neutral_residues":
         write_records(workspace, "gate_activity", run_id, [
             {"model_id": f"m-{run_id}", "eval_id": key, "layer": layer, "open_rate": open_rate, "residue_size": 0.1}
@@ -173,7 +196,7 @@ def test_the_headline_is_honest(own, other, words):
 def test_every_statement_shown_is_one_that_runs(workspace):
     _, parsed = read(workspace)
     statements = [text for text in parsed.statements if text != "nr sql"]
-    assert len(statements) == 9
+    assert len(statements) == 12
     for statement in statements:
         assert query(workspace, statement).rows, statement
 
@@ -186,18 +209,22 @@ def test_hostile_names_show_as_text(tmp_path):
     refresh_catalog(workspace)
     page, parsed = read(workspace, title=HOSTILE + "\ud800", config_yaml=f'name: "{HOSTILE}"\n')
     assert parsed.text.count(HOSTILE) > 5
-    assert not [tag for tag, attributes in parsed.tags if tag == "script" or any(a[:2] == "on" for a in attributes)]
+    assert [tag for tag, _ in parsed.tags].count("script") == 1, "the page's own, which its policy names by hash"
+    assert not [tag for tag, attributes in parsed.tags if any(a[:2] == "on" for a in attributes)]
     assert not re.search("[\x00\u202e\ud800]", page)
 
 
 def test_nothing_is_loaded_from_anywhere(workspace):
     page, parsed = read(workspace)
     for tag, attributes in parsed.tags:
-        assert tag not in {"script", "link", "iframe", "object", "img", "base"}
+        assert tag not in {"link", "iframe", "object", "img", "base"}
         assert "src" not in attributes
         assert (attributes.get("href") or "#").startswith("#")
     assert not re.search(r"@import|url\(|https?:", page)
     assert "default-src 'none'" in page
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script is not None
+    assert f"'sha256-{b64encode(sha256(script[1].encode()).digest()).decode()}'" in page
 
 
 def test_every_picture_has_a_text_alternative_and_every_id_is_used_once(workspace):
@@ -282,3 +309,25 @@ def test_labels_do_not_cover_one_another():
     placer = Placer(Box(0, 0, 400, 300))
     boxes = [placer.place("neutral", [(200 + 4 * i, 150)]) for i in range(4)]
     assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
+    page, parsed = read(workspace, config_yaml="name: x\n")
+    seen = "neutral_residues, seed 0: 0.500 to 0.650, difference +0.150 (95 % interval +0.0"
+    assert f"<title>{seen}" in page and parsed.count("line", "bell") == 6
+    assert parsed.count("line", "error") == 6 * 2 * 2 + 6, "crosses in both trade-off plots, and the tasks' intervals"
+    assert "/crawl/french.warc.gz" in parsed.text and "0.050" in parsed.text
+    assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
+    points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
+    assert len(points) == 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+
+
+def test_figures_for_papers_are_png_and_svg(workspace):
+    pytest.importorskip("matplotlib", reason="needs the extra `report`: pip install 'neutral-residues[report]'")
+    from flows.report.figures import write_figures
+
+    written = {path.name: path.read_bytes() for path in write_figures(workspace)}
+    assert {name.removeprefix("base-") for name in written} == {
+        f"{picture}.{kind}" for picture in ("trade-off", "task-quiz", "loss") for kind in ("png", "svg")
+    }
+    assert written["base-trade-off.png"].startswith(b"\x89PNG") and b"neutral_residues" in written["base-trade-off.svg"]

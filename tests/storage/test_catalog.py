@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from storage.catalog import TABLES, connect, rebuild_catalog, refresh_catalog
@@ -206,3 +209,72 @@ def test_one_statement_at_a_time(workspace):
     for statements in ("", "select 1; select 2"):
         with pytest.raises(InputError, match="give one SQL statement"):
             query(workspace, statements)
+
+
+def write_as_format_1(path, rows):
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"neutral_residues_format": "1"})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def test_records_of_format_1_are_read(tmp_path):
+    workspace = Workspace(tmp_path / "old")
+    key = {"model_id": "m", "step": 0, "eval_id": "e", "settings_hash": "s", "n": 9}
+    nats = {**key, "metric": "nats_per_token", "value": 2.0, "stderr": 0.1}
+    write_as_format_1(workspace.records("evaluations") / "m.parquet", [nats])
+    write_as_format_1(workspace.records("corpus_units") / "v.parquet", [{"version": "v", "unit_id": "u"}])
+    refresh_catalog(workspace)
+    rows = query(workspace, "SELECT metric, round(value, 3), round(stderr, 3) FROM evaluations ORDER BY metric").rows
+    assert rows == [("nats_per_token", 2.0, 0.1), ("perplexity", 7.389, 0.739)]
+    assert query(workspace, "SELECT unit_id, documents_key FROM corpus_units").rows == [("u", None)]
+
+
+def test_records_of_a_newer_format_are_refused(tmp_path):
+    workspace = Workspace(tmp_path / "newer")
+    path = workspace.records("models") / "m.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"model_id": ["m"]}).replace_schema_metadata({"neutral_residues_format": "99"}), path)
+    with pytest.raises(InputError, match=r"format 99.*upgrade neutral-residues"):
+        refresh_catalog(workspace)
+
+
+def test_paired_differences_are_those_of_a_plain_computation(workspace):
+    draw = np.random.default_rng(0)
+    sizes = draw.integers(50, 150, 80).astype(float)
+    base = sizes * draw.normal(2.0, 0.4, 80)
+    runs = {"base": base, "lora": base - sizes * draw.normal(0.1, 0.05, 80)}
+    for model, bits in runs.items():
+        key = {"model_id": model, "step": 0 if model == "base" else 10, "eval_id": "n", "settings_hash": "s"}
+        row = {**key, "metric": "bits_per_byte", "numerators": bits.tolist(), "denominators": sizes.tolist()}
+        write_records(workspace, "evaluation_items", model, [row])
+        write_records(workspace, "evaluations", f"{model}-2", [
+            {**key, "metric": "bits_per_byte", "value": float(bits.sum() / sizes.sum()), "n": 80, "stderr": None}
+        ])  # fmt: skip
+    refresh_catalog(workspace)
+    ((difference, low, high, n),) = query(
+        workspace, "SELECT difference, low, high, n FROM paired_differences WHERE run_id = 'lora'"
+    ).rows
+    resampled = []
+    for _ in range(2000):
+        chosen = draw.integers(0, 80, 80)
+        resampled.append((runs["lora"] - base)[chosen].sum() / sizes[chosen].sum())
+    assert n == 80 and difference == pytest.approx((runs["lora"] - base).sum() / sizes.sum())
+    assert (high - low) / 2 == pytest.approx(1.96 * np.std(resampled), rel=0.1)
+
+
+def test_lineage_has_one_row_a_file_and_its_byte_ranges(workspace, tmp_path):
+    for key in ("k1", "k2"):  # the same file, read with two settings
+        unit = {"unit_id": "u", "documents_key": key, "source": "crawl", "path": "/a.warc.gz", "status": "done"}
+        write_records(workspace, "work_units", key, [unit])
+    write_records(workspace, "corpus_units", "cn", [{"version": "cn", "unit_id": "u", "documents_key": "k2"}])
+    write_records(workspace, "corpus_units", "co", [{"version": "co", "unit_id": "u"}])
+    refresh_catalog(workspace)
+    rows = query(workspace, "SELECT role, documents_key, path FROM lineage WHERE run_id = 'nr' ORDER BY role").rows
+    assert rows == [("new", "k2", "/a.warc.gz"), ("original", "k1", "/a.warc.gz")]
+    folder = workspace.selection("one")
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"unit_id": ["u", "v"], "first": [0, 2], "pages": [2, 1]}), folder / "units.parquet")
+    ranges = {"warc_filename": ["a", "a", "b"], "warc_record_offset": [0, 9, 5], "warc_record_length": [9, 4, 7]}
+    pq.write_table(pa.table(ranges), folder / "selection.parquet")
+    found = query(workspace, f"FROM byte_ranges('{workspace.root}') WHERE unit_id = 'u' ORDER BY byte_offset").rows
+    assert found == [("u", "a", 0, 9), ("u", "a", 9, 4)]

@@ -1,0 +1,74 @@
+"""`nr results`, `nr compare`, `nr export`: what a study left, for people and for programs."""
+
+import csv
+import shutil
+
+import duckdb
+import pytest
+
+from flows.results import compare, export, find_run, results
+from storage.errors import InputError
+from storage.workspace import Workspace
+from tests.flows.conftest import nr
+
+
+@pytest.fixture
+def workspace(study):
+    return Workspace(study / "workspace")
+
+
+def run_ids(workspace):
+    (_, table), *_ = results(workspace)
+    return {row["name"]: row["run_id"] for row in table.as_dicts()}
+
+
+def test_results_show_learning_forgetting_and_tasks(workspace, study):
+    (_, learning), (_, tasks) = results(workspace)
+    assert {row["name"] for row in learning.as_dicts()} == {"lora", "neutral_residues"}
+    assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
+    shown = nr("results", cwd=study)
+    assert shown.returncode == 0 and "neutral_residues" in shown.stdout and "vocabulary" in shown.stdout
+
+
+def test_compare_shows_settings_and_paired_figures(workspace):
+    ids = run_ids(workspace)
+    (_, settings), (_, figures) = compare(workspace, ids["lora"], ids["neutral_residues"][:12])
+    by_name = {row["setting"]: (row["a"], row["b"]) for row in settings.as_dicts()}
+    assert by_name["method.method"] == ("lora", "neutral_residues")
+    assert "training.steps" not in by_name
+    assert {row["eval_set"] for row in figures.as_dicts()} == {"french", "how-to", "novel", "notice", "vocabulary"}
+    with pytest.raises(InputError, match=r"no run of .* 'nothing'"):
+        find_run(workspace, "nothing")
+    with pytest.raises(InputError, match="2 runs of"):
+        find_run(workspace, "")
+
+
+def test_export_writes_every_table_and_mlflows(workspace, tmp_path):
+    written = {path.name for path in export(workspace, tmp_path / "parquet", "parquet")}
+    assert {"runs.parquet", "evaluations.parquet", "learning_vs_forgetting.parquet", "lineage.parquet"} <= written
+    assert duckdb.sql(f"FROM '{tmp_path}/parquet/runs.parquet'").to_arrow_table().num_rows == 2
+    export(workspace, tmp_path / "csv", "csv")
+    assert len((tmp_path / "csv" / "runs.csv").read_text().splitlines()) == 3
+    export(workspace, tmp_path / "mlflow", "mlflow")
+    with open(tmp_path / "mlflow" / "metrics.csv") as file:
+        metrics = list(csv.DictReader(file))
+    assert set(metrics[0]) == {"key", "value", "timestamp", "run_uuid", "step", "is_nan"}
+    assert {"novel/bits_per_byte", "vocabulary/acc", "lm_loss"} <= {row["key"] for row in metrics}
+    with open(tmp_path / "mlflow" / "params.csv") as file:
+        params = {(row["run_uuid"], row["key"]): row["value"] for row in csv.DictReader(file)}
+    assert params[run_ids(workspace)["lora"], "method.learning_rate"] == "0.003"
+
+
+def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path):
+    """lm_eval's own tasks need the hub: its part is tested with local task files in tests/nr_core/test_tasks.py."""
+    folder = shutil.copytree(study, tmp_path / "study")
+    run = run_ids(Workspace(folder / "workspace"))["neutral_residues"]
+    task = (folder / "vocabulary.yaml").read_text().replace("name: vocabulary", "name: again").replace("fra", "eng")
+    (folder / "again.yaml").write_text(task)
+    done = nr("evaluate", run[:10], "--tasks", "again.yaml", "--task-data", ".", "--items", "10", cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    sql = "SELECT e.step > 0, e.n FROM evaluations e JOIN eval_sets USING (eval_id) WHERE name = 'again' ORDER BY ALL"
+    shown = nr("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
+    assert shown == ["False,10"] * 3 + ["True,10"] * 3
+    refused = nr("evaluate", run, "--tasks", "no_such", "--harness", "lm_eval", cwd=folder)
+    assert refused.returncode == 2 and "lm_eval" in refused.stderr
