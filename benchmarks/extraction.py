@@ -127,7 +127,7 @@ def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
         none = np.zeros(1, dtype=np.uint32)
         with (
             mock.patch.object(document, "shingle_hashes", lambda *_: none),
-            mock.patch.object(document, "signature", lambda *_: none),
+            mock.patch.object(document, "signatures", lambda of_texts, *_: [none] * len(of_texts)),
         ):
             run()
 

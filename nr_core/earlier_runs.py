@@ -49,6 +49,16 @@ def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -
         raise ModelError(f"{run} was trained with {report['method']}, not {method.method}; go on with its method.")
 
 
+def require_safetensors(folder: Path) -> Path:
+    """The folder of an adapter whose weights are no pickle, which PEFT would read. Raises ModelError else."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"{folder} holds no adapter_model.safetensors; pickled weights (adapter_model.bin) are not read: convert "
+            "them with safetensors."
+        )
+    return folder
+
+
 def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
     """The base with some adapters, all active and frozen, by the names earlier_0, earlier_1, ...
 
@@ -69,6 +79,7 @@ def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
                 f"{folder} is of the kind {kind}, whose residues cannot be added up; give a run of adapter or "
                 "neutral_residues."
             )
+        require_safetensors(folder)
         if i == 0:
             model = PeftModel.from_pretrained(base, folder, adapter_name="earlier_0")
         else:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nr_core.earlier_runs import require_safetensors
 from nr_core.errors import ModelError
 from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, load_base, load_run
 from nr_core.settings import BaseSpec
@@ -41,4 +42,4 @@ def _with_adapter(folder: Path) -> tuple[Any, Any]:
     if not name:
         raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
     base = BaseSpec(model=name)
-    return PeftModel.from_pretrained(load_base(base), folder, use_safetensors=True), load_tokenizer(base)
+    return PeftModel.from_pretrained(load_base(base), require_safetensors(folder)), load_tokenizer(base)

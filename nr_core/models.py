@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from nr_core.earlier_runs import activate, adapter_folders
+from nr_core.earlier_runs import activate, adapter_folders, require_safetensors
 from nr_core.errors import ModelError
 from nr_core.quantized import quantization_config
 from nr_core.settings import BaseSpec
@@ -66,9 +66,9 @@ def load_run(base: BaseSpec, run: Path | None) -> Any:
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
-    model = PeftModel.from_pretrained(load_base(base), run / ADAPTER_FOLDER)
+    model = PeftModel.from_pretrained(load_base(base), require_safetensors(run / ADAPTER_FOLDER))
     for i, folder in enumerate(adapter_folders(run)[:-1]):
-        model.load_adapter(folder, adapter_name=f"earlier_{i}")
+        model.load_adapter(require_safetensors(folder), adapter_name=f"earlier_{i}")
         activate(model)
     return model.to(device())
 

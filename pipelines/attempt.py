@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cut import cut
-from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_document, text_document
+from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_document, sign, text_document
 from pipelines.identify import LanguageIdentifier
 from pipelines.languages import UNDETERMINED
 from pipelines.read_text import TextRecord, read_text
@@ -74,6 +74,7 @@ class Attempt:
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
+                    sign(rows, settings)
                     writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             sync(partial)
             file_bytes, file_hash = partial.stat().st_size, file_sha256(partial)

@@ -1,7 +1,7 @@
 """One row of the documents table: from a capture or a text to what is known about it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from pipelines.read_text import TextRecord
 from pipelines.read_warc import Capture
 from pipelines.scores import SCORES, scores
 from pipelines.settings import DocumentSettings
-from pipelines.signature import shingle_hashes, signature
+from pipelines.signature import shingle_hashes, signatures
 from pipelines.transfer import BodyTooLarge, undo_transfer
 
 MAX_URL_CHARACTERS = 4096
@@ -171,11 +171,13 @@ def text_document(
 
 
 def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier) -> dict[str, Any]:
-    """All that is measured on a text, whatever the figures are: the verdict over them is taken later."""
+    """All that is measured on a text, whatever the figures are: the verdict over them is taken later.
+
+    The signature is not in it yet, but the shingle hashes that `sign` makes it of.
+    """
     normalised = normalise(text)
     language, score = identify(text)
     quality = load_quality_model(settings)
-    hashes = shingle_hashes(normalised, settings.shingle)
     return {
         "reason": "kept",
         "text": text,
@@ -185,8 +187,16 @@ def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier)
         **scores(text, language),
         "quality": quality(text) if quality else None,
         "text_hash": text_hash(normalised),
-        "signature": signature(hashes, settings.num_perm, settings.seed).astype("<u4").tobytes(),
+        "shingle_hashes": shingle_hashes(normalised, settings.shingle),
     }
+
+
+def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:
+    """Put signatures in the place of shingle hashes: many at a time, which is faster."""
+    hashed = [document for document in documents if "shingle_hashes" in document]
+    of_texts = [document.pop("shingle_hashes") for document in hashed]
+    for document, signature in zip(hashed, signatures(of_texts, settings.num_perm, settings.seed), strict=True):
+        document["signature"] = signature.astype("<u4").tobytes()
 
 
 def _doc_id(capture: Capture) -> str:

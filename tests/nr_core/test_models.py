@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from nr_core.earlier_runs import load_together
 from nr_core.errors import ModelError
+from nr_core.finished_runs import load_finished
 from nr_core.models import load_base, load_run, weights_hash
 from nr_core.settings import BaseSpec
 
@@ -42,6 +44,24 @@ def test_pickled_weights_are_not_read(world, tmp_path):
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"with config\.json and safetensors"):
         load_base(BaseSpec(model=str(copy)))
+
+
+def test_a_pickled_adapter_is_not_read(world, run, tmp_path):
+    out = run(world.train_spec(tmp_path / "run", training={"steps": 2}))
+    base = BaseSpec(model=str(world.base))
+    assert load_finished(out / "adapter")[1].eos_token == load_finished(out)[1].eos_token
+    weights = out / "adapter" / "adapter_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+    for read in (
+        lambda: load_run(base, out),
+        lambda: load_finished(out / "adapter"),
+        lambda: load_together(base, [out]),
+    ):
+        with pytest.raises(ModelError, match=r"pickled weights \(adapter_model\.bin\) are not read"):
+            read()
+    with pytest.raises(ModelError, match=r"holds no run \(run\.json\), no adapter"):
+        load_finished(tmp_path)
 
 
 def test_incomplete_weights_are_refused_rather_than_filled_at_random(world, tmp_path):

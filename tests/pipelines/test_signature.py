@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.normalise import normalise, text_hash
-from pipelines.signature import shingle_hashes, signature
+from pipelines.signature import shingle_hashes, signature, signatures
 
 
 @settings(deadline=None)
@@ -22,6 +22,16 @@ def test_equal_to_datasketch_over_many_blocks() -> None:
     theirs = MinHash(num_perm=64, seed=3, hashfunc=int)
     theirs.update_batch(hashes)
     assert (signature(hashes, 64, 3) == theirs.hashvalues).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(1, 6000), min_size=1, max_size=20), st.integers(0, 9))
+def test_texts_together_are_signed_as_alone(lengths: list[int], seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    texts = [drawn.integers(0, 2**32, length, dtype=np.uint32) for length in [*lengths, 20_000]]
+    alone = [signature(text, 16, seed).tolist() for text in texts]
+    assert [together.tolist() for together in signatures(texts, 16, seed)] == alone
+    assert signatures([], 16, seed) == []
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "ö"]), min_size=1, max_size=30), st.integers(1, 6))
