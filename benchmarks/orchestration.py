@@ -28,7 +28,11 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from flows.config import Config, load_config, parse_config  # noqa: E402
 from flows.data_refresh import batches, data_refresh  # noqa: E402
-from pipelines.work_units import WorkUnit  # noqa: E402
+from flows.recording import record_units  # noqa: E402
+from pipelines.documents import documents_key  # noqa: E402
+from pipelines.on_one_process import process_units_here  # noqa: E402
+from pipelines.work_units import WorkUnit, list_work_units  # noqa: E402
+from storage.workspace import Workspace  # noqa: E402
 
 TEXT = "the garden is full of light and we walk there slowly to see what has grown since the last rain"
 
@@ -59,6 +63,7 @@ def warm_up() -> None:
 def empty_refresh(folder: Path, units: int) -> dict[str, Any]:
     config = _many_files(folder.resolve(), units)
     if not Path(config.workspace, "corpora", "english", "CURRENT").exists():
+        _finish_units(config)
         data_refresh(config)
     cpu, started = time.process_time(), time.monotonic()
     data_refresh(config)
@@ -68,6 +73,14 @@ def empty_refresh(folder: Path, units: int) -> dict[str, Any]:
         "empty_refresh_seconds": round(seconds, 2),
         "empty_refresh_cpu_seconds": round(time.process_time() - cpu, 2),
     }
+
+
+def _finish_units(config: Config) -> None:
+    """What batches of a flow would do, without a pool that starts anew for each."""
+    workspace = Workspace(config.workspace)
+    units = list_work_units(config.sources, workspace, config.fetch)
+    reports = process_units_here(units, config.documents, workspace, config.fetch)
+    record_units(workspace, documents_key(config.documents), reports)
 
 
 def _many_files(folder: Path, units: int) -> Config:

@@ -10,6 +10,8 @@ from storage.workspace import Workspace
 
 FUNNEL = """SELECT corpus, stage, reason, documents, characters FROM corpus_funnel
 WHERE version IN (SELECT unnest(?)) ORDER BY corpus, documents DESC"""
+REFRESH = """SELECT c.name, c.version, c.documents, d.documents_gained, d.documents_lost, c.characters
+FROM corpora c LEFT JOIN corpus_changes d USING (version) WHERE c.version IN (SELECT unnest(?)) ORDER BY c.name"""
 TRADE_OFF = """SELECT name, seed, learning, forgetting, forgetting_in_replay, extra_parameters, seconds
 FROM learning_vs_forgetting WHERE base_model_id = ? ORDER BY forgetting"""
 
@@ -17,6 +19,15 @@ FROM learning_vs_forgetting WHERE base_model_id = ? ORDER BY forgetting"""
 def show_funnel(workspace: Workspace, versions: Mapping[str, str]) -> None:
     rows = query(workspace, FUNNEL, [list(versions.values())]).as_dicts()
     create_table_artifact(key="funnel", table=rows, description="Why documents are in or out of each corpus.")
+
+
+def show_refresh(workspace: Workspace, versions: Mapping[str, str]) -> None:
+    rows = query(workspace, REFRESH, [list(versions.values())]).as_dicts()
+    table = [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
+    head = "| corpus | version | documents | came | left | characters |\n|---|---|---|---|---|---|"
+    [(failed,)] = query(workspace, "SELECT count(*) FROM work_units WHERE status = 'failed'").rows
+    says = f"{failed} work units have failed: `work_units.error` says why."
+    create_markdown_artifact(key="refresh", markdown="\n".join([head, *table, "", says]))
 
 
 def show_trade_off(workspace: Workspace, base_model_id: str) -> None:

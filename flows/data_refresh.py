@@ -4,7 +4,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.artifacts import show_funnel
+from flows.artifacts import show_funnel, show_refresh
 from flows.checks import check_corpora
 from flows.cluster import on_cluster
 from flows.config import Config
@@ -40,6 +40,7 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     end_refresh(config)
     pass_checks(versions, config)
     show_funnel(Workspace(config.workspace), versions)
+    show_refresh(Workspace(config.workspace), versions)
     return versions
 
 

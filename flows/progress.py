@@ -1,4 +1,4 @@
-"""Progress of long work: bars in a terminal, log lines every few seconds under Prefect."""
+"""Progress of long work: bars in a terminal, log lines and bars in its UI every few seconds under Prefect."""
 
 import sys
 import threading
@@ -9,11 +9,13 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from flows.progress_artifact import ProgressArtifact
+
 SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Takes progress events of several jobs at once; use as a context manager.
+    """Takes progress events of several jobs at once, in a task of a flow; use as a context manager.
 
     An event has label, done, total, unit, rate (units a second; tokens where the units are steps), seconds_left and a
     message.
@@ -25,6 +27,7 @@ class Progress:
         self._last_line: dict[str, float] = {}
         self._bars = _bars() if sys.stderr.isatty() else None
         self._tasks: dict[str, Any] = {}
+        self._artifacts: dict[str, ProgressArtifact] = {}
 
     def __enter__(self) -> "Progress":
         if self._bars:
@@ -59,6 +62,7 @@ class Progress:
         parts = [f"{event['done']}/{event['total']}", _rate(event), event.get("message") or ""]
         parts.append(f"{left:.0f} s left" if left else "")
         self._log(f"{label}: " + ", ".join(part for part in parts if part))
+        self._artifacts.setdefault(label, ProgressArtifact(label)).show(event["done"] / max(event["total"], 1))
 
 
 def _rate(event: Mapping[str, Any]) -> str:

@@ -102,11 +102,11 @@ SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
        r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr
 FROM figures f JOIN runs r USING (run_id) LEFT JOIN errors e USING (run_id, settings_hash)
 ORDER BY r.base_model_id, language, forgetting;
-COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better).';
+COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better). The best run for Hungarian, a bit learned counting as much as a bit forgotten: FROM learning_vs_forgetting WHERE language = ''hun'' ORDER BY learning - forgetting DESC. The files behind it: lineage, by run_id.';
 COMMENT ON COLUMN learning_vs_forgetting.run_id IS 'runs.run_id';
 COMMENT ON COLUMN learning_vs_forgetting.name IS 'runs.name, or the method where there is none';
 COMMENT ON COLUMN learning_vs_forgetting.method IS 'runs.method';
-COMMENT ON COLUMN learning_vs_forgetting.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
+COMMENT ON COLUMN learning_vs_forgetting.language IS 'ISO 639-3 of the language to learn (hun: Hungarian, fra: French); several stand in order, with spaces between';
 COMMENT ON COLUMN learning_vs_forgetting.learning IS 'base minus run on sets of the new language, in bits per byte, mean over sets; NULL where none was measured';
 COMMENT ON COLUMN learning_vs_forgetting.forgetting IS 'run minus base on original-language sets outside the replay''s domain, in bits per byte, mean over sets; NULL where none was measured';
 COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay IS 'the same on held-out text of the replay''s own domain; NULL where none was measured';
@@ -361,3 +361,15 @@ JOIN (SELECT *, parse_dirpath(filename) AS folder
       FROM read_parquet(workspace || '/selections/*/selection.parquet', filename = true, file_row_number = true)) s
   ON s.folder = u.folder AND s.file_row_number >= u.first AND s.file_row_number < u.first + u.pages;
 COMMENT ON MACRO TABLE byte_ranges IS 'The records that were fetched out of Common Crawl''s WARC files, by work unit: FROM byte_ranges(''path of the workspace''). path is below https://data.commoncrawl.org/.';
+
+CREATE OR REPLACE VIEW guide AS
+SELECT kind, name, comment FROM (
+    SELECT 'view' AS kind, view_name AS name, comment FROM duckdb_views() WHERE NOT internal
+    UNION ALL SELECT 'macro', function_name, comment FROM duckdb_functions()
+              WHERE function_type = 'table_macro' AND NOT internal
+    UNION ALL SELECT 'table', table_name, comment FROM duckdb_tables())
+ORDER BY name = 'learning_vs_forgetting' DESC, kind = 'view' DESC, name;
+COMMENT ON VIEW guide IS 'Start here: everything in this catalog and what it holds. Columns: SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ...';
+COMMENT ON COLUMN guide.kind IS 'view, table, or macro (called with arguments, as its comment shows)';
+COMMENT ON COLUMN guide.name IS 'what to put after FROM';
+COMMENT ON COLUMN guide.comment IS 'what it holds';

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from nr_core.evaluate import evaluate, ratio
-from nr_core.models import load_base
+from nr_core.models import load_base, load_run
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import EvaluateSpec
@@ -84,3 +84,41 @@ def test_max_tokens_takes_whole_documents_and_the_same_for_every_model(world, ru
     assert 1 < documents < 60
     again = evaluated(world, tmp_path / "again", sequence_length=24, batch_size=3, max_tokens=300)
     assert metric(again, "old", "bits_per_byte")["value"] == pytest.approx(metric(few, "old", "bits_per_byte")["value"])
+
+
+def test_windows_that_overlap_score_each_token_once_after_more_context(world, tmp_path):
+    model, tokenizer = load_base(BaseSpec(model=str(world.base))).eval(), load_tokenizer(str(world.tokenizer))
+    stream = TokenStream.open(world.held_out)
+    nats, tokens = 0.0, 0
+    for document in range(stream.documents):
+        ids, done = stream.content(document).tolist(), 0
+        for start in range(0, len(ids), 8):
+            window = torch.tensor([[tokenizer.eos_token_id, *ids[start : start + 24]]])
+            with torch.no_grad():
+                each = F.cross_entropy(model(window[:, :-1]).logits[0], window[0, 1:], reduction="none")
+            nats += each[done - start :].sum().item() if done < start + len(each) else 0.0
+            done = max(done, start + len(each))
+        tokens += done
+    result = evaluated(world, tmp_path / "out", sequence_length=24, stride=8, batch_size=4)
+    assert metric(result, "new", "nats_per_token")["value"] == pytest.approx(nats / tokens, rel=1e-6)
+    with pytest.raises(ValueError, match="stride: 25 leaves tokens"):
+        evaluated(world, tmp_path / "gap", sequence_length=24, stride=25)
+
+
+def test_a_run_is_held_against_its_base_token_by_token(world, run, tmp_path):
+    trained = run(world.train_spec(tmp_path / "run"))
+    result = evaluated(world, tmp_path / "out", run=trained, sequence_length=512)
+    base, model = load_base(BaseSpec(model=str(world.base))).eval(), load_run(BaseSpec(model=str(world.base)), trained)
+    model.eval()
+    stream = TokenStream.open(world.held_out)
+    total, tokens = 0.0, 0
+    for document in range(stream.documents):
+        ids = torch.tensor([[stream.context_token, *stream.content(document).tolist()]])
+        with torch.no_grad():
+            p, q = (net(ids[:, :-1]).logits[0].log_softmax(-1) for net in (base, model))
+        total += (p.exp() * (p - q)).sum().item()
+        tokens += ids.shape[1] - 1
+    assert metric(result, "new", "kl_to_base")["value"] == pytest.approx(total / tokens, rel=1e-4)
+    assert 0 < metric(result, "new", "greedy_agreement")["value"] <= 1
+    alone = evaluated(world, tmp_path / "base", sequence_length=24)
+    assert not [row for row in alone["metrics"] if row["metric"] in ("kl_to_base", "greedy_agreement")]
