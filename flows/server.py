@@ -26,6 +26,7 @@ TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GP
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
+BUSY, BUSY_SECONDS = 503, 60  # what the server answers while its SQLite is locked, and how long we ask again
 STATE = "services.json"
 ENDED = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
@@ -74,17 +75,17 @@ class Services:
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers that the server knows of, with their `status`."""
-        return list(_ask("POST", f"{self.url}/api/work_pools/{POOL}/workers/filter", {}))
+        return list(ask("POST", f"{self.url}/api/work_pools/{POOL}/workers/filter", {}))
 
     def old_runs(self, days: float) -> list[str]:
         """Ids of flow runs that ended more than `days` ago, of whatever outcome; at most 200, the API's page."""
         before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
         runs = {"end_time": {"before_": before}, "state": {"type": {"any_": ENDED}}}
-        return [run["id"] for run in _ask("POST", f"{self.url}/api/flow_runs/filter", {"flow_runs": runs})]
+        return [run["id"] for run in ask("POST", f"{self.url}/api/flow_runs/filter", {"flow_runs": runs})]
 
     def delete_runs(self, ids: Sequence[str]) -> None:
         for run in ids:
-            _ask("DELETE", f"{self.url}/api/flow_runs/{run}", {})
+            ask("DELETE", f"{self.url}/api/flow_runs/{run}", {})
 
 
 def up(home: Path, port: int, project: Path, host: str = LOOPBACK) -> Services:
@@ -188,26 +189,34 @@ def _end_orphaned_runs(api: str) -> None:
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
     for state in (states, waiting):
-        for run in _ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
+        for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
             crashed = {"type": "CRASHED", "message": "its worker was stopped; run it again to go on"}
-            _ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
+            ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
 
 
 def _limit_trainings(api: str) -> None:
     """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them."""
     limit = {"concurrency_limit": max(1, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))}
-    queues = _ask("POST", f"{api}/work_pools/{POOL}/queues/filter", {})
+    queues = ask("POST", f"{api}/work_pools/{POOL}/queues/filter", {})
     if any(queue["name"] == TRAINING_QUEUE for queue in queues):
-        _ask("PATCH", f"{api}/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
+        ask("PATCH", f"{api}/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
     else:
-        _ask("POST", f"{api}/work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
+        ask("POST", f"{api}/work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
 
 
-def _ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
+def ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
+    """The answer of Prefect's API, asked again while the server is busy. Raises urllib's HTTPError for a refusal."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read() or b"null")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code != BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

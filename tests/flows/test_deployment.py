@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -77,12 +76,8 @@ def deployment_run(services, *arguments):
     return subprocess.run(command, env=services.environment, capture_output=True, text=True, timeout=500)
 
 
-def ask(services, path, body):
-    request = urllib.request.Request(
-        f"{services.url}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as response:
-        return json.load(response)
+def ask(services, path, body, method="POST"):
+    return server.ask(method, f"{services.url}/api/{path}", body)
 
 
 @pytest.mark.deployment
@@ -119,11 +114,8 @@ def runs_of(project):
 def set_schedule(services, name, active):
     [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
     [schedule] = deployment["schedules"]
-    url = f"{services.url}/api/deployments/{deployment['id']}/schedules/{schedule['id']}"
-    body = json.dumps({"active": active}).encode()
-    urllib.request.urlopen(
-        urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="PATCH"), timeout=20
-    ).close()
+    path = f"deployments/{deployment['id']}/schedules/{schedule['id']}"
+    ask(services, path, {"active": active}, "PATCH")
 
 
 def wait_for_run(services, deployment, state, seconds):
