@@ -45,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     stopping.listen()
     results = [_run(chosen.job, path) for path in chosen.specs]
+    if "WORLD_SIZE" in os.environ:
+        from nr_core.distributed import leave
+
+        leave()
     return 0 if all(results) else 2
 
 

@@ -77,6 +77,12 @@ def ranks() -> Ranks:
     return Ranks(dist.get_rank(), count)
 
 
+def leave() -> None:
+    """Before a process ends: the threads of a group that still stands may abort it."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def shard(model: nn.Module, layers: nn.ModuleList, fsdp_from: int) -> bool:
     """Cut a large model over the processes, in place; False where it stays whole."""
     from torch.distributed.fsdp import FSDPModule, fully_shard
