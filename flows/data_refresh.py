@@ -2,6 +2,7 @@
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_funnel, show_refresh
@@ -41,6 +42,10 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     pass_checks(versions, config)
     show_funnel(Workspace(config.workspace), versions)
     show_refresh(Workspace(config.workspace), versions)
+    # An event of our own: that of a scheduled run's end reaches triggers 15 minutes late, since Prefect holds it back
+    # for the event of its scheduling, which there is none of.
+    refresh = {"prefect.resource.id": f"neutral-residues.refresh.{config.name}", "prefect.resource.name": config.name}
+    emit_event("neutral-residues.refresh.finished", refresh, payload={"versions": versions})
     return versions
 
 

@@ -8,15 +8,16 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
+import numpy as np
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.settings import OptOutSettings
 
 # `robots`, or the name of one crawler: `googlebot`, `ccbot`.
 _META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
-_META_BYTES = re.compile(rb"<meta[^<>]{0,2000}", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s,:;]+")
 
 
@@ -51,8 +52,19 @@ def _may_opt_out(body: bytes, encoding: str, settings: OptOutSettings) -> bool:
     """
     if encoding.startswith("utf-16"):
         return True
-    tags = b"".join(_META_BYTES.findall(body)).lower()
+    tags = b"".join(_meta_tags(body)).lower()
     return b"&#" in tags or b"tdm-reservation" in tags or any(value.encode() in tags for value in settings.robots)
+
+
+def _meta_tags(body: bytes) -> Iterator[bytes]:
+    """Tags that begin with `<m`: found by array, in half the time of a regular expression."""
+    codes = np.frombuffer(body, dtype=np.uint8)
+    begins = codes[:-1] == ord("<")
+    begins &= (codes[1:] | 0x20) == ord("m")
+    starts = np.flatnonzero(begins).tolist()
+    for start, following in pairwise([*starts, len(body)]):
+        end = body.find(b">", start, following)
+        yield body[start : end if end >= 0 else following]
 
 
 def _says(rules: str, values: Iterable[str]) -> bool:

@@ -106,6 +106,11 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
         assert reader.communicate("\n")[0] == "4\n"
 
 
+def runs_of(project):
+    workspace = Workspace(project / "workspace")
+    return query(workspace, "SELECT count(*) FROM runs").rows if workspace.catalog.exists() else [(0,)]
+
+
 def set_schedule(services, name, active):
     [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
     [schedule] = deployment["schedules"]
@@ -122,8 +127,9 @@ def wait_for_run(services, deployment, state, seconds):
 
 
 @pytest.mark.deployment
-def test_an_active_schedule_refreshes(services):
+def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project, services):
     """With the wrong SQLAlchemy the server looks healthy and never schedules anything."""
+    before = runs_of(project)
     set_schedule(services, "monthly", True)
     try:
         scheduled = wait_for_run(services, "monthly", "SCHEDULED", 120)
@@ -132,6 +138,10 @@ def test_an_active_schedule_refreshes(services):
         assert finished and all(run["auto_scheduled"] for run in finished)
     finally:
         set_schedule(services, "monthly", False)
+    # It brought less than a million characters: there is nothing to train, and that is a success.
+    [followed, *_] = wait_for_run(services, "after-refresh", "COMPLETED", 300)
+    assert followed["parameters"] == {"config": {"extends": str(TINY), "workspace": str(project / "workspace")}}
+    assert runs_of(project) == before
 
 
 @pytest.mark.deployment
