@@ -5,6 +5,9 @@ As in DCLM (Li et al. 2024, https://arxiv.org/abs/2406.11794, section 4.4) and d
 """
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,6 +17,7 @@ from typing import Any
 import xxhash
 
 from pipelines.normalise import normalise
+from pipelines.quality_training import FRESH_MEMORY
 from pipelines.settings import DocumentSettings, QualityModelSettings
 from storage.atomic import write_atomically
 from storage.errors import InputError
@@ -103,24 +107,20 @@ def _train(texts: Path, settings: QualityModelSettings) -> tuple[Any, float]:
     import fasttext
 
     rates = [settings.learning_rate / 2**halving for halving in range(4)]
+    trained = texts.with_suffix(".bin")
     for rate in rates:
-        try:
-            model = fasttext.train_supervised(
-                str(texts),
-                lr=rate,
-                epoch=settings.epochs,
-                dim=settings.dimensions,
-                wordNgrams=2,
-                bucket=200_000,
-                minCount=2,
-                thread=1,
-                verbose=0,
-            )
-        except RuntimeError as error:
-            if "NaN" not in str(error):
-                raise
-        else:
-            return model, rate
+        arguments = map(str, (texts, trained, rate, settings.epochs, settings.dimensions))
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.quality_training", *arguments],
+            env={**os.environ, **FRESH_MEMORY},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if not done.returncode:
+            return fasttext.load_model(str(trained)), rate
+        if "NaN" not in done.stderr:
+            raise InputError(f"fastText could not train on these texts: {done.stderr.strip()[-500:]}")
     raise InputError(f"fastText diverged at the rates {rates}: lower the learning rate, or give more varied texts")
 
 

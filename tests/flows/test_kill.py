@@ -53,7 +53,7 @@ CELLS = [
     ("flow", "corpora"),
     ("child", "pretraining"),
     ("interrupt", "training"),
-    ("server", "training"),
+    ("flow", "training"),
     ("child", "evaluation"),
 ]
 
