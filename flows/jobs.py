@@ -137,7 +137,8 @@ class _Lane:
             env={**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
             start_new_session=True,  # an interrupt at the terminal reaches the flow, which stops the job in order
         ) as self._process:
-            for event in _events(self._process, f"{self._command} process {self._process.pid}", self._progress):
+            source = f"{self._command} process {self._process.pid}"
+            for event in _events(self._process, source, self._progress, self._stopped):
                 errors[str(event["label"])] = str(event["message"])
         code = self._process.returncode
         if code < 0:
@@ -154,9 +155,13 @@ def _is_finished(command: str, job: Job) -> bool:
     return (job.out / LAST_FILE[command]).is_file()
 
 
-def _events(process: subprocess.Popen[str], source: str, progress: Progress) -> Iterator[Mapping[str, Any]]:
+def _events(
+    process: subprocess.Popen[str], source: str, progress: Progress, stopped: threading.Event
+) -> Iterator[Mapping[str, Any]]:
     assert process.stdout is not None
     for line in process.stdout:
+        if stopped.is_set():
+            continue  # after an interrupt Prefect's server may be gone as well, and each word to it takes a minute
         try:
             event = json.loads(line) if line.startswith('{"event"') else None
         except ValueError:

@@ -9,14 +9,21 @@ from prefect.exceptions import PrefectException
 
 
 class ProgressArtifact:
-    """One bar, versioned by its key; the server's absence is no reason to end the work that it shows."""
+    """One bar, versioned by its key.
+
+    The server's absence is no reason to end the work that it shows, nor to wait for it more than once: Prefect's client
+    tries for a minute.
+    """
 
     def __init__(self, label: str) -> None:
         self._label, self._key = label, re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "progress"
         self._id: UUID | None = None
+        self._server_is_gone = False
 
     def show(self, share: float) -> None:
         """`share` of the work that is done, from 0 to 1."""
+        if self._server_is_gone:
+            return
         percent = round(100 * min(max(share, 0.0), 1.0), 1)
         try:
             if self._id is None:
@@ -24,4 +31,4 @@ class ProgressArtifact:
             else:
                 update_progress_artifact(self._id, progress=percent)
         except (HTTPError, PrefectException):
-            self._id = None
+            self._server_is_gone = True

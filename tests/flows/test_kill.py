@@ -52,9 +52,9 @@ CELLS = [
     ("flow", "reading"),
     ("flow", "corpora"),
     ("child", "pretraining"),
-    ("interrupt", "training"),
     ("flow", "training"),
     ("child", "evaluation"),
+    ("flow", "evaluation"),
 ]
 
 
