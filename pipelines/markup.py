@@ -1,4 +1,4 @@
-"""The bytes of a page's HTML and where its tags begin: found once, by array, for the looks that come before extraction."""
+"""The bytes of a page's HTML and where its tags begin: found once, by array, for all that looks before extraction."""
 
 import numpy as np
 import numpy.typing as npt
