@@ -5,7 +5,7 @@ import os
 import sys
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
-from flows.cli import study, models, results, corpora, services  # noqa: F401, I001
+from flows.cli import study, models, results, corpora, services  # noqa: F401  # isort: skip
 from flows.cli.app import app
 from storage.errors import InputError
 
