@@ -19,7 +19,7 @@ def up(
     home: Home = Path(".prefect"),
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
     workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
-    reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: the one after --port.")] = None,
+    reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: --port + 1.")] = None,
 ) -> None:
     """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
     from flows import serve_reports, server
