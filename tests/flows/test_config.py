@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import parse_overrides
+from flows.cli.overrides import parse_overrides
 from flows.config import Config, load_config, parse_config
 from flows.inputs import check_inputs
 from storage.errors import InputError
