@@ -145,7 +145,7 @@ def running(home: Path) -> Services | None:
 
 
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
-    """Stop worker, then server; False if none were started here. `patience`: seconds between one signal and the next."""
+    """Stop worker, then server; False if none were started here. `patience`: seconds from signal to signal."""
     try:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
