@@ -17,11 +17,8 @@ CORPUS_STAGE_VERSION = 2  # raise it when the same documents and settings come t
 # A corpus with another of these is another corpus: its held-out side is chosen anew.
 _YARDSTICK_FIELDS = {
     *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
-    *(
-        "repair",
-        "pii",
-        "remove_bar_lines",
-    ),  # a switch that an old version lacks was off; else texts would stay in it as they are no longer wanted
+    # Else texts would stay in it as they are no longer wanted. A switch that an old version lacks was off.
+    *("repair", "pii", "remove_bar_lines"),
 }
 # None of these bears on what became of the documents of earlier units.
 _FREE_FIELDS = {"sources", "rehydrate", "licence"}
