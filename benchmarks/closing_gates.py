@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import nr_core.adapter_layer
 import nr_core.loop
-import nr_core.peft
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
 from nr_core.evaluate import choose_documents, score
@@ -42,7 +42,7 @@ from nr_core.train import train
 LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 CLOSES = math.log(-HIGH / LOW)  # the expected gate is exactly 0 where w·x is below minus this
 MARGIN = 0.1
-SETTINGS = EvaluationSettings(sequence_length=256, max_tokens=40_000)
+MOST_TOKENS = 40_000  # scored of each stream
 
 
 def hard_concrete(z: Tensor) -> Tensor:
@@ -102,7 +102,10 @@ class Patched:
         self.variant = variant
 
     def __enter__(self) -> None:
-        variant, self.held = self.variant, (nr_core.peft.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__)
+        variant, self.held = (
+            self.variant,
+            (nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__),
+        )
         initialise = GatedAdapter.__init__
 
         def residue(x: Tensor, w_in: Any, w_glu: Any, w_out: Any, block_gate: Any, gate: str = "") -> Any:
@@ -121,22 +124,23 @@ class Patched:
             if variant.bias is not None:
                 self.neutral_residues_block_gate.bias = nn.Parameter(torch.full((1,), variant.bias))
 
-        nr_core.peft.gated_residue, nr_core.loop.local_loss = residue, loss  # type: ignore[assignment]
+        nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss = residue, loss  # type: ignore[assignment]
         GatedAdapter.__init__ = with_bias  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        nr_core.peft.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
+        nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
 
 
 def cut(at: float) -> Variant:
     return Variant(gate=lambda z: z * (z > at), shift=-at)
 
 
-def figures(model: Any, streams: dict[str, TokenStream]) -> dict[str, tuple[float, float]]:
+def figures(model: Any, streams: dict[str, TokenStream], length: int) -> dict[str, tuple[float, float]]:
     """Bits per byte and share of closed gates of each stream."""
     found = {}
     for name, stream in streams.items():
-        sums = score(model, nr_core.peft.find_taps(model), stream, choose_documents(stream, 40_000), SETTINGS)
+        documents, settings = choose_documents(stream, MOST_TOKENS), EvaluationSettings(sequence_length=length)
+        sums = score(model, nr_core.adapter_layer.find_taps(model), stream, documents, settings)
         bits = float(sums.nats.sum() / math.log(2) / sums.bytes.sum())
         opened = sum(sums.opened.values()) / max(len(sums.opened), 1) / float(sums.tokens.sum())
         found[name] = (bits, 1 - opened)
@@ -155,11 +159,12 @@ def main() -> None:
     asked = json.loads((arguments.run / "spec.json").read_text())
     base = BaseSpec.model_validate(asked["base"])
     streams = {name: TokenStream.open(getattr(arguments, name)) for name in ("new", "replay", "other")}
-    before = figures(load_base(base).eval(), streams)
+    length = asked["training"]["sequence_length"]
+    before = figures(load_base(base).eval(), streams, length)
     rows: list[dict[str, Any]] = []
 
     def show(name: str, model: Any) -> None:
-        after = figures(model.eval(), streams)
+        after = figures(model.eval(), streams, length)
         row = {
             "variant": name,
             "learning": round(before["new"][0] - after["new"][0], 4),

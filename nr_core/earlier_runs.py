@@ -90,7 +90,7 @@ def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
 
 def activate(model: Any, trainable: bool = False) -> None:
     """All adapters at once, of which at most the newest is trainable; those of before are out of the taps."""
-    from nr_core.peft import find_taps
+    from nr_core.adapter_layer import find_taps
 
     names = list(model.peft_config)
     model.base_model.set_adapter(names, inference_mode=not trainable)

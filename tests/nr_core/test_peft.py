@@ -10,7 +10,8 @@ from peft import PeftModel, get_peft_model
 from peft.utils import PeftType
 
 from nr_core.errors import ModelError
-from nr_core.peft import NeutralResiduesConfig, _extend_peft_type, find_taps
+from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.peft_config import extend_peft_type
 from nr_core.sites import find_sites
 from tests.nr_core.tiny import assert_same, tiny_model
 
@@ -41,7 +42,7 @@ def test_the_method_is_a_member_of_pefts_closed_enum():
     assert copy.deepcopy(member) is member and pickle.loads(pickle.dumps(member)) is member
     assert json.dumps({"peft_type": member}) == '{"peft_type": "NEUTRAL_RESIDUES"}'
     assert {member: 1}[PeftType("NEUTRAL_RESIDUES")] == 1 and member != PeftType.LORA
-    _extend_peft_type("NEUTRAL_RESIDUES")
+    extend_peft_type("NEUTRAL_RESIDUES")
     assert PeftType.NEUTRAL_RESIDUES is member, "imported twice, it stays one member"
 
 
