@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import nr_core.adapter_layer
+import nr_core.residue_layer
 import nr_core.loop
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
@@ -104,7 +104,7 @@ class Patched:
     def __enter__(self) -> None:
         variant, self.held = (
             self.variant,
-            (nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__),
+            (nr_core.residue_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__),
         )
         initialise = GatedAdapter.__init__
 
@@ -124,11 +124,11 @@ class Patched:
             if variant.bias is not None:
                 self.neutral_residues_block_gate.bias = nn.Parameter(torch.full((1,), variant.bias))
 
-        nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss = residue, loss  # type: ignore[assignment]
+        nr_core.residue_layer.gated_residue, nr_core.loop.local_loss = residue, loss  # type: ignore[assignment]
         GatedAdapter.__init__ = with_bias  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        nr_core.adapter_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
+        nr_core.residue_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
 
 
 def cut(at: float) -> Variant:
@@ -140,7 +140,7 @@ def figures(model: Any, streams: dict[str, TokenStream], length: int) -> dict[st
     found = {}
     for name, stream in streams.items():
         documents, settings = choose_documents(stream, MOST_TOKENS), EvaluationSettings(sequence_length=length)
-        sums = score(model, nr_core.adapter_layer.find_taps(model), stream, documents, settings)
+        sums = score(model, nr_core.residue_layer.find_taps(model), stream, documents, settings)
         bits = float(sums.nats.sum() / math.log(2) / sums.bytes.sum())
         opened = sum(sums.opened.values()) / max(len(sums.opened), 1) / float(sums.tokens.sum())
         found[name] = (bits, 1 - opened)

@@ -92,7 +92,7 @@ def extend(
 
 
 def _taps(model: Any) -> Any:
-    from nr_core.adapter_layer import find_taps
+    from nr_core.peft import find_taps
 
     return find_taps(model)
 

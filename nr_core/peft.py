@@ -17,16 +17,16 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import register_peft_method
 from torch import nn
 
-from nr_core.adapter_layer import NeutralResidueLayer, find_taps, skip_closed_gates
 from nr_core.attention_sites import find_attention_sites
 from nr_core.budget import Backbone
 from nr_core.embedding_residue import EmbeddingResidueLayer
 from nr_core.errors import ModelError
 from nr_core.peft_config import NeutralResiduesConfig
+from nr_core.residue_layer import NeutralResidueLayer, find_taps, skip_closed_gates
 from nr_core.sites import Site, find_sites
 from nr_core.taps import Taps
 
-__all__ = ["NeutralResidueLayer", "NeutralResiduesConfig", "NeutralResiduesModel", "find_taps", "skip_closed_gates"]
+__all__ = ["NeutralResiduesConfig", "NeutralResiduesModel", "find_taps", "skip_closed_gates"]
 
 EMBEDDING = -1  # stands for the embedding where layers are counted
 

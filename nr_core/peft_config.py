@@ -1,7 +1,4 @@
-"""What is saved beside an adapter's weights, and the method's name among PEFT's.
-
-Written against peft 0.21 (https://github.com/huggingface/peft), whose list of methods is closed.
-"""
+"""What is saved beside an adapter's weights, and the name of the method in PEFT's closed list."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from nr_core.settings import Embeddings, Gate, Initialisation, Placement
 FORMAT_VERSION = 2
 
 
-def extend_peft_type(name: str) -> None:
+def _extend_peft_type(name: str) -> None:
     """PeftType is a closed Enum, and both peft and transformers read `peft_type.value`: a plain string would not do."""
     if name in PeftType.__members__:
         return
@@ -32,7 +29,7 @@ def extend_peft_type(name: str) -> None:
     type.__setattr__(PeftType, name, member)
 
 
-extend_peft_type("NEUTRAL_RESIDUES")
+_extend_peft_type("NEUTRAL_RESIDUES")
 
 
 @dataclass

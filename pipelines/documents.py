@@ -71,8 +71,9 @@ def process_units(
     """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
 
     Remote units are fetched here, a few ahead of the workers, and removed when they are read. Returns the reports in
-    the units' order. A worker process that dies costs the unit it had, and so does a fetch that fails: reported
-    failed, and tried again by the next call. Raises InputError as process_unit does.
+    the units' order. A unit whose worker process is killed is read again by another; one that has taken three with
+    it, or could not be fetched, is reported failed and tried again by the next call. Raises InputError as
+    process_unit does.
     """
     load_quality_model(settings)
     # Once, before children would each fetch the identifier or fail over it or a list.

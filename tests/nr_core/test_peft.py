@@ -11,7 +11,7 @@ from peft.utils import PeftType
 
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig, find_taps
-from nr_core.peft_config import extend_peft_type
+from nr_core.peft_config import _extend_peft_type
 from nr_core.sites import find_sites
 from tests.nr_core.tiny import assert_same, tiny_model
 
@@ -42,7 +42,7 @@ def test_the_method_is_a_member_of_pefts_closed_enum():
     assert copy.deepcopy(member) is member and pickle.loads(pickle.dumps(member)) is member
     assert json.dumps({"peft_type": member}) == '{"peft_type": "NEUTRAL_RESIDUES"}'
     assert {member: 1}[PeftType("NEUTRAL_RESIDUES")] == 1 and member != PeftType.LORA
-    extend_peft_type("NEUTRAL_RESIDUES")
+    _extend_peft_type("NEUTRAL_RESIDUES")
     assert PeftType.NEUTRAL_RESIDUES is member, "imported twice, it stays one member"
 
 

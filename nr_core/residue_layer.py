@@ -1,4 +1,4 @@
-"""What stands in the model where an adapter is: the block that was there, and the adapters beside it."""
+"""The layer that stands in a model where the adapters go: beside the FFN, or the attention."""
 
 from __future__ import annotations
 

@@ -1,0 +1,28 @@
+"""The Typer app of `nr`, and the options that its commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storage.errors import InputError
+
+app = typer.Typer(
+    help="Extend a language model to a new language without losing what it knows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(help="A YAML file, like configs/demo.yaml.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
+]
+WorkspaceFolder = Annotated[Path, typer.Option("--workspace", help="The folder that holds the results.")]
+
+
+def existing(workspace: Path) -> Path:
+    if not (workspace / "workspace.json").exists():
+        raise InputError(f"{workspace} is not a workspace: give the folder of one with --workspace")
+    return workspace

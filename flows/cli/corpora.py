@@ -1,0 +1,107 @@
+"""Commands on published corpora."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import WorkspaceFolder, app, existing
+from storage.errors import InputError
+
+
+@app.command()
+def train_quality(
+    good: Annotated[str, typer.Argument(help="Published corpus that good texts are like.")],
+    random: Annotated[str, typer.Argument(help="Published corpus of random pages, in the same language.")],
+    out: Annotated[Path, typer.Option(help="Model to write: .bin, or .ftz for a quantised one.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    documents: Annotated[int, typer.Option(help="At most so many texts of each.", min=100)] = 50_000,
+    learning_rate: Annotated[float, typer.Option(help="Of fastText; halved where it diverges.", max=1)] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
+) -> None:
+    """Train a classifier of good text against random pages, for documents.quality_model."""
+    from flows.train_quality import train_quality as train_on_corpora
+    from pipelines.settings import QualityModelSettings
+    from storage.workspace import Workspace
+
+    if learning_rate <= 0:
+        raise InputError(f"--learning-rate {learning_rate}: give a number above 0, such as 0.1")
+    settings = QualityModelSettings(documents=documents, learning_rate=learning_rate, epochs=epochs)
+    card = train_on_corpora(Workspace(existing(workspace)), good, random, settings, out)
+    print(
+        f"{out}: {card['held_out_accuracy']:.3f} of {card['held_out_documents']} held-out texts told right; "
+        f"set documents.quality_model to it, and corpora.NAME.rules.quality_min to a threshold"
+    )
+
+
+@app.command()
+def inspect(
+    corpus: Annotated[str, typer.Argument(help="Its name.")],
+    reason: Annotated[str, typer.Option(help="Why they left: a reason of the corpus's funnel, such as near_copy.")],
+    pages: Annotated[int, typer.Option(help="How many.", min=1)] = 3,
+    characters: Annotated[int, typer.Option(help="Of each text.", min=1)] = 1500,
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Show pages that left a corpus for a reason, beside such as stayed."""
+    from flows.inspect_pages import inspect_pages
+    from flows.table import print_pairs
+    from storage.workspace import Workspace
+
+    print_pairs(inspect_pages(Workspace(existing(workspace)), corpus, reason, pages), reason, characters)
+
+
+@app.command()
+def rollback(
+    corpus: Annotated[str, typer.Argument(help="Its name.")],
+    version: Annotated[str | None, typer.Argument(help="Version to go to; none: the one before.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Is recorded.")] = None,
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Make an earlier version of a corpus the one in use."""
+    from flows.rollback import roll_back
+    from storage.workspace import Workspace
+
+    before, after = roll_back(Workspace(existing(workspace)), corpus, version, reason)
+    print(f"{corpus}: version {after} is in use, before it {before} was")
+    print(f"a refresh from the same sources and settings brings {before} again: change them first")
+
+
+@app.command()
+def forget(
+    host: Annotated[str, typer.Argument(help="Such as example.org; its subdomains go too.")],
+    reason: Annotated[str, typer.Option(help="Is recorded beside the host.")] = "asked for",
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Take a host's pages out of all corpora for good, and list the runs trained on them."""
+    from flows.forget import forget_host
+    from flows.table import print_table
+    from storage.workspace import Workspace
+
+    found = forget_host(Workspace(existing(workspace)), host, reason, print)
+    print_table(found.corpora, "new versions")
+    print_table(found.versions, "versions that hold pages of it")
+    print_table(found.runs, "runs trained on these versions")
+
+
+@app.command()
+def verify(
+    corpus: Annotated[str | None, typer.Argument(help="Check its versions only; none: the whole workspace.")] = None,
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Check all files against the checksums recorded when they were written."""
+    from flows.verify import verify as check
+    from storage.workspace import Workspace
+
+    def show(done: int, files: int, name: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{done} of {files} files  {name[-80:]}", end="", file=sys.stderr)
+
+    damages = check(Workspace(existing(workspace)), corpus, show)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    for damage in damages:
+        print(f"{damage.path}: {damage.wrong}; {damage.fix}")
+    print(f"{len(damages)} damaged" if damages else "all is as it was written")
+    if damages:
+        raise typer.Exit(1)

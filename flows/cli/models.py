@@ -1,0 +1,79 @@
+"""Commands on a trained run: let it write, or publish it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import WorkspaceFolder, app
+
+RunToUse = Annotated[str, typer.Argument(help="A run's id, or its folder.")]
+MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
+Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
+SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0)]
+
+
+@app.command()
+def generate(
+    run: RunToUse,
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.0,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Let a run go on from a text, shown as it is made."""
+    from flows.talk import generate as write
+    from flows.talk import run_folder
+
+    write(run_folder(run, workspace), prompt, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def chat(
+    run: RunToUse,
+    workspace: WorkspaceFolder = Path("workspace"),
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.7,
+    seed: SamplingSeed = 0,
+) -> None:
+    """Talk to a run, a line at a time; Ctrl-D ends."""
+    from flows.talk import chat as talk
+    from flows.talk import run_folder
+
+    talk(run_folder(run, workspace), max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+
+
+@app.command()
+def push(
+    run: RunToUse,
+    hub_id: Annotated[str, typer.Argument(help="Where to: user-or-organisation/name.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    base: Annotated[str | None, typer.Option(help="Hub id of the base, where the run's was a folder.")] = None,
+    private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
+) -> None:
+    """Put a run's adapter or model on the Hugging Face hub (token: HF_TOKEN of the environment)."""
+    from flows.hub import push as upload
+    from flows.talk import run_folder
+
+    print(upload(run_folder(run, workspace), hub_id, base, private, workspace))
+
+
+@app.command()
+def sample(
+    model: Annotated[str, typer.Argument(help="Folder or hub id of the base.")],
+    out: Annotated[Path, typer.Option(help="JSONL file to write: a text source for a config.")],
+    documents: Annotated[int, typer.Option(help="How many documents.", min=1)] = 1000,
+    max_tokens: Annotated[int, typer.Option(help="Longest document.", min=2)] = 512,
+    seed: Annotated[int, typer.Option(help="Of the sampling.", min=0)] = 0,
+) -> None:
+    """Let a base write replay text, where none of its own training data is at hand."""
+    from nr_core.sample_text import sample_text
+    from nr_core.settings import BaseSpec
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} documents", end="", file=sys.stderr)
+
+    sample_text(BaseSpec(model=model), out, documents, max_tokens, seed, show)
+    print(f"\n{out}", file=sys.stderr)

@@ -1,0 +1,99 @@
+"""Commands on the results of a workspace."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli.app import WorkspaceFolder, app, existing
+
+catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+
+
+@app.command()
+def report(
+    workspace: WorkspaceFolder = Path("workspace"),
+    title: Annotated[str, typer.Option(help="Its title.")] = "results",
+    figures: Annotated[bool, typer.Option("--figures", help="Write its pictures for papers too, PNG and SVG.")] = False,
+) -> None:
+    """Write the HTML report of a workspace and print its path."""
+    from flows.report import write_report
+    from storage.workspace import Workspace
+
+    print(write_report(Workspace(existing(workspace)), title=title))
+    if figures:
+        from flows.report.figures import write_figures
+
+        for path in write_figures(Workspace(workspace)):
+            print(path)
+
+
+@app.command()
+def results(workspace: WorkspaceFolder = Path("workspace")) -> None:
+    """Show what every run learned and forgot, and its tasks."""
+    from flows.results import results as tables
+    from flows.table import print_table
+    from storage.workspace import Workspace
+
+    for title, result in tables(Workspace(existing(workspace))):
+        print_table(result, title)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or its beginning.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN", help="The other.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Hold two runs against each other: their settings, and their figures item by item."""
+    from flows.results import compare as tables
+    from flows.table import print_table
+    from storage.workspace import Workspace
+
+    for title, result in tables(Workspace(existing(workspace)), run_a, run_b):
+        print_table(result, title)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+    format: Annotated[
+        Literal["parquet", "csv", "mlflow"], typer.Option(help="mlflow: CSV of MLflow's tables and columns.")
+    ] = "parquet",
+) -> None:
+    """Write every table and view of the results to a file."""
+    from flows.results import export as write
+    from storage.workspace import Workspace
+
+    for path in write(Workspace(existing(workspace)), out, format):
+        print(path)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help='For example "from learning_vs_forgetting".')],
+    workspace: WorkspaceFolder = Path("workspace"),
+    format: Annotated[Literal["table", "json", "csv"], typer.Option(help="For people or for programs.")] = "table",
+) -> None:
+    """Query the results with DuckDB SQL."""
+    from storage.query import query as run_query
+    from storage.workspace import Workspace
+
+    result = run_query(Workspace(existing(workspace)), query)
+    if format == "table":
+        from flows.table import print_table
+
+        print_table(result)
+    else:
+        print(result.as_json() if format == "json" else result.as_csv(), end="" if format == "csv" else "\n")
+
+
+@catalog_app.command()
+def rebuild(workspace: WorkspaceFolder = Path("workspace")) -> None:
+    """Make the catalog anew from the record files."""
+    from storage.catalog import rebuild_catalog
+    from storage.workspace import Workspace
+
+    rebuild_catalog(Workspace(existing(workspace)))

@@ -1,0 +1,104 @@
+"""Commands on Prefect's server and worker, and on the machine they run on."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import WorkspaceFolder, app, existing
+from storage.errors import InputError
+
+Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of Prefect's server, on loopback.")] = 4200,
+    home: Home = Path(".prefect"),
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
+    workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
+    reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: --port + 1.")] = None,
+) -> None:
+    """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
+    from flows import serve_reports, server
+
+    services = server.up(home, port, Path.cwd(), host)
+    print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
+    reports = serve_reports.start(home, workspace, reports_port or services.port + 1, host)
+    print(f"reports: {reports.url}")
+    print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
+
+
+@app.command()
+def down(home: Home = Path(".prefect")) -> None:
+    """Stop what `nr up` started."""
+    from flows import serve_reports, server
+
+    stopped = [serve_reports.stop(home), server.stop(home)]
+    print("stopped" if any(stopped) else f"nothing was started in {home}")
+
+
+@app.command()
+def notify(
+    url: Annotated[str, typer.Argument(envvar="NR_ALERT_URL", help="Where to POST {text: ...}, as chats take it.")],
+    home: Home = Path(".prefect"),
+) -> None:
+    """Call a webhook when a flow run fails, crashes or is late."""
+    from flows import server
+
+    services = server.running(home)
+    if services is None:
+        raise InputError(f"no server runs in {home}: start it with `nr up`")
+    os.environ.update(services.environment)
+    from flows.notifications import NAME
+    from flows.notifications import notify as make_automation
+
+    make_automation(url)
+    print(f"automation {NAME}: failed, crashed and late flow runs of {services.url}")
+
+
+@app.command()
+def gc(
+    workspace: WorkspaceFolder = Path("workspace"),
+    versions: Annotated[int, typer.Option(help="Newest versions of each corpus to keep.", min=1)] = 3,
+    days: Annotated[float, typer.Option(help="Days that unfinished work stays.", min=0)] = 30,
+    prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", min=0)] = 90,
+    home: Home = Path(".prefect"),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
+) -> None:
+    """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
+    from flows import server
+    from flows.housekeeping import Keep, find_waste, remove
+    from storage.workspace import Workspace
+
+    opened = Workspace(existing(workspace))
+    waste = find_waste(opened, Keep(versions=versions, days=days))
+    for item in waste:
+        print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
+    services = server.running(home)
+    old_runs = services.old_runs(prefect_days) if services else []
+    print(f"{len(waste)} folders and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
+    if yes:
+        remove(waste, opened)
+        if services:
+            services.delete_runs(old_runs)
+
+
+@app.command()
+def doctor(
+    port: Annotated[int, typer.Option(help="Port that `nr up` is to have.")] = 4200,
+    home: Home = Path(".prefect"),
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Look for what is wrong with this machine or installation, and say the fix. Exit code 1 if anything is."""
+    from flows.doctor import examine
+
+    wrong = 0
+    for finding in examine(home, port, workspace):
+        wrong += bool(finding.fix)
+        print(f"{'WRONG' if finding.fix else 'ok':<6}{finding.what}: {finding.says}", flush=True)
+        if finding.fix:
+            print(f"      fix: {finding.fix}")
+    sys.exit(1 if wrong else 0)
