@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import nr_core.residue_layer
 import nr_core.loop
+import nr_core.residue_layer
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
 from nr_core.evaluate import choose_documents, score
