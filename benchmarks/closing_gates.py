@@ -2,8 +2,8 @@
 
     python benchmarks/closing_gates.py RUN --new STREAM --replay STREAM --other STREAM --out FOLDER [VARIANT ...]
 
-RUN is a finished run of neutral residues: every variant is trained anew on its base, inputs, seed and settings, with
-another gate or one more term in the local loss. The streams are held-out text of the new language, of the replay's
+RUN is a finished run of neutral residues: every variant is trained on its base, inputs, seed and settings, with another
+gate or one more term in the local loss. The streams are held-out text of the new language, of the replay's
 domain and of another domain of the original language. Prints a row a variant: bits per byte learned on --new and
 forgotten on --other, and the share of closed gates, mean over layers. A variant that stands in --out is not trained
 again.
@@ -79,8 +79,9 @@ def l0(weight: float) -> Variant:
     return Variant(hard_concrete, CLOSES, penalty=lambda z: weight * torch.sigmoid(z + opens))
 
 
+PUBLISHED = "as published"  # RUN itself
 VARIANTS: dict[str, Variant] = {
-    "as published": Variant(),
+    PUBLISHED: Variant(),
     **{f"alpha {alpha:g}": Variant(method={"alpha": alpha}) for alpha in (3.0, 10.0)},
     **{
         f"relative_l1, alpha {alpha:g}": Variant(method={"local_loss": "relative_l1", "alpha": alpha})
@@ -153,7 +154,6 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
     for name in ("new", "replay", "other", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--steps", type=int, help="of each training; default: the run's")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     asked = json.loads((arguments.run / "spec.json").read_text())
@@ -176,9 +176,9 @@ def main() -> None:
         print(row, flush=True)
 
     for name in arguments.variants:
-        variant, out = VARIANTS[name], arguments.out / name.replace(" ", "_")
-        training = asked["training"] | ({"steps": arguments.steps} if arguments.steps else {})
-        spec = {**asked, "out": out, "method": {**asked["method"], **variant.method}, "training": training}
+        variant = VARIANTS[name]
+        out = arguments.run if name == PUBLISHED else arguments.out / name.replace(" ", "_")
+        spec = {**asked, "out": out, "method": {**asked["method"], **variant.method}}
         with Patched(variant):
             out.mkdir(parents=True, exist_ok=True)
             if not (out / "run.json").is_file():
@@ -191,7 +191,7 @@ def main() -> None:
                     print(rows[-1], flush=True)
                     continue
             show(name, load_run(base, out))
-        for at in CUTS if name == "as published" else ():
+        for at in CUTS if name == PUBLISHED else ():
             with Patched(cut(at)):
                 show(f"{name}, cut at {at:g}", load_run(base, out))
     print(json.dumps(rows))
