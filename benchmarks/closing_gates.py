@@ -31,12 +31,13 @@ from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
 from nr_core.evaluate import choose_documents, score
 from nr_core.loss import local_loss
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream
 from nr_core.train import train
+from nr_core.trained_run import load_run
 
 # Hard concrete gates: Louizos, Welling, Kingma, ICLR 2018, https://arxiv.org/abs/1712.01312, with its own constants.
 LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
