@@ -41,7 +41,7 @@ def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> None:
 def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
     from pipelines.on_one_process import process_units_here
 
-    return process_units_here(units, config.documents, Workspace(config.workspace), config.fetch)
+    return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)
 
 
 def _task_runner(resources: Resources) -> Any:

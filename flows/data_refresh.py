@@ -30,6 +30,7 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     `only_failed` tries the units again that failed before, and reads no other.
     """
     take_secrets(config)
+    Workspace(config.workspace, config.bucket)
     units = select_units(config)
     parts = batches(still_to_read(units, config, only_failed), config.resources.reading_workers())
     if config.resources.runner != "processes":
@@ -108,11 +109,12 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="publish-corpus-{name}")
 def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], config: Config) -> str:
+    from pipelines.bucket_corpora import changing_corpus
     from pipelines.corpus import build_corpus
 
     workspace = Workspace(config.workspace)
     own = [unit for unit in units if unit.source in settings.sources]
-    with workspace.lock(f"corpus-{name}"):
+    with changing_corpus(name, workspace):
         before = workspace.current_version(name)
         report = build_corpus(name, settings, own, config.documents, workspace)
     record_corpus(workspace, report, settings.model_dump(mode="json"))

@@ -23,7 +23,7 @@ def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[s
 
     `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.
     """
-    workspace = Workspace(config.workspace)
+    workspace = Workspace(config.workspace, config.bucket)
     units = list_work_units(config.sources, workspace, config.fetch, say)
     key_of_documents = documents_key(config.documents)
     rates = reading_rates(workspace)

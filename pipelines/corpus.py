@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from pipelines.accumulate import earlier_units
+from pipelines.bucket_units import fetch_units, share_units, units_in_bucket
 from pipelines.corpus_report import CorpusReport
 from pipelines.corpus_version import write_version
 from pipelines.documents import documents_key
@@ -38,7 +39,7 @@ def build_corpus(
 
     A version that stands is returned at once. To `units` come those of earlier snapshots that the corpus keeps
     (accumulate.py). Units that have not been read (their report is not `done`) stay out, and count as later when they
-    come in. The caller holds a lock on the corpus.
+    come in. The caller holds the corpus (bucket_corpora.changing_corpus).
     Raises InputError when the corpus or one of its sides would be empty: it names the filter that took most; and when
     the disk is full.
     """
@@ -58,6 +59,8 @@ def publish_version(
 ) -> CorpusReport:
     """Publish the version that exactly these units give, read with the document settings of this key."""
     folder = workspace.documents(key)
+    fetch_units(folder, [unit.unit_id for unit in units], workspace)
+    share_units(folder, [unit.unit_id for unit in units], workspace, units_in_bucket(folder, workspace))
     reports = [read_report(folder, unit.unit_id) for unit in units]
     read = [unit for unit, report in zip(units, reports, strict=True) if is_unit_done(folder, report)]
     if not read:

@@ -101,7 +101,7 @@ def from_config(
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
-    Workspace(config.workspace)
+    Workspace(config.workspace, config.bucket)
     for name, value in environment(Path(".prefect")).items():
         os.environ.setdefault(name, value)
     getattr(import_module(f"flows.{module}"), flow or module)(config)
