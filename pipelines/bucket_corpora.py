@@ -4,16 +4,23 @@ The versions that came into use are numbered objects in `moves/`, each created o
 the last one is refused, and starts from it when the same command is run again. `CURRENT` repeats the last for readers.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
+
+from pipelines.bucket_units import fetch_units, units_in_bucket
 from pipelines.shards import shard_files
-from pipelines.take_down import hosts_taken_down, take_over_deny_list
+from pipelines.take_down import TakenDown, hosts_taken_down, take_over_deny_list
+from pipelines.unit_report import documents_file, report_file
 from storage.atomic import write_atomically
 from storage.bucket import Bucket
 from storage.errors import InputError
-from storage.publish import is_done, read_manifest
+from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import Workspace
 
 
@@ -42,13 +49,61 @@ def last_move(name: str, workspace: Workspace, bucket: Bucket) -> tuple[int, str
     return int(numbers[-1]), content.decode() if content else None
 
 
+def is_last_here(workspace: Workspace) -> bool:
+    """Whether the corpora in use in the bucket are those in use here."""
+    bucket = workspace.bucket
+    assert bucket is not None
+    return all(
+        last_move(name, workspace, bucket)[1] == workspace.current_version(name)
+        for name in bucket.names(workspace.root / "corpora")
+    )
+
+
+def version_in_bucket(name: str, workspace: Workspace) -> dict[str, Any] | None:
+    """Manifest of the version of a corpus that is in use in the bucket."""
+    bucket = workspace.bucket
+    version = last_move(name, workspace, bucket)[1] if bucket else None
+    content = bucket.read(workspace.corpus_version(name, version) / MANIFEST) if bucket and version else None
+    return dict(json.loads(content)) if content else None
+
+
 def holds_taken_down(name: str, version: str, workspace: Workspace) -> bool:
     """Whether a version has pages of hosts on the list: such a one does not go into the bucket."""
     folder = workspace.corpus_version(name, version)
     return bool(hosts_taken_down([*shard_files(folder, "train"), *shard_files(folder, "held_out")], workspace))
 
 
-def fetch_all(name: str, workspace: Workspace, bucket: Bucket) -> list[str]:
+def clear_bucket(host: str, workspace: Workspace) -> list[str]:
+    """Remove from the bucket all that has pages of a host: versions of corpora, and documents of units.
+
+    What is in the bucket only is downloaded first, to be looked at. Returns what went, as paths in the workspace.
+    """
+    bucket = workspace.bucket
+    assert bucket is not None
+    taken_down, gone = TakenDown([host]), []
+
+    def has_pages(files: Iterable[Path]) -> bool:
+        return any(taken_down.mask(pq.read_table(file, columns=["host"])).any() for file in files)
+
+    for name in bucket.names(workspace.root / "corpora"):
+        for version in _fetch_all(name, workspace, bucket):
+            folder = workspace.corpus_version(name, version)
+            if has_pages([*shard_files(folder, "train"), *shard_files(folder, "held_out")]):
+                bucket.remove(folder, folder / MANIFEST)
+                gone.append(f"corpora/{name}/{version}")
+    for key in bucket.names(workspace.root / "documents"):
+        folder = workspace.documents(key)
+        shared = units_in_bucket(folder, workspace)
+        fetch_units(folder, shared, workspace)
+        for unit_id in sorted(shared):
+            file = documents_file(folder, unit_id)
+            if file.exists() and has_pages([file]):
+                bucket.remove(file, report_file(folder, unit_id))
+                gone.append(f"documents/{key}/{file.name}")
+    return gone
+
+
+def _fetch_all(name: str, workspace: Workspace, bucket: Bucket) -> list[str]:
     """Download every version of a corpus that is whole in the bucket. Returns their names."""
     versions = [item for item in bucket.names(workspace.corpus(name)) if item not in ("CURRENT", "moves")]
     return [version for version in versions if _fetch(name, version, workspace, bucket)]
