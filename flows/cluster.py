@@ -1,10 +1,11 @@
-"""Reading on a cluster of Dask or Ray: each task reads its units in the process that the cluster gives it.
+"""Work on a cluster of Dask or Ray: a task reads its units, or joins a band of signatures, in the process that the
+cluster gives it.
 
-The workspace must lie where all workers see it under the same path, and their environment must hold this package, the
-runner's extra and, for Prefect's API, PREFECT_API_URL.
+The workspace lies where all workers see it under the same path, or has a bucket. Their environment must hold this
+package, the runner's extra and, for Prefect's API, PREFECT_API_URL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prefect import flow, task
@@ -19,22 +20,33 @@ from storage.errors import InputError
 from storage.workspace import Workspace
 
 
-def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], None]:
-    """The flow that reads batches of units on the runner that `resources` names."""
+def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
+    """The flow that reads batches of units on the runner that `resources` names. Returns what is left to read here."""
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
 @flow(name="read-on-cluster")
-def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> None:
+def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
+    from pipelines.bucket_units import fetch_units
     from pipelines.documents import documents_key
+    from pipelines.unit_report import is_unit_done, read_report, write_report
 
-    workspace, logger = Workspace(config.workspace), get_run_logger()
-    for reading in [read_part.submit(part, config) for part in parts]:
+    workspace, logger, key = Workspace(config.workspace), get_run_logger(), documents_key(config.documents)
+    folder, left = workspace.documents(key), []
+    for part, reading in zip(parts, [read_part.submit(part, config) for part in parts], strict=True):
         reports = reading.result()
+        fetch_units(folder, [report.unit_id for report in reports if report.status == "done"], workspace)
         for report in reports:
             if report.status == "failed":
                 logger.warning("%s: %s", report.path, report.error)
-        record_units(workspace, documents_key(config.documents), reports)
+                write_report(folder, report)  # its worker may have another disk
+        done = {report.unit_id for report in reports if is_unit_done(folder, read_report(folder, report.unit_id))}
+        came = [report for report in reports if report.unit_id in done or report.status == "failed"]
+        record_units(workspace, key, came)
+        # Of a bucket's pages from a host that was taken down a worker keeps the documents to itself.
+        known = {report.unit_id for report in came}
+        left.append([unit for unit in part if unit.unit_id not in known])
+    return [part for part in left if part]
 
 
 @task(cache_policy=NO_CACHE, retries=2)  # a worker that dies takes its batch along: what it had read stands
@@ -42,6 +54,30 @@ def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
     from pipelines.on_one_process import process_units_here
 
     return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)
+
+
+def run_jobs(config: Config) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]:
+    """What runs independent jobs of a step, their outcomes in order: the cluster, or this process one after the other.
+
+    The jobs read the index of the workspace: a cluster that does not share its disk does not run them.
+    """
+    if config.resources.runner == "processes" or config.bucket:
+        return map
+
+    def on_the_cluster(function: Callable[[Any], Any], jobs: Iterable[Any]) -> list[Any]:
+        @flow(name="jobs-on-cluster", task_runner=_task_runner(config.resources))
+        def jobs_on_cluster() -> list[Any]:
+            waiting = [run_job.submit(function, job) for job in jobs]
+            return [job.result() for job in waiting]
+
+        return jobs_on_cluster()
+
+    return on_the_cluster
+
+
+@task(cache_policy=NO_CACHE, retries=2, persist_result=False)
+def run_job(function: Callable[[Any], Any], job: Any) -> Any:
+    return function(job)
 
 
 def _task_runner(resources: Resources) -> Any:
