@@ -24,11 +24,12 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nr_core.evaluate import choose_documents, score
-from nr_core.models import load_run
+from nr_core.evaluate import score
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tokens import TokenStream
+from nr_core.trained_run import load_run
+from nr_core.windows import choose_documents
 
 
 class RandomGate(nn.Linear):

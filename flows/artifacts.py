@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from flows.serve_reports import address_of
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -43,7 +44,9 @@ def show_summary(workspace: Workspace, base_model_id: str, report: Path) -> None
         f"| {row['name']} | {row['seed']} | {_bits(row['learning'])} | {_bits(row['forgetting'])} |" for row in rows
     ]
     table = "\n".join(["| run | seed | learning | forgetting |", "|---|---|---|---|", *lines])
-    create_markdown_artifact(key="summary", markdown=f"Report: `{report}`\n\n{table}\n")
+    address = address_of(report)
+    name = f"[Report]({address})" if address else "Report"
+    create_markdown_artifact(key="summary", markdown=f"{name}: `{report}`\n\n{table}\n")
 
 
 def _bits(value: float | None) -> str:

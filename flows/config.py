@@ -127,6 +127,11 @@ class Resources(Settings):
     devices: int = Field(
         1, ge=1, description="devices of one training, started by torchrun: GPUs, or processes where there is none"
     )
+    launcher: str | None = Field(
+        None,
+        description="command that starts a training on several machines, as `srun torchrun --nnodes=2 ...`; "
+        "`-m nr_core train SPEC` follows it. Default: torchrun for the devices of this one",
+    )
     threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"

@@ -4,6 +4,7 @@ import contextvars
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,9 @@ QUIET = {
 }
 
 
+HERE = [sys.executable, "-m"]  # a job in one process of this machine
+
+
 @dataclass(frozen=True)
 class Job:
     """One spec of `python -m nr_core` (its `out` is the folder to fill) and what progress lines call it."""
@@ -66,15 +70,17 @@ def run_jobs(
     processes: int,
     threads: int,
     devices: int = 1,
+    launcher: str | None = None,
 ) -> dict[str, str]:
     """Run jobs in `processes` processes side by side; return the error sentence of each that failed, by label.
 
     A process takes several jobs, since importing torch takes seconds; when one takes its process with it, the others
-    go on in a new one. devices: of each job, by torchrun, where more than one. An interrupt or cancellation of the flow
-    stops them all, each after a checkpoint.
+    go on in a new one. devices: of each job, by torchrun, where more than one; launcher: what starts a job on several
+    machines instead. An interrupt or cancellation of the flow stops them all, each after a checkpoint.
     """
+    start = _start(devices, launcher)
     lanes = [
-        _Lane(command, list(jobs[lane::processes]), workspace, progress, threads, devices) for lane in range(processes)
+        _Lane(command, list(jobs[lane::processes]), workspace, progress, threads, start) for lane in range(processes)
     ]
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
         # Each in a copy of this context: whose log their lines go to, a Prefect run's, stands in it.
@@ -92,10 +98,10 @@ class _Lane:
     """Some jobs one after the other, in one process where none breaks it."""
 
     def __init__(
-        self, command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int, devices: int
+        self, command: str, jobs: list[Job], workspace: Workspace, progress: Progress, threads: int, start: list[str]
     ) -> None:
         self._command, self._jobs, self._workspace, self._progress = command, jobs, workspace, progress
-        self._threads, self._devices = threads, devices
+        self._threads, self._start = threads, start
         self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
@@ -104,7 +110,7 @@ class _Lane:
         waiting = self._jobs
         while waiting and not self._stopped.is_set():
             # Of several devices, one that fails ends the others with it: a job at a time.
-            batch = waiting if self._devices == 1 else waiting[:1]
+            batch = waiting if self._start == HERE else waiting[:1]
             told, crash = self._run_process(batch)
             errors.update(told)
             left = [job for job in batch if job.label not in errors and not _is_finished(self._command, job)]
@@ -129,7 +135,7 @@ class _Lane:
             specs.append(str(path))
         errors: dict[str, str] = {}
         with subprocess.Popen(
-            [sys.executable, "-m", *self._torchrun(), "nr_core", self._command, *specs],
+            [*self._start, "nr_core", self._command, *specs],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -145,10 +151,13 @@ class _Lane:
             return errors, f"{self._command} was ended by signal {-code} (9 is often the kernel short of memory)"
         return errors, f"{self._command} ended with exit code {code} and no result; its log lines say more"
 
-    def _torchrun(self) -> list[str]:
-        if self._devices == 1:
-            return []
-        return ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self._devices), "-m"]
+
+def _start(devices: int, launcher: str | None) -> list[str]:
+    if launcher is not None:
+        return [*shlex.split(launcher), "-m"]
+    if devices == 1:
+        return HERE
+    return [*HERE, "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices), "-m"]
 
 
 def _is_finished(command: str, job: Job) -> bool:

@@ -13,6 +13,7 @@ from flows.table import print_table
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
 from nr_core.variants import ALLOWED
+from storage.errors import InputError
 from storage.query import Result, query
 from storage.workspace import Workspace
 
@@ -42,7 +43,8 @@ def front(workspace: Workspace, runs: list[str]) -> Result:
 
 def expanded(config: Config) -> Config:
     """The config with a method for each point of its sweep."""
-    assert config.sweep is not None
+    if config.sweep is None:
+        raise InputError("`sweep` is missing: say what to vary, like `sweep: {learning_rates: [1.0e-3, 3.0e-3]}`")
     methods = [
         _point(method, rate, alpha)
         for method in config.methods

@@ -114,6 +114,7 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
             processes=resources.training_processes,
             threads=resources.training_threads(),
             devices=resources.devices,
+            launcher=resources.launcher,
         )
         for run in waiting:
             if run.label not in errors and not is_done(workspace.run(run.run_id)):

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nr_core.evaluate import choose_documents, window_batches
-from nr_core.models import MODEL_FOLDER, load_base
+from nr_core.models import load_base
+from nr_core.run_folder import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tasks.figures import Ratio, bootstrap_error
 from nr_core.tokens import TokenStream
+from nr_core.windows import choose_documents, window_batches
 
 PROMPT, CONTINUATION = 32, 32  # tokens
 MOST_PROMPTS = 64

@@ -16,25 +16,17 @@ from safetensors.torch import load_file
 from torch import nn
 
 from nr_core.errors import ModelError
+from nr_core.models import load_base, weights_hash
+from nr_core.run_folder import EARLIER_FOLDER, MODEL_FOLDER, adapter_folders, require_safetensors
 from nr_core.settings import BaseSpec, MethodSettings
 
-EARLIER_FOLDER = "earlier"
 NEWEST = "default"  # PEFT's own name of an adapter that is not given one
 # What must be equal for the weights of one adapter to mean the same in another.
 BUILD = ("width", "gate", "activation", "placement", "layers", "post_norm", "embeddings", "new_rows", "use_dora")
 
 
-def adapter_folders(run: Path) -> list[Path]:
-    """The adapters of a run, oldest first, its own last."""
-    earlier = run / EARLIER_FOLDER
-    older = sorted(earlier.iterdir(), key=lambda folder: int(folder.name)) if earlier.is_dir() else []
-    return [*older, run / "adapter"]
-
-
 def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -> None:
     """Raises ModelError where the run is not finished, has another base, or (method given) another method."""
-    from nr_core.models import weights_hash
-
     try:
         report = json.loads((run / "run.json").read_text())
     except OSError as error:
@@ -47,16 +39,6 @@ def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -
             raise ModelError(f"{run} was trained on {other['model']}, not on {base.model}; give a run of this base.")
     if method is not None and report["method"] != method.method:
         raise ModelError(f"{run} was trained with {report['method']}, not {method.method}; go on with its method.")
-
-
-def require_safetensors(folder: Path) -> Path:
-    """The folder of an adapter whose weights are no pickle, which PEFT would read. Raises ModelError else."""
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(
-            f"{folder} holds no adapter_model.safetensors; pickled weights (adapter_model.bin) are not read: convert "
-            "them with safetensors."
-        )
-    return folder
 
 
 def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
@@ -90,7 +72,7 @@ def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
 
 def activate(model: Any, trainable: bool = False) -> None:
     """All adapters at once, of which at most the newest is trainable; those of before are out of the taps."""
-    from nr_core.peft import find_taps
+    from nr_core.residue_layer import find_taps
 
     names = list(model.peft_config)
     model.base_model.set_adapter(names, inference_mode=not trainable)
@@ -118,8 +100,6 @@ def start_from(model: nn.Module, run: Path) -> None:
     Raises ModelError where the method was set otherwise: other widths, layers, gates.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
-    from nr_core.models import MODEL_FOLDER, load_base
 
     if (run / MODEL_FOLDER).is_dir():
         mine, saved = model.state_dict(), load_base(BaseSpec(model=str(run / MODEL_FOLDER))).state_dict()

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from nr_core.adapter import PARAMETER_NAMES
 from nr_core.batches import Input
 from nr_core.errors import ModelError
-from nr_core.peft import NeutralResidueLayer, NeutralResiduesConfig
+from nr_core.peft_config import NeutralResiduesConfig
+from nr_core.residue_layer import NeutralResidueLayer
 from nr_core.sites import Site
 from nr_core.taps import Taps
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,16 +21,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nr_core import stopping
+from nr_core.behaviour import Base, behaviour_rows
 from nr_core.files import write_json
-from nr_core.models import check_vocabulary, load_run
+from nr_core.models import check_vocabulary
 from nr_core.progress import Progress
 from nr_core.settings import EvaluationSettings
 from nr_core.specs import EvaluateSpec
 from nr_core.taps import Taps
 from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.trained_run import load_run
+from nr_core.windows import choose_documents, window_batches
 
 EVALUATION_FILE = "evaluation.json"
-SAMPLE_SEED = 0  # of the order in which documents are taken until max_tokens: the same for every model
 
 
 @dataclass
@@ -95,8 +96,7 @@ def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) 
 
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
-    from nr_core.behaviour import Base, behaviour_rows
-    from nr_core.peft import find_taps
+    from nr_core.residue_layer import find_taps
 
     streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
     model = load_run(spec.base, spec.run)
@@ -172,20 +172,6 @@ def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[
     return metrics, by_item
 
 
-def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
-    """Whole documents with text, in a fixed random order, until they have given max_tokens."""
-    chosen: list[int] = []
-    tokens = 0
-    for document in np.random.default_rng(SAMPLE_SEED).permutation(stream.documents):
-        if max_tokens is not None and tokens >= max_tokens:
-            break
-        length = len(stream.content(document))
-        if length:
-            chosen.append(int(document))
-            tokens += length
-    return sorted(chosen)
-
-
 @torch.inference_mode()
 def score(
     model: Any,
@@ -224,28 +210,3 @@ def _add_taps(figures: SetFigures, taps: Taps, scored: Tensor) -> None:
         figures.sizes[layer] = figures.sizes.get(layer, 0.0) + float(tap.size[scored].sum())
         if tap.gate is not None:
             figures.opened[layer] = figures.opened.get(layer, 0.0) + float((tap.gate[scored] > 0).sum())
-
-
-def window_batches(
-    texts: list[np.ndarray[Any, Any]], settings: EvaluationSettings, context_token: int
-) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
-    """The document of each window (rows,), the windows padded on the right (rows, length + 1), how many of its first
-    tokens the window before has scored (rows,), and its tokens (rows,).
-
-    Windows of like length go together, so that little is padded.
-    """
-    size, stride = settings.sequence_length, settings.stride or settings.sequence_length
-    windows = []
-    for i, text in enumerate(texts):
-        for start in range(0, len(text), stride):
-            known = 0 if start == 0 else size - stride
-            if known < len(text) - start:  # else the window before reached the text's end
-                windows.append((i, text[start : start + size], known))
-    windows.sort(key=lambda window: (-len(window[1]), window[0]))
-    for first in range(0, len(windows), settings.batch_size):
-        group = windows[first : first + settings.batch_size]
-        lengths = np.array([len(tokens) for _, tokens, _ in group])
-        padded = np.full((len(group), int(lengths.max()) + 1), context_token, dtype=np.int64)
-        for row, (_, tokens, _) in enumerate(group):
-            padded[row, 1 : len(tokens) + 1] = tokens
-        yield np.array([owner for owner, _, _ in group]), padded, np.array([known for _, _, known in group]), lengths

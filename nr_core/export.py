@@ -17,7 +17,7 @@ from transformers.activations import SiLUActivation
 from nr_core.adapter import PARAMETER_NAMES
 from nr_core.errors import ModelError
 from nr_core.files import writing
-from nr_core.peft import NeutralResidueLayer
+from nr_core.residue_layer import NeutralResidueLayer
 
 FFN_PARTS = ("gate_proj", "up_proj", "down_proj")
 

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nr_core.earlier_runs import require_safetensors
 from nr_core.errors import ModelError
-from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, load_base, load_run
+from nr_core.models import load_base
+from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER, require_safetensors
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
+from nr_core.trained_run import load_run
 
 
 def load_finished(folder: Path) -> tuple[Any, Any]:

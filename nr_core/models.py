@@ -1,4 +1,4 @@
-"""Loading bases and trained runs, and what identifies a base's weights."""
+"""Loading bases, and what identifies their weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from nr_core.earlier_runs import activate, adapter_folders, require_safetensors
 from nr_core.errors import ModelError
 from nr_core.quantized import quantization_config
 from nr_core.settings import BaseSpec
-
-MODEL_FOLDER, ADAPTER_FOLDER = "model", "adapter"  # what a run's folder holds: a full model, or an adapter for its base
 
 
 def device() -> torch.device:
@@ -52,25 +49,6 @@ def load_base(spec: BaseSpec) -> Any:
             f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
         )
     return model if getattr(model, "is_quantized", False) else model.to(device())
-
-
-def load_run(base: BaseSpec, run: Path | None) -> Any:
-    """The model of a run's folder; the base itself where run is None."""
-    if run is None:
-        return load_base(base)
-    if (run / MODEL_FOLDER).is_dir():
-        return load_base(BaseSpec(model=str(run / MODEL_FOLDER)))
-    if not (run / ADAPTER_FOLDER).is_dir():
-        raise ModelError(f"{run} holds no trained run: neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; train it first.")
-    from peft import PeftModel
-
-    import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
-
-    model = PeftModel.from_pretrained(load_base(base), require_safetensors(run / ADAPTER_FOLDER))
-    for i, folder in enumerate(adapter_folders(run)[:-1]):
-        model.load_adapter(require_safetensors(folder), adapter_name=f"earlier_{i}")
-        activate(model)
-    return model.to(device())
 
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:

@@ -28,8 +28,9 @@ from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import extend
 from nr_core.model_card import model_card
-from nr_core.models import ADAPTER_FOLDER, MODEL_FOLDER, check_vocabulary, device, load_base
+from nr_core.models import check_vocabulary, device, load_base
 from nr_core.progress import Progress
+from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer

@@ -72,9 +72,10 @@ def process_units(
     """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
 
     Remote units are fetched here, a few ahead of the workers, and removed when they are read. What is whole in the
-    workspace's bucket is downloaded, and what is read goes there. Returns the reports in the units' order. A worker
-    process that dies costs the unit it had, and so does a fetch that fails: reported failed, and tried again by the
-    next call. Raises InputError as process_unit does, and where the bucket cannot be used.
+    workspace's bucket is downloaded, and what is read goes there. Returns the reports in the units' order. A unit whose
+    worker process is killed is read again by another; one that has taken three with it, or could not be fetched, is
+    reported failed and tried again by the next call. Raises InputError as process_unit does, and where the bucket
+    cannot be used.
     """
     load_quality_model(settings)
     # Once, before children would each fetch the identifier or fail over it or a list.

@@ -1,4 +1,6 @@
-"""A pool of worker processes of which any may die: it costs the unit that it had, and a new one takes its place.
+"""A pool of worker processes of which any may die: a new one takes its place and reads the unit again.
+
+A unit that ends its process each time, as a page could that crashes a native library, is given up.
 
 Before them stand threads that fetch remote units, a few ahead of what is read. So there is one place that knows how
 many connections are open, and a worker never waits for the network.
@@ -30,10 +32,11 @@ logger = logging.getLogger(__name__)
 
 # The DOM guard keeps pages under 2 s; what gets past it cannot be interrupted, only ended with its process.
 RECORD_SECONDS = 300
+PROCESSES_FOR_A_UNIT = 3  # that a unit may take with it before it counts as failed
 
 
 class NotRead(Exception):
-    """A unit could not be fetched, or its worker process ended in the middle of it. The message says how."""
+    """A unit could not be fetched, or its worker processes ended in the middle of it. The message says how."""
 
 
 _Ended = queue.SimpleQueue[tuple[WorkUnit, UnitReport | NotRead]]
@@ -136,10 +139,7 @@ class _Slot(threading.Thread):
             if item is None:
                 break
             unit, fetched = item
-            try:
-                self._ended.put((unit, self._process(unit, fetched)))
-            except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
-                self._ended.put((unit, NotRead(self._bury_child(error))))
+            self._ended.put((unit, self._read(unit, fetched)))
         self._end_child()
 
     def kill(self) -> None:
@@ -147,6 +147,18 @@ class _Slot(threading.Thread):
         self._stopped.set()
         if self._child is not None:
             self._child.kill()
+
+    def _read(self, unit: WorkUnit, fetched: Fetched) -> UnitReport | NotRead:
+        """One unit, by another process where one is killed: a later refresh would take it in as a later unit."""
+        for left in reversed(range(PROCESSES_FOR_A_UNIT)):
+            try:
+                return self._process(unit, fetched)
+            except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
+                killed, how = self._bury_child(error)
+                if not (killed and left) or self._stopped.is_set():
+                    break
+                self._context.run(logger.warning, "%s: %s; it is read again", unit.path, how)
+        return NotRead(how)
 
     def _process(self, unit: WorkUnit, fetched: Fetched) -> UnitReport:
         if self._child is None:
@@ -163,17 +175,21 @@ class _Slot(threading.Thread):
         self._child.stdin.write(json.dumps(message) + "\n")
         self._child.stdin.flush()
 
-    def _bury_child(self, error: Exception) -> str:
-        """Forget a child that stopped answering, and say what became of it."""
+    def _bury_child(self, error: Exception) -> tuple[bool, str]:
+        """Forget a child that stopped answering. Returns whether another might do better, and what became of it."""
         child, self._child = self._child, None
         if child is None:
-            return f"no worker process could be started ({error})"
+            return False, f"no worker process could be started ({error})"
         code = _end(child)
         if code == -signal.SIGALRM:
-            return f"the worker process was ended: it got no further for {RECORD_SECONDS} s, in one record of the file"
+            return (
+                False,
+                f"the worker process was ended: it got no further for {RECORD_SECONDS} s, in one record of the file",
+            )
         if code < 0:
-            return f"the worker process was ended by {signal.Signals(-code).name}; out of memory, if nobody sent it"
-        return f"the worker process ended with exit code {code}; what it printed says why"
+            name = signal.Signals(-code).name
+            return True, f"the worker process was ended by {name}; out of memory, if nobody sent it"
+        return False, f"the worker process ended with exit code {code}; what it printed says why"
 
     def _end_child(self) -> None:
         if self._child is not None:

@@ -11,29 +11,20 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 from pipelines.documents import process_unit
+from pipelines.parent_death import exit_with_parent
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import fetched_from
 from pipelines.work_units import WorkUnit
 
-PARENT_POLL_SECONDS = 1.0
-
-
-def exit_with_parent(parent: int) -> None:
-    """End this process at once when process `parent` is no longer its parent: nobody waits for its report."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_POLL_SECONDS)
-    os._exit(1)
-
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the parent, which ends this process
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     task = json.loads(sys.stdin.readline())
-    threading.Thread(target=exit_with_parent, args=(task["parent"],), daemon=True).start()
+    exit_with_parent(task["parent"])
     settings = DocumentSettings.model_validate(task["settings"])
     folder = Path(task["folder"])
     # Reports go to the real stdout; whatever a library prints goes to stderr and cannot be taken for one.

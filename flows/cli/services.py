@@ -18,21 +18,26 @@ def up(
     port: Annotated[int, typer.Option(help="Port of Prefect's server, on loopback.")] = 4200,
     home: Home = Path(".prefect"),
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
+    workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
+    reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: --port + 1.")] = None,
 ) -> None:
-    """Start Prefect's server, deploy prefect.yaml and start a worker. Twice does no harm."""
-    from flows import server
+    """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
+    from flows import serve_reports, server
 
     services = server.up(home, port, Path.cwd(), host)
     print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
+    reports = serve_reports.start(home, workspace, reports_port or services.port + 1, host)
+    print(f"reports: {reports.url}")
     print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
 
 
 @app.command()
 def down(home: Home = Path(".prefect")) -> None:
     """Stop what `nr up` started."""
-    from flows import server
+    from flows import serve_reports, server
 
-    print("stopped" if server.stop(home) else f"nothing was started in {home}")
+    stopped = [serve_reports.stop(home), server.stop(home)]
+    print("stopped" if any(stopped) else f"nothing was started in {home}")
 
 
 @app.command()

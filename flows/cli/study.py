@@ -96,12 +96,28 @@ def from_config(
 
     from flows.config import load_config
     from flows.inputs import check_inputs
-    from flows.server import environment
+    from flows.interrupt import leaving_on_interrupt
+    from flows.server import environment, running
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
     Workspace(config.workspace, config.bucket)
-    for name, value in environment(Path(".prefect")).items():
+    home = Path(".prefect")
+    services = None if "PREFECT_API_URL" in os.environ else running(home)
+    for name, value in environment(home, services.port if services else None).items():
         os.environ.setdefault(name, value)
-    getattr(import_module(f"flows.{module}"), flow or module)(config)
+    with leaving_on_interrupt():
+        if "PREFECT_API_URL" not in os.environ:
+            start_server(home)
+        getattr(import_module(f"flows.{module}"), flow or module)(config)
+
+
+def start_server(home: Path) -> None:
+    from flows.temporary_server import TemporaryServer
+
+    server = TemporaryServer(home)
+    os.environ["PREFECT_API_URL"] = server.api
+    import prefect.main  # noqa: F401 (takes as long as the server takes to start)
+
+    server.wait()

@@ -19,7 +19,7 @@ SNIPPET = """# {name}, seed {seed}
 import json
 from pathlib import Path
 
-from nr_core.models import load_run
+from nr_core.trained_run import load_run
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
 

@@ -17,8 +17,8 @@ from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.crawls import CRAWL_PATH, address, list_files
 from pipelines.sources.index_condition import OFFLINE, Condition, condition
 from pipelines.sources.index_file import FooterReader, IndexFile, plan_file
+from pipelines.sources.ranges import LOCATION
 from pipelines.sources.remote import Remote
-from pipelines.sources.selection import LOCATION
 from storage.errors import InputError
 
 Item = TypeVar("Item")

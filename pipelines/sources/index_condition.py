@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.selection import LOCATION
+from pipelines.sources.ranges import LOCATION
 from storage.errors import InputError
 
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")  # columns of the index, and of a selection
+
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:

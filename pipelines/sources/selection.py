@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.ranges import ByteRange, Span, coalesce
+from pipelines.sources.ranges import LOCATION, ByteRange, Span, coalesce
 from pipelines.sources.remote import Remote
 from storage.keys import hash_of
 from storage.publish import is_done, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
-LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")  # columns of the index, and of a selection
 SELECTION_VERSION = 1  # raise it when the same source comes to select other pages
 PAGES_PER_BATCH = 500  # about 12 MB, a work unit
 MAX_GAP_BYTES = 64 << 10  # between a page and the next, request and metadata records take a few kB

@@ -1,13 +1,16 @@
 """Every wrong config is one sentence that names the field and the fix; every deployment's parameters resolve."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from prefect.flows import load_flow_from_entrypoint
 
 from flows.cli.overrides import parse_overrides
 from flows.config import Config, load_config, parse_config
 from flows.inputs import check_inputs
+from flows.server import POOL, TRAINING_QUEUE
 from storage.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,14 +42,28 @@ def test_every_config_that_ships_is_valid(path):
     assert load_config(path).language
 
 
-def test_every_deployment_resolves():
-    deployments = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
-    assert {"extend_language", "data_refresh", "train", "evaluate"} <= {
-        d["entrypoint"].split(":")[1] for d in deployments
-    }
-    for deployment in deployments:
-        assert Config.model_validate(deployment["parameters"]["config"]).language
-        assert not any(schedule["active"] for schedule in deployment.get("schedules", []))
+DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint'].partition(':')[2]}-{d['name']}")
+def test_every_deployment_resolves(deployment):
+    """Its parameters are what its flow takes, as Prefect validates them, and nothing starts by itself."""
+    flow = load_flow_from_entrypoint(f"{REPOSITORY}/{deployment['entrypoint']}")
+    flow.validate_parameters(deployment["parameters"])
+    assert deployment["tags"] and deployment["description"]
+    assert deployment["work_pool"] in ({"name": POOL}, {"name": POOL, "work_queue_name": TRAINING_QUEUE})
+    if "refresh" in flow.name:
+        assert deployment["concurrency_limit"]["limit"] == 1
+    for schedule in deployment.get("schedules", []):
+        assert ZoneInfo(schedule["timezone"]) and not schedule["active"]
+
+
+def test_the_deployments_are_there():
+    assert {
+        ("extend_language", "demo"), ("extend_language", "hungarian"), ("data_refresh", "demo"),
+        ("data_refresh", "monthly"), ("train", "demo"), ("evaluate", "demo"), ("sweep", "demo"), ("backfill", "demo"),
+        ("train_on_new_text", "after-refresh"),
+    } == {(d["entrypoint"].partition(":")[2], d["name"]) for d in DEPLOYMENTS}  # fmt: skip
 
 
 def test_unknown_keys_name_the_nearest():

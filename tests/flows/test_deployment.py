@@ -2,17 +2,19 @@
 
 import json
 import queue
+import re
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
-from flows import server
+from flows import serve_reports, server
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -66,7 +68,9 @@ def triggers_of(name, parameters):
 
 @pytest.fixture(scope="module")
 def services(project):
+    serve_reports.start(project / ".prefect", project / "workspace", server.free_port())
     yield server.start(project / ".prefect", server.free_port(), project)
+    assert serve_reports.stop(project / ".prefect")
     assert server.stop(project / ".prefect")
     assert server.running(project / ".prefect") is None
 
@@ -90,7 +94,11 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
     assert [row[0] for row in table.rows] == METHODS
     assert all(value is not None for row in table.rows for value in row)
     assert (workspace.reports / "tiny.html").exists()
-    assert {"funnel", "trade-off", "summary"} <= {a["key"] for a in ask(services, "artifacts/filter", {})}
+    artifacts = {artifact["key"]: artifact["data"] for artifact in ask(services, "artifacts/filter", {})}
+    assert {"funnel", "trade-off", "summary"} <= set(artifacts)
+    link = re.search(r"\[Report\]\((.+)\)", artifacts["summary"])
+    with urllib.request.urlopen(link[1]) as page:
+        assert page.read() == (workspace.reports / "tiny.html").read_bytes()
 
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)],

@@ -42,12 +42,7 @@ LINES = {"corpora": rb"Task run 'publish-corpus", "report": rb"Task run 'report"
 STAGES = ("reading", "corpora", "pretraining", "training", "evaluation", "report")
 # flow: kill -9; interrupt: Ctrl-C at a terminal; child: the process that does the stage's work; server: Prefect's.
 WHO = ("flow", "interrupt", "child", "server")
-# A killed reading process costs its unit, which the next refresh takes in as a later one: another version, by design.
-MATRIX = [
-    cell
-    for cell in itertools.product(WHO, STAGES)
-    if cell[0] != "child" or (cell[1] in PROCESSES and cell[1] != "reading")
-]
+MATRIX = [cell for cell in itertools.product(WHO, STAGES) if cell[0] != "child" or cell[1] in PROCESSES]
 CELLS = [
     ("flow", "reading"),
     ("flow", "corpora"),
@@ -101,7 +96,7 @@ def command_of(process: psutil.Process) -> str:
 
 
 def is_server(process: psutil.Process) -> bool:
-    return "prefect.server" in command_of(process)
+    return "flows.temporary_server" in command_of(process)
 
 
 def hit(process: psutil.Process, who: str, flow: subprocess.Popen[bytes]) -> None:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nr_core.models import load_run
 from nr_core.settings import BaseSpec
+from nr_core.trained_run import load_run
 
 ALONE = [sys.executable, "-m", "nr_core", "train"]
 TOGETHER = [

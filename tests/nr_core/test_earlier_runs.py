@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from nr_core.earlier_runs import load_together
 from nr_core.errors import ModelError
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.peft import find_taps
 from nr_core.settings import BaseSpec
+from nr_core.trained_run import load_run
 from tests.nr_core.tiny import assert_same
 
 TOKENS = torch.arange(3, 23).unsqueeze(0)

@@ -132,8 +132,9 @@ def test_rows_are_of_tokens_that_only_the_new_language_uses():
 
 @pytest.mark.parametrize("embeddings", ["new_rows", "residue"])
 def test_runs_train_them_on_top_of_the_budget(world, run, tmp_path, embeddings):
-    from nr_core.models import load_base, load_run
+    from nr_core.models import load_base
     from nr_core.settings import BaseSpec
+    from nr_core.trained_run import load_run
 
     method = {"method": "neutral_residues", "learning_rate": 1e-2, "embeddings": embeddings, "alpha": 1.0}
     out = run(world.train_spec(tmp_path / "run", method=method))

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from nr_core.evaluate import evaluate, ratio
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import EvaluateSpec
 from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.trained_run import load_run
 
 
 def evaluated(world, out, run=None, **settings):

@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from nr_core.earlier_runs import load_together
 from nr_core.errors import ModelError
 from nr_core.finished_runs import load_finished
-from nr_core.models import load_base, load_run, weights_hash
+from nr_core.models import load_base, weights_hash
 from nr_core.settings import BaseSpec
+from nr_core.trained_run import load_run
 
 
 def test_the_hash_is_of_the_weights(world, tmp_path):

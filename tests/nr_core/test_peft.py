@@ -10,7 +10,8 @@ from peft import PeftModel, get_peft_model
 from peft.utils import PeftType
 
 from nr_core.errors import ModelError
-from nr_core.peft import NeutralResiduesConfig, _extend_peft_type, find_taps
+from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.peft_config import _extend_peft_type
 from nr_core.sites import find_sites
 from tests.nr_core.tiny import assert_same, tiny_model
 

@@ -10,9 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from nr_core.errors import ModelError
 from nr_core.methods import extend
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.quantized import PACKAGE
 from nr_core.settings import BaseSpec, MethodSettings
+from nr_core.trained_run import load_run
 from tests.nr_core.tiny import tiny_model
 
 KINDS = [

@@ -8,10 +8,11 @@ from transformers import AutoModelForCausalLM
 from nr_core.errors import ModelError
 from nr_core.export import export_wider
 from nr_core.generate import stream
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
+from nr_core.trained_run import load_run
 from tests.nr_core.tiny import tiny_model
 
 TOKENS = torch.randint(3, 64, (2, 9), generator=torch.Generator().manual_seed(0))

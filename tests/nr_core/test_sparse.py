@@ -4,7 +4,8 @@ import pytest
 import torch
 from peft import get_peft_model
 
-from nr_core.peft import NeutralResidueLayer, NeutralResiduesConfig, find_taps, skip_closed_gates
+from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
+from nr_core.residue_layer import NeutralResidueLayer
 from nr_core.sparse import OpenRows
 from tests.nr_core.tiny import assert_same, tiny_model
 

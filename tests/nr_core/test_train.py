@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from nr_core import stopping
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
-from nr_core.models import load_base, load_run
+from nr_core.models import load_base
 from nr_core.settings import BaseSpec, TrainingSettings
+from nr_core.trained_run import load_run
 from tests.nr_core.tiny import assert_same
 
 COLUMNS = [
@@ -191,14 +192,14 @@ def test_a_layer_that_is_shut_for_a_batch_does_not_stop_the_run(world, run, tmp_
     monkeypatch.setattr(GatedAdapter, "__init__", with_one_zero_gate)
     run(world.train_spec(tmp_path / "shut", training={"steps": 3}))
 
-    from nr_core import peft
+    from nr_core import residue_layer
 
-    gated_residue = peft.gated_residue
+    gated_residue = residue_layer.gated_residue
 
     def cut(x, w_in, w_glu, *others):
         return gated_residue(x, w_in, lambda values: w_glu(values).detach(), *others)
 
-    monkeypatch.setattr(peft, "gated_residue", cut)
+    monkeypatch.setattr(residue_layer, "gated_residue", cut)
     with pytest.raises(ModelError, match="in step 2 2 of 8 tensors of the adapters got no gradient"):
         run(world.train_spec(tmp_path / "cut", training={"steps": 3}))
 

@@ -122,7 +122,7 @@ def test_a_killed_upload_leaves_nothing_that_reads_as_whole(machines: Callable[[
         with pytest.raises(Killed):
             refresh(first)
     folder = first.workspace.documents(documents_key(first.documents))
-    assert bucket_of(second).names(folder) and not units_in_bucket(folder, first.workspace)
+    assert bucket_of(first).names(folder) and not units_in_bucket(folder, first.workspace)
     with monkeypatch.context() as killed:
         killed.setattr(Bucket, "create", die)  # after the version is whole, before it is in use
         with pytest.raises(Killed):

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,28 +99,50 @@ def test_children_import_neither_prefect_nor_main(
     assert all("prefect" not in modules and "resiliparse" in modules for modules in workers)
 
 
-def test_a_killed_child_costs_its_unit_only_and_the_next_call_retries_it(
+@contextmanager
+def killing(path: Path, times: int, before: Callable[[], object] = lambda: None) -> Iterator[list[int]]:
+    """Kill so many children of ours, one after the other, as soon as they have `path` open."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(killed) < times:
+            for child in children(os.getpid()):
+                if child not in killed and has_open(child, path):
+                    before()
+                    killed.append(child)
+                    os.kill(child, signal.SIGKILL)
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield killed
+    killer.join()
+
+
+def has_open(process: int, path: Path) -> bool:
+    with suppress(OSError):  # it ended meanwhile
+        return any(os.readlink(handle) == str(path) for handle in Path(f"/proc/{process}/fd").iterdir())
+    return False
+
+
+def test_a_unit_whose_child_is_killed_is_read_again_and_given_up_after_three(
     write_warc: WriteWarc, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
     paths = [write_warc([Page(html(prose(ENGLISH, n)))], f"{n}.warc.gz") for n in range(3)]
-    stuck = tmp_path / "crawl" / "1.warc.gz"
-    content = stuck.read_bytes()
-    stuck.unlink()
-    os.mkfifo(stuck)  # opening it blocks: the child is in the middle of this unit until it is killed
+    poison, whole = paths[1], paths[1].with_suffix(".whole")
+    poison.rename(whole)
+    os.mkfifo(poison)
+    never_ends = os.open(poison, os.O_RDWR)  # whoever reads it waits for more until it is killed
     units = [unit(path, f"unit{n}") for n, path in enumerate(paths)]
+    with killing(poison, times=3) as killed:
+        reports = process_units(units, document_settings, workspace, 1, lambda report: None)
+    assert [(report.status, report.attempts) for report in reports] == [("done", 1), ("failed", 1), ("done", 1)]
+    assert reports[1].error is not None and "SIGKILL" in reports[1].error
+    assert len(killed) == 3
 
-    def kill_after_the_first(report: UnitReport) -> None:
-        if report.unit_id == "unit0":
-            for child in children(os.getpid()):
-                os.kill(child, signal.SIGKILL)
-
-    reports = process_units(units, document_settings, workspace, 1, kill_after_the_first)
-    assert [report.status for report in reports] == ["done", "failed", "done"]
-    assert reports[1].error is not None
-    assert "SIGKILL" in reports[1].error
-    stuck.unlink()
-    stuck.write_bytes(content)
-    reports = process_units(units, document_settings, workspace, 1, lambda report: None)
+    with killing(poison, times=1, before=lambda: whole.rename(poison)):
+        reports = process_units(units, document_settings, workspace, 1, lambda report: None)
+    os.close(never_ends)
     assert [(report.status, report.attempts) for report in reports] == [("done", 1), ("done", 2), ("done", 1)]
 
 

@@ -1,0 +1,119 @@
+"""A Prefect server for one `nr` command, where none runs: it cannot be interrupted, and one that dies is replaced.
+
+Prefect would start one itself, but in the terminal's process group, so that Ctrl-C ended it before the flow had told it
+anything; and it would not notice its death: each word to it then takes a minute. Here the command holds the listening
+socket, so that whoever talks to the server while it is replaced waits for the new one and is not refused.
+"""
+
+import atexit
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from flows.server import LOOPBACK, START_SECONDS, STOP_SECONDS
+from pipelines.parent_death import exit_with_parent
+from storage.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+REPLACEMENTS = 3  # of one command: a server that goes on dying is ill, and the flow fails with it
+LOG = "temporary-server.log"
+# What Prefect gives the one that it starts itself: no pages, no marks of a server that is to last.
+SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+
+
+class TemporaryServer:
+    """The server, started at once, ready after `wait()`, stopped at exit. State in PREFECT_HOME, log in `home`.
+
+    To be made before Prefect is imported: what is registered first ends last, and Prefect sends its last log lines and
+    events at exit.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._log = home / LOG
+        self._listener = socket.create_server((LOOPBACK, 0), backlog=1024)
+        self._stopping = threading.Event()
+        self._process = self._spawn()
+        self._watch = threading.Thread(target=self._replace_dead, daemon=True)
+        atexit.register(self._stop)
+
+    @property
+    def api(self) -> str:
+        return f"http://{LOOPBACK}:{self._listener.getsockname()[1]}/api"
+
+    def wait(self) -> None:
+        """Return when it answers. Raises InputError when it ended instead, or took too long."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.api}/health", timeout=1):
+                    break
+            except (urllib.error.URLError, OSError):
+                if self._process.poll() is not None:
+                    raise InputError(
+                        f"Prefect's server ended with exit code {self._process.returncode}: see {self._log}"
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
+        self._watch.start()
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._listener.close()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        handle = self._listener.fileno()
+        with self._log.open("ab") as stream:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.temporary_server", str(handle), str(os.getpid())],
+                env={**os.environ, **SETTINGS, "PYTHONPATH": _python_path()},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=[handle],
+                start_new_session=True,  # an interrupt at the terminal is for the flow, which then stops this
+            )
+
+    def _replace_dead(self) -> None:
+        for left in reversed(range(REPLACEMENTS + 1)):
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            if left:
+                logger.warning("Prefect's server has ended (exit code %d): a new one takes its place", code)
+                self._process = self._spawn()
+        self._listener.close()  # from here on nobody waits for an answer
+
+
+def _python_path() -> str:
+    rooms = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
+
+
+def main() -> None:
+    handle, parent = map(int, sys.argv[1:])
+    exit_with_parent(parent)
+    import uvicorn
+
+    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=handle)])
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main()

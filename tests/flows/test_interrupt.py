@@ -1,0 +1,73 @@
+"""Ctrl-C at a real terminal, and the death of the server that a command started for itself."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from flows.interrupt import INTERRUPTED, SENTENCE
+from storage.query import query
+from storage.workspace import Workspace
+
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+class Terminal:
+    """`nr refresh` of the tiny study, in a terminal of its own."""
+
+    def __init__(self, workspace: Path) -> None:
+        command = [sys.executable, "-c", "from flows.cli import main; main()", "refresh", str(TINY)]
+        self.keys, side = pty.openpty()
+        self.process = subprocess.Popen(
+            [*command, "--set", f"workspace={workspace}"],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            cwd=workspace.parent,
+            start_new_session=True,
+            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # the terminal controls this session
+        )
+        os.close(side)
+        self.said = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.said += os.read(self.keys, 65536).decode(errors="replace")
+            except OSError:  # the last process that had it open has gone
+                return
+
+    def wait_for(self, pattern: str) -> None:
+        while not re.search(pattern, self.said):
+            assert self.process.poll() is None, self.said
+            time.sleep(0.02)
+
+    def started(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
+    workspace = tmp_path / "workspace"
+    terminal = Terminal(workspace)
+    terminal.wait_for("work units to read")
+    children = terminal.started()
+    os.write(terminal.keys, b"\x03")
+    assert terminal.process.wait(timeout=30) == INTERRUPTED, terminal.said
+    assert SENTENCE in terminal.said and "Traceback" not in terminal.said
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+    terminal = Terminal(workspace)
+    terminal.wait_for("work units to read")
+    [server] = [child for child in terminal.started() if "flows.temporary_server" in child.cmdline()]
+    server.send_signal(signal.SIGKILL)
+    assert terminal.process.wait(timeout=120) == 0, terminal.said
+    assert "a new one takes its place" in terminal.said
+    assert query(Workspace(workspace), "SELECT count(*) FROM corpora").rows == [(3,)]
