@@ -14,10 +14,13 @@ from prefect.logging import get_run_logger
 
 from flows.config import Config, Resources
 from flows.recording import record_units
+from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
+
+WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
 
 
 def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
@@ -56,27 +59,28 @@ def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
     return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)
 
 
-def run_jobs(config: Config) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]:
-    """What runs independent jobs of a step, their outcomes in order: the cluster, or this process one after the other.
+def run_jobs(config: Config) -> RunJobs:
+    """What runs the joins of the bands, their outcomes in order: the cluster, or this process one after the other.
 
     The jobs read the index of the workspace: a cluster that does not share its disk does not run them.
     """
     if config.resources.runner == "processes" or config.bucket:
         return map
 
-    def on_the_cluster(function: Callable[[Any], Any], jobs: Iterable[Any]) -> list[Any]:
-        @flow(name="jobs-on-cluster", task_runner=_task_runner(config.resources))
-        def jobs_on_cluster() -> list[Any]:
-            waiting = [run_job.submit(function, job) for job in jobs]
+    def on_the_cluster(function: Callable[[BandJob], BandBuckets], jobs: Iterable[BandJob]) -> Iterable[BandBuckets]:
+        listed = list(jobs)
+        if len(listed[0][1]) < WORTH_SENDING:
+            return map(function, listed)
+        # Not in a flow of their own: its context, which goes with every task, would hold all of them.
+        with _task_runner(config.resources) as runner:
+            waiting = [runner.submit(run_job, {"function": function, "job": job}) for job in listed]
             return [job.result() for job in waiting]
-
-        return jobs_on_cluster()
 
     return on_the_cluster
 
 
-@task(cache_policy=NO_CACHE, retries=2, persist_result=False)
-def run_job(function: Callable[[Any], Any], job: Any) -> Any:
+@task(cache_policy=NO_CACHE, retries=2)
+def run_job(function: Callable[[BandJob], BandBuckets], job: BandJob) -> BandBuckets:
     return function(job)
 
 
