@@ -27,9 +27,9 @@ demo: setup
 test: setup
 	$(BIN)/pytest
 
-# Everybody killed in every stage, and twenty times at random: half an hour.
+# Everybody killed in every stage, and twelve times at random: some twenty minutes.
 test-kill: setup
-	NR_KILL_ALL=1 NR_KILLS=20 $(BIN)/pytest -s tests/flows/test_kill.py
+	NR_KILL_ALL=1 NR_KILLS=12 $(BIN)/pytest -s tests/flows/test_kill.py
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -1,11 +1,12 @@
 """How fast tasks are scored: against the bare forward pass, and against lm-evaluation-harness on HellaSwag.
 
-    python benchmarks/evaluation.py --model MODEL.gguf --hellaswag hellaswag_val_full.txt.bz2 [--items 24]
+    python benchmarks/evaluation.py --model MODEL.gguf --hellaswag hellaswag_val_full.txt.bz2 [--items 24] [--width 192]
 
 Prints JSON. of_forward_throughput: tokens a second of the scorer over those of forward passes alone, on the very
 batches that it makes (no shared contexts: the same tokens go through the model). vs_lm_eval: time of lm_eval's HFLM
 over the scorer's, on the same questions, at the same tokens a batch. Both are ratios within one process, of CPU time
-(of wall time on a GPU), in turns, so that load on the machine falls on both alike.
+(of wall time on a GPU), in turns, so that load on the machine falls on both alike. --width: the model's form with
+random weights, so narrow, for more questions in the same time; what weights hold bears on no time.
 lm_eval: pip install 'neutral-residues[eval]'.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import bz2
+import copy
 import json
 import os
 import platform
@@ -43,23 +45,37 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=8, help="sequences a batch of lm_eval")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--width", type=int, help="of the hidden state: random weights in the model's form")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     spec = BaseSpec(model=chosen.model)
     model, tokenizer = load_base(spec).eval(), load_tokenizer(spec)
+    if chosen.width:
+        model = narrowed(model, chosen.width)
     items = hellaswag(chosen.hellaswag, chosen.items)
     report = {
         "machine": platform.machine(),
         "threads": chosen.threads,
         "device": str(model.device),
         "model": Path(chosen.model).name,
+        "parameters": model.num_parameters(),
         "items": len(items),
         **of_forward(model, tokenizer, items, chosen.turns),
         **against_harness(model, tokenizer, items, chosen.batch_size, chosen.turns),
     }
     print(json.dumps(report, indent=1))
     return 0 if report["of_forward_throughput"] >= 0.8 and report["vs_lm_eval"] >= 1.5 else 1
+
+
+def narrowed(model: Any, width: int) -> Any:
+    """A model of the same architecture and depth with random weights: every width is scaled, the heads stay."""
+    config = copy.deepcopy(model.config)
+    config.intermediate_size = round(config.intermediate_size * width / config.hidden_size)
+    config.head_dim = width // config.num_attention_heads // 2 * 2
+    config.hidden_size = width
+    torch.manual_seed(0)
+    return type(model)(config).to(model.device).eval()
 
 
 def hellaswag(path: Path, count: int) -> list[Item]:

@@ -19,9 +19,12 @@ from typing import Any
 import psutil
 
 from flows.server import environment
+from flows.temporary_server import TemporaryServer
 
 for name, value in environment(Path(".prefect")).items():  # as `nr` does, and before Prefect reads it
     os.environ.setdefault(name, value)
+SERVER = TemporaryServer(Path(".prefect"))
+os.environ["PREFECT_API_URL"] = SERVER.api
 
 from prefect import flow, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--empty", type=int, help="units of which none does anything")
     parser.add_argument("--folder", type=Path, default=Path("benchmark-orchestration"))
     arguments = parser.parse_args()
+    SERVER.wait()
     warm_up()
     figures: dict[str, Any] = {"load": round(psutil.getloadavg()[0], 1), "cores": psutil.cpu_count()}
     if arguments.units:

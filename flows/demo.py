@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from flows.config import load_config
+from flows.interrupt import INTERRUPTED, SENTENCE
 from flows.server import free_port, prefect, running, start, stop
 from flows.table import print_table
 from storage.errors import InputError
@@ -15,6 +16,7 @@ from storage.query import query
 from storage.workspace import Workspace
 
 HOME = Path(".prefect/demo")
+INTERRUPT_PATIENCE = 1.0  # seconds that worker and server each have to end by themselves when somebody waits
 TABLE = """SELECT name, seed, round(learning, 3) AS learning, round(forgetting, 3) AS forgetting,
        extra_parameters AS parameters, round(seconds) AS seconds
 FROM learning_vs_forgetting ORDER BY forgetting, seed"""
@@ -34,8 +36,9 @@ def main() -> int:
         watched = prefect("deployment", "run", "extend-language/demo", "--watch")
         outcome = subprocess.run(watched, env=services.environment, stdout=subprocess.DEVNULL)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+        print(SENTENCE, file=sys.stderr, flush=True)
+        stop(HOME, patience=INTERRUPT_PATIENCE)
+        return INTERRUPTED
     finally:
         stop(HOME)
     if outcome.returncode:

@@ -1,5 +1,6 @@
 """What a workspace may lose by policy, and its removal: never what a version in use or a kept run needs."""
 
+import json
 import os
 import shutil
 import time
@@ -41,7 +42,7 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
     """What may go from a workspace; nothing is touched."""
     manifests = _corpus_versions(workspace)
     needed = needed_versions(workspace, manifests, keep.versions)
-    recent = _newest(manifests, keep.versions) | _current(workspace)
+    recent = _newest(manifests, keep.versions) | _current(workspace) | _in_work(workspace)
     return [
         *_versions(workspace, manifests, needed),
         *_tokens(workspace, recent),
@@ -68,9 +69,9 @@ def remove(waste: list[Waste], workspace: Workspace) -> None:
 
 
 def needed_versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], newest: int) -> set[str]:
-    """Versions in use, the newest of each corpus, those that runs were trained on or figures were measured on, and
-    all whose index segments or held-out sides these name."""
-    needed = _current(workspace) | _newest(manifests, newest) | _of_runs(workspace)
+    """Versions in use, the newest of each corpus, those that runs were or are being trained on or figures were measured
+    on, and all whose index segments or held-out sides these name."""
+    needed = _current(workspace) | _newest(manifests, newest) | _of_runs(workspace) | _in_work(workspace)
     waiting = list(needed)
     while waiting:
         manifest = manifests.get(waiting.pop())
@@ -112,6 +113,14 @@ def _of_runs(workspace: Workspace) -> set[str]:
     folders = [*(workspace.root / "runs").glob("[!.]*"), *(workspace.root / "models").glob("[!.]*")]
     manifests = (read_manifest(folder) for folder in folders if is_done(folder))
     return {version for manifest in manifests if manifest for version in manifest["inputs"]}
+
+
+def _in_work(workspace: Workspace) -> set[str]:
+    """Versions whose tokens trainings read that are under way, or were stopped and may go on."""
+    specs = (json.loads(path.read_bytes()) for path in workspace.job_spec("*").parent.glob("*.json"))
+    waiting = (spec for spec in specs if Path(spec["out"]).exists())
+    tokens = (Path(item["tokens"]) for spec in waiting for item in spec.get("inputs", []))
+    return {folder.parent.parent.name for folder in tokens}  # VERSION/TOKENIZER/train, wherever the workspace lay
 
 
 def _versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], needed: set[str]) -> Iterator[Waste]:

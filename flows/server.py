@@ -144,15 +144,15 @@ def running(home: Path) -> Services | None:
     return services if alive and services.is_healthy() else None
 
 
-def stop(home: Path) -> bool:
-    """Stop worker, then server; False if none were started here."""
+def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
+    """Stop worker, then server; False if none were started here. `patience`: seconds from signal to signal."""
     try:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return False
     for pid in (services.worker_pid, services.server_pid):
         if _is_ours(pid):
-            _stop(pid)
+            _stop(pid, patience=patience)
     (home / STATE).unlink(missing_ok=True)
     return True
 
@@ -242,13 +242,13 @@ def port_is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
+def _stop(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = STOP_SECONDS) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(pid, number)
         except ProcessLookupError:
             return
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if process is not None:
                 process.poll()

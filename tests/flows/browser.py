@@ -14,7 +14,8 @@ from websockets.sync.client import connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
-           "--remote-debugging-port=0", "--disable-background-networking", "--disable-extensions"]  # fmt: skip
+           "--remote-debugging-port=0", "--disable-background-networking", "--disable-extensions",
+           "--disable-quic", "--disable-component-update", "--disable-sync"]  # fmt: skip
 PATIENCE = 60  # seconds
 
 

@@ -1,6 +1,8 @@
 """`nr gc`: what nothing needs goes, and nothing else."""
 
+import json
 import os
+import shutil
 import time
 
 import pytest
@@ -71,3 +73,13 @@ def test_removed_twice_it_is_gone_once(workspace):
     assert not workspace.corpus_version("french", "nobody").exists()
     assert (workspace.corpus_version("french", "trained") / "data").read_text() == "trained"
     assert not workspace.scratch("trash").exists()
+
+
+def test_what_a_training_under_way_reads_stays(workspace):
+    partial = workspace.root / "runs" / ".left.partial"
+    tokens = workspace.tokens("nobody", "tokenizer") / "train"
+    spec = {"out": str(partial), "inputs": [{"tokens": str(tokens), "share": 1.0}]}
+    write_atomically(workspace.job_spec("job"), json.dumps(spec))
+    assert waste(workspace, versions=1) == {"tokens/trained"}
+    shutil.rmtree(partial)  # the training has ended
+    assert {"corpora/french/nobody", "tokens/nobody"} <= waste(workspace, versions=1)

@@ -205,11 +205,11 @@ def test_last_words_give_a_perplexity(model):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"choices": "answers", "answer": "1"}, "there is no *.jsonl in"),
+        ({"choices": "answers", "answer": "1"}, "there is no *.jsonl in {folder}"),
         ({"choices": "answers"}, "answer: a task of kind multiple_choice needs it"),
         (
             {"choices": "a", "answer": "1", "data": {"hub": "no/such", "subset": "fr"}},
-            "put split test of its subset fr",
+            "put split test of its subset fr as JSON lines into {folder}/{name}.jsonl",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_task_without_data_or_fields_is_refused_with_the_fix(tmp_path, monkeyp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises((ModelError, ValueError)) as refused:
         make_items(TaskSettings.model_validate({**TASK, **change}), tmp_path)
-    assert words in str(refused.value)
+    assert words.format(folder=tmp_path, name=TASK["name"]) in str(refused.value)
 
 
 def test_an_expression_without_its_field_is_refused(tmp_path):
