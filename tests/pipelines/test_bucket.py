@@ -143,7 +143,8 @@ def test_of_two_machines_that_publish_at_a_time_one_is_refused(machines: Callabl
     pointer = first.workspace.corpus("english") / "CURRENT"
     assert bucket_of(first).read(pointer) == theirs.version.encode()
     again = refresh(first, min_characters=201)
-    assert again.parent_version == theirs.version and again.version != mine.version
+    assert again.version == mine.version and last_move("english", first.workspace, bucket_of(first))[0] == 3
+    assert bucket_of(second).read(second.workspace.corpus("english") / "CURRENT") == mine.version.encode()
 
 
 def test_a_take_down_reaches_the_bucket(machines: Callable[[str], Crawl]) -> None:
