@@ -145,8 +145,8 @@ class Bucket:
         return f"{self._prefix}/{path.relative_to(self._root).as_posix()}"
 
     def _make_folder(self, path: Path) -> None:
-        # Of no effect in a bucket; a mounted disk has folders.
-        self._files.makedirs(self._files._parent(self._at(path)), exist_ok=True)
+        if self._files.root_marker:  # a tree such as a mounted disk: in an object store this would make the bucket
+            self._files.makedirs(self._files._parent(self._at(path)), exist_ok=True)
 
     def _remove(self, place: str) -> None:
         with suppress(FileNotFoundError):
