@@ -37,11 +37,12 @@ def s3() -> Iterator[str]:
         server.stop()
 
 
-@pytest.fixture(params=["s3", "memory", "file"])
+@pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3":
+    kind = getattr(request, "param", "s3")
+    if kind == "s3":
         return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
-    return f"memory://{tmp_path.name}" if request.param == "memory" else f"file://{tmp_path}/bucket"
+    return f"memory://{tmp_path.name}" if kind == "memory" else f"file://{tmp_path}/bucket"
 
 
 @pytest.fixture
@@ -71,6 +72,7 @@ def texts(machine: Crawl, report: CorpusReport) -> list[dict[str, Any]]:
     return machine.read(report, "train-*.parquet") + machine.read(report, "held_out-*.parquet")
 
 
+@pytest.mark.parametrize("url", ["s3", "memory", "file"], indirect=True)
 def test_another_machine_goes_on_from_the_bucket(machines: Callable[[str], Crawl], monkeypatch: Any) -> None:
     first, second = machines("first"), machines("second")
     made = refresh(first)
