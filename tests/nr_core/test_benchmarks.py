@@ -43,20 +43,3 @@ def test_inference_at_the_closed_share_of_a_trained_run(world, run, tmp_path):
     done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 0 < json.loads(done.stdout.splitlines()[-1])["trained"]["closed_share"] < 1
-
-
-def test_variants_of_the_gate(world, run, tmp_path):
-    folder = run(world.train_spec(tmp_path / "run", training={"steps": 3}))
-    (folder / "spec.json").write_text(json.dumps(world.train_spec(tmp_path / "run", training={"steps": 3})))
-    held_out = {"new": world.held_out, "replay": world.old, "other": world.old, "out": tmp_path / "variants"}
-    options = [word for name, path in held_out.items() for word in (f"--{name}", str(path))]
-    chosen = ["as published", "threshold 0.25", "bias learned from -0.5", "closing term 0.1", "hard concrete, L0 0.3"]
-    call = [sys.executable, "-W", "ignore", "benchmarks/closing_gates.py", str(folder), *chosen, *options]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = {row["variant"]: row for row in json.loads(done.stdout.splitlines()[-1])}
-    assert rows.keys() >= set(chosen)
-    assert rows["as published, cut at 0.4"]["closed_other"] > rows["as published"]["closed_other"]
-    assert rows["threshold 0.25"]["closed_other"] > rows["as published"]["closed_other"]
-    assert "fewer than 1% of the new language's tokens open a gate" in rows["bias learned from -0.5"]["stopped"]
