@@ -117,7 +117,7 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
     worker = None
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
-        _end_orphaned_runs(f"http://127.0.0.1:{port}/api")
+        end_orphaned_runs(f"http://127.0.0.1:{port}/api")
         arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
         worker = _spawn(arguments, everything, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
@@ -184,7 +184,7 @@ def deploy(project: Path, everything: Mapping[str, str]) -> None:
         raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def _end_orphaned_runs(api: str) -> None:
+def end_orphaned_runs(api: str) -> None:
     """Mark runs whose worker went away before they ended: they would hold their deployment's slot for ever."""
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
