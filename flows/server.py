@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from storage.atomic import write_atomically
@@ -145,14 +146,24 @@ def running(home: Path) -> Services | None:
 
 
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
-    """Stop worker, then server; False if none were started here. `patience`: seconds from signal to signal."""
+    """Stop flow runs, worker, server; False if none were started here. `patience`: seconds from signal to signal."""
     try:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return False
-    for pid in (services.worker_pid, services.server_pid):
-        if _is_ours(pid):
-            _stop(pid, patience=patience)
+    if _is_ours(services.worker_pid):
+        # In sessions of their own, they outlive the worker. While the server lives they can say that they have stopped;
+        # the trainings of one that has no time left save when it is gone.
+        runs = psutil.Process(services.worker_pid).children()
+        for run in runs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                run.terminate()
+        _stop(services.worker_pid, patience=patience)
+        for run in psutil.wait_procs(runs, timeout=patience)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                run.kill()
+    if _is_ours(services.server_pid):
+        _stop(services.server_pid, patience=patience)
     (home / STATE).unlink(missing_ok=True)
     return True
 
