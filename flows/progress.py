@@ -4,18 +4,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from flows.progress_artifact import ProgressArtifact
+if TYPE_CHECKING:
+    from flows.progress_artifact import ProgressArtifact
 
 SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Takes progress events of several jobs at once, in a task of a flow; use as a context manager.
+    """Takes progress events of several jobs at once; made by the thread of a flow's task, if there is one. Use as a
+    context manager.
 
     An event has label, done, total, unit, rate (units a second; tokens where the units are steps), seconds_left and a
     message.
@@ -27,7 +29,7 @@ class Progress:
         self._last_line: dict[str, float] = {}
         self._bars = _bars() if sys.stderr.isatty() else None
         self._tasks: dict[str, Any] = {}
-        self._artifacts: dict[str, ProgressArtifact] = {}
+        self._artifacts: dict[str, ProgressArtifact] | None = {} if _in_a_flow_run() else None
 
     def __enter__(self) -> "Progress":
         if self._bars:
@@ -62,7 +64,16 @@ class Progress:
         parts = [f"{event['done']}/{event['total']}", _rate(event), event.get("message") or ""]
         parts.append(f"{left:.0f} s left" if left else "")
         self._log(f"{label}: " + ", ".join(part for part in parts if part))
-        self._artifacts.setdefault(label, ProgressArtifact(label)).show(event["done"] / max(event["total"], 1))
+        if self._artifacts is not None:
+            from flows.progress_artifact import ProgressArtifact
+
+            self._artifacts.setdefault(label, ProgressArtifact(label)).show(event["done"] / max(event["total"], 1))
+
+
+def _in_a_flow_run() -> bool:
+    """Outside of one Prefect's client would start a server of its own, for a bar that nobody looks at."""
+    context = sys.modules.get("prefect.context")
+    return context is not None and bool(context.TaskRunContext.get() or context.FlowRunContext.get())
 
 
 def _rate(event: Mapping[str, Any]) -> str:

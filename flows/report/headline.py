@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.numbers import bits, share
+from flows.report.numbers import bits, duration, share
 from flows.report.series import HERO, Looks
 from flows.report.trade_off import has_both
 
@@ -34,10 +34,9 @@ def headline(settings: Sequence[Row], looks: Looks, language: str, kept_language
     own = [row for row in measured if row["method"] == HERO]
     chosen = max(own or measured, key=lambda row: row["learning"] - row["forgetting"])
     others = [row for row in measured if row["method"] != chosen["method"]]
-    words = f"{looks.of(chosen).name} {_learned(chosen)} of {language} and {_forgot(chosen)}" + (
-        f" of {kept_language}" if kept_language else ""
-    )
+    words = f"{looks.of(chosen).name} {_learned(chosen)} of {language} and {_forgot(chosen, kept_language)}"
     more = [] if own else [f"No run of {HERO} has been measured yet."]
+    more += _cost(chosen)
     if not others:
         return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
     other = min(others, key=lambda row: abs(row["learning"] - chosen["learning"]))
@@ -52,11 +51,19 @@ def _learned(row: Row, unit: str = " bits per byte") -> str:
     return f"learned {bits(value)}{unit}" if value > 0 else f"lost {bits(-value)}{unit}"
 
 
-def _forgot(row: Row) -> str:
-    value = row["forgetting"]
+def _forgot(row: Row, language: str = "") -> str:
+    value, of = row["forgetting"], f" of {language}" if language else ""
     if bits(value) == bits(0.0):
-        return "forgot nothing measurable"
-    return f"forgot {bits(value)}" if value > 0 else f"forgot nothing (it gained {bits(-value)})"
+        return f"forgot nothing measurable{of}"
+    return f"forgot {bits(value)}{of}" if value > 0 else f"forgot nothing{of} (it gained {bits(-value)})"
+
+
+def _cost(row: Row) -> list[str]:
+    """What the chosen setting cost, as far as it was recorded."""
+    parameters, seconds = row.get("share_non_embedding"), row.get("seconds")
+    costs = [f"{share(parameters)} more parameters"] if parameters else []
+    costs += [f"{duration(seconds)} of training a run"] if seconds else []
+    return [f"It cost {' and '.join(costs)}."] if costs else []
 
 
 def _compared(chosen: Row, other: Row, others: Sequence[Row], looks: Looks) -> str:

@@ -18,7 +18,7 @@ FROM models
 WHERE model_id = $base"""
 
 SETTINGS = """SELECT language, name, method, learning_rate, seeds, learning, learning_sd, forgetting, forgetting_sd,
-       share_non_embedding
+       share_non_embedding, seconds
 FROM leaderboard
 WHERE base_model_id = $base
 ORDER BY language, forgetting, name, learning_rate"""

@@ -1,6 +1,6 @@
 """What the page says about one base and the runs on it: the answers to the SQL, and the pictures made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from flows.report.loss_curves import LossCurves, loss_curves
 from flows.report.queries import Answer, ask
 from flows.report.series import HERO, Looks
 from flows.report.trade_off import TradeOff, has_both, trade_off
+from pipelines.languages import NAME_OF_CODE
 from storage.workspace import Workspace
 
 SNIPPET = """# {name}, seed {seed}
@@ -111,25 +112,31 @@ def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
 
 
 def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:
-    kept = " ".join(sorted({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]}))
+    kept = _named({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]})
     parts = []
     for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
         runs, settings, front = (
             [row for row in rows[name] if (row["language"] or "") == language] for name in ("RUNS", "SETTINGS", "FRONT")
         )
+        name_of_language = _named(language.split())
         sizes = (("wide", WIDE), ("narrow", NARROW))
         pictures = [(name, trade_off(runs, front, looks, *size)) for name, size in sizes]
         parts.append(
             Learned(
-                language=language,
+                language=name_of_language,
                 kept=kept,
-                headline=headline(settings, looks, language, kept),
+                headline=headline(settings, looks, name_of_language, kept),
                 settings=settings,
                 runs=runs,
                 pictures=[(name, picture) for name, picture in pictures if picture is not None],
             )
         )
     return parts
+
+
+def _named(languages: Iterable[str]) -> str:
+    """English names of ISO 639-3 codes, as people say them."""
+    return " and ".join(sorted(NAME_OF_CODE.get(code, code) for code in languages))
 
 
 def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:

@@ -166,9 +166,10 @@ def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(workspace)
 def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_learning(workspace):
     _, parsed = read(workspace)
     assert (
-        "neutral_residues learned 0.373 bits per byte of fra and forgot 0.069 of eng; "
+        "neutral_residues learned 0.373 bits per byte of French and forgot 0.069 of English; "
         "lora learned 0.378 and forgot 0.288." in parsed.text
     )
+    assert "It cost 1\u202fmin 1\u202fs of training a run." in parsed.text
     assert "finetune learned the most (0.632) and neutral_residues forgot the least (0.069)" in parsed.text
 
 
@@ -178,7 +179,7 @@ def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_lear
         ((0.3, 0.3), (0.4, 0.2), "lora is ahead of neutral_residues on both counts."),
         ((0.4, 0.2), (0.3, 0.3), "neutral_residues is ahead of lora, the nearest to it in learning, on both counts"),
         ((0.4, 0.3), (0.3, 0.2), "neutral_residues learned more than lora, the nearest to it in learning, and"),
-        ((-0.1, -0.2), (0.3, 0.2), "lost 0.100 bits per byte of fra and forgot nothing (it gained 0.200)"),
+        ((-0.1, -0.2), (0.3, 0.2), "lost 0.100 bits per byte of fra and forgot nothing of eng (it gained 0.200)"),
         ((0.0001, 0.00001), (0.3, 0.2), "neutral_residues learned nothing of fra and forgot nothing measurable of eng"),
         ((None, 0.1), (0.3, 0.2), "No run of neutral_residues has been measured yet."),
         ((float("nan"), 0.1), (0.3, None), "Nothing can be said about fra yet"),

@@ -67,6 +67,7 @@ def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path
     (folder / "again.yaml").write_text(task)
     done = nr("evaluate", run[:10], "--tasks", "again.yaml", "--task-data", ".", "--items", "10", cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "temporary server" not in done.stdout + done.stderr
     sql = "SELECT e.step > 0, e.n FROM evaluations e JOIN eval_sets USING (eval_id) WHERE name = 'again' ORDER BY ALL"
     shown = nr("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
     assert shown == ["False,10"] * 3 + ["True,10"] * 3
