@@ -222,7 +222,7 @@ def ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=BUSY_SECONDS) as response:
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             if error.code != BUSY or time.monotonic() > deadline:
