@@ -1,10 +1,11 @@
-"""Reading on a cluster of Dask or Ray: each task reads its units in the process that the cluster gives it.
+"""Work on a cluster of Dask or Ray: a task reads its units, or joins a band of signatures, in the process that the
+cluster gives it.
 
-The workspace must lie where all workers see it under the same path, and their environment must hold this package, the
-runner's extra and, for Prefect's API, PREFECT_API_URL.
+The workspace lies where all workers see it under the same path, or has a bucket. Their environment must hold this
+package, the runner's extra and, for Prefect's API, PREFECT_API_URL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prefect import flow, task
@@ -13,35 +14,74 @@ from prefect.logging import get_run_logger
 
 from flows.config import Config, Resources
 from flows.recording import record_units
+from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
 
+WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
 
-def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], None]:
-    """The flow that reads batches of units on the runner that `resources` names."""
+
+def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
+    """The flow that reads batches of units on the runner that `resources` names. Returns what is left to read here."""
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
 @flow(name="read-on-cluster")
-def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> None:
+def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
+    from pipelines.bucket_units import fetch_units
     from pipelines.documents import documents_key
+    from pipelines.unit_report import is_unit_done, read_report, write_report
 
-    workspace, logger = Workspace(config.workspace), get_run_logger()
-    for reading in [read_part.submit(part, config) for part in parts]:
+    workspace, logger, key = Workspace(config.workspace), get_run_logger(), documents_key(config.documents)
+    folder, left = workspace.documents(key), []
+    for part, reading in zip(parts, [read_part.submit(part, config) for part in parts], strict=True):
         reports = reading.result()
+        fetch_units(folder, [report.unit_id for report in reports if report.status == "done"], workspace)
         for report in reports:
             if report.status == "failed":
                 logger.warning("%s: %s", report.path, report.error)
-        record_units(workspace, documents_key(config.documents), reports)
+                write_report(folder, report)  # its worker may have another disk
+        done = {report.unit_id for report in reports if is_unit_done(folder, read_report(folder, report.unit_id))}
+        came = [report for report in reports if report.unit_id in done or report.status == "failed"]
+        record_units(workspace, key, came)
+        # Of a bucket's pages from a host that was taken down a worker keeps the documents to itself.
+        known = {report.unit_id for report in came}
+        left.append([unit for unit in part if unit.unit_id not in known])
+    return [part for part in left if part]
 
 
 @task(cache_policy=NO_CACHE, retries=2)  # a worker that dies takes its batch along: what it had read stands
 def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
     from pipelines.on_one_process import process_units_here
 
-    return process_units_here(units, config.documents, Workspace(config.workspace), config.fetch)
+    return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)
+
+
+def run_jobs(config: Config) -> RunJobs:
+    """What runs the joins of the bands, their outcomes in order: the cluster, or this process one after the other.
+
+    The jobs read the index of the workspace: a cluster that does not share its disk does not run them.
+    """
+    if config.resources.runner == "processes" or config.bucket:
+        return map
+
+    def on_the_cluster(function: Callable[[BandJob], BandBuckets], jobs: Iterable[BandJob]) -> Iterable[BandBuckets]:
+        listed = list(jobs)
+        if len(listed[0][1]) < WORTH_SENDING:
+            return map(function, listed)
+        # Not in a flow of their own: its context, which goes with every task, would hold all of them.
+        with _task_runner(config.resources) as runner:
+            waiting = [runner.submit(run_job, {"function": function, "job": job}) for job in listed]
+            return [job.result() for job in waiting]
+
+    return on_the_cluster
+
+
+@task(cache_policy=NO_CACHE, retries=2)
+def run_job(function: Callable[[BandJob], BandBuckets], job: BandJob) -> BandBuckets:
+    return function(job)
 
 
 def _task_runner(resources: Resources) -> Any:

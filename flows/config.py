@@ -183,6 +183,11 @@ class Config(Settings):
     )
     data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
+    bucket: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]+://.",
+        description="fsspec URL, like s3://bucket/folder, that takes the Parquet parts (documents, corpora) too",
+    )
     sources: dict[str, Source] = Field(min_length=1, description="where text comes from, by a name of your choice")
     fetch: FetchSettings = Field(FetchSettings(), description="how remote files are fetched")
     documents: DocumentSettings = Field(DocumentSettings(), description="how pages are read and scored")

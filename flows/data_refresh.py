@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from flows.artifacts import show_funnel, show_refresh
 from flows.checks import check_corpora
-from flows.cluster import on_cluster
+from flows.cluster import on_cluster, run_jobs
 from flows.config import Config
 from flows.disk import refuse_full_disk
 from flows.progress import Progress
@@ -30,13 +30,13 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     `only_failed` tries the units again that failed before, and reads no other.
     """
     take_secrets(config)
+    Workspace(config.workspace, config.bucket)
     units = select_units(config)
     parts = batches(still_to_read(units, config, only_failed), config.resources.reading_workers())
     if config.resources.runner != "processes":
-        on_cluster(config.resources)(parts, config)
-    else:
-        for part in parts:
-            read_units(part, config)
+        parts = on_cluster(config.resources)(parts, config)
+    for part in parts:
+        read_units(part, config)
     versions = {name: publish_corpus(name, config.corpora[name], units, config) for name in config.in_order()}
     end_refresh(config)
     pass_checks(versions, config)
@@ -108,13 +108,14 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="publish-corpus-{name}")
 def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], config: Config) -> str:
+    from pipelines.bucket_corpora import changing_corpus
     from pipelines.corpus import build_corpus
 
     workspace = Workspace(config.workspace)
     own = [unit for unit in units if unit.source in settings.sources]
-    with workspace.lock(f"corpus-{name}"):
+    with changing_corpus(name, workspace):
         before = workspace.current_version(name)
-        report = build_corpus(name, settings, own, config.documents, workspace)
+        report = build_corpus(name, settings, own, config.documents, workspace, run_jobs(config))
     record_corpus(workspace, report, settings.model_dump(mode="json"))
     record_move(workspace, name, before, report.version, "refresh")
     get_run_logger().info(

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from flows.recording import record_corpus, record_move
 from pipelines.accumulate import read_units
+from pipelines.bucket_corpora import changing_corpus, clear_bucket
 from pipelines.corpus import publish_version
 from pipelines.lineage import CORPUS_STAGE_VERSION
 from pipelines.settings import CorpusSettings
@@ -38,24 +39,28 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
     """Put a host, with its subdomains, on the workspace's list, and publish a version without it of each corpus.
 
     Every later version honours the list. Versions made before, and the documents that were read, keep the text until
-    they are deleted: the former are listed. A corpus that cannot be published again, for instance since all of its
-    held-out side is of this host, is said and costs that corpus only.
+    they are deleted: the former are listed. What has pages of the host in the workspace's bucket is removed there. A
+    corpus that cannot be published again, for instance since all of its held-out side is of this host, is said and
+    costs that corpus only.
     """
     entry = deny(host, reason, workspace)
     say(f"{entry.host} is on {workspace.deny_list}; every version made from now on honours it")
     holding = [(name, version, count) for name, version, count in _holding(workspace, TakenDown([entry.host]))]
     rows = []
     for name in workspace.published_corpora():
-        with workspace.lock(f"corpus-{name}"):
-            before = workspace.current_version(name)
-            try:
+        try:
+            with changing_corpus(name, workspace):
+                before = workspace.current_version(name)
                 version, lost = _publish_without(workspace, name)
-            except InputError as error:
-                say(f"corpus {name} stays as it is: {error}")
-                continue
+        except InputError as error:
+            say(f"corpus {name} stays as it is: {error}")
+            continue
         record_move(workspace, name, before, version, "forget", f"{entry.host}: {reason}")
         if version != before:
             rows.append((name, before, version, lost))
+    if workspace.bucket:
+        for path in clear_bucket(entry.host, workspace):
+            say(f"removed from {workspace.bucket.url}: {path}")
     versions = sorted({version for _, version, _ in holding})
     runs = query(workspace, _RUNS, [versions]) if workspace.catalog.exists() else Result(["run_id"], [])
     return Forgotten(

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.bucket_corpora import is_last_here
 from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import Workspace
 
@@ -51,7 +52,14 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
 
 
 def remove(waste: list[Waste], workspace: Workspace) -> None:
-    """Remove folders, each by a rename first: a crash leaves no half of one behind that could be taken for whole."""
+    """Remove folders, each by a rename first: a crash leaves no half of one behind that could be taken for whole.
+
+    They go from the workspace's bucket too, unless another machine has gone on there: then it may need them.
+    """
+    if workspace.bucket and is_last_here(workspace):
+        for item in waste:
+            if item.path.is_relative_to(workspace.root / "corpora") or item.path.parent.name == "documents":
+                workspace.bucket.remove(item.path, item.path / MANIFEST)
     trash = workspace.scratch("trash")
     for number, item in enumerate(waste):
         away = trash / f"{os.getpid()}-{number}"

@@ -6,6 +6,7 @@ from itertools import groupby
 from flows.config import Config
 from flows.plan_steps import plan_steps, reading_rates
 from flows.unit_ledger import waiting_units
+from pipelines.bucket_units import units_in_bucket
 from pipelines.documents import documents_key
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.fetch_unit import needs_fetching
@@ -23,14 +24,15 @@ def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[s
 
     `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.
     """
-    workspace = Workspace(config.workspace)
+    workspace = Workspace(config.workspace, config.bucket)
     units = list_work_units(config.sources, workspace, config.fetch, say)
     key_of_documents = documents_key(config.documents)
+    shared = units_in_bucket(workspace.documents(key_of_documents), workspace)  # downloaded, not read
     rates = reading_rates(workspace)
     rows, selections = [], []
     for source, found in groupby(sorted(units, key=lambda unit: unit.source), key=lambda unit: unit.source):
         own = list(found)
-        new = waiting_units(own, key_of_documents, workspace)
+        new = [unit for unit in waiting_units(own, key_of_documents, workspace) if unit.unit_id not in shared]
         far = [unit for unit in new if needs_fetching(unit)]
         pages = requests = None
         if isinstance(config.sources[source], CommonCrawlIndexSource):

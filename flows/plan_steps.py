@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from flows.config import Config, Input
 from flows.recording import recorded_settings
 from nr_core.settings import MethodSettings
+from pipelines.bucket_corpora import version_in_bucket
 from pipelines.documents import documents_key
 from pipelines.settings import CorpusSettings
 from pipelines.work_units import WorkUnit
@@ -47,9 +48,12 @@ def _corpora(config: Config, units: Sequence[WorkUnit], workspace: Workspace) ->
 def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, workspace: Workspace) -> tuple[str, str]:
     version = workspace.current_version(name)
     manifest = read_manifest(workspace.corpus_version(name, version)) if version else None
+    there = version_in_bucket(name, workspace)
+    if there and there["key"] != version:
+        version, manifest = there["key"], there
     if version is None or manifest is None:
         return "new", "it has no version yet"
-    if not is_done(workspace.corpus_version(name, version)):
+    if manifest is not there and not is_done(workspace.corpus_version(name, version)):
         return "new", f"files of version {version} are missing"
     if manifest["settings"] != settings.model_dump(mode="json"):
         return "new", f"its settings are not those of version {version}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from flows.recording import record_move
+from pipelines.bucket_corpora import changing_corpus, holds_taken_down
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.publish import is_done, read_manifest
@@ -16,7 +17,7 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
     Raises InputError when there is no such version, or it is not whole.
     """
     current(workspace, corpus)
-    with workspace.lock(f"corpus-{corpus}"):
+    with changing_corpus(corpus, workspace):
         before = current(workspace, corpus)
         wanted = version or next(iter(_ancestors(workspace, corpus, before)), None)
         if wanted is None:
@@ -28,6 +29,11 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
             raise InputError(f"corpus {corpus} has no version {wanted}; before {before} came: {known}")
         if not is_done(folder):
             raise InputError(f"version {wanted} of corpus {corpus} is damaged: `nr verify {corpus}` says where")
+        if workspace.bucket and holds_taken_down(corpus, wanted, workspace):
+            raise InputError(
+                f"version {wanted} of corpus {corpus} holds pages of a host that was taken down: it cannot come back "
+                "into the bucket; go to another"
+            )
         write_atomically(workspace.corpus(corpus) / "CURRENT", wanted)
     record_move(workspace, corpus, before, wanted, "rollback", reason)
     return before, wanted

@@ -55,7 +55,28 @@ def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int
             fix = _AGAIN.get(written.step, "delete that folder, then run the same command again")
             damages.append(Damage(name, wrong, fix))
     on_file(len(files), len(files), "")
-    return damages
+    return damages + list(_in_bucket(workspace, corpus))
+
+
+def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
+    """What is said to be whole in the workspace's bucket and is not, by its size: nothing is downloaded to be read."""
+    if (bucket := workspace.bucket) is None:
+        return
+    fix = "delete it there, then run `nr refresh CONFIG`, which uploads what is whole here"
+    for below in [workspace.corpus(corpus)] if corpus else [workspace.root / "corpora", workspace.root / "documents"]:
+        sizes = bucket.sizes(below)
+        for name in sizes:
+            path = below / name
+            if not name.endswith(".json"):
+                continue
+            said = json.loads(bucket.read(path) or b"{}")
+            written = {path.parent / other: file["bytes"] for other, file in said.get("files", {}).items()}
+            if "file_bytes" in said:
+                written = {path.with_suffix(".parquet"): said["file_bytes"]}
+            for file, size in written.items():
+                if (found := sizes.get(file.relative_to(below).as_posix())) != size:
+                    wrong = "it is missing" if found is None else f"it has {found} bytes, {size} were written"
+                    yield Damage(f"{bucket.url}/{file.relative_to(workspace.root)}", wrong, fix)
 
 
 def _wrong(written: _Written, checked: dict[tuple[int, int], str]) -> str | None:

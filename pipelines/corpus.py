@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 
 from pipelines.accumulate import earlier_units
+from pipelines.bucket_units import fetch_units, share_units, units_in_bucket
 from pipelines.corpus_report import CorpusReport
 from pipelines.corpus_version import write_version
 from pipelines.documents import documents_key
 from pipelines.evaluation_sets import evaluation_sets
 from pipelines.lineage import CORPUS_STAGE_VERSION, Inputs, find_lineage
+from pipelines.minhash_dedup import RunJobs
 from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.shards import shard_files
@@ -33,19 +35,20 @@ def build_corpus(
     units: Sequence[WorkUnit],
     documents: DocumentSettings,
     workspace: Workspace,
+    run_jobs: RunJobs = map,
 ) -> CorpusReport:
     """Publish the version of corpus `name` that these inputs give, and point CURRENT at it.
 
     A version that stands is returned at once. To `units` come those of earlier snapshots that the corpus keeps
     (accumulate.py). Units that have not been read (their report is not `done`) stay out, and count as later when they
-    come in. The caller holds a lock on the corpus.
+    come in. The caller holds the corpus (bucket_corpora.changing_corpus). `run_jobs` runs the joins of the bands.
     Raises InputError when the corpus or one of its sides would be empty: it names the filter that took most; and when
     the disk is full.
     """
     _check(name, settings, units, documents)
     scheme = SignatureScheme(documents.shingle, documents.num_perm, documents.seed)
     units = [*units, *earlier_units(name, settings, units, workspace)]
-    return publish_version(name, settings, units, documents_key(documents), scheme, workspace)
+    return publish_version(name, settings, units, documents_key(documents), scheme, workspace, run_jobs)
 
 
 def publish_version(
@@ -55,9 +58,12 @@ def publish_version(
     key: str,
     scheme: SignatureScheme,
     workspace: Workspace,
+    run_jobs: RunJobs = map,
 ) -> CorpusReport:
     """Publish the version that exactly these units give, read with the document settings of this key."""
     folder = workspace.documents(key)
+    fetch_units(folder, [unit.unit_id for unit in units], workspace)
+    share_units(folder, [unit.unit_id for unit in units], workspace, units_in_bucket(folder, workspace))
     reports = [read_report(folder, unit.unit_id) for unit in units]
     read = [unit for unit, report in zip(units, reports, strict=True) if is_unit_done(folder, report)]
     if not read:
@@ -79,7 +85,7 @@ def publish_version(
     if not reused:
         try:
             with publishing(target) as partial:
-                write_version(partial, name, settings, lineage, inputs, scheme, sets, workspace)
+                write_version(partial, name, settings, lineage, inputs, scheme, sets, workspace, run_jobs)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

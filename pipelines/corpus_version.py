@@ -20,7 +20,7 @@ from pipelines.doc_no import among, first_doc_nos
 from pipelines.evaluation_sets import EvaluationSet
 from pipelines.line_dedup import LineRule, line_rule
 from pipelines.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Lineage
-from pipelines.minhash_dedup import DocNos
+from pipelines.minhash_dedup import DocNos, RunJobs
 from pipelines.read_documents import DocumentFiles
 from pipelines.rehydrate import write_clusters, write_repeats
 from pipelines.settings import CorpusSettings
@@ -70,6 +70,7 @@ def write_version(
     scheme: SignatureScheme,
     sets: Sequence[EvaluationSet],
     workspace: Workspace,
+    run_jobs: RunJobs = map,
 ) -> None:
     """Write a version into the empty `folder`, its manifest last. Raises InputError when a side would be empty."""
     before = _manifest(name, lineage.continues, workspace)
@@ -89,7 +90,7 @@ def write_version(
     if not judged.kept.num_rows and not before:
         raise InputError(_why_empty(name, settings, judged))
 
-    found = deduplicate(judged.kept, files.signatures, index, settings.dedup, folder)
+    found = deduplicate(judged.kept, files.signatures, index, settings.dedup, folder, run_jobs)
     funnel.add_table("exact_dedup", "exact_copy", found.exact_copies)
     funnel.add_table("minhash_dedup", "near_copy", found.near_copies)
     pq.write_table(found.matches, folder / "duplicates.parquet", compression="zstd")

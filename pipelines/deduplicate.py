@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipelines.dedup_index import Segment
 from pipelines.exact_dedup import first_of_equals
-from pipelines.minhash_dedup import DocNos, Signatures, greedy_leaders
+from pipelines.minhash_dedup import DocNos, RunJobs, Signatures, greedy_leaders
 from pipelines.settings import DedupSettings
 
 MATCHES = pa.schema(
@@ -46,10 +46,11 @@ def deduplicate(
     index: Sequence[Segment],
     settings: DedupSettings,
     scratch: Path,
+    run_jobs: RunJobs = map,
 ) -> Deduplicated:
     """Deduplicate a table with columns doc_id, doc_no and text_hash, in doc_no order, against itself and the index.
 
-    `signatures` streams those of given doc_nos, in order.
+    `signatures` streams those of given doc_nos, in order; `run_jobs` runs the joins of the bands.
     """
     doc_nos = documents["doc_no"].to_numpy()
     hashes = hash_matrix(documents["text_hash"])
@@ -57,7 +58,7 @@ def deduplicate(
     n_before = sum(table.num_rows for table in before)
     first = first_of_equals(np.concatenate([*(hash_matrix(table["text_hash"]) for table in before), hashes]))[n_before:]
     firsts = np.flatnonzero(first == n_before + np.arange(len(first)))
-    leaders = greedy_leaders(doc_nos[firsts], signatures, index, settings, scratch)
+    leaders = greedy_leaders(doc_nos[firsts], signatures, index, settings, scratch, run_jobs)
     # By text: the kept document that the first with this text is like. A copy of a document that went itself is like
     # the same kept one, since their signatures are equal.
     leader, similarity = np.zeros(n_before + len(first), np.uint64), np.zeros(n_before + len(first))

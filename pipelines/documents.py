@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.attempt import Attempt
+from pipelines.bucket_units import fetch_units, share_units, units_in_bucket
 from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
@@ -70,10 +71,11 @@ def process_units(
 ) -> list[UnitReport]:
     """Process units in `workers` processes (None: one a core), calling `on_report` here as each ends.
 
-    Remote units are fetched here, a few ahead of the workers, and removed when they are read. Returns the reports in
-    the units' order. A unit whose worker process is killed is read again by another; one that has taken three with
-    it, or could not be fetched, is reported failed and tried again by the next call. Raises InputError as
-    process_unit does.
+    Remote units are fetched here, a few ahead of the workers, and removed when they are read. What is whole in the
+    workspace's bucket is downloaded, and what is read goes there. Returns the reports in the units' order. A unit whose
+    worker process is killed is read again by another; one that has taken three with it, or could not be fetched, is
+    reported failed and tried again by the next call. Raises InputError as process_unit does, and where the bucket
+    cannot be used.
     """
     load_quality_model(settings)
     # Once, before children would each fetch the identifier or fail over it or a list.
@@ -88,12 +90,15 @@ def process_units(
     reports: dict[str, UnitReport] = {}
 
     def ended(report: UnitReport) -> None:
+        share_units(folder, [report.unit_id], workspace, shared)
         reports[report.unit_id] = report
         for unit in of_unit[report.unit_id]:
             on_report(_as_of(unit, report))
 
     # Two flows that fetch would ask for the same, over twice as many connections as a server was promised.
     with workspace.lock("fetching") if any(map(needs_fetching, units)) else nullcontext():
+        fetch_units(folder, of_unit, workspace)
+        shared = units_in_bucket(folder, workspace)
         waiting = []
         for same in of_unit.values():
             if report := _done(same[0], folder):

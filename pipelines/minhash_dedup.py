@@ -7,10 +7,10 @@ outcome is that of all documents at once. Banding: Leskovec, Rajaraman, Ullman, 
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,22 +58,41 @@ class Candidates:
     n_buckets: int
 
 
+class BandBuckets(NamedTuple):
+    """The buckets of one band with more than one document: those of the new ones, by their place among them, and those
+    of the kept ones of the index, by doc_no; each with the number of its bucket."""
+
+    places: npt.NDArray[np.int32]
+    of_new: npt.NDArray[np.int32]
+    earlier: DocNos
+    of_earlier: npt.NDArray[np.int32]
+    n_buckets: int
+
+
+# A band, its hashes of the new documents, and the index.
+BandJob = tuple[int, npt.NDArray[np.uint64], Sequence[KeptBefore]]
+# Runs jobs wherever it likes; the outcomes come in the order of the jobs.
+RunJobs = Callable[[Callable[[BandJob], BandBuckets], Iterable[BandJob]], Iterable[BandBuckets]]
+
+
 def greedy_leaders(
     doc_nos: DocNos,
     signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
     index: Sequence[KeptBefore],
     settings: DedupSettings,
     scratch: Path,
+    run_jobs: RunJobs = map,
 ) -> Leaders:
     """Deduplicate new documents, given by doc_no in order, against one another and the kept ones of the index.
 
     `signatures` streams those of given doc_nos, in order; they are gone through twice, and what is compared lies in a
-    file in `scratch`. Memory: some 250 bytes a document.
+    file in `scratch`. `run_jobs` runs the join of each band, by default here, one by one. Memory: some 250 bytes
+    a document.
     """
     leaders = Leaders(doc_nos.copy(), np.ones(len(doc_nos)))
     if not len(doc_nos):
         return leaders
-    found = find_candidates(doc_nos, signatures, index, settings)
+    found = find_candidates(doc_nos, signatures, index, settings, run_jobs)
     if len(found.new):
         spilled = scratch / "signatures.u4"
         try:
@@ -88,8 +107,9 @@ def find_candidates(
     signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
     index: Sequence[KeptBefore],
     settings: DedupSettings,
+    run_jobs: RunJobs = map,
 ) -> Candidates:
-    """Join the bands, one after the other: only what shares a bucket need be compared."""
+    """Join the bands, each a job of its own: only what shares a bucket need be compared."""
     hashes = np.empty((settings.bands, len(doc_nos)), dtype=np.uint64)
     done = 0
     for batch, values in signatures(doc_nos):
@@ -97,17 +117,12 @@ def find_candidates(
         done += len(batch)
     assert done == len(doc_nos), "a document has no signature"
     places, earlier, of_new, of_earlier, n_buckets = [], [], [], [], 0
-    for band in range(settings.bands):
-        known, inverse, counts = np.unique(hashes[band], return_inverse=True, return_counts=True)
-        met_doc_nos, met_places = _meet(known, (batch for segment in index for batch in segment.band(band)))
-        counts += np.bincount(met_places, minlength=len(known))
-        number = np.cumsum(counts > 1, dtype=np.int32) + np.int32(n_buckets - 1)
-        shared = np.flatnonzero(counts[inverse] > 1).astype(np.int32)
-        places.append(shared)
-        of_new.append(number[inverse[shared]])
-        earlier.append(met_doc_nos)
-        of_earlier.append(number[met_places])
-        n_buckets += int((counts > 1).sum())
+    for shared in run_jobs(join_band, ((band, hashes[band], index) for band in range(settings.bands))):
+        places.append(shared.places)
+        of_new.append(shared.of_new + np.int32(n_buckets))
+        earlier.append(shared.earlier)
+        of_earlier.append(shared.of_earlier + np.int32(n_buckets))
+        n_buckets += shared.n_buckets
     earlier_nos, earlier_place = np.unique(np.concatenate(earlier), return_inverse=True)
     new_places, new_place = np.unique(np.concatenate(places), return_inverse=True)
     documents = np.concatenate([earlier_place, len(earlier_nos) + new_place]).astype(np.int32)
@@ -115,6 +130,17 @@ def find_candidates(
     starts = np.searchsorted(documents[order], np.arange(len(earlier_nos) + len(new_places) + 1))
     buckets = np.concatenate([*of_earlier, *of_new])[order]
     return Candidates(earlier_nos, doc_nos[new_places], starts, buckets, n_buckets)
+
+
+def join_band(job: BandJob) -> BandBuckets:
+    """Who shares a bucket of one band: independent of all other bands, on any machine that sees the index."""
+    band, hashes, index = job
+    known, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    earlier, met_places = _meet(known, (batch for segment in index for batch in segment.band(band)))
+    counts += np.bincount(met_places, minlength=len(known))
+    number = np.cumsum(counts > 1, dtype=np.int32) - np.int32(1)
+    shared = np.flatnonzero(counts[inverse] > 1).astype(np.int32)
+    return BandBuckets(shared, number[inverse[shared]], earlier, number[met_places], int((counts > 1).sum()))
 
 
 def band_hashes(signatures: Signatures, settings: DedupSettings) -> npt.NDArray[np.uint64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipelines.bucket_units import fetch_units, share_units
 from pipelines.documents import documents_key, process_unit, record_failure
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetcher, needs_fetching
@@ -16,13 +17,18 @@ def process_units_here(
 ) -> list[UnitReport]:
     """Read units one after the other; the reports come in their order. A unit that fails costs no other.
 
-    The workspace lies on a disk that all workers share. Fetching takes turns over all of them: a server was promised
-    so many connections, from whatever machine.
+    The workspace lies on a disk that all workers share, or has a bucket that takes what they read. On a shared disk
+    fetching takes turns over all of them: a server was promised so many connections, from whatever machine.
     """
     folder = workspace.documents(documents_key(settings))
     folder.mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher(fetch, workspace)
-    return [_process(unit, settings, workspace, fetcher) for unit in units]
+    fetch_units(folder, [unit.unit_id for unit in units], workspace)
+    reports = []
+    for unit in units:
+        reports.append(_process(unit, settings, workspace, fetcher))
+        share_units(folder, [unit.unit_id], workspace)
+    return reports
 
 
 def _process(unit: WorkUnit, settings: DocumentSettings, workspace: Workspace, fetcher: Fetcher) -> UnitReport:

@@ -49,12 +49,33 @@ def deny(host: str, reason: str, workspace: Workspace) -> Denied:
         raise InputError(f"{host!r} is no host: give one such as example.org, without https:// and path")
     with workspace.lock("deny-list"):
         entries = denied_hosts(workspace)
+        entry = next((entry for entry in entries if entry.host == host), None)
+        if entry is None:
+            entry = Denied(host, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+            _write([*entries, entry], workspace)
+    if workspace.bucket:
+        workspace.bucket.write(workspace.shared_deny_list / f"{host}.json", json.dumps(asdict(entry)).encode())
+    return entry
+
+
+def take_over_deny_list(workspace: Workspace) -> None:
+    """Put on the list what another machine put on that of the bucket, and the other way round."""
+    bucket = workspace.bucket
+    assert bucket is not None
+    with workspace.lock("deny-list"):
+        entries = denied_hosts(workspace)
+        here = {entry.host for entry in entries}
+        there = {name.removesuffix(".json") for name in bucket.names(workspace.shared_deny_list)}
+        found = [bucket.read(workspace.shared_deny_list / f"{host}.json") for host in sorted(there - here)]
+        if new := [Denied(**json.loads(content)) for content in found if content]:
+            _write([*entries, *new], workspace)
         for entry in entries:
-            if entry.host == host:
-                return entry
-        entries.append(Denied(host, reason, datetime.now(UTC).isoformat(timespec="seconds")))
-        write_atomically(workspace.deny_list, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
-    return entries[-1]
+            if entry.host not in there:
+                bucket.write(workspace.shared_deny_list / f"{entry.host}.json", json.dumps(asdict(entry)).encode())
+
+
+def _write(entries: Sequence[Denied], workspace: Workspace) -> None:
+    write_atomically(workspace.deny_list, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
 
 class TakenDown:

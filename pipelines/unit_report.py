@@ -56,10 +56,14 @@ def documents_file(folder: Path, unit_id: str) -> Path:
     return folder / f"{unit_id}.parquet"
 
 
+def report_file(folder: Path, unit_id: str) -> Path:
+    return folder / f"{unit_id}.json"
+
+
 def read_report(folder: Path, unit_id: str) -> UnitReport | None:
     """The stored report of a unit, if it was tried."""
     try:
-        return UnitReport.model_validate_json((folder / f"{unit_id}.json").read_bytes())
+        return UnitReport.model_validate_json(report_file(folder, unit_id).read_bytes())
     except FileNotFoundError:
         return None
 
@@ -67,7 +71,7 @@ def read_report(folder: Path, unit_id: str) -> UnitReport | None:
 def write_report(folder: Path, report: UnitReport) -> None:
     """Store a report. Raises InputError when it cannot be written, for instance on a full disk."""
     try:
-        write_atomically(folder / f"{report.unit_id}.json", report.model_dump_json(indent=1))
+        write_atomically(report_file(folder, report.unit_id), report.model_dump_json(indent=1))
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}): free some space, then run the same again") from None
 

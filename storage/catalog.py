@@ -7,7 +7,6 @@ publish a copy of it: whoever has the old one open keeps its inode and blocks no
 import os
 import re
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
@@ -17,8 +16,9 @@ from storage.keys import hash_of
 from storage.record_formats import by_format, reading
 from storage.workspace import Workspace
 
-SCHEMA = files("storage").joinpath("schema.sql").read_text()
-VIEWS = files("storage").joinpath("views.sql").read_text()
+# By this file's place, not the package's: a Dask worker has a folder `storage` of its own, first in sys.path.
+SCHEMA = Path(__file__).with_name("schema.sql").read_text()
+VIEWS = Path(__file__).with_name("views.sql").read_text()
 TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA))
 OFFLINE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",

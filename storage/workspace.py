@@ -3,31 +3,61 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
+if TYPE_CHECKING:
+    from storage.bucket import Bucket
+
 FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
 
 
 class Workspace:
-    """Paths of one workspace. Opening it makes the folder; a workspace of a newer version is refused."""
+    """Paths of one workspace. Opening it makes the folder; a workspace of a newer version is refused.
 
-    def __init__(self, root: str | Path) -> None:
+    `bucket`, an fsspec URL, is remembered in the workspace: commands that know no config find it there.
+    """
+
+    def __init__(self, root: str | Path, bucket: str | None = None) -> None:
         self.root = Path(root).resolve()
         self._check_format()
+        if bucket and bucket != self.bucket_url:
+            self._write_marker(bucket)
+
+    @property
+    def _marker(self) -> Path:
+        return self.root / "workspace.json"
+
+    def _write_marker(self, bucket: str | None = None) -> None:
+        known = {"bucket": bucket} if bucket else {}
+        write_atomically(self._marker, json.dumps({"format_version": FORMAT_VERSION, **known}))
+
+    @property
+    def bucket_url(self) -> str | None:
+        """Where the Parquet parts lie too, if anywhere."""
+        url = json.loads(self._marker.read_text()).get("bucket")
+        return str(url) if url else None
+
+    @cached_property
+    def bucket(self) -> "Bucket | None":
+        from storage.bucket import Bucket  # fsspec takes a while
+
+        return Bucket(self.bucket_url, self.root) if self.bucket_url else None
 
     def _check_format(self) -> None:
-        marker = self.root / "workspace.json"
+        marker = self._marker
         if not marker.exists():
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise InputError(f"`workspace`: {self.root} cannot be made ({error.strerror}); give another") from error
-            write_atomically(marker, json.dumps({"format_version": FORMAT_VERSION}))
+            self._write_marker()
             return
         version = json.loads(marker.read_text())["format_version"]
         if version > FORMAT_VERSION:
@@ -55,6 +85,10 @@ class Workspace:
         except FileNotFoundError:
             return None
 
+    def moves(self, name: str) -> Path:
+        """In the bucket only: the versions that came into use of a corpus, as numbered objects."""
+        return self.corpus(name) / "moves"
+
     def published_corpora(self) -> list[str]:
         """Names of the corpora that have a version in use."""
         return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob("*/CURRENT"))
@@ -63,6 +97,11 @@ class Workspace:
     def deny_list(self) -> Path:
         """Hosts whose pages were taken down."""
         return self.root / "deny-list.jsonl"
+
+    @property
+    def shared_deny_list(self) -> Path:
+        """In the bucket only: an object for each host, so that two machines do not write the same."""
+        return self.root / "deny-list"
 
     def tokenizer(self, key: str) -> Path:
         return self.root / "tokenizers" / key

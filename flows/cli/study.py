@@ -102,7 +102,7 @@ def from_config(
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
-    Workspace(config.workspace)
+    Workspace(config.workspace, config.bucket)
     home = Path(".prefect")
     services = None if "PREFECT_API_URL" in os.environ else running(home)
     for name, value in environment(home, services.port if services else None).items():

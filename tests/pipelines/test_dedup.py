@@ -1,7 +1,8 @@
 """Exact, near and line deduplication against plain implementations, at once and over several refreshes."""
 
+import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ def streamed(rows: npt.NDArray[np.uint32], batch: int = 3) -> Callable[[DocNos],
     return stream
 
 
+def elsewhere(function: Callable[[Any], Any], jobs: Iterable[Any]) -> list[Any]:
+    """As a cluster runs jobs: each is sent away, and they end in any order."""
+    outcomes = []
+    for job in reversed([pickle.dumps((function, job)) for job in jobs]):
+        run, given = pickle.loads(job)
+        outcomes.append(pickle.dumps(run(given)))
+    return [pickle.loads(outcome) for outcome in reversed(outcomes)]
+
+
 def leaders(rows: npt.NDArray[np.uint32]) -> tuple[list[int], list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         found = greedy_leaders(np.arange(len(rows), dtype=np.uint64), streamed(rows), [], SMALL, Path(folder))
@@ -73,7 +83,7 @@ def in_refreshes(table: pa.Table, rows: npt.NDArray[np.uint32], cut: Sequence[in
     index: list[Segment] = []
     for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         part = table.slice(start, max(end - start, 0))
-        found = deduplicate(part, streamed(rows), index, SMALL, folder)
+        found = deduplicate(part, streamed(rows), index, SMALL, folder, elsewhere)
         no_lines = (np.empty(0, np.uint64), np.empty(0, np.uint64))
         write_segment(folder / str(number), found.kept, found.texts, streamed(rows), no_lines, SMALL)
         index.append(Segment(folder / str(number)))
