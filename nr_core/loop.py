@@ -131,7 +131,7 @@ class Loop:
             finite = self._is_finite(step, figures, norm, rate, state)
             in_a_row = 0 if finite else in_a_row + 1
             if finite:
-                self._require_gradients(step, parameters)
+                self._require_gradients(state, parameters)
                 optimiser.step()
             elif in_a_row == MOST_SKIPPED:
                 raise ModelError(
@@ -229,12 +229,13 @@ class Loop:
         Progress.log(f"{what}and the step is skipped")
         return False
 
-    def _require_gradients(self, step: int, parameters: dict[str, torch.nn.Parameter]) -> None:
-        """In step 2, when W_o is no longer zero: a tensor without a gradient would stay as it was drawn for ever.
+    def _require_gradients(self, state: LoopState, parameters: dict[str, torch.nn.Parameter]) -> None:
+        """In the second step that is taken, when W_o is no longer zero: a tensor without a gradient would stay as it
+        was drawn for ever.
 
         An adapter that is shut for all of a batch may learn from another: no fault while one of them is open.
         """
-        if step != 1:
+        if state.step - state.skipped != 1:
             return
         adapters: dict[str, dict[str, torch.nn.Parameter]] = {}
         for name, parameter in parameters.items():
@@ -253,10 +254,10 @@ class Loop:
             without = shut
         if without:
             raise ModelError(
-                f"{self.progress.label}: in step 2 {len(without)} of {tensors} tensors of the adapters got no "
-                f"gradient ({without[0]} is the first), so they would never learn; gates that are shut for the whole "
-                "batch in all layers do that: raise batch_size, take another seed, or a base that was trained for "
-                "longer."
+                f"{self.progress.label}: in step {state.step + 1} {len(without)} of {tensors} tensors of the adapters "
+                f"got no gradient ({without[0]} is the first), so they would never learn; gates that are shut for the "
+                "whole batch in all layers do that: raise batch_size, take another seed, or a base that was trained "
+                "for longer."
             )
 
     def _require_open_gates(self, step: int, figures: StepFigures) -> None:

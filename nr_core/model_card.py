@@ -40,4 +40,4 @@ def model_card(base: BaseSpec, languages: list[str], report: dict[str, Any], add
         ["The base runs code of its own: it was loaded with `trust_remote_code`.", ""] if base.trust_remote_code else []
     )
     loading = LOADING.format(base=base.model, folder=address)
-    return "\n".join([*front, "", title, "", *table, "", *(remote if base.trust_remote_code else []), loading, ""])
+    return "\n".join([*front, "", title, "", *table, "", *remote, loading, ""])

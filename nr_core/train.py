@@ -116,7 +116,6 @@ def train(spec: TrainSpec, progress: Progress) -> None:
             load_tokenizer(spec.base).save_pretrained(partial)
         else:
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
-        languages = sorted({source.language for source in spec.inputs if source.role == "new"})
         (partial / "README.md").write_text(model_card(spec.base, languages, report))
     copy_earlier(earlier, spec.out)
     write_steps(state.rows, spec.out / "steps.parquet")

@@ -1,5 +1,6 @@
 """The report says what the catalog says, shows hostile text as text, and asks nothing of the network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from flows.report.labels import Box, Placer
 from flows.report.numbers import bits, duration, rate, share, short
 from flows.report.scale import scale_of
 from flows.report.series import Looks
+from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.query import query
@@ -321,6 +323,16 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
     points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
     assert len(points) == 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_base_that_ran_code_of_its_own_is_told(workspace, trusted):
+    base = BaseSpec(model="someone/base", trust_remote_code=trusted).model_dump(mode="json")
+    run = workspace.run("lora-0")
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"base": base}))
+    _, parsed = read(workspace)
+    assert ("The base ran Python code of its own: trust_remote_code was on." in parsed.text) == trusted
 
 
 def test_figures_for_papers_are_png_and_svg(workspace):

@@ -1,29 +1,40 @@
 """The loss and its gradient, against the paper's formulas written out plainly."""
 
 import math
+from itertools import product
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from peft import get_peft_model
+from pydantic import ValidationError
 
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.settings import Gate, LocalLoss, MethodSettings, Placement
 from tests.nr_core.tiny import tiny_model
 
 ALPHA = 0.7
 PARTS = ("in", "glu", "out", "block_gate")
 GATES = {"relu": F.relu, "elu": F.elu, "sigmoid": torch.sigmoid, "none": lambda z: 1}
+
+
+def is_allowed(gate, local):
+    try:
+        return bool(MethodSettings(method="neutral_residues", gate=gate, local_loss=local))
+    except ValidationError:
+        return False
+
+
 # Every gate with every local loss it may have, and a subset of layers, beside the FFN and beside the attention.
 VARIANTS = [
     (gate, local, placement, layers)
-    for gate, local in [
-        ("relu", "l1"), ("elu", "l1"), ("none", "l1"), ("relu", "relative_l1"), ("elu", "relative_l1"),
-        ("none", "relative_l1"), ("sigmoid", "cross_entropy"), ("relu", "none"), ("sigmoid", "none"), ("none", "none"),
-    ]
-    for placement in ("ffn", "attention")
-    for layers in ([0, 1], [1])
-]  # fmt: skip
+    for gate, local, placement, layers in product(
+        get_args(Gate), get_args(LocalLoss), get_args(Placement), ((0, 1), (1,))
+    )
+    if is_allowed(gate, local)
+]
 
 
 def reference(model, weights, tokens, original, gate, local, placement):

@@ -178,6 +178,13 @@ def test_a_tensor_without_gradient_stops_the_run(world, run, tmp_path, monkeypat
         run(world.train_spec(tmp_path / "dead", label="dead"))
     assert not (tmp_path / "dead" / "run.json").exists()
 
+    from nr_core import loop
+
+    lm_loss, factors = loop.lm_loss, iter([1.0, float("nan"), 1.0])
+    monkeypatch.setattr(loop, "lm_loss", lambda *given: lm_loss(*given) * next(factors))
+    with pytest.raises(ModelError, match="in step 3 8 of 8 tensors of the adapters got no gradient"):
+        run(world.train_spec(tmp_path / "skipped", training={"not_finite": "skip"}))
+
 
 def test_a_layer_that_is_shut_for_a_batch_does_not_stop_the_run(world, run, tmp_path, monkeypatch):
     """One of the two layers has a gate of zeros, which is shut for every token; then one whose graph is cut."""
