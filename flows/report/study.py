@@ -1,8 +1,10 @@
 """What the page says about one base and the runs on it: the answers to the SQL, and the pictures made of them."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from flows.report import queries
@@ -55,6 +57,7 @@ class Learned:
 class Study:
     base_model_id: str | None
     base: Row
+    ran_its_own_code: bool  # Python that came with the base: trust_remote_code was on
     looks: Looks
     learned: list[Learned]
     answers: dict[str, Answer]
@@ -89,6 +92,7 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
     return Study(
         base_model_id=base,
         base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
+        ran_its_own_code=any(_ran_code_of_its_base(workspace.run(row["run_id"])) for row in rows["COST"]),
         looks=looks,
         learned=_learned(rows, looks),
         answers=answers,
@@ -109,6 +113,14 @@ def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
     own = [row for row in measured if row["method"] == HERO] or measured
     best = max(own, key=lambda row: row["learning"] - row["forgetting"])
     return SNIPPET.format(folder=str(workspace.run(best["run_id"])), name=best["name"], seed=best["seed"])
+
+
+def _ran_code_of_its_base(run: Path) -> bool:
+    try:
+        report = json.loads((run / "run.json").read_bytes())
+    except FileNotFoundError:  # it failed, or its folder was cleared away
+        return False
+    return bool(report["base"]["trust_remote_code"])
 
 
 def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:

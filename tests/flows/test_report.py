@@ -1,5 +1,6 @@
 """The report says what the catalog says, shows hostile text as text, and asks nothing of the network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,7 +9,6 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-import yaml
 
 from flows.report import write_report
 from flows.report.headline import headline
@@ -327,8 +327,11 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_base_that_ran_code_of_its_own_is_told(workspace, trusted):
-    config = BaseSpec(model="someone/base", trust_remote_code=trusted).model_dump(mode="json", exclude_none=True)
-    _, parsed = read(workspace, config_yaml=yaml.safe_dump({"base": config}, sort_keys=False))
+    base = BaseSpec(model="someone/base", trust_remote_code=trusted).model_dump(mode="json")
+    run = workspace.run("lora-0")
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"base": base}))
+    _, parsed = read(workspace)
     assert ("The base ran Python code of its own: trust_remote_code was on." in parsed.text) == trusted
 
 
