@@ -17,7 +17,8 @@ CORPUS_STAGE_VERSION = 2  # raise it when the same documents and settings come t
 # A corpus with another of these is another corpus: its held-out side is chosen anew.
 _YARDSTICK_FIELDS = {
     *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
-    *("repair", "pii"),  # else texts would stay in it as they are no longer wanted
+    # Else texts would stay in it as they are no longer wanted. A switch that an old version lacks was off.
+    *("repair", "pii", "remove_bar_lines"),
 }
 # None of these bears on what became of the documents of earlier units.
 _FREE_FIELDS = {"sources", "rehydrate", "licence"}
@@ -62,7 +63,7 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
             return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
     parent = published[0] if published else None
     chosen = settings.model_dump(mode="json")
-    if parent is None or any(parent["settings"].get(field) != chosen[field] for field in _YARDSTICK_FIELDS):
+    if parent is None or any(parent["settings"].get(field, False) != chosen[field] for field in _YARDSTICK_FIELDS):
         refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])

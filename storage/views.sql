@@ -228,7 +228,7 @@ JOIN corpus_units u ON u.version = c.version
 JOIN work_units w ON w.unit_id = u.unit_id AND (u.documents_key IS NULL OR u.documents_key = w.documents_key)
 -- Records of before documents_key was kept do not say which of several settings it was: one of them, always the same.
 QUALIFY row_number() OVER (PARTITION BY i.run_id, i.role, i.corpus_version, u.unit_id ORDER BY w.status, w.documents_key) = 1;
-COMMENT ON VIEW lineage IS 'From a run (and so from its rows in evaluations: model_id is the run_id) down to the files that its corpora were made of, one row a file. Which records of them: documents(''path of the workspace'') by unit_id; byte ranges fetched from Common Crawl: byte_ranges(''path of the workspace'').';
+COMMENT ON VIEW lineage IS 'From a run (and so from its rows in evaluations: model_id is the run_id) down to the files that its corpora were made of, one row a file. The WARC files behind what a run learned: SELECT path FROM lineage WHERE run_id = ''...'' AND role = ''new'' AND kind = ''warc''. Which records of them: documents(''path of the workspace'') by unit_id; byte ranges fetched from Common Crawl: byte_ranges(''path of the workspace'').';
 COMMENT ON COLUMN lineage.run_id IS 'runs.run_id';
 COMMENT ON COLUMN lineage.role IS 'of the corpus in the run: new or original';
 COMMENT ON COLUMN lineage.corpus_version IS 'corpora.version';
@@ -312,7 +312,7 @@ COMMENT ON COLUMN latest_refresh.created IS 'when the version was published';
 
 CREATE OR REPLACE MACRO documents(workspace) AS TABLE
 FROM read_parquet(workspace || '/documents/*/*.parquet', union_by_name = true);
-COMMENT ON MACRO TABLE documents IS 'Every page that was read, with its scores and the reason why it left: FROM documents(''path of the workspace'').';
+COMMENT ON MACRO TABLE documents IS 'Every page that was read, with its scores and the reason why it left: SELECT url, title, language, reason FROM documents(''path of the workspace'') WHERE unit_id = ''...'' (a unit_id of lineage; name the columns, since text and signature are long). Reason kept is that of reading; why a corpus left a page out: left_corpus and corpus_funnel.';
 
 CREATE OR REPLACE MACRO duplicates(workspace) AS TABLE
 FROM read_parquet(workspace || '/corpora/*/*/duplicates.parquet', union_by_name = true);
