@@ -1,6 +1,6 @@
-"""Take a host's pages out of all corpora, for good, and say which runs were trained on them."""
+"""Take a host's pages out of all corpora, for good, and say which models were trained on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -25,14 +25,17 @@ FROM run_inputs i JOIN runs r USING (run_id) LEFT JOIN corpora c ON c.version = 
 WHERE i.corpus_version IN (SELECT unnest($1)) AND i.share > 0 ORDER BY ALL
 """
 
+_RUNS_FROM = "SELECT run_id FROM runs WHERE base_model_id = $1 ORDER BY ALL"
+
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What came of it: corpora with documents lost, their versions that still hold pages of the host, runs."""
+    """What came of it: corpora with documents lost, their versions that still hold pages of the host, models."""
 
     corpora: Result
     versions: Result
     runs: Result
+    bases: Result  # pretrained here on these versions
 
 
 def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str], None]) -> Forgotten:
@@ -67,6 +70,7 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
         Result(["corpus", "version before", "version", "documents lost"], rows),
         Result(["corpus", "version", "documents of the host"], list(holding)),
         runs,
+        Result(["base", "corpus version", "share", "runs from it"], _bases(workspace, versions)),
     )
 
 
@@ -83,6 +87,21 @@ def _publish_without(workspace: Workspace, name: str) -> tuple[str, int]:
     report = publish_version(name, settings, read_units(folder), inputs["documents_key"], scheme, workspace)
     record_corpus(workspace, report, settings.model_dump(mode="json"))
     return report.version, report.changes.documents_lost
+
+
+def _bases(workspace: Workspace, versions: Sequence[str]) -> list[tuple[str, str, float, str]]:
+    """Bases pretrained here on some versions: name, version, its share, and the runs that started from the base."""
+    found = []
+    for manifest in sorted(workspace.root.glob("models/*/manifest.json")):
+        base, made = manifest.parent.name, read_manifest(manifest.parent) or {}
+        of_versions = {version: share for version, share in made.get("inputs", {}).items() if version in versions}
+        if not of_versions:
+            continue
+        known = workspace.catalog.exists()
+        rows = query(workspace, _RUNS_FROM, [base]).rows if known else []
+        runs = ", ".join(run for (run,) in rows)
+        found += [(base, version, float(share), runs) for version, share in of_versions.items()]
+    return found
 
 
 def _holding(workspace: Workspace, taken_down: TakenDown) -> list[tuple[str, str, int]]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from storage.atomic import write_atomically
@@ -117,7 +118,7 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
     worker = None
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
-        _end_orphaned_runs(f"http://127.0.0.1:{port}/api")
+        end_orphaned_runs(f"http://127.0.0.1:{port}/api")
         arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
         worker = _spawn(arguments, everything, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
@@ -145,14 +146,24 @@ def running(home: Path) -> Services | None:
 
 
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
-    """Stop worker, then server; False if none were started here. `patience`: seconds from signal to signal."""
+    """Stop flow runs, worker, server; False if none were started here. `patience`: seconds from signal to signal."""
     try:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return False
-    for pid in (services.worker_pid, services.server_pid):
-        if _is_ours(pid):
-            _stop(pid, patience=patience)
+    if _is_ours(services.worker_pid):
+        # In sessions of their own, they outlive the worker. While the server lives they can say that they have stopped;
+        # the trainings of one that has no time left save when it is gone.
+        runs = psutil.Process(services.worker_pid).children()
+        for run in runs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                run.terminate()
+        _stop(services.worker_pid, patience=patience)
+        for run in psutil.wait_procs(runs, timeout=patience)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                run.kill()
+    if _is_ours(services.server_pid):
+        _stop(services.server_pid, patience=patience)
     (home / STATE).unlink(missing_ok=True)
     return True
 
@@ -184,7 +195,7 @@ def deploy(project: Path, everything: Mapping[str, str]) -> None:
         raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def _end_orphaned_runs(api: str) -> None:
+def end_orphaned_runs(api: str) -> None:
     """Mark runs whose worker went away before they ended: they would hold their deployment's slot for ever."""
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
@@ -211,7 +222,7 @@ def ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=BUSY_SECONDS) as response:
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             if error.code != BUSY or time.monotonic() > deadline:

@@ -6,6 +6,7 @@ socket, so that whoever talks to the server while it is replaced waits for the n
 """
 
 import atexit
+import fcntl
 import logging
 import os
 import signal
@@ -17,8 +18,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
-from flows.server import LOOPBACK, START_SECONDS, STOP_SECONDS
+from flows.server import LOOPBACK, START_SECONDS, STOP_SECONDS, end_orphaned_runs
 from pipelines.parent_death import exit_with_parent
 from storage.errors import InputError
 
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 REPLACEMENTS = 3  # of one command: a server that goes on dying is ill, and the flow fails with it
 LOG = "temporary-server.log"
+IN_USE = "temporary-servers.lock"  # held by each command whose flow run stands in this folder's database
 # What Prefect gives the one that it starts itself: no pages, no marks of a server that is to last.
 SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
@@ -38,7 +41,10 @@ class TemporaryServer:
     """
 
     def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
         self._log = home / LOG
+        self._in_use = (home / IN_USE).open("w")
+        self._is_alone = _lock_alone(self._in_use)
         self._listener = socket.create_server((LOOPBACK, 0), backlog=1024)
         self._stopping = threading.Event()
         self._process = self._spawn()
@@ -63,6 +69,9 @@ class TemporaryServer:
                     ) from None
                 if time.monotonic() > deadline:
                     raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
+        if self._is_alone:
+            end_orphaned_runs(self.api)  # of commands that were killed
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
         self._watch.start()
 
     def _stop(self) -> None:
@@ -76,7 +85,6 @@ class TemporaryServer:
             self._process.wait()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
         handle = self._listener.fileno()
         with self._log.open("ab") as stream:
             return subprocess.Popen(
@@ -98,6 +106,14 @@ class TemporaryServer:
                 logger.warning("Prefect's server has ended (exit code %d): a new one takes its place", code)
                 self._process = self._spawn()
         self._listener.close()  # from here on nobody waits for an answer
+
+
+def _lock_alone(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _python_path() -> str:

@@ -14,6 +14,7 @@ from pipelines.gate import gate, is_html
 from pipelines.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.host import host_of
 from pipelines.identify import LanguageIdentifier
+from pipelines.markup import Markup
 from pipelines.normalise import normalise, text_hash
 from pipelines.opt_outs import header_opt_out, page_opt_out
 from pipelines.quality_model import load_quality_model
@@ -117,10 +118,11 @@ def page_document(
     if decoded is None:
         return document | {"reason": "undecodable"}
     document = document | {"encoding": decoded.encoding, "encoding_source": decoded.source}
-    if is_too_costly(body, decoded.text):
+    markup = Markup.of(body, decoded)
+    if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
     tree = HTMLTree.parse(decoded.text)
-    if reason := page_opt_out(body, decoded.encoding, tree, settings.opt_outs):
+    if reason := page_opt_out(markup, tree, settings.opt_outs):
         return document | {"reason": reason}
     document["title"] = title(tree)
     if settings.languages is not None:
@@ -129,7 +131,7 @@ def page_document(
         if likely and not any(code in settings.languages and score >= MIN_LIKELIHOOD for code, score in likely):
             document |= {"language": likely[0][0], "language_score": likely[0][1], "characters": len(text)}
             return document | {"reason": "other_language"}
-    if is_too_deep(body, tree):
+    if is_too_deep(markup, tree):
         return document | {"reason": "dom_too_deep"}
     text = main_content(tree, settings.extraction)
     if not text:

@@ -17,7 +17,8 @@ CORPUS_STAGE_VERSION = 2  # raise it when the same documents and settings come t
 # A corpus with another of these is another corpus: its held-out side is chosen anew.
 _YARDSTICK_FIELDS = {
     *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
-    *("repair", "pii"),  # else texts would stay in it as they are no longer wanted
+    # Else texts would stay in it as they are no longer wanted. A switch that an old version lacks was off.
+    *("repair", "pii", "remove_bar_lines"),
 }
 # None of these bears on what became of the documents of earlier units.
 _FREE_FIELDS = {"sources", "rehydrate", "licence"}
@@ -62,11 +63,11 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
             return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
     parent = published[0] if published else None
     chosen = settings.model_dump(mode="json")
-    if parent is None or any(parent["settings"].get(field) != chosen[field] for field in _YARDSTICK_FIELDS):
+    if parent is None or any(parent["settings"].get(field, False) != chosen[field] for field in _YARDSTICK_FIELDS):
         refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
-        yardstick = parent["inputs"]["yardstick"] or parent["key"]
+        yardstick = _yardstick(name, parent, workspace)
         holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
         continues = parent["key"] if holds else None
     bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
@@ -92,6 +93,12 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
             for segment, checksum in manifest["inputs"]["segments"].items()
         )
     )
+
+
+def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
+    """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
+    first = parent["inputs"]["yardstick"]
+    return first if first and is_done(workspace.corpus_version(name, first)) else str(parent["key"])
 
 
 def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:

@@ -9,16 +9,22 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
-import numpy as np
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.markup import Markup
 from pipelines.settings import OptOutSettings
 
 # `robots`, or the name of one crawler: `googlebot`, `ccbot`.
 _META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
 _SEPARATORS = re.compile(r"[\s,:;]+")
+# To one of `-`, 0 to 9, a to z, or a sign between them: the smallest are 45 and hexadecimal 2d.
+_REFERENCE = re.compile(rb"&#0*(?:4[5-9]|[5-9][0-9]|1[0-2][0-9])(?![0-9])|&#x0*(?:2d|[3-7][0-9a-f])(?![0-9a-f])")
+# Attributes as the standard has them, where each quote is one around a value.
+_ATTRIBUTES = re.compile(
+    rb"(?:[ \t\n\f\r/]+[^ \t\n\f\r/>=\"']+"
+    rb"(?:[ \t\n\f\r]*=[ \t\n\f\r]*(?:\"[^\"]*\"|'[^']*'|[^ \t\n\f\r>\"'=<`]+))?)*[ \t\n\f\r/]*"
+)
 
 
 def header_opt_out(robots: Iterable[str], tdm_reservation: str, settings: OptOutSettings) -> str | None:
@@ -30,9 +36,9 @@ def header_opt_out(robots: Iterable[str], tdm_reservation: str, settings: OptOut
     return None
 
 
-def page_opt_out(body: bytes, encoding: str, tree: HTMLTree, settings: OptOutSettings) -> str | None:
+def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> str | None:
     """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
-    if tree.document is None or not _may_opt_out(body, encoding, settings):
+    if tree.document is None or not may_opt_out(markup, settings):
         return None
     for tag in tree.document.query_selector_all(_META):
         name = (tag.get_attribute("name") or "").strip().lower()
@@ -45,26 +51,36 @@ def page_opt_out(body: bytes, encoding: str, tree: HTMLTree, settings: OptOutSet
     return None
 
 
-def _may_opt_out(body: bytes, encoding: str, settings: OptOutSettings) -> bool:
-    """Whether a meta tag in the page's bytes holds a word that opts out: a look in half the time of the query.
+def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
+    """Whether a meta tag in the page's bytes holds a word that opts out: a look in a third of the time of the query.
 
-    True also where one holds a character reference, which could spell such a word (`no&#97;i`).
+    True also where a tag spells with character references (`no&#97;i`), or may go on behind its first `>`.
     """
-    if encoding.startswith("utf-16"):
+    tags = list(_meta_tags(markup))
+    if not all(map(_ends_here, tags)):
         return True
-    tags = b"".join(_meta_tags(body)).lower()
-    return b"&#" in tags or b"tdm-reservation" in tags or any(value.encode() in tags for value in settings.robots)
+    words = b"".join(tags).lower()
+    if b"&#" in words and _REFERENCE.search(words):
+        return True
+    return b"tdm-reservation" in words or any(value.encode() in words for value in settings.robots)
 
 
-def _meta_tags(body: bytes) -> Iterator[bytes]:
-    """Tags that begin with `<m`: found by array, in half the time of a regular expression."""
-    codes = np.frombuffer(body, dtype=np.uint8)
-    begins = codes[:-1] == ord("<")
-    begins &= (codes[1:] | 0x20) == ord("m")
-    starts = np.flatnonzero(begins).tolist()
-    for start, following in pairwise([*starts, len(body)]):
-        end = body.find(b">", start, following)
-        yield body[start : end if end >= 0 else following]
+def _meta_tags(markup: Markup) -> Iterator[bytes]:
+    """What stands between each `<meta` and the first `>` behind it."""
+    html = markup.html
+    for start in markup.tags[markup.after(markup.tags, 1) | 0x20 == ord("m")].tolist():
+        if html[start + 1 : start + 5].lower() == b"meta":
+            end = html.find(b">", start)
+            yield html[start + 5 : end if end >= 0 else None]
+
+
+def _ends_here(tag: bytes) -> bool:
+    """Whether the `>` that cut a tag ends it, and is not part of a value in quotes."""
+    if b"'" not in tag:  # then a `"` at its end closes a value, unless it opens one
+        attributes = tag.rstrip(b"/ ")
+        if attributes[-1:] == b'"' and attributes[-2:-1] not in b"= \t\n\f\r":
+            return True
+    return _ATTRIBUTES.fullmatch(tag) is not None
 
 
 def _says(rules: str, values: Iterable[str]) -> bool:

@@ -296,6 +296,9 @@ class CorpusSettings(_Settings):
     )
     repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
     pii: PiiSettings = PiiSettings()
+    remove_bar_lines: bool = Field(
+        default=False, description="Remove lines of nothing but |, which tables leave, as FineWeb2 does"
+    )
     decontaminate: tuple[str, ...] = Field(
         default=(),
         description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "

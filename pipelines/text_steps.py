@@ -1,4 +1,4 @@
-"""What is done to the text of each document of a corpus before it is written to shards: repair, then PII.
+"""What is done to the text of each document of a corpus before it is written to shards: repair, PII, lines of bars.
 
 Lines seen before are gone by then (line_dedup.py). Repair comes first, so that PII finds the address in a text whose
 letters were broken. Each step looks at one text alone.
@@ -7,6 +7,7 @@ letters were broken. Each step looks at one text alone.
 from collections import Counter
 from collections.abc import Callable
 
+from pipelines.bar_lines import remove_bar_lines
 from pipelines.pii import replace_pii
 from pipelines.settings import CorpusSettings
 
@@ -22,6 +23,8 @@ class TextSteps:
             self._steps["repair"] = repair
         if settings.pii.emails or settings.pii.ip_addresses or settings.pii.phone_numbers:
             self._steps["pii"] = lambda text: replace_pii(text, settings.pii)
+        if settings.remove_bar_lines:
+            self._steps["bar_lines"] = remove_bar_lines
         self.changed = Counter[str](dict.fromkeys(self._steps, 0))
 
     def __call__(self, text: str) -> str:

@@ -73,7 +73,7 @@ def forget(
     reason: Annotated[str, typer.Option(help="Is recorded beside the host.")] = "asked for",
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Take a host's pages out of all corpora for good, and list the runs trained on them."""
+    """Take a host's pages out of all corpora for good, and list the models trained on them."""
     from flows.forget import forget_host
     from flows.table import print_table
     from storage.workspace import Workspace
@@ -82,6 +82,7 @@ def forget(
     print_table(found.corpora, "new versions")
     print_table(found.versions, "versions that hold pages of it")
     print_table(found.runs, "runs trained on these versions")
+    print_table(found.bases, "bases pretrained on these versions")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from pipelines.shards import read_shards, shard_files
 from pipelines.work_units import list_work_units
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
+from storage.publish import write_manifest
 from storage.query import query
 from storage.records import write_records
 from storage.workspace import Workspace
@@ -54,6 +55,9 @@ class Study:
         self.second = self.refresh("b", [*map(english, range(30, 40))])
         run = {"run_id": "r", "base_model_id": "b", "model_id": "r", "method": "lora", "seed": 0, "status": "done"}
         write_records(self.workspace, "runs", "r", [run])
+        base = self.workspace.model("b")
+        base.mkdir(parents=True)
+        write_manifest(base, step="pretrain", key="b", inputs={self.first.version: 0.5}, settings={}, counts={})
         item = {"run_id": "r", "corpus_version": self.first.version, "role": "new", "language": "eng", "share": 1.0}
         write_records(self.workspace, "run_inputs", "r", [item])
         refresh_catalog(self.workspace)
@@ -126,6 +130,7 @@ def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -
     assert host in study.hosts(study.second.version) - study.hosts(version)
     assert {row[1] for row in found.versions.rows} == {study.first.version, study.second.version}
     assert [row[0] for row in found.runs.rows] == ["r"]
+    assert found.bases.rows == [("b", study.first.version, 0.5, "r")]
     assert forget_host(study.workspace, host, "again", said.append).corpora.rows == []
     third = study.refresh("c", [english(99, host=int(host[4])), *map(english, range(70, 76))])
     assert host not in study.hosts(third.version)
@@ -134,6 +139,28 @@ def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -
     shown = CliRunner().invoke(app, ["forget", "nowhere.example", "--workspace", str(study.workspace.root)])
     assert shown.exit_code == 0
     assert "nowhere.example is on" in shown.output
+
+
+def test_a_quality_model_is_trained_at_the_command_line(study: Study, tmp_path: Path) -> None:
+    def train(good: str, random: str) -> Any:
+        options = ["--out", str(tmp_path / "quality.bin"), "--workspace", str(study.workspace.root)]
+        return CliRunner().invoke(app, ["train-quality", good, random, *options, "--epochs", "20"])
+
+    texts = [*(prose(ENGLISH, seed) for seed in range(200, 330)), *(prose(FRENCH, seed) for seed in range(130))]
+    pages = [Page(html(text), f"https://host{number % 10}.example/{number}") for number, text in enumerate(texts)]
+    (tmp_path / "both.warc.gz").write_bytes(warc_bytes(pages)[0])
+    units = list_work_units({"both": WarcSource(paths=[f"{tmp_path}/both.warc.gz"])}, study.workspace)
+    process_units(units, study.documents, study.workspace, 1, lambda report: None)
+    for name, language in (("good", "eng"), ("random", "fra")):
+        settings = CorpusSettings(language=language, text_domain="x", sources=["both"], held_out_min_documents=4)
+        build_corpus(name, settings, units, study.documents, study.workspace)
+    shown = train("good", "random")
+    assert shown.exit_code == 0, shown.output
+    assert "held-out texts told right; set documents.quality_model to it" in shown.output
+    assert (tmp_path / "quality.bin").is_file() and (tmp_path / "quality.json").is_file()
+    assert "needs 100 of each" in str(train("english", "good").exception)
+    assert "given twice" in str(train("good", "good").exception)
+    assert "corpus none is not in workspace" in str(train("good", "none").exception)
 
 
 def test_verify_names_what_is_damaged(study: Study) -> None:

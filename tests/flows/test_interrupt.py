@@ -4,10 +4,12 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -71,3 +73,6 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     assert terminal.process.wait(timeout=120) == 0, terminal.said
     assert "a new one takes its place" in terminal.said
     assert query(Workspace(workspace), "SELECT count(*) FROM corpora").rows == [(3,)]
+    with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
+        states = {state for (state,) in database.execute("SELECT state_type FROM flow_run")}
+    assert states == {"CRASHED", "COMPLETED"}  # the run that was interrupted does not stand there as running

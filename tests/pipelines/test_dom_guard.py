@@ -6,6 +6,7 @@ import pytest
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.dom_guard import is_too_costly, is_too_deep
+from pipelines.markup import Markup
 
 COSTLY: dict[str, Callable[[int], str]] = {
     "formatting": lambda n: "".join(f"<font a={i}><p>" for i in range(n)),
@@ -17,7 +18,7 @@ COSTLY: dict[str, Callable[[int], str]] = {
 
 
 def costly(page: str) -> bool:
-    return is_too_costly(page.encode(), page)
+    return is_too_costly(Markup(page.encode()))
 
 
 @pytest.mark.parametrize("kind", COSTLY)
@@ -37,10 +38,10 @@ def test_costly_pages(kind: str) -> None:
 )
 def test_large_pages_that_are_harmless(page: str) -> None:
     assert not costly(page)
-    assert not is_too_deep(page.encode(), HTMLTree.parse(page))
+    assert not is_too_deep(Markup(page.encode()), HTMLTree.parse(page))
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
 def test_depth(depth: int, expected: bool) -> None:
     page = "<p>text" * 1500 + "<div>" * depth
-    assert is_too_deep(page.encode(), HTMLTree.parse(page)) is expected
+    assert is_too_deep(Markup(page.encode()), HTMLTree.parse(page)) is expected

@@ -6,8 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from resiliparse.parse.html import HTMLTree
 
 from pipelines.documents import documents_key, process_unit
+from pipelines.markup import Markup
+from pipelines.opt_outs import may_opt_out
 from pipelines.settings import DocumentSettings, OptOutSettings, WarcSource
 from pipelines.unit_report import documents_file
 from pipelines.work_units import list_work_units
@@ -24,9 +29,9 @@ TEXT = prose(ENGLISH, 1)
 def reasons_of(
     write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
 ) -> Callable[..., list[str]]:
-    def reasons(pages: list[Page], **settings: Any) -> list[str]:
+    def reasons(pages: list[Page], **changed: Any) -> list[str]:
         [unit] = list_work_units({"crawl": WarcSource(paths=[str(write_warc(pages))])}, workspace)
-        report = process_unit(unit, document_settings.model_copy(update=settings), workspace.root)
+        report = process_unit(unit, document_settings.model_copy(update=changed), workspace.root)
         rows = pq.read_table(documents_file(workspace.root, report.unit_id)).to_pylist()
         assert all(row["text"] is None for row in rows if row["reason"] != "kept")
         return [row["reason"] for row in rows]
@@ -44,6 +49,8 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
         Page(html(TEXT, head='<meta name="tdm-reservation" content="1">')),
         Page(html(TEXT, head='<META NAME="robots" CONTENT="No&#x41;I">')),
         Page(html(TEXT, head='<meta name="robots" content="noai">').encode("utf-16")),
+        Page(html(TEXT, head='<meta name="robots" title="a <meta b" content="noai">')),
+        Page(html(TEXT, head='<meta name="robots" title="1 > 0" content="noai">')),
         Page(html(TEXT, head='<meta name="description" content="noai, none">')),
         Page(html(TEXT, head='<meta name="robots" content="none">')),
     ]
@@ -54,11 +61,36 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
         "kept",
         "meta_robots",
         "tdm_meta",
-        *["meta_robots"] * 2,
+        *["meta_robots"] * 4,
         "kept",
         "kept",
     ]
     assert reasons_of(pages) == always
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("<meta", "<META", "<m", "<", ">", "/", "=", " ", "\t", "\v", '"', "'", "<!--", "-->", "<script>"),
+                *("name=robots", 'name="robots" ', "name='CCbot'", " content=", " title=", "x", "&#39;", "&amp;"),
+                *("noai", "NoAI", "no&#97;i", "no&#X61i", "noimage&#x0041;i", "é"),
+            ]
+        ),
+        max_size=14,
+    ).map("".join)
+)
+def test_the_look_at_bytes_misses_no_tag(soup: str) -> None:
+    """Whatever quotes and tags are inside of it: the parser says what is a meta tag."""
+    page = f"<html><head><meta {soup}</head><body><p>Text.</p>"
+    says_so = [
+        tag
+        for tag in HTMLTree.parse(page).document.query_selector_all("meta[name*=bot i][content]")
+        if "noai" in tag.get_attribute("content").lower() or "noimageai" in tag.get_attribute("content").lower()
+    ]
+    if says_so:
+        assert may_opt_out(Markup(page.encode()), OptOutSettings())
 
 
 def test_which_statements_count_is_a_setting(reasons_of: Callable[..., list[str]]) -> None:
@@ -68,8 +100,8 @@ def test_which_statements_count_is_a_setting(reasons_of: Callable[..., list[str]
         Page(html(TEXT, head='<meta name="robots" content="none">')),
         Page(html(TEXT, head='<meta name="robots" content="noai">')),
     ]
-    settings = OptOutSettings(robots=("noimageai", "none"), tdm=False)
-    assert reasons_of(pages, opt_outs=settings) == ["x_robots_tag", "kept", "meta_robots", "kept"]
+    statements = OptOutSettings(robots=("noimageai", "none"), tdm=False)
+    assert reasons_of(pages, opt_outs=statements) == ["x_robots_tag", "kept", "meta_robots", "kept"]
 
 
 def test_lists_and_robots_txt(reasons_of: Callable[..., list[str]], write_warc: WriteWarc, tmp_path: Path) -> None:
@@ -86,7 +118,7 @@ def test_lists_and_robots_txt(reasons_of: Callable[..., list[str]], write_warc: 
     blocked.mkdir(parents=True)
     (blocked / "domains").write_text("shop.example\n")
     (blocked / "urls").write_text("www.example.com/catalogue\n")
-    settings = {
+    lists = {
         "opt_outs": OptOutSettings(hosts=(str(denied),), robots_txt=(str(captures),)),
         "block_lists": (str(tmp_path / "ut1"),),
     }
@@ -103,7 +135,7 @@ def test_lists_and_robots_txt(reasons_of: Callable[..., list[str]], write_warc: 
         "http://example.com/catalogue?page=2": "blocked_url",
         "http://example.com/contact": "kept",
     }
-    assert reasons_of([Page(html(TEXT), url) for url in expected], **settings) == list(expected.values())
+    assert reasons_of([Page(html(TEXT), url) for url in expected], **lists) == list(expected.values())
 
 
 def test_the_key_depends_on_what_lists_say_not_on_where_they_lie(
@@ -118,13 +150,13 @@ def test_the_key_depends_on_what_lists_say_not_on_where_they_lie(
 
 
 @pytest.mark.parametrize(
-    ("settings", "field"),
+    ("given_lists", "field"),
     [
         ({"block_lists": ("none",)}, "documents.block_lists: none is neither"),
         ({"opt_outs": OptOutSettings(hosts=("none",))}, r"documents.opt_outs.hosts: none is neither"),
         ({"opt_outs": OptOutSettings(robots_txt=("none*",))}, r"documents.opt_outs.robots_txt: none\* matches no file"),
     ],
 )
-def test_a_missing_list_is_refused(settings: dict[str, Any], field: str) -> None:
+def test_a_missing_list_is_refused(given_lists: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError, match=field):
-        documents_key(DocumentSettings(**settings))
+        documents_key(DocumentSettings(**given_lists))

@@ -44,6 +44,20 @@ def test_an_address_in_a_broken_text_is_found() -> None:
     assert steps.changed == {"repair": 1, "pii": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Név | Kor\n| | |\n\t|\nAnna | 3", "Név | Kor\nAnna | 3"),
+        ("a\n\n \nb", "a\n\n \nb"),
+        ("||\n|a|", "|a|"),
+        ("", ""),
+    ],
+)
+def test_lines_of_bars(text: str, left: str) -> None:
+    assert TextSteps(settings(remove_bar_lines=True))(text) == left
+    assert TextSteps(settings())(text) == text
+
+
 def test_each_step_can_be_left_out() -> None:
     off = {"emails": False, "ip_addresses": False}
     steps = TextSteps(settings(pii=off))
