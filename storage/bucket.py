@@ -17,7 +17,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import write_atomically
+from storage.atomic import link, write_atomically
 from storage.errors import InputError
 from storage.keys import file_sha256
 from storage.publish import MANIFEST, read_manifest
@@ -135,7 +135,7 @@ class Bucket:
         for file, other in linked.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.unlink(missing_ok=True)
-            file.hardlink_to(other)
+            link(other, file)
         write_atomically(folder / MANIFEST, content)
         return True
 

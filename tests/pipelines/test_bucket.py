@@ -133,6 +133,7 @@ def test_a_killed_upload_leaves_nothing_that_reads_as_whole(machines: Callable[[
     assert refresh(first).version == refresh(second).version
 
 
+@pytest.mark.parametrize("url", ["s3", "file"], indirect=True)
 def test_of_two_machines_that_publish_at_a_time_one_is_refused(machines: Callable[[str], Crawl]) -> None:
     first, second = machines("first"), machines("second")
     refresh(first)
