@@ -3,7 +3,7 @@
     python benchmarks/extraction.py [WARC] [--language fra] [--also WARC ...] [--peer PYTHON]
 
 WARC is by default ../shared/data/crawl/webpages-00000.warc.gz. All figures are of one run, in CPU seconds of one core:
-kernels and ours take turns, the best of five passes each. Only two_process_speedup is in wall time. full_chain is
+kernels and ours take turns, the best of nine passes each. Only two_process_speedup is in wall time. full_chain is
 printed for the files of --also too. With --peer, the Python of an environment that has datatrove[io,processing],
 lxml_html_clean and spacy, datatrove's chain reads the same file: WARC, Trafilatura, lid.176, Gopher's repetition and
 quality, FineWeb's filters, JSONL. It leaves a document at its first filter, while ours takes every score of every page.
@@ -48,7 +48,7 @@ from pipelines.verdict import judge
 from pipelines.work_units import WorkUnit
 from storage.workspace import Workspace
 
-PASSES = 5
+PASSES = 9
 _DATATROVE = """
 import resource, sys, tempfile
 from pathlib import Path
