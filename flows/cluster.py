@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 
 from flows.config import Config, Resources
 from flows.recording import record_units
+from flows.secrets import take_secrets
 from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
@@ -56,6 +57,7 @@ def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[Wo
 def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
     from pipelines.on_one_process import process_units_here
 
+    take_secrets(config)  # its machine is another than the flow's
     return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)
 
 

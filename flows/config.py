@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from flows.checks import Checks
 from flows.config_errors import first_sentence
@@ -215,6 +216,16 @@ class Config(Settings):
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
     resources: Resources = Field(Resources(), description="processes and threads")
+
+    @field_validator("bucket")
+    @classmethod
+    def _no_secret_in_the_address(cls, bucket: str | None) -> str | None:
+        if bucket and (address := urlsplit(bucket)).password:
+            raise ValueError(
+                "the address has a password in it, and would be kept and logged: give it without, and the password "
+                f"in the environment, as FSSPEC_{address.scheme.upper()}_PASSWORD"
+            )
+        return bucket
 
     @model_validator(mode="before")
     @classmethod

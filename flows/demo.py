@@ -27,7 +27,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     began = time.monotonic()
     if running(HOME):
-        raise InputError("a demo is running in this folder already: wait for it, or stop it")
+        raise InputError(f"a demo is running in this folder already: wait for it, or `nr down --home {HOME}`")
+    stop(HOME)  # what is left of services that no longer answer
     shutil.rmtree(HOME, ignore_errors=True)  # a server of its own each time: no run of an interrupted demo waits in it
     try:
         print("starting a Prefect server and a worker ...", flush=True)

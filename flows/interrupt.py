@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,5 +37,5 @@ def leaving_on_interrupt() -> Iterator[None]:
 
 
 def _leave() -> None:
-    print(SENTENCE, file=sys.stderr, flush=True)
+    os.write(2, f"{SENTENCE}\n".encode())  # print would refuse where the interrupt came in the middle of another
     os._exit(INTERRUPTED)

@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from flows.server import LOOPBACK, port_is_taken
+from filelock import FileLock
+
+from flows.server import LOOPBACK, address, port_is_taken
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
 FOLDER, STATE, LOG = "reports", "reports.json", "reports.log"  # in the folder with Prefect's state
 SHOWN = {".html", ".png", ".svg"}
 LOOPBACK_NAMES = {LOOPBACK, "localhost", "::1"}
-EVERYWHERE = {"0.0.0.0", "::"}  # addresses to listen on that nobody can be sent to
 START_SECONDS = STOP_SECONDS = 20
 
 
@@ -45,8 +46,7 @@ class ReportServer:
 
     @property
     def url(self) -> str:
-        host = LOOPBACK if self.host in EVERYWHERE else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return address(self.host, self.port)
 
     def is_alive(self) -> bool:
         """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
@@ -63,6 +63,11 @@ def start(home: Path, workspace: Path, port: int, host: str = LOOPBACK) -> Repor
         InputError: the port is taken, or the process ended; the sentence names its log.
     """
     _link(home, workspace / "reports")
+    with FileLock(home / "reports.lock"):  # of two at once, the second finds what the first has started
+        return _start(home, port, host)
+
+
+def _start(home: Path, port: int, host: str) -> ReportServer:
     found = running(home)
     if found is not None:
         return found

@@ -1,6 +1,7 @@
 """A Prefect server, its deployments and a worker, with all state in one folder: what `nr up` and the demo start."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -10,11 +11,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from filelock import FileLock
@@ -25,15 +26,17 @@ from storage.errors import InputError
 POOL = "nr"
 TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
 LOOPBACK = "127.0.0.1"
+REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}  # addresses to listen on that nobody can be sent to
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
 BUSY, BUSY_SECONDS = 503, 60  # what the server answers while its SQLite is locked, and how long we ask again
 STATE = "services.json"
+COMMANDS = "commands.lock"  # held by each command whose flow run stands in this folder's database
 ENDED = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
-def environment(home: Path, port: int | None = None) -> dict[str, str]:
-    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere."""
+def environment(home: Path, url: str | None = None) -> dict[str, str]:
+    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere, its server at `url`."""
     settings = {
         "PREFECT_HOME": str(home.resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -43,33 +46,40 @@ def environment(home: Path, port: int | None = None) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
     }
-    if port is not None:
-        settings["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    if url is not None:
+        settings["PREFECT_API_URL"] = f"{url}/api"
     return settings
+
+
+def address(host: str, port: int) -> str:
+    """Where what listens on `host` can be asked."""
+    host = REACHED_AT.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def free_port() -> int:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((LOOPBACK, 0))
         return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)
 class Services:
-    """What was started: process ids, port and the folder with state and logs."""
+    """What was started: process ids, where it listens and the folder with state and logs."""
 
     home: str
     port: int
     server_pid: int
     worker_pid: int
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return address(self.host, self.port)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **environment(Path(self.home), self.port)}
+        return {**os.environ, **environment(Path(self.home), self.url)}
 
     def is_healthy(self) -> bool:
         return _answers(f"{self.url}/api/health")
@@ -113,24 +123,28 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
     stop(home)  # what is left of services that no longer answer
     if port_is_taken(port):
         raise InputError(f"port {port} is taken by another program: give another one with --port")
-    everything = {**os.environ, **environment(home, port)}
+    url = address(host, port)
+    everything = {**os.environ, **environment(home, url)}
     server = _spawn(["server", "start", "--host", host, "--port", str(port)], everything, home / "server.log")
     worker = None
     try:
-        _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
-        end_orphaned_runs(f"http://127.0.0.1:{port}/api")
+        _wait_for(f"{url}/api/health", server, home / "server.log")
+        end_orphaned_runs(f"{url}/api", of_deployments=True)
+        with (home / COMMANDS).open("w") as commands:
+            if lock_alone(commands):
+                end_orphaned_runs(f"{url}/api", of_deployments=False)
         arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
         worker = _spawn(arguments, everything, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
-        _wait_for(f"http://127.0.0.1:{port}/api/work_pools/{POOL}", worker, home / "worker.log")
+        _wait_for(f"{url}/api/work_pools/{POOL}", worker, home / "worker.log")
         deploy(project, everything)
-        _limit_trainings(f"http://127.0.0.1:{port}/api")
+        _limit_trainings(f"{url}/api")
     except BaseException:
         for process in (worker, server):
             if process is not None:
                 _stop(process.pid, process)
         raise
-    services = Services(str(home), port, server.pid, worker.pid)
+    services = Services(str(home), port, server.pid, worker.pid, host)
     write_atomically(home / STATE, json.dumps(asdict(services)))
     return services
 
@@ -195,13 +209,33 @@ def deploy(project: Path, everything: Mapping[str, str]) -> None:
         raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def end_orphaned_runs(api: str) -> None:
-    """Mark runs whose worker went away before they ended: they would hold their deployment's slot for ever."""
+def lock_alone(commands: IO[str]) -> bool:
+    """Lock the file for this process alone; False if a command is at work."""
+    try:
+        fcntl.flock(commands, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def at_work(home: Path) -> Iterator[None]:
+    """Within, nobody takes the flow runs of commands for orphans."""
+    with (home / COMMANDS).open("w") as commands:
+        fcntl.flock(commands, fcntl.LOCK_SH)
+        yield
+
+
+def end_orphaned_runs(api: str, *, of_deployments: bool) -> None:
+    """Mark runs whose process went away before they ended: those of deployments, whose slot they would hold for ever
+    when their worker was stopped, or those of commands."""
+    who = "worker" if of_deployments else "command"
+    origin = {"deployment_id": {"is_null_": not of_deployments}}
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
     waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
     for state in (states, waiting):
-        for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
-            crashed = {"type": "CRASHED", "message": "its worker was stopped; run it again to go on"}
+        for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state, **origin}}):
+            crashed = {"type": "CRASHED", "message": f"its {who} was stopped; run it again to go on"}
             ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
 
 
@@ -250,7 +284,7 @@ def _answers(url: str) -> bool:
 
 def port_is_taken(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _stop(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = STOP_SECONDS) -> None:

@@ -9,7 +9,6 @@ import atexit
 import fcntl
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +17,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import IO
 
-from flows.server import LOOPBACK, START_SECONDS, STOP_SECONDS, end_orphaned_runs
+from flows.server import COMMANDS, LOOPBACK, START_SECONDS, STOP_SECONDS, end_orphaned_runs, lock_alone
 from pipelines.parent_death import exit_with_parent
 from storage.errors import InputError
 
@@ -28,13 +26,12 @@ logger = logging.getLogger(__name__)
 
 REPLACEMENTS = 3  # of one command: a server that goes on dying is ill, and the flow fails with it
 LOG = "temporary-server.log"
-IN_USE = "temporary-servers.lock"  # held by each command whose flow run stands in this folder's database
 # What Prefect gives the one that it starts itself: no pages, no marks of a server that is to last.
 SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
 class TemporaryServer:
-    """The server, started at once, ready after `wait()`, stopped at exit. State in PREFECT_HOME, log in `home`.
+    """The server, started at once, ready after `wait()`, stopped at exit. `home` is PREFECT_HOME, with state and log.
 
     To be made before Prefect is imported: what is registered first ends last, and Prefect sends its last log lines and
     events at exit.
@@ -43,8 +40,8 @@ class TemporaryServer:
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._log = home / LOG
-        self._in_use = (home / IN_USE).open("w")
-        self._is_alone = _lock_alone(self._in_use)
+        self._commands = (home / COMMANDS).open("w")
+        self._is_alone = lock_alone(self._commands)
         self._listener = socket.create_server((LOOPBACK, 0), backlog=1024)
         self._stopping = threading.Event()
         self._process = self._spawn()
@@ -70,8 +67,8 @@ class TemporaryServer:
                 if time.monotonic() > deadline:
                     raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
         if self._is_alone:
-            end_orphaned_runs(self.api)  # of commands that were killed
-        fcntl.flock(self._in_use, fcntl.LOCK_SH)
+            end_orphaned_runs(self.api, of_deployments=False)  # of commands that were killed
+        fcntl.flock(self._commands, fcntl.LOCK_SH)
         self._watch.start()
 
     def _stop(self) -> None:
@@ -108,14 +105,6 @@ class TemporaryServer:
         self._listener.close()  # from here on nobody waits for an answer
 
 
-def _lock_alone(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _python_path() -> str:
     rooms = str(Path(__file__).resolve().parent.parent)
     return os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
@@ -131,5 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     main()

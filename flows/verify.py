@@ -62,7 +62,6 @@ def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
     """What is said to be whole in the workspace's bucket and is not, by its size: nothing is downloaded to be read."""
     if (bucket := workspace.bucket) is None:
         return
-    fix = "delete it there, then run `nr refresh CONFIG`, which uploads what is whole here"
     for below in [workspace.corpus(corpus)] if corpus else [workspace.root / "corpora", workspace.root / "documents"]:
         sizes = bucket.sizes(below)
         for name in sizes:
@@ -70,6 +69,8 @@ def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
             if not name.endswith(".json"):
                 continue
             said = json.loads(bucket.read(path) or b"{}")
+            # While that stands, the rest is taken for whole and not uploaded again.
+            fix = f"delete {path.name} beside it, then run `nr refresh CONFIG`, which uploads what is whole here"
             written = {path.parent / other: file["bytes"] for other, file in said.get("files", {}).items()}
             if "file_bytes" in said:
                 written = {path.with_suffix(".parquet"): said["file_bytes"]}

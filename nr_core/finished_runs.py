@@ -20,7 +20,7 @@ def load_finished(folder: Path) -> tuple[Any, Any]:
     Raises ModelError where the folder holds none of these, or where the base that it names is gone.
     """
     if (folder / "run.json").is_file():
-        base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+        base = _base_of_run(folder)
         full = folder / MODEL_FOLDER
         return load_run(base, folder), load_tokenizer(BaseSpec(model=str(full)) if full.is_dir() else base)
     if (folder / "adapter_config.json").is_file():
@@ -39,8 +39,19 @@ def _with_adapter(folder: Path) -> tuple[Any, Any]:
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
-    name = json.loads((folder / "adapter_config.json").read_text()).get("base_model_name_or_path")
-    if not name:
-        raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
-    base = BaseSpec(model=name)
+    base = _base_of_adapter(folder)
     return PeftModel.from_pretrained(load_base(base), require_safetensors(folder)), load_tokenizer(base)
+
+
+def _base_of_run(folder: Path) -> BaseSpec:
+    return BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+
+
+def _base_of_adapter(folder: Path) -> BaseSpec:
+    """As its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
+    if (folder.parent / "run.json").is_file():
+        return _base_of_run(folder.parent)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    if not config.get("base_model_name_or_path"):
+        raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
+    return BaseSpec(model=config["base_model_name_or_path"], revision=config.get("revision"))

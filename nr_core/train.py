@@ -115,6 +115,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
             model.save_pretrained(partial, state_dict=weights)
             load_tokenizer(spec.base).save_pretrained(partial)
         else:
+            model.peft_config[NEWEST].revision = spec.base.revision
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
         (partial / "README.md").write_text(model_card(spec.base, languages, report))
     copy_earlier(earlier, spec.out)

@@ -5,18 +5,15 @@ the last one is refused, and starts from it when the same command is run again. 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from pipelines.bucket_units import fetch_units, units_in_bucket
 from pipelines.shards import shard_files
 from pipelines.take_down import TakenDown, hosts_taken_down, take_over_deny_list
-from pipelines.unit_report import documents_file, report_file
+from pipelines.unit_report import report_file
 from storage.atomic import write_atomically
 from storage.bucket import Bucket
 from storage.errors import InputError
@@ -74,39 +71,29 @@ def holds_taken_down(name: str, version: str, workspace: Workspace) -> bool:
 
 
 def clear_bucket(host: str, workspace: Workspace) -> list[str]:
-    """Remove from the bucket all that has pages of a host: versions of corpora, and documents of units.
+    """Remove from the bucket all that has pages of a host, whole or not: versions of corpora, and documents of units.
 
-    What is in the bucket only is downloaded first, to be looked at. Returns what went, as paths in the workspace.
+    A file that cannot be read goes too, since nobody knows what it has. Returns what went, as paths in the workspace.
     """
     bucket = workspace.bucket
     assert bucket is not None
-    taken_down, gone = TakenDown([host]), []
+    taken_down = TakenDown([host])
+    gone: list[Path] = []
 
-    def has_pages(files: Iterable[Path]) -> bool:
-        return any(taken_down.mask(pq.read_table(file, columns=["host"])).any() for file in files)
+    def files_with_pages(below: Path, *starts: str) -> Iterator[Path]:
+        for file in (below / name for name in sorted(bucket.sizes(below)) if name.endswith(".parquet")):
+            if file.name.startswith(starts):
+                hosts = bucket.column(file, "host")
+                if hosts is None or taken_down.mask(hosts).any():
+                    yield file
 
-    for name in bucket.names(workspace.root / "corpora"):
-        for version in _fetch_all(name, workspace, bucket):
-            folder = workspace.corpus_version(name, version)
-            if has_pages([*shard_files(folder, "train"), *shard_files(folder, "held_out")]):
-                bucket.remove(folder, folder / MANIFEST)
-                gone.append(f"corpora/{name}/{version}")
-    for key in bucket.names(workspace.root / "documents"):
-        folder = workspace.documents(key)
-        shared = units_in_bucket(folder, workspace)
-        fetch_units(folder, shared, workspace)
-        for unit_id in sorted(shared):
-            file = documents_file(folder, unit_id)
-            if file.exists() and has_pages([file]):
-                bucket.remove(file, report_file(folder, unit_id))
-                gone.append(f"documents/{key}/{file.name}")
-    return gone
-
-
-def _fetch_all(name: str, workspace: Workspace, bucket: Bucket) -> list[str]:
-    """Download every version of a corpus that is whole in the bucket. Returns their names."""
-    versions = [item for item in bucket.names(workspace.corpus(name)) if item not in ("CURRENT", "moves")]
-    return [version for version in versions if _fetch(name, version, workspace, bucket)]
+    for folder in sorted({file.parent for file in files_with_pages(workspace.root / "corpora", "train-", "held_out-")}):
+        bucket.remove(folder, folder / MANIFEST)
+        gone.append(folder)
+    for file in files_with_pages(workspace.root / "documents", ""):
+        bucket.remove(file, report_file(file.parent, file.stem))
+        gone.append(file)
+    return [str(path.relative_to(workspace.root)) for path in gone]
 
 
 def _fetch(name: str, version: str, workspace: Workspace, bucket: Bucket) -> bool:
@@ -135,6 +122,7 @@ def _share(name: str, number: int, before: str | None, workspace: Workspace, buc
     version = workspace.current_version(name)
     if version is None:
         return
+    take_over_deny_list(workspace)  # a host may have been taken down meanwhile
     if holds_taken_down(name, version, workspace):
         raise InputError(
             f"version {version} of corpus {name} holds pages of a host that was taken down, and does not go to the "

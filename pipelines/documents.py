@@ -13,6 +13,7 @@ from pipelines.pool import NotRead, run_in_workers
 from pipelines.quality_model import load_quality_model
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
+from pipelines.take_down import take_over_deny_list
 from pipelines.unit_report import UnitReport, is_unit_done, read_report, write_report
 from pipelines.work_units import WorkUnit
 from storage.keys import hash_of
@@ -90,25 +91,26 @@ def process_units(
     reports: dict[str, UnitReport] = {}
 
     def ended(report: UnitReport) -> None:
-        share_units(folder, [report.unit_id], workspace, shared)
         reports[report.unit_id] = report
         for unit in of_unit[report.unit_id]:
             on_report(_as_of(unit, report))
 
     # Two flows that fetch would ask for the same, over twice as many connections as a server was promised.
     with workspace.lock("fetching") if any(map(needs_fetching, units)) else nullcontext():
+        take_over_deny_list(workspace)
         fetch_units(folder, of_unit, workspace)
-        shared = units_in_bucket(folder, workspace)
         waiting = []
         for same in of_unit.values():
             if report := _done(same[0], folder):
                 ended(report)
             else:
                 waiting.append(same[0])
+        share_units(folder, reports, workspace, units_in_bucket(folder, workspace))
         fetcher = Fetcher(fetch, workspace)
         for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
             if isinstance(result, NotRead):
                 result = record_failure(unit, str(result), folder)
+            share_units(folder, [unit.unit_id], workspace)
             ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
 

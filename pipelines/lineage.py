@@ -75,7 +75,7 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
         refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
-        yardstick = parent["inputs"]["yardstick"] or parent["key"]
+        yardstick = _yardstick(name, parent, workspace)
         holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
         continues = parent["key"] if holds else None
     bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
@@ -102,6 +102,12 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
             for segment, checksum in manifest["inputs"]["segments"].items()
         )
     )
+
+
+def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
+    """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
+    first = parent["inputs"]["yardstick"]
+    return first if first and is_done(workspace.corpus_version(name, first)) else str(parent["key"])
 
 
 def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:

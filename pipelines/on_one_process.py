@@ -6,6 +6,7 @@ from pipelines.bucket_units import fetch_units, share_units
 from pipelines.documents import documents_key, process_unit, record_failure
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetcher, needs_fetching
+from pipelines.take_down import take_over_deny_list
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
@@ -23,6 +24,7 @@ def process_units_here(
     folder = workspace.documents(documents_key(settings))
     folder.mkdir(parents=True, exist_ok=True)
     fetcher = Fetcher(fetch, workspace)
+    take_over_deny_list(workspace)
     fetch_units(folder, [unit.unit_id for unit in units], workspace)
     reports = []
     for unit in units:

@@ -5,9 +5,7 @@ content. A later version takes over the shards of its parent by hard link and ad
 """
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.atomic import link
 from storage.keys import KEY_CHARACTERS
 
 
@@ -116,7 +115,7 @@ def take_over(version: Path, folder: Path, side: str, goes: Callable[[pa.Table],
         table = pq.read_table(file, columns=["doc_no", "doc_id", "host", "characters"]) if goes else None
         gone = table.filter(goes(table)) if goes and table is not None else None
         if gone is None or not gone.num_rows:
-            _link(file, folder / file.name)
+            link(file, folder / file.name)
             continue
         documents += gone.num_rows
         characters += sum(gone["characters"].to_pylist())
@@ -154,10 +153,3 @@ def number_of(file: Path) -> int:
     found = _NAME.fullmatch(file.name)
     assert found is not None, file
     return int(found[1])
-
-
-def _link(file: Path, target: Path) -> None:
-    try:
-        os.link(file, target)
-    except OSError:  # a file system without hard links, or with too many of this one
-        shutil.copyfile(file, target)

@@ -1,6 +1,7 @@
 """One file, whole or not at all."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -16,6 +17,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def link(file: Path, target: Path) -> None:
+    """A hard link to a file that never changes, or a copy of it."""
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links, or with too many of this one
+        shutil.copyfile(file, target)
 
 
 def sync(path: Path) -> None:

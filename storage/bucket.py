@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from storage.atomic import write_atomically
+from storage.atomic import link, write_atomically
 from storage.errors import InputError
 from storage.keys import file_sha256
 from storage.publish import MANIFEST, read_manifest
@@ -51,6 +53,14 @@ class Bucket:
             except FileExistsError:
                 return False
         return True
+
+    def column(self, file: Path, name: str) -> pa.Table | None:
+        """One column of a Parquet file in the bucket; None where it is not a whole one."""
+        with self._sentence():
+            try:
+                return pq.read_table(self._at(file), columns=[name], filesystem=self._files)
+            except pa.ArrowInvalid:
+                return None
 
     def names(self, folder: Path) -> list[str]:
         """Names in a folder of the bucket, sorted."""
@@ -125,7 +135,7 @@ class Bucket:
         for file, other in linked.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.unlink(missing_ok=True)
-            file.hardlink_to(other)
+            link(other, file)
         write_atomically(folder / MANIFEST, content)
         return True
 

@@ -1,6 +1,7 @@
 """Commands on a config: the whole way, or one step of it."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,17 +98,17 @@ def from_config(
     from flows.config import load_config
     from flows.inputs import check_inputs
     from flows.interrupt import leaving_on_interrupt
-    from flows.server import environment, running
+    from flows.server import at_work, environment, running
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
     Workspace(config.workspace, config.bucket)
-    home = Path(".prefect")
+    home = Path(os.environ.get("PREFECT_HOME", ".prefect"))
     services = None if "PREFECT_API_URL" in os.environ else running(home)
-    for name, value in environment(home, services.port if services else None).items():
+    for name, value in environment(home, services.url if services else None).items():
         os.environ.setdefault(name, value)
-    with leaving_on_interrupt():
+    with leaving_on_interrupt(), at_work(home) if services else nullcontext():
         if "PREFECT_API_URL" not in os.environ:
             start_server(home)
         getattr(import_module(f"flows.{module}"), flow or module)(config)

@@ -37,7 +37,7 @@ def run_harness(
     """Score a model in memory on tasks of lm_eval; limit: the first so many items of each.
 
     include_path: a folder of task files, in place of those that come with lm_eval. Raises ModelError where lm_eval is
-    not installed, knows no such task, or cannot have its data.
+    not installed, knows no such task, cannot have its data, or meets an item that the model's context is too short for.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
@@ -56,6 +56,11 @@ def run_harness(
         result = simple_evaluate(
             model=core, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=1000, log_samples=True
         )
+    except AssertionError as error:  # all that lm_eval says of a continuation that does not fit into the context
+        raise ModelError(
+            f"lm_eval gave up on {', '.join(tasks)}: likely an item is longer than the {core.max_length} tokens of "
+            "the model's context; take another task, or a base with a longer context."
+        ) from error
     except (OSError, ValueError) as error:  # datasets and huggingface_hub raise these where the hub is out of reach
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

@@ -57,6 +57,10 @@ def test_commands_keep_bucket_and_folder_in_step(crawl: Crawl, tmp_path: Path) -
     damaged.write_bytes(b"half")
     said = nr(crawl, "verify")
     assert f"file://{damaged}: it has 4 bytes" in said and said.rstrip().endswith("1 damaged")
+    assert "delete manifest.json beside it" in " ".join(said.split())
+    (bucket / "corpora" / "english" / second.version / "manifest.json").unlink()
+    refresh(crawl)
+    assert "all is as it was written" in nr(crawl, "verify")
 
     assert "removed from file://" in nr(crawl, "forget", "host3.example")
     without = in_use.read_text()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,24 +38,49 @@ def config(tmp_path_factory) -> Path:
 
 
 def refresh(config: Path, folder: Path, *overrides: str):
-    workspace = folder / overrides[0].replace("=", "-")
-    chosen = [f"workspace={workspace}", "resources.workers=2", *overrides]
+    folder.mkdir()
+    chosen = ["workspace=workspace", "resources.workers=2", *overrides]
     options = [part for override in chosen for part in ("--set", override)]
     command = [sys.executable, "-c", "from flows.cli import main; main()", "refresh", str(config), *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500)
+    home = {"PREFECT_HOME": str(config.parent / "prefect")}  # one database for all, whose making takes seconds
+    done = subprocess.run(command, cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return [query(Workspace(workspace), sql).rows for sql in (CORPORA, OUTCOMES)]
+    return [query(Workspace(folder / "workspace"), sql).rows for sql in (CORPORA, OUTCOMES)]
+
+
+@pytest.fixture(scope="module")
+def by_processes(config, tmp_path_factory):
+    return refresh(config, tmp_path_factory.mktemp("by") / "processes", "resources.runner=processes")
 
 
 @pytest.mark.deployment
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_a_cluster_gives_the_same_corpus(config, tmp_path, runner):
+def test_a_cluster_gives_the_same_corpus(config, tmp_path, by_processes, runner):
     if importlib.util.find_spec(f"prefect_{runner}") is None:
         pytest.skip(f"the extra `{runner}` is not installed")
-    corpora, outcomes = refresh(config, tmp_path, "resources.runner=processes")
+    corpora, outcomes = by_processes
     assert corpora[0][0] == "english" and corpora[0][2] > 20
     assert len(outcomes) == UNITS + 1 and [row[1] for row in outcomes].count("failed") == 1
-    assert refresh(config, tmp_path, f"resources.runner={runner}") == [corpora, outcomes]
+    assert refresh(config, tmp_path / runner, f"resources.runner={runner}") == [corpora, outcomes]
+
+
+@pytest.mark.deployment
+def test_workers_that_share_no_disk_bring_their_documents_by_the_bucket(config, tmp_path, by_processes):
+    from distributed import LocalCluster
+
+    (elsewhere := tmp_path / "elsewhere").mkdir()  # the workspace is a relative path, and the worker has another folder
+    with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
+        with subprocess.Popen([*command, "--nthreads", "1", "--no-dashboard"], cwd=elsewhere) as worker:
+            try:
+                address, bucket = f"resources.address={cluster.scheduler_address}", f"bucket=file://{tmp_path}/bucket"
+                assert refresh(config, tmp_path / "flow", "resources.runner=dask", address, bucket) == by_processes
+            finally:
+                worker.terminate()
+    read = {path.name: path for path in (elsewhere / "workspace").glob("documents/*/*.parquet")}
+    brought = {path.name: path for path in (tmp_path / "flow" / "workspace").glob("documents/*/*.parquet")}
+    assert len(read) == UNITS and read.keys() == brought.keys()
+    assert all(read[name].read_bytes() == brought[name].read_bytes() for name in read)
 
 
 @pytest.mark.parametrize("workers", [1, 16, 64])

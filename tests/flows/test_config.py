@@ -84,6 +84,11 @@ def test_wrong_values_name_the_field_and_what_it_takes():
     assert "language" in refused(language="xx")
 
 
+def test_a_password_in_the_address_of_the_bucket_is_refused_and_not_repeated():
+    said = refused(bucket="sftp://me:canary@host/folder")
+    assert said.startswith("`bucket`: ") and "as FSSPEC_SFTP_PASSWORD" in said and "canary" not in said
+
+
 def test_what_is_missing_is_said():
     values = {key: value for key, value in SMALL.items() if key != "language"}
     with pytest.raises(InputError, match="`language` is missing: the language to learn"):

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -72,6 +73,13 @@ def test_it_listens_on_loopback_alone_once_and_until_it_is_stopped(home, workspa
     assert serve_reports.stop(home) and not serve_reports.stop(home)
     assert serve_reports.running(home) is None
     assert not server.is_alive() and not accepts(server.port)
+
+
+def test_two_that_start_it_at_once_have_one(home, workspace):
+    port = free_port()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: serve_reports.start(home, workspace, port), range(2))
+    assert first == second == serve_reports.running(home)
 
 
 def test_a_workspace_without_reports_and_a_port_that_is_taken(home, tmp_path):

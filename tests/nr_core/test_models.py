@@ -47,10 +47,21 @@ def test_pickled_weights_are_not_read(world, tmp_path):
         load_base(BaseSpec(model=str(copy)))
 
 
+def test_an_adapter_alone_knows_its_base_and_the_revision(world, run, tmp_path, monkeypatch):
+    spec = world.train_spec(tmp_path / "run", training={"steps": 2})
+    base = BaseSpec(model=str(world.base), revision="v2")
+    out = run({**spec, "base": base.model_dump(mode="json")})
+    shutil.copytree(out / "adapter", tmp_path / "alone")
+    loaded = []
+    monkeypatch.setattr("nr_core.finished_runs.load_base", lambda base: loaded.append(base) or load_base(base))
+    for folder in (out / "adapter", tmp_path / "alone"):
+        assert load_finished(folder)[1].eos_token == load_finished(out)[1].eos_token
+    assert loaded == [base, base]
+
+
 def test_a_pickled_adapter_is_not_read(world, run, tmp_path):
     out = run(world.train_spec(tmp_path / "run", training={"steps": 2}))
     base = BaseSpec(model=str(world.base))
-    assert load_finished(out / "adapter")[1].eos_token == load_finished(out)[1].eos_token
     weights = out / "adapter" / "adapter_model.safetensors"
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()

@@ -279,3 +279,7 @@ def test_the_harness_gives_the_same_accuracies(world, model, tmp_path, monkeypat
         for metric in their:
             assert figures[metric].numerators.tolist() == their[metric].numerators, (name, metric)
             assert 0 < figures[metric].value < 1
+
+    monkeypatch.setattr(model[0].config, "max_position_embeddings", 2)
+    with pytest.raises(ModelError, match="an item is longer than the 2 tokens of the model's context"):
+        run_harness(*model, ["their_arc"], batch_size=4, include_path=tmp_path)

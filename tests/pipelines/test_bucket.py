@@ -133,6 +133,7 @@ def test_a_killed_upload_leaves_nothing_that_reads_as_whole(machines: Callable[[
     assert refresh(first).version == refresh(second).version
 
 
+@pytest.mark.parametrize("url", ["s3", "file"], indirect=True)
 def test_of_two_machines_that_publish_at_a_time_one_is_refused(machines: Callable[[str], Crawl]) -> None:
     first, second = machines("first"), machines("second")
     refresh(first)
@@ -165,10 +166,38 @@ def test_a_take_down_reaches_the_bucket(machines: Callable[[str], Crawl]) -> Non
             and "host" in pq.read_schema(file := io.BytesIO(content(files, first, name))).names
         ):
             assert "host3.example" not in pq.read_table(file, columns=["host"])["host"].to_pylist(), name
-    found = refresh(second)  # reads the crawl itself, and does not bring the pages back
+    second.units()  # reads the crawl itself, as a refresh does before it makes a corpus
+    assert not units_in_bucket(first.workspace.documents(documents_key(first.documents)), first.workspace)
+    found = refresh(second)
     assert [entry.host for entry in denied_hosts(second.workspace)] == ["host3.example"]
     assert found.version == without.version and texts(second, found) == texts(first, without)
-    assert not units_in_bucket(first.workspace.documents(documents_key(first.documents)), first.workspace)
+
+    second.add("b.warc.gz", [english(seed) for seed in range(20, 40)])
+    later = refresh(second)  # although the first version, whose held-out side is the yardstick, has gone
+    assert second.read(later, "held_out-*.parquet") == first.read(without, "held_out-*.parquet")
+
+
+def test_a_take_down_finds_what_a_killed_upload_left(machines: Callable[[str], Crawl]) -> None:
+    first = machines("first")
+    held = refresh(first)
+    folder = first.workspace.documents(documents_key(first.documents))
+    for place in (first.workspace.corpus_version("english", held.version), folder):
+        for name in bucket_of(first).names(place):
+            if name.endswith(".json"):
+                bucket_of(first).remove(place / name, place / name)
+    clear_bucket("host3.example", first.workspace)
+    assert not [name for name in bucket_of(first).sizes(first.workspace.root) if name.endswith(".parquet")]
+
+
+def test_a_host_taken_down_during_a_refresh_stays_out_of_the_bucket(machines: Callable[[str], Crawl]) -> None:
+    first, second = machines("first"), machines("second")
+    with (
+        pytest.raises(InputError, match="holds pages of a host that was taken down"),
+        changing_corpus("english", first.workspace),
+    ):
+        held = first.build()
+        deny("host3.example", "asked for", second.workspace)
+    assert held.version not in bucket_of(first).names(first.workspace.corpus("english"))
 
 
 def content(bucket: Bucket, machine: Crawl, name: str) -> bytes:
