@@ -1,6 +1,6 @@
 """Whether training can be made to close more gates on the original language at no loss of learning.
 
-    python benchmarks/closing_gates.py RUN --new STREAM --replay STREAM --other STREAM --out FOLDER [VARIANT ...]
+    python benchmarks/closing_gates.py RUN --new STREAM --replay STREAM --other STREAM --out FOLDER [--variants V ...]
 
 RUN is a finished run of neutral residues: every variant is trained on its base, inputs, seed and settings, with another
 gate or one more term in the local loss. The streams are held-out text of the new language, of the replay's
@@ -152,7 +152,7 @@ def figures(model: Any, streams: dict[str, TokenStream], length: int) -> dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     for name in ("new", "replay", "other", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()

@@ -66,6 +66,7 @@ class TemporaryServer:
                     ) from None
                 if time.monotonic() > deadline:
                     raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
+                time.sleep(0.05)
         if self._is_alone:
             end_orphaned_runs(self.api, of_deployments=False)  # of commands that were killed
         fcntl.flock(self._commands, fcntl.LOCK_SH)

@@ -8,6 +8,7 @@ comes near these limits.
 
 import re
 from collections import Counter
+from itertools import islice
 
 import numpy as np
 from resiliparse.parse.html import HTMLTree
@@ -21,8 +22,11 @@ MAX_OPTIONS = 5_000
 MAX_ATTRIBUTES = 20_000  # of one element, .8 s; scripts without `>` look like one of up to 10,000
 # Below these, a page takes at most 1 s whatever it holds, and is looked at no further.
 _FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_500
-_FEW_BYTES = 200_000  # of a page, for attributes to matter
+_FEW_BYTES = 100_000  # of a page; 26,000 attributes that differ find room in it
 
+_TAG = re.compile(rb"</?[a-zA-Z]")
+# As the standard has it: nearly all may stand in a name, and no space need come before it.
+_ATTRIBUTE = re.compile(rb"[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"?+|'[^']*+'?+|[^\s>]*+))?+")
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
 _NAMES = ("b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "option")
 _FORMATTING = re.compile(rf"<(/?)({'|'.join(_NAMES)})[\s/>]".encode(), re.IGNORECASE)
@@ -53,7 +57,10 @@ def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
 
 
 def _has_many_attributes(markup: Markup) -> bool:
-    """Whether a tag has too many attributes: it does not end for a long way, in which a block has no `>`."""
+    """Whether a tag has too many attributes: it does not end for a long way, in which a block has no `>`.
+
+    One that has `>` in its values, all along, is not seen; RECORD_SECONDS of pool.py is left to end its process.
+    """
     html = markup.html
     blocks = range(0, len(html) - MAX_ATTRIBUTES + 1, MAX_ATTRIBUTES)
     if all(html.find(b">", start, start + MAX_ATTRIBUTES) >= 0 for start in blocks):
@@ -61,8 +68,9 @@ def _has_many_attributes(markup: Markup) -> bool:
     ends = np.flatnonzero(markup.codes == ord(">"))
     edges = np.concatenate([[-1], ends, [len(html)]])
     for way in np.flatnonzero(np.diff(edges) > 2 * MAX_ATTRIBUTES).tolist():
-        _, opened, tag = html[edges[way] + 1 : edges[way + 1]].rpartition(b"<")
-        if opened and len(tag.split(maxsplit=MAX_ATTRIBUTES)) > MAX_ATTRIBUTES:
+        end = int(edges[way + 1])
+        tag = _TAG.search(html, int(edges[way]) + 1, end)
+        if tag and sum(1 for _ in islice(_ATTRIBUTE.finditer(html, tag.end(), end), MAX_ATTRIBUTES)) == MAX_ATTRIBUTES:
             return True
     return False
 

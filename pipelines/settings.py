@@ -308,7 +308,8 @@ class CorpusSettings(_Settings):
     repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
     pii: PiiSettings = PiiSettings()
     remove_bar_lines: bool = Field(
-        default=False, description="Remove lines of nothing but |, which tables leave, as FineWeb2 does"
+        default=False,
+        description="Break the paragraph in the place of lines of nothing but |, which tables leave, as FineWeb2 does",
     )
     decontaminate: tuple[str, ...] = Field(
         default=(),

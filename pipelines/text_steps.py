@@ -7,7 +7,7 @@ letters were broken. Each step looks at one text alone.
 from collections import Counter
 from collections.abc import Callable
 
-from pipelines.bar_lines import remove_bar_lines
+from pipelines.bar_lines import break_at_bar_lines
 from pipelines.pii import replace_pii
 from pipelines.settings import CorpusSettings
 
@@ -24,7 +24,7 @@ class TextSteps:
         if settings.pii.emails or settings.pii.ip_addresses or settings.pii.phone_numbers:
             self._steps["pii"] = lambda text: replace_pii(text, settings.pii)
         if settings.remove_bar_lines:
-            self._steps["bar_lines"] = remove_bar_lines
+            self._steps["bar_lines"] = break_at_bar_lines
         self.changed = Counter[str](dict.fromkeys(self._steps, 0))
 
     def __call__(self, text: str) -> str:

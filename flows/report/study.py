@@ -120,7 +120,7 @@ def _ran_code_of_its_base(run: Path) -> bool:
         report = json.loads((run / "run.json").read_bytes())
     except FileNotFoundError:  # it failed, or its folder was cleared away
         return False
-    return bool(report["base"]["trust_remote_code"])
+    return bool(report.get("base", {}).get("trust_remote_code"))
 
 
 def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:

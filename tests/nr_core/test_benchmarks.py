@@ -43,3 +43,21 @@ def test_inference_at_the_closed_share_of_a_trained_run(world, run, tmp_path):
     done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 0 < json.loads(done.stdout.splitlines()[-1])["trained"]["closed_share"] < 1
+
+
+def test_gates_are_closed_by_variants_of_a_run(world, run, tmp_path):
+    folder = run(world.train_spec(tmp_path / "run", training={"steps": 3}))
+    (folder / "spec.json").write_text(json.dumps(world.train_spec(folder, training={"steps": 3})))
+    streams = ["--new", str(world.held_out), "--replay", str(world.old), "--other", str(world.old)]
+    variants = ["as published", "threshold 0.5", "closing term 0.3", "hard concrete, L0 0.3"]
+    call = [sys.executable, "benchmarks/closing_gates.py", str(folder), *streams, "--out", str(tmp_path / "variants")]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    call = [*call, "--variants", *variants]
+    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = {row["variant"]: row for row in json.loads(done.stdout.splitlines()[-1])}
+    assert set(rows) == {*variants, *(f"as published, cut at {at:g}" for at in (0.03, 0.1, 0.2, 0.4))}
+    closed = {name: row["closed_other"] for name, row in rows.items() if "stopped" not in row}
+    assert 0 < closed["as published"] < closed["as published, cut at 0.03"] < closed["as published, cut at 0.1"] <= 1
+    assert closed["as published"] < closed["closing term 0.3"] < 1
+    assert "fewer than 1% of the new language's tokens open a gate" in rows["threshold 0.5"]["stopped"]

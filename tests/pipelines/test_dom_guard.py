@@ -13,6 +13,8 @@ COSTLY: dict[str, Callable[[int], str]] = {
     "mixed case": lambda n: "".join(f"<B a={i}><i b={i}><p>" for i in range(n // 2)),
     "options": lambda n: "<select>" + "<option>x</option>" * n,
     "attributes": lambda n: "<p " + " ".join(f"data-attribute-{i}=value" for i in range(n)) + ">",
+    "attributes that look like tags": lambda n: "<p " + " ".join(f"<a{i}" for i in range(n)) + ">",
+    "attributes without spaces": lambda n: "<p " + "".join(f'a{i}=""' for i in range(n)) + ">",
     "tags": lambda n: "<br>" * 40 * n,
 }
 

@@ -93,6 +93,12 @@ def test_the_look_at_bytes_misses_no_tag(soup: str) -> None:
         assert may_opt_out(Markup(page.encode()), OptOutSettings())
 
 
+@pytest.mark.parametrize("soup", ["<meta " * 5_000, "<meta " + "a=b/c " * 1_000 + "x\"'>"])
+def test_the_look_at_bytes_leaves_hostile_tags_to_the_parser(soup: str) -> None:
+    """Tags in tags, and a tag that ends in many ways, cost it no more than others."""
+    assert may_opt_out(Markup(soup.encode()), OptOutSettings())
+
+
 def test_which_statements_count_is_a_setting(reasons_of: Callable[..., list[str]]) -> None:
     pages = [
         Page(html(TEXT), headers=HTML | {"X-Robots-Tag": "noimageai"}),

@@ -47,7 +47,7 @@ def test_an_address_in_a_broken_text_is_found() -> None:
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("Név | Kor\n| | |\n\t|\nAnna | 3", "Név | Kor\nAnna | 3"),
+        ("Név | Kor\n| | |\n\t|\nAnna | 3", "Név | Kor\n\n\nAnna | 3"),
         ("a\n\n \nb", "a\n\n \nb"),
         ("||\n|a|", "|a|"),
         ("", ""),
