@@ -107,7 +107,7 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
 def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
     """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
     first = parent["inputs"]["yardstick"]
-    return first if first and is_done(workspace.corpus_version(name, first)) else str(parent["key"])
+    return first if first and read_manifest(workspace.corpus_version(name, first)) else str(parent["key"])
 
 
 def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:
