@@ -130,6 +130,7 @@ class Resources(Settings):
     )
     launcher: str | None = Field(
         None,
+        pattern=r"\S",
         description="command that starts a training on several machines, as `srun torchrun --nnodes=2 ...`; "
         "`-m nr_core train SPEC` follows it. Default: torchrun for the devices of this one",
     )

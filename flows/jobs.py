@@ -154,7 +154,10 @@ class _Lane:
 
 def _start(devices: int, launcher: str | None) -> list[str]:
     if launcher is not None:
-        return [*shlex.split(launcher), "-m"]
+        program, *options = shlex.split(launcher)
+        if shutil.which(program) is None:
+            raise InputError(f"resources.launcher: there is no program {program} on this machine; give a command of it")
+        return [program, *options, "-m"]
     if devices == 1:
         return HERE
     return [*HERE, "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices), "-m"]

@@ -27,22 +27,22 @@ def run_folder(run: str, workspace: Path) -> Path:
     )
 
 
-def generate(folder: Path, prompt: str, **options: Any) -> None:
+def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
     from nr_core.finished_runs import load_finished
     from nr_core.generate import stream
 
-    model, tokenizer = load_finished(folder)
+    model, tokenizer = load_finished(folder, trust_remote_code)
     show([prompt])
     show(stream(model, tokenizer, prompt, **options))
     print()
 
 
-def chat(folder: Path, **options: Any) -> None:
+def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
     """Turns are read from stdin, to its end."""
     from nr_core.finished_runs import load_finished
     from nr_core.generate import chat_prompt, stream
 
-    model, tokenizer = load_finished(folder)
+    model, tokenizer = load_finished(folder, trust_remote_code)
     turns: list[dict[str, str]] = []
     while True:
         print("> ", end="", file=sys.stderr, flush=True)

@@ -14,17 +14,18 @@ from nr_core.tokens import load_tokenizer
 from nr_core.trained_run import load_run
 
 
-def load_finished(folder: Path) -> tuple[Any, Any]:
+def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, Any]:
     """Model and tokenizer of a run's folder, of an adapter's (PEFT's) or of a model's.
 
-    Raises ModelError where the folder holds none of these, or where the base that it names is gone.
+    Raises ModelError where the folder holds none of these, where the base that it names is gone, or where that base
+    runs code of its own and the caller does not trust it: a folder may come from somebody else.
     """
     if (folder / "run.json").is_file():
-        base = _base_of_run(folder)
+        base = _base_of_run(folder, trust_remote_code)
         full = folder / MODEL_FOLDER
         return load_run(base, folder), load_tokenizer(BaseSpec(model=str(full)) if full.is_dir() else base)
     if (folder / "adapter_config.json").is_file():
-        return _with_adapter(folder)
+        return _with_adapter(folder, trust_remote_code)
     if (folder / "config.json").is_file():
         spec = BaseSpec(model=str(folder))
         return load_base(spec), load_tokenizer(spec)
@@ -34,24 +35,34 @@ def load_finished(folder: Path) -> tuple[Any, Any]:
     )
 
 
-def _with_adapter(folder: Path) -> tuple[Any, Any]:
+def _with_adapter(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
     from peft import PeftModel
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
-    base = _base_of_adapter(folder)
+    base = _base_of_adapter(folder, trust_remote_code)
     return PeftModel.from_pretrained(load_base(base), require_safetensors(folder)), load_tokenizer(base)
 
 
-def _base_of_run(folder: Path) -> BaseSpec:
-    return BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:
+    base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+    if base.trust_remote_code and not trust_remote_code:
+        raise ModelError(
+            f"{folder} was trained on {base.model}, which runs Python code of its own; if you trust that code, say so "
+            "with --trust-remote-code."
+        )
+    return base
 
 
-def _base_of_adapter(folder: Path) -> BaseSpec:
+def _base_of_adapter(folder: Path, trust_remote_code: bool) -> BaseSpec:
     """As its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
     if (folder.parent / "run.json").is_file():
-        return _base_of_run(folder.parent)
+        return _base_of_run(folder.parent, trust_remote_code)
     config = json.loads((folder / "adapter_config.json").read_text())
     if not config.get("base_model_name_or_path"):
         raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
-    return BaseSpec(model=config["base_model_name_or_path"], revision=config.get("revision"))
+    return BaseSpec(
+        model=config["base_model_name_or_path"],
+        revision=config.get("revision"),
+        trust_remote_code=trust_remote_code,
+    )

@@ -11,6 +11,7 @@ from flows.cli.app import WorkspaceFolder, app
 RunToUse = Annotated[str, typer.Argument(help="A run's id, or its folder.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
 Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the base.")]
 SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0)]
 
 
@@ -22,12 +23,14 @@ def generate(
     max_tokens: MaxTokens = 200,
     temperature: Temperature = 0.0,
     seed: SamplingSeed = 0,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Let a run go on from a text, shown as it is made."""
     from flows.talk import generate as write
     from flows.talk import run_folder
 
-    write(run_folder(run, workspace), prompt, max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+    options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    write(run_folder(run, workspace), prompt, trust_remote_code, **options)
 
 
 @app.command()
@@ -37,12 +40,14 @@ def chat(
     max_tokens: MaxTokens = 200,
     temperature: Temperature = 0.7,
     seed: SamplingSeed = 0,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Talk to a run, a line at a time; Ctrl-D ends."""
     from flows.talk import chat as talk
     from flows.talk import run_folder
 
-    talk(run_folder(run, workspace), max_new_tokens=max_tokens, temperature=temperature, seed=seed)
+    options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    talk(run_folder(run, workspace), trust_remote_code, **options)
 
 
 @app.command()

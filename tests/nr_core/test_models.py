@@ -1,5 +1,6 @@
 """Loading models, what identifies them, and what is said of those that cannot be had."""
 
+import json
 import shutil
 
 import pytest
@@ -57,6 +58,17 @@ def test_an_adapter_alone_knows_its_base_and_the_revision(world, run, tmp_path, 
     for folder in (out / "adapter", tmp_path / "alone"):
         assert load_finished(folder)[1].eos_token == load_finished(out)[1].eos_token
     assert loaded == [base, base]
+
+
+def test_a_folder_does_not_switch_on_code_of_its_own(world, run, tmp_path):
+    out = run(world.train_spec(tmp_path / "run", training={"steps": 2}))
+    report = json.loads((out / "run.json").read_text())
+    report["base"]["trust_remote_code"] = True
+    (out / "run.json").write_text(json.dumps(report))
+    for folder in (out, out / "adapter"):
+        with pytest.raises(ModelError, match="say so with --trust-remote-code"):
+            load_finished(folder)
+    load_finished(out, trust_remote_code=True)
 
 
 def test_a_pickled_adapter_is_not_read(world, run, tmp_path):
