@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.config import Config, PretrainedHere
+from pipelines.bad_words import read_bad_words
 from pipelines.evaluation_sets import is_file
 from pipelines.settings import TextSource, WarcSource
 from storage.errors import InputError
@@ -33,6 +34,7 @@ def check_inputs(config: Config, *needs: str) -> None:
         for item in filter(is_file, corpus.decontaminate):
             if not Path(item).expanduser().is_file():
                 raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
+        read_bad_words(name, corpus)
     model = config.documents.language_model
     if model and not Path(model).is_file():
         raise InputError(

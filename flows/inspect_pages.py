@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.rollback import current
+from pipelines.bad_words import BAD_WORDS, read_bad_words
 from pipelines.doc_no import first_doc_nos
 from pipelines.settings import CorpusSettings
 from pipelines.shards import shard_files
@@ -62,7 +63,7 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
 
 class _Version:
     def __init__(self, workspace: Workspace, corpus: str, version: str) -> None:
-        self.folder = workspace.corpus_version(corpus, version)
+        self.folder, self._corpus = workspace.corpus_version(corpus, version), corpus
         manifest = read_manifest(self.folder)
         if manifest is None or "segments" not in manifest["inputs"]:
             raise InputError(
@@ -97,9 +98,15 @@ class _Version:
 
     def left_by_verdict(self, reason: str, number: int) -> list[int]:
         settings = CorpusSettings.model_validate(self.manifest["settings"])
+        bad_words = read_bad_words(self._corpus, settings) if reason == BAD_WORDS else None
+        if bad_words is not None and bad_words.content_hash != self.manifest["inputs"]["bad_words"]:
+            raise InputError(
+                f"`corpora.{self._corpus}.bad_words`: {settings.bad_words} is no longer the list by which version "
+                f"{self.folder.name} was made; put that list back, or run `nr refresh CONFIG`"
+            )
         files = [documents_file(self._documents, unit_id) for unit_id in self._first]
         with tempfile.TemporaryDirectory() as spill:
-            return sample_of(reason, number, files, self._first, settings, Path(spill))
+            return sample_of(reason, number, files, self._first, settings, Path(spill), bad_words)
 
     def kept_pages(self, number: int) -> Iterator[Page]:
         for file in shard_files(self.folder, "train"):

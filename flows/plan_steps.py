@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from flows.config import Config, Input
 from flows.recording import recorded_settings
 from nr_core.settings import MethodSettings
+from pipelines.bad_words import read_bad_words
 from pipelines.bucket_corpora import version_in_bucket
 from pipelines.documents import documents_key
+from pipelines.lineage import has_settings
 from pipelines.settings import CorpusSettings
 from pipelines.work_units import WorkUnit
 from storage.publish import is_done, read_manifest
@@ -55,8 +57,11 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
         return "new", "it has no version yet"
     if manifest is not there and not is_done(workspace.corpus_version(name, version)):
         return "new", f"files of version {version} are missing"
-    if manifest["settings"] != settings.model_dump(mode="json"):
+    if not has_settings(manifest, settings):
         return "new", f"its settings are not those of version {version}"
+    bad_words = read_bad_words(name, settings)
+    if manifest["inputs"].get("bad_words") != (bad_words.content_hash if bad_words is not None else None):
+        return "new", f"its list of bad words is not that of version {version}"
     if manifest["inputs"]["documents_key"] != key:
         return "new", f"version {version} was made with other settings of `documents`"
     if new := own - set(manifest["counts"]["unit_ids"]):

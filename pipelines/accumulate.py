@@ -6,7 +6,7 @@ Local files and plain addresses do leave a corpus with the config's paths.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,14 +22,20 @@ _FILE = "units.parquet"
 def earlier_units(
     name: str, settings: CorpusSettings, listed: Iterable[WorkUnit], workspace: Workspace
 ) -> list[WorkUnit]:
-    """Snapshot units of the current version of corpus `name`, of sources that it still has, that are not `listed`."""
+    """Snapshot units of the current version of corpus `name`, of sources that it still has, that are not `listed`.
+
+    Their licence is what their source states now.
+    """
     current = workspace.current_version(name)
     if current is None:
         return []
-    known = {unit.unit_id for unit in listed}
+    listed = list(listed)
+    known, licences = {unit.unit_id for unit in listed}, {unit.source: unit.licence for unit in listed}
     units = read_units(workspace.corpus_version(name, current))
     return [
-        unit for unit in units if unit.accumulates and unit.source in settings.sources and unit.unit_id not in known
+        replace(unit, licence=licences.get(unit.source, unit.licence))
+        for unit in units
+        if unit.accumulates and unit.source in settings.sources and unit.unit_id not in known
     ]
 
 

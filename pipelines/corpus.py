@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from pipelines.accumulate import earlier_units
+from pipelines.bad_words import read_bad_words
 from pipelines.bucket_units import fetch_units, share_units, units_in_bucket
 from pipelines.corpus_report import CorpusReport
 from pipelines.corpus_version import write_version
@@ -78,6 +79,7 @@ def publish_version(
         documents_key=key,
         denied=hosts_taken_down([*(documents_file(folder, unit.unit_id) for unit in read), *held_out], workspace),
         evaluation_sets={item.name: item.content_hash for item in sets},
+        bad_words=read_bad_words(name, settings),
     )
     lineage = find_lineage(name, settings, inputs, workspace)
     target = workspace.corpus_version(name, lineage.version)

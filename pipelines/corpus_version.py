@@ -84,7 +84,7 @@ def write_version(
         {unit_id: documents_file(workspace.documents(inputs.documents_key), unit_id) for unit_id in new}, numbers
     )
 
-    judged = judge(list(files.files.values()), numbers, settings, spill=folder) if new else NOTHING
+    judged = judge(list(files.files.values()), numbers, settings, folder, inputs.bad_words) if new else NOTHING
     for row in judged.left:
         funnel.add("verdict", row["reason"], row["documents"], row["characters"], row["language"])
     if not judged.kept.num_rows and not before:
@@ -175,6 +175,7 @@ def write_version(
             "segments": segments,
             "denied": sorted(inputs.denied),
             "evaluation_sets": dict(inputs.evaluation_sets),
+            "bad_words": inputs.bad_words_hash,
         },
         settings=settings.model_dump(mode="json"),
         counts=counts,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipelines.bad_words import BadWords
 from pipelines.languages import NAME_OF_CODE
 from pipelines.lineage import Inputs, Lineage
 from pipelines.settings import CorpusSettings
@@ -54,10 +55,11 @@ def write_data_card(
         f"{train:,} to train on{repeats}, {counts['held_out_documents']:,} held out by {settings.split_by}. {origin} "
         f"Of the documents that were judged for it, {changes['duplicates']:,} were copies.",
         "## Licence",
-        escape(settings.licence) if settings.licence else "None was stated. The text is its authors'.",
+        _licence(settings, inputs),
         "## Sources",
-        _table(("source", "kind", "files", "bytes"), _sources(inputs)),
+        _table(("source", "kind", "files", "bytes", "licence"), _sources(inputs)),
         "## What left, and why",
+        *([_bad_words(inputs.bad_words)] if inputs.bad_words is not None else []),
         _table(("stage", "reason", "documents", "characters"), _funnel(counts["funnel"])),
         "## Opt-outs of site owners",
         _opt_outs(inputs, workspace),
@@ -103,14 +105,31 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _licence(settings: CorpusSettings, inputs: Inputs) -> str:
+    if settings.licence:
+        return escape(settings.licence)
+    if any(unit.licence for unit in inputs.units):
+        return "By source, in the table below."
+    return "None was stated. The text is its authors'."
+
+
+def _bad_words(bad_words: BadWords) -> str:
+    return (
+        f"Reason `bad_words`: they hold a word of a list of {len(bad_words):,}, which is not in here; its content hash "
+        f"is {bad_words.content_hash}."
+    )
+
+
 def _sources(inputs: Inputs) -> list[tuple[Any, ...]]:
     files: Counter[tuple[str, str]] = Counter()
     sizes: Counter[tuple[str, str]] = Counter()
     for unit in inputs.units:
         files[unit.source, unit.kind] += 1
         sizes[unit.source, unit.kind] += unit.bytes
+    licences = {unit.source: escape(unit.licence) for unit in inputs.units if unit.licence}
     return [
-        (escape(source), kind, number, sizes[source, kind] or "unknown") for (source, kind), number in files.items()
+        (escape(source), kind, number, sizes[source, kind] or "unknown", licences.get(source, "not stated"))
+        for (source, kind), number in files.items()
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.bad_words import BadWords
 from pipelines.doc_no import number_units
 from pipelines.settings import CorpusSettings
 from pipelines.work_units import WorkUnit
@@ -22,6 +23,8 @@ _YARDSTICK_FIELDS = {
 }
 # None of these bears on what became of the documents of earlier units.
 _FREE_FIELDS = {"sources", "rehydrate", "licence"}
+# Where a list lies does not bear on content: its hash is among the inputs, and a version without it has its key of old.
+_PATH_FIELDS = {"bad_words"}
 SEGMENT = "index/kept.parquet"  # its checksum tells a segment
 
 
@@ -33,6 +36,11 @@ class Inputs:
     documents_key: str
     denied: Sequence[str]  # hosts taken down that are in the units
     evaluation_sets: Mapping[str, str]  # content hash by name
+    bad_words: BadWords | None = None
+
+    @property
+    def bad_words_hash(self) -> str | None:
+        return self.bad_words.content_hash if self.bad_words is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
                 continues = None
             return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
     parent = published[0] if published else None
-    chosen = settings.model_dump(mode="json")
+    chosen = _bearing(settings.model_dump(mode="json"))
     if parent is None or any(parent["settings"].get(field, False) != chosen[field] for field in _YARDSTICK_FIELDS):
         refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
@@ -71,6 +79,7 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
         holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
         continues = parent["key"] if holds else None
     bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
+    bears += [inputs.bad_words_hash] if inputs.bad_words is not None else []
     version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, inputs.documents_key, *bears)
     return Lineage(version, parent["key"] if parent else None, refreshes, yardstick, continues)
 
@@ -98,7 +107,7 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
 def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
     """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
     first = parent["inputs"]["yardstick"]
-    return first if first and is_done(workspace.corpus_version(name, first)) else str(parent["key"])
+    return first if first and read_manifest(workspace.corpus_version(name, first)) else str(parent["key"])
 
 
 def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:
@@ -109,19 +118,30 @@ def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: I
         and own["refreshes"].keys() == {unit.unit_id for unit in inputs.units}
         and own["denied"] == sorted(inputs.denied)
         and own["evaluation_sets"] == inputs.evaluation_sets
-        and manifest["settings"] == settings.model_dump(mode="json")
+        and own.get("bad_words") == inputs.bad_words_hash
+        and has_settings(manifest, settings)
     )
+
+
+def has_settings(manifest: Mapping[str, Any], settings: CorpusSettings) -> bool:
+    """Whether a version was made with these settings, wherever the lists that they name lie."""
+    return _bearing(manifest["settings"]) == _bearing(settings.model_dump(mode="json"))
+
+
+def _bearing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in settings.items() if field not in _PATH_FIELDS}
 
 
 def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, refreshes: Mapping[str, int]) -> bool:
     """Whether what became of the parent's documents would become of them again."""
-    own, chosen = parent["inputs"], settings.model_dump(mode="json")
+    own, chosen = parent["inputs"], _bearing(settings.model_dump(mode="json"))
     return (
         own["stage_version"] == CORPUS_STAGE_VERSION
         and own["documents_key"] == inputs.documents_key
         and own["refreshes"].items() <= refreshes.items()
         and set(own["denied"]) <= set(inputs.denied)
         and own["evaluation_sets"] == inputs.evaluation_sets
+        and own.get("bad_words") == inputs.bad_words_hash
         and all(parent["settings"].get(field) == value for field, value in chosen.items() if field not in _FREE_FIELDS)
     )
 

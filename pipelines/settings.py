@@ -22,14 +22,20 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class WarcSource(_Settings):
+class _Source(_Settings):
+    licence: str | None = Field(
+        default=None, min_length=1, description="What data cards say of its texts' licence; bears on no content"
+    )
+
+
+class WarcSource(_Source):
     """WARC files (uncompressed, gzip, zstd or lz4), WET files among them, on this machine or at a URL."""
 
     kind: Literal["warc"] = "warc"
     paths: list[str] = Field(min_length=1, description=PATHS)
 
 
-class TextSource(_Settings):
+class TextSource(_Source):
     """Documents that are text already: JSONL (.jsonl, .jsonl.gz) or Parquet (.parquet), one document a row."""
 
     kind: Literal["text"] = "text"
@@ -46,7 +52,7 @@ class TextSource(_Settings):
     )
 
 
-class SampleCrawlSource(_Settings):
+class SampleCrawlSource(_Source):
     """The generated sample crawl of the demo and the tests."""
 
     kind: Literal["sample_crawl"] = "sample_crawl"
@@ -54,7 +60,7 @@ class SampleCrawlSource(_Settings):
     seed: int = Field(default=0, description="The same seed writes the same bytes")
 
 
-class _CommonCrawl(_Settings):
+class _CommonCrawl(_Source):
     crawl: str = Field(
         pattern=r"^(CC-MAIN-\d{4}-\d{2}|latest)$",
         description="CC-MAIN-YYYY-WW, or latest: the newest, which stays the same until a refresh has ended",
@@ -279,6 +285,11 @@ class CorpusSettings(_Settings):
     )
     rules: dict[str, Limit] = Field(
         default={}, description="Thresholds of single rules that differ from the profile's; false takes a rule out"
+    )
+    bad_words: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path of a list, a word or phrase a line; documents that hold one of them are left out, as C4's",
     )
     min_characters: int = Field(default=500, ge=1, description="Shorter documents are left out")
     min_language_score: float = Field(

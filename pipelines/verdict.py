@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.bad_words import BAD_WORDS, BadWords
 from pipelines.rules import RULES, Rule
 from pipelines.settings import CorpusSettings
 
@@ -24,6 +25,7 @@ REMEDIES: Mapping[str, str] = {
         rule.name: f"their {rule.meaning}; set corpora.{{name}}.rules.{rule.name} to another threshold, or to false"
         for rule in RULES
     },
+    BAD_WORDS: "they hold a word of the list corpora.{name}.bad_words; shorten it, or leave the field out",
 }
 
 _JUDGE = """
@@ -36,6 +38,7 @@ SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.
         WHEN d.language_score < $min_language_score THEN 'language_score'
         WHEN d.characters < $min_characters THEN 'too_short'
         {rules}
+        {bad_words}
         ELSE 'kept'
     END AS verdict,
     d.reason = 'kept' AS judged
@@ -56,9 +59,15 @@ class Judged:
     unread: dict[str, int]
 
 
-def judge(files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: CorpusSettings, spill: Path) -> Judged:
+def judge(
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None = None,
+) -> Judged:
     """Judge all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
-    with _judged(files, first_doc_nos, settings, spill) as connection:
+    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
         kept = connection.sql(
             "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
             "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
@@ -80,16 +89,21 @@ def sample_of(
     first_doc_nos: Mapping[str, int],
     settings: CorpusSettings,
     spill: Path,
+    bad_words: BadWords | None = None,
 ) -> list[int]:
     """doc_nos of at most `number` documents with this verdict, the same ones each time."""
-    with _judged(files, first_doc_nos, settings, spill) as connection:
+    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
         chosen = "SELECT doc_no FROM judged WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
         return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
 
 
 @contextmanager
 def _judged(
-    files: Sequence[Path], first_doc_nos: Mapping[str, int], settings: CorpusSettings, spill: Path
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the table `judged`."""
     units = pa.table(
@@ -105,8 +119,14 @@ def _judged(
         duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": "false"}) as connection,
     ):
         connection.register("units", units)
+        if bad_words is not None:
+            connection.create_function("holds_bad_word", bad_words.found_in, ["VARCHAR"], "BOOLEAN")
         connection.execute(
-            _JUDGE.format(rules="\n        ".join(map(_condition, rules))),  # names out of our own table
+            _JUDGE.format(  # names out of our own table
+                rules="\n        ".join(map(_condition, rules)),
+                # Last: the one rule that reads texts, and only those that no other rule left out.
+                bad_words=f"WHEN holds_bad_word(d.text) THEN '{BAD_WORDS}'" if bad_words is not None else "",
+            ),
             {
                 "files": [str(file) for file in files],
                 "hosts": [pattern.lower() for pattern in settings.hosts],

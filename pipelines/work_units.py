@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class WorkUnit:
     bytes: int  # to read, or to download; 0 where only the download will tell
     options: dict[str, Any]  # how a text file is read; of which selection a batch is; empty for a WARC
     accumulates: bool = False  # of a snapshot: stays in a corpus when the source has moved on to another
+    licence: str | None = None  # of its source, for data cards
 
 
 def list_work_units(
@@ -52,7 +53,11 @@ def list_work_units(
     """
     remote = Remote(fetch)
     return sorted(
-        (unit for name, source in sources.items() for unit in _units(name, source, workspace, remote, say)),
+        (
+            replace(unit, licence=source.licence)
+            for name, source in sources.items()
+            for unit in _units(name, source, workspace, remote, say)
+        ),
         key=lambda unit: (unit.path, unit.source),
     )
 
@@ -79,7 +84,7 @@ def _units(
     for file_name, path, size, content in files:
         options: dict[str, Any] = {}
         if isinstance(source, TextSource):
-            options = source.model_dump(exclude={"kind", "paths"}) | {"source": name}
+            options = source.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
             if source.id_field is None:
                 options["file_name"] = file_name  # documents are then named by it
         kind = "text" if isinstance(source, TextSource) else "warc"

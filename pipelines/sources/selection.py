@@ -44,7 +44,7 @@ def freeze_selection(
     """
     from pipelines.sources.columnar_index import read_index  # with DuckDB, of which a worker process has no use
 
-    content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb"})
+    content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb", "licence"})
     key = hash_of("selection", SELECTION_VERSION, crawl, content)
     folder = workspace.selection(key)
     with workspace.lock(f"selection-{key}"):

@@ -158,6 +158,9 @@ def test_missing_files_are_refused_before_anything_runs(tmp_path):
     absent = str(tmp_path / "*.warc.gz")
     assert "`sources.sample.paths`: nothing matches" in check(sources={"sample": {"kind": "warc", "paths": [absent]}})
     assert "`documents.language_model`" in check(documents={"language_model": str(tmp_path / "lid.bin")})
+    french = {**SMALL["corpora"]["french"], "bad_words": "${data_root}/badwords.txt"}
+    listed = check(corpora={**SMALL["corpora"], "french": french}, data_root=str(tmp_path))
+    assert f"`corpora.french.bad_words`: {tmp_path}/badwords.txt cannot be read" in listed
     assert "`base.model`: there is no" in check(base={"model": str(tmp_path / "model")})
 
 

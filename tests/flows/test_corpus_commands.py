@@ -207,6 +207,20 @@ def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> Non
         inspect_pages(study.workspace, "english", "mood", 3)
 
 
+def test_pages_with_a_bad_word_are_shown_by_the_list_that_judged_them(study: Study, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("goshawk\n")
+    study.settings = study.settings.model_copy(update={"bad_words": str(words)})
+    page = english(77)
+    study.refresh("c", [Page(page.body.replace("</p>", " A goshawk!</p>", 1), page.url)])
+    [pair] = inspect_pages(study.workspace, "english", "bad_words", 3)
+    assert pair.left.url == page.url and "goshawk" in pair.left.text
+    words.write_text("hawk\n")
+    with pytest.raises(InputError, match=r"`corpora.english.bad_words`: .* is no longer the list by which version"):
+        inspect_pages(study.workspace, "english", "bad_words", 3)
+    assert inspect_pages(study.workspace, "english", "language", 3)
+
+
 def test_macros_read_what_versions_hold(study: Study) -> None:
     root = str(study.workspace.root)
     assert rows(study, f"SELECT method FROM duplicates('{root}')") == [("minhash",)]

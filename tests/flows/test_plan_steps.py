@@ -1,5 +1,7 @@
 """`nr plan`: which steps stand and why, and what the others take by the past ones."""
 
+from pathlib import Path
+
 import pytest
 
 from flows.config import parse_config
@@ -64,6 +66,11 @@ def test_what_stands_and_what_does_not_say_why(config):
     ]
     other = config.model_copy(update={"documents": config.documents.model_copy(update={"max_bytes": 77777})})
     assert outcomes(other)[0] == ("new", "version french-1 was made with other settings of `documents`", None)
+    words = Path(config.workspace) / "words.txt"
+    words.write_text("zut")
+    french = config.corpora["french"].model_copy(update={"bad_words": str(words)})
+    listed = config.model_copy(update={"corpora": {**config.corpora, "french": french}})
+    assert outcomes(listed)[0] == ("new", "its list of bad words is not that of version french-1", None)
 
 
 def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):

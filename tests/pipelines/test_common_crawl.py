@@ -342,12 +342,14 @@ def test_a_later_snapshot_comes_to_the_earlier_one(
     first = refresh(monthly, {"web": make("latest")})
     server.requests.clear()
     server.files = {**server.files, "collinfo.json": newer.files["collinfo.json"]}
-    second = refresh(monthly, {"web": make("latest")})
+    second = refresh(monthly, {"web": make("latest").model_copy(update={"licence": "CC0"})})
     assert not [request.path for request in server.requests if CRAWL in request.path]
     assert set(first.unit_ids) < set(second.unit_ids)
     assert second.changes.documents_gained > 10 > second.changes.documents_lost == 0
     assert {row["reason"]: row["documents"] for row in second.funnel}["exact_copy"] == 18  # French pages 61 to 95
-    # Nothing new: no file is asked for, and the version stays.
+    card = (monthly.corpus_version("french", second.version) / "README.md").read_text()
+    assert "CC0" in card and "not stated" not in card  # the earlier snapshot's files are the source's too
+    # Nothing new: no file is asked for, and the version stays, with no licence as with one.
     server.requests.clear()
     assert refresh(monthly, {"web": make("latest")}).reused
     assert not [request.path for request in server.requests if "/warc/" in request.path]

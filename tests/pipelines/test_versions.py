@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.corpus import CorpusReport
-from pipelines.settings import CorpusSettings
+from pipelines.corpus import CorpusReport, build_corpus
+from pipelines.documents import process_units
+from pipelines.settings import CorpusSettings, TextSource, WarcSource
 from pipelines.shards import read_shards, shard_files
 from pipelines.take_down import deny
+from pipelines.work_units import list_work_units
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.workspace import Workspace
@@ -277,3 +279,32 @@ def test_the_data_card_escapes_what_stems_from_the_crawl(crawl: Crawl) -> None:
 
     front = yaml.safe_load(card.split("---")[1])
     assert [item["path"] for item in front["configs"][0]["data_files"]] == ["train-*.parquet", "held_out-*.parquet"]
+
+
+def test_a_licence_is_the_sources_and_bears_on_no_key(crawl: Crawl, tmp_path: Path) -> None:
+    crawl.add("a.warc.gz", [*map(english, range(20))])
+    lines = (json.dumps({"text": prose(ENGLISH, seed)}) + "\n" for seed in range(60, 80))
+    (tmp_path / "texts.jsonl").write_text("".join(lines))
+
+    def build(name: str, web: str | None, texts: str | None, **fields: Any) -> CorpusReport:
+        sources = {
+            "web": WarcSource(paths=[f"{crawl.folder}/*"], licence=web),
+            "texts": TextSource(paths=[str(tmp_path / "texts.jsonl")], licence=texts),
+        }
+        units = list_work_units(sources, crawl.workspace)
+        process_units(units, crawl.documents, crawl.workspace, 1, lambda report: None)
+        chosen = CorpusSettings(language="eng", text_domain="x", sources=[*sources], split_by="document", **fields)
+        return build_corpus(name, chosen, units, crawl.documents, crawl.workspace)
+
+    def card(report: CorpusReport) -> str:
+        return (folder(crawl, report) / "README.md").read_text()
+
+    stated = build("stated", None, "CC0 | own")
+    assert "By source, in the table below." in card(stated)
+    assert "| CC0 \\| own |" in card(stated) and "| not stated |" in card(stated)
+    assert build("stated", "CC-BY", None).reused  # what it says now comes with the next version
+    unstated = build("unstated", None, None)
+    assert unstated.unit_ids == stated.unit_ids
+    assert "None was stated" in card(unstated)
+    both = card(build("stated", "CC0", None, licence="Ours"))
+    assert "## Licence\n\nOurs\n" in both and "| CC0 |" in both
