@@ -27,6 +27,10 @@ _ATTRIBUTES = re.compile(
     rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"[^\"]*+\"|'[^']*+'|[^ \t\n\f\r>\"'=<`]++))?+)*+[ \t\n\f\r/]*+"
 )
 
+# In tags that are joined by `>`, which none of them holds.
+_QUOTE_AT_END = re.compile(rb"\"[/ ]*+>")
+_OPEN_AT_END = re.compile(rb"[= \t\n\f\r>]\"[/ ]*+>")
+
 
 def header_opt_out(robots: Iterable[str], tdm_reservation: str, settings: OptOutSettings) -> str | None:
     """Reason of an opt-out by HTTP headers: x_robots_tag or tdm_header; None if there is none."""
@@ -60,9 +64,11 @@ def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
     """
     tags = []
     for tag in _meta_tags(markup):
-        if b"<meta" in tag or not _ends_here(tag):  # each byte is looked at once, in one tag
+        if b"<meta" in tag:  # each byte is looked at once, in one tag
             return True
         tags.append(tag)
+    if not _all_end_here(tags):
+        return True
     words = b"".join(tags)
     if b"&#" in words and _REFERENCE.search(words):
         return True
@@ -76,6 +82,14 @@ def _meta_tags(markup: Markup) -> Iterator[bytes]:
         if html[start + 1 : start + 5].lower() == b"meta":
             end = html.find(b">", start)
             yield html[start + 5 : end if end >= 0 else None].lower()
+
+
+def _all_end_here(tags: list[bytes]) -> bool:
+    """As _ends_here of each, which on most pages is told of all at once: each ends in a quote that closes a value."""
+    joined = b">%b>" % b">".join(tags)
+    if b"'" not in joined and len(_QUOTE_AT_END.findall(joined)) == len(tags) and not _OPEN_AT_END.search(joined):
+        return True
+    return all(map(_ends_here, tags))
 
 
 def _ends_here(tag: bytes) -> bool:

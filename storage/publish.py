@@ -62,7 +62,7 @@ def write_manifest(
     manifest = {
         "step": step,
         "key": key,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),  # tells versions of one second apart
         "inputs": inputs,
         "settings": settings,
         "counts": counts,
