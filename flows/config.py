@@ -126,7 +126,10 @@ class Resources(Settings):
     )
     training_processes: int = Field(1, ge=1, description="trainings side by side")
     devices: int = Field(
-        1, ge=1, description="devices of one training, started by torchrun: GPUs, or processes where there is none"
+        1,
+        ge=1,
+        description="devices of one training, started by torchrun: GPUs, or processes where there is none; with a "
+        "`launcher` those of each machine",
     )
     launcher: str | None = Field(
         None,
@@ -134,7 +137,9 @@ class Resources(Settings):
         description="command that starts a training on several machines, as `srun torchrun --nnodes=2 ...`; "
         "`-m nr_core train SPEC` follows it. Default: torchrun for the devices of this one",
     )
-    threads: int | None = Field(None, ge=1, description="threads of one training; default: the cores, shared evenly")
+    threads: int | None = Field(
+        None, ge=1, description="threads of each process of a training; default: the cores of a machine, shared evenly"
+    )
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
     )
@@ -146,10 +151,15 @@ class Resources(Settings):
         return self
 
     def reading_workers(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or _cores()
 
     def training_threads(self) -> int:
-        return self.threads or max(1, (os.cpu_count() or 1) // (self.training_processes * self.devices))
+        return self.threads or max(1, _cores() // (self.training_processes * self.devices))
+
+
+def _cores() -> int:
+    """Cores that this process may use: of a shared node Slurm gives a job some."""
+    return len(os.sched_getaffinity(0))
 
 
 def _kind_of_base(base: Any) -> str:
