@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from flows.config import Resources
 from flows.data_refresh import MOST_BATCHES, batches
+from pipelines.settings import DedupSettings
 from pipelines.work_units import WorkUnit
 from storage.query import query
 from storage.workspace import Workspace
@@ -37,14 +39,20 @@ def config(tmp_path_factory) -> Path:
     return path
 
 
-def refresh(config: Path, folder: Path, *overrides: str):
+# Few documents are worth it here. From a million on, the joins of the bands go to a cluster.
+WITH_JOINS = "import flows.cluster; flows.cluster.WORTH_SENDING = 1; "
+
+
+def refresh(config: Path, folder: Path, *overrides: str, before: str = "", output: list[str] | None = None):
     folder.mkdir()
     chosen = ["workspace=workspace", "resources.workers=2", *overrides]
     options = [part for override in chosen for part in ("--set", override)]
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "refresh", str(config), *options]
+    command = [sys.executable, "-c", f"{before}from flows.cli import main; main()", "refresh", str(config), *options]
     home = {"PREFECT_HOME": str(config.parent / "prefect")}  # one database for all, whose making takes seconds
     done = subprocess.run(command, cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    if output is not None:
+        output.append(done.stdout + done.stderr)
     return [query(Workspace(folder / "workspace"), sql).rows for sql in (CORPORA, OUTCOMES)]
 
 
@@ -61,7 +69,11 @@ def test_a_cluster_gives_the_same_corpus(config, tmp_path, by_processes, runner)
     corpora, outcomes = by_processes
     assert corpora[0][0] == "english" and corpora[0][2] > 20
     assert len(outcomes) == UNITS + 1 and [row[1] for row in outcomes].count("failed") == 1
-    assert refresh(config, tmp_path / runner, f"resources.runner={runner}") == [corpora, outcomes]
+    output: list[str] = []
+    found = refresh(config, tmp_path / runner, f"resources.runner={runner}", before=WITH_JOINS, output=output)
+    assert found == [corpora, outcomes]
+    joined = set(re.findall(r"Task run '(run_job-\w+)' - Finished in state Completed", output[0]))
+    assert len(joined) == DedupSettings().bands, output[0][-4000:]
 
 
 @pytest.mark.deployment

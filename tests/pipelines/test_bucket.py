@@ -225,7 +225,7 @@ def test_a_full_disk_is_not_taken_for_a_fault_of_the_bucket(tmp_path: Path) -> N
         (large := tmp_path / "bucket" / "large").parent.mkdir()
         large.write_bytes(bytes(200_000))
         assert workspace.bucket is not None
-        with pytest.raises(InputError, match="the disk is full .*the same command goes on"):
+        with pytest.raises(InputError, match=r"the disk is full .*the same command goes on"):
             workspace.bucket.download({workspace.root / "large": (200_000, file_sha256(large))})
         assert [path.name for path in workspace.root.iterdir()] == ["workspace.json"]
     finally:
