@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.config import Config, Resources
+from flows.orphans import record_process
 from flows.recording import record_units
 from flows.secrets import take_secrets
 from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
@@ -29,7 +30,7 @@ def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config],
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
-@flow(name="read-on-cluster")
+@flow(name="read-on-cluster", on_running=[record_process])
 def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
     from pipelines.bucket_units import fetch_units
     from pipelines.documents import documents_key
