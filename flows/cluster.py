@@ -12,9 +12,10 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.config import Config, Resources
+from flows.config import Config
 from flows.orphans import record_process
 from flows.recording import record_units
+from flows.resources import Resources
 from flows.secrets import take_secrets
 from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport

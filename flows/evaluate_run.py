@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.config import Resources
 from flows.jobs import Job, refuse_failures, run_jobs
 from flows.progress import Progress
 from flows.recording import (
@@ -17,6 +16,7 @@ from flows.recording import (
     record_settings,
     record_task_set,
 )
+from flows.resources import Resources
 from flows.results import find_run
 from flows.tasks import pin_tasks
 from pipelines.languages import CODE_OF_LABEL, NAME_OF_CODE

@@ -120,7 +120,7 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
         _wait_for(f"{url}/api/work_pools/{POOL}", worker, home / "worker.log")
         deploy(project, everything)
         _limit_trainings(f"{url}/api")
-    except BaseException:
+    except BaseException:  # nor does an interrupt leave half of the services behind
         for process in (worker, server):
             if process is not None:
                 end_session(process.pid, STOP_SECONDS, process)

@@ -97,7 +97,7 @@ def clear_bucket(host: str, workspace: Workspace) -> list[str]:
 
 
 def fetch_version(name: str, version: str, workspace: Workspace) -> bool:
-    """Download a version and those that it came from, as far as they are in the bucket. False: it is not whole there."""
+    """Download a version and those that it came from, as far as the bucket has them. False: it is not whole there."""
     bucket = workspace.bucket
     assert bucket is not None
     for needed in _with_needed(name, version, workspace):

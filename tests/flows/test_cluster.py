@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.config import Resources
 from flows.data_refresh import MOST_BATCHES, batches
+from flows.resources import Resources
 from pipelines.settings import DedupSettings
 from pipelines.work_units import WorkUnit
 from storage.query import query

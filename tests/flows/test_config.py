@@ -9,8 +9,9 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 
 from flows.cli.overrides import parse_overrides
-from flows.config import Config, Resources, load_config, parse_config
+from flows.config import Config, load_config, parse_config
 from flows.inputs import check_inputs
+from flows.resources import Resources
 from flows.server import POOL, TRAINING_QUEUE
 from storage.errors import InputError
 
