@@ -12,6 +12,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+import flows.resources
 from flows.config import Config
 from flows.orphans import record_process
 from flows.recording import record_units
@@ -22,8 +23,6 @@ from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
-
-WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
 
 
 def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
@@ -73,7 +72,7 @@ def run_jobs(config: Config) -> RunJobs:
 
     def on_the_cluster(function: Callable[[BandJob], BandBuckets], jobs: Iterable[BandJob]) -> Iterable[BandBuckets]:
         listed = list(jobs)
-        if len(listed[0][1]) < WORTH_SENDING:
+        if len(listed[0][1]) < flows.resources.WORTH_SENDING:
             return map(function, listed)
         # Not in a flow of their own: its context, which goes with every task, would hold all of them.
         with _task_runner(config.resources) as runner:

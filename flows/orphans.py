@@ -24,12 +24,12 @@ WAITING = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
 CRASHED = {"type": "CRASHED", "message": "its process has gone; run it again to go on"}
 
 
-def record_process(flow: "Flow[..., Any]", run: "FlowRun", state: "State[Any]") -> None:
+def record_process(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
     """Hook of every flow that begins to run: which process does it, and since when."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(run.id, {LABEL: f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"})
+        client.update_flow_run_labels(flow_run.id, {LABEL: f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"})
 
 
 def end_orphaned_runs(api: str, *, of_stopped_worker: bool = False) -> None:

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from flows.study_settings import Settings
 
+WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
+
 
 class Resources(Settings):
     """What the machine gives. Never part of a key: results do not depend on it."""
