@@ -76,3 +76,20 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
         states = {state for (state,) in database.execute("SELECT state_type FROM flow_run")}
     assert states == {"CRASHED", "COMPLETED"}  # the run that was interrupted does not stand there as running
+
+
+def test_an_interrupt_amid_a_query_is_one_too():
+    """DuckDB makes a RuntimeError of it."""
+    program = """
+import duckdb
+from flows.interrupt import leaving_on_interrupt
+with leaving_on_interrupt():
+    print("here", flush=True)
+    duckdb.execute("CREATE TABLE t AS SELECT a.range * b.range FROM range(100000) a, range(100000) b")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as query:
+        assert query.stdout.readline() == b"here\n"
+        time.sleep(0.5)
+        query.send_signal(signal.SIGINT)
+        told = query.communicate(timeout=60)[1].decode()
+    assert (query.returncode, told.strip()) == (INTERRUPTED, SENTENCE)
