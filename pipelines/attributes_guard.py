@@ -19,7 +19,7 @@ _MAX_LOOKS = 4  # at a page, for tags that seem to be in others
 
 _SPACE = b" \t\n\f\r"
 _BEFORE_VALUE = b"=" + _SPACE
-_TAG = re.compile(rb"</?[a-zA-Z]")
+_TAG = re.compile(rb"</?[a-zA-Z][^%b/>]*+" % _SPACE)
 # As the standard has it: nearly all may stand in a name, and no space need come before it.
 _ATTRIBUTE = re.compile(
     rb"[%b/]*+[^%b/>][^%b/>=]*+(?:[%b]*+=[%b]*+(?:\"[^\"]*+\"?+|'[^']*+'?+|[^%b>]*+))?+" % ((_SPACE,) * 6)
@@ -56,7 +56,9 @@ def _has_many_at_the_root(markup: Markup) -> bool:
         roots += tags[markup.after(tags, 2) | 0x20 == ord(second)].tolist()
     together = 0
     for place in roots if len(roots) > _MAX_ROOTS else ():
-        together += _count(markup.html, place + 1)
+        tag = _TAG.match(markup.html, place)
+        assert tag is not None
+        together += _count(markup.html, tag.end())
         if together**2 > MAX_SQUARES:
             return True
     return False
@@ -69,14 +71,14 @@ def _end_of_attributes(html: bytes, name: int) -> int:
 
 
 def _count(html: bytes, name: int) -> int:
-    """Attributes of the tag whose name begins there, and one more for the name; no more than _MANY."""
+    """Attributes of the tag whose name ends there; no more than _MANY."""
     return sum(1 for _ in _ATTRIBUTE.finditer(html, name, _end_of_attributes(html, name)))
 
 
 def _names_of_tags(html: bytes, start: int, end: int) -> Iterator[int]:
-    """Where names of tags may begin between two places: at the first `<` and letter behind each `>`."""
+    """Where names of tags may end between two places. A tag may begin at the first `<` and letter behind each `>`."""
     while tag := _TAG.search(html, start + 1, end):
-        yield tag.end() - 1
+        yield tag.end()
         start = html.find(b">", tag.end(), end)
         if start < 0:
             return
