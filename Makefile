@@ -24,8 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python -m flows.demo
 
+# Two at a time: much of a test of flows is waiting for a server. `--dist loadgroup` keeps a file's tests together.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Everybody killed in every stage, and twelve times at random: some twenty minutes.
 test-kill: setup

@@ -4,11 +4,12 @@ from prefect import flow
 
 from flows.config import Config, parse_config
 from flows.data_refresh import data_refresh
+from flows.orphans import record_process
 from pipelines.settings import CommonCrawlIndexSource, CommonCrawlSource
 from storage.errors import InputError
 
 
-@flow(name="backfill")
+@flow(name="backfill", on_running=[record_process])
 def backfill(config: Config, crawls: list[str]) -> dict[str, str]:
     """Refresh the corpora from each of `crawls` (CC-MAIN-YYYY-WW) in turn. Returns the versions after the last.
 

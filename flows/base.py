@@ -9,12 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from flows.config import Config, PretrainedHere
+from flows.config import Config
 from flows.corpora import current_versions
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import now, record_model, record_training_steps
 from flows.secrets import take_secrets
+from flows.study_settings import PretrainedHere
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
@@ -34,7 +36,7 @@ class PreparedBase(BaseModel):
     spec: BaseSpec
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", on_running=[record_process])
 def pretrain(config: Config, versions: dict[str, str] | None = None) -> PreparedBase:
     """Make the base ready: pretrain it, or find the given one."""
     return prepare_base(config, versions or current_versions(config))

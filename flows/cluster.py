@@ -12,8 +12,11 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.config import Config, Resources
+import flows.resources
+from flows.config import Config
+from flows.orphans import record_process
 from flows.recording import record_units
+from flows.resources import Resources
 from flows.secrets import take_secrets
 from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport
@@ -21,15 +24,13 @@ from pipelines.work_units import WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
 
-WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
-
 
 def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
     """The flow that reads batches of units on the runner that `resources` names. Returns what is left to read here."""
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
-@flow(name="read-on-cluster")
+@flow(name="read-on-cluster", on_running=[record_process])
 def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
     from pipelines.bucket_units import fetch_units
     from pipelines.documents import documents_key
@@ -71,7 +72,7 @@ def run_jobs(config: Config) -> RunJobs:
 
     def on_the_cluster(function: Callable[[BandJob], BandBuckets], jobs: Iterable[BandJob]) -> Iterable[BandBuckets]:
         listed = list(jobs)
-        if len(listed[0][1]) < WORTH_SENDING:
+        if len(listed[0][1]) < flows.resources.WORTH_SENDING:
             return map(function, listed)
         # Not in a flow of their own: its context, which goes with every task, would hold all of them.
         with _task_runner(config.resources) as runner:

@@ -13,6 +13,7 @@ from flows.checks import check_corpora
 from flows.cluster import on_cluster, run_jobs
 from flows.config import Config
 from flows.disk import refuse_full_disk
+from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
 from flows.secrets import take_secrets
@@ -26,7 +27,7 @@ UNITS_PER_PROCESS = 16  # that a task takes: enough to keep the pool busy, few e
 MOST_BATCHES = 100  # of one flow run: above some 200 task runs Prefect's SQLite is locked at times
 
 
-@flow(name="data-refresh")
+@flow(name="data-refresh", on_running=[record_process])
 def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     """Read what is new of the sources and publish the corpora. Returns the version of each corpus by name.
 

@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from flows.addresses import free_port
 from flows.config import load_config
 from flows.interrupt import INTERRUPTED, SENTENCE
-from flows.server import free_port, prefect, running, start, stop
+from flows.server import prefect, running, start, stop
 from flows.table import print_table
 from storage.errors import InputError
 from storage.query import query

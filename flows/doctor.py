@@ -10,6 +10,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from flows import server
+from flows.addresses import port_is_taken
 from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
@@ -130,7 +131,7 @@ def _server(home: Path, port: int) -> Finding:
     services = server.running(home)
     if services:
         return Finding("server", f"answers at {services.url}")
-    if server.port_is_taken(port):
+    if port_is_taken(port):
         return Finding("server", f"port {port} is taken by another program", "nr up --port N, with a free port")
     if (home / server.STATE).exists():
         return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")

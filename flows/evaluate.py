@@ -17,6 +17,7 @@ from flows.base import PreparedBase, prepare_base
 from flows.config import Config
 from flows.corpora import current_versions
 from flows.jobs import Job, refuse_failures, run_jobs
+from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import eval_id, evaluation_scope, record_evaluation, record_settings
 from flows.tasks import PinnedTask, pin_tasks
@@ -57,7 +58,7 @@ class EvaluationSet:
     what: Corpus | PinnedText | PinnedTask
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", on_running=[record_process])
 def evaluate(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> None:
     """Score the base and the runs that are done on the held-out sides of the corpora."""
     versions = versions or current_versions(config)

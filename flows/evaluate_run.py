@@ -1,7 +1,6 @@
 """One run and its base on tasks, without a config: by our scorer, or by lm-evaluation-harness."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from flows.recording import (
     record_settings,
     record_task_set,
 )
+from flows.resources import Resources
 from flows.results import find_run
 from flows.tasks import pin_tasks
 from pipelines.languages import CODE_OF_LABEL, NAME_OF_CODE
@@ -74,9 +74,8 @@ def evaluate_run(
             out = workspace.scratch(f"evaluation-{model_id}-{hash_of(spec)}")
             label = f"evaluation of {'the base' if path is None else run_id}"
             jobs.append((model_id, 0 if path is None else step or 0, Job(label, {"out": str(out), **spec})))
-        errors = run_jobs(
-            "evaluate", [job for _, _, job in jobs], workspace, progress, processes=1, threads=os.cpu_count() or 1
-        )
+        threads = Resources().training_threads()
+        errors = run_jobs("evaluate", [job for _, _, job in jobs], workspace, progress, processes=1, threads=threads)
         for model_id, at, job in jobs:
             if job.label not in errors:
                 result = json.loads((job.out / "evaluation.json").read_text())

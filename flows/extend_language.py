@@ -14,13 +14,14 @@ from flows.config import Config
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
 from flows.inputs import check_inputs
+from flows.orphans import record_process
 from flows.tasks import pin_tasks
 from flows.train import train
 from nr_core.settings import BaseSpec
 from storage.workspace import Workspace
 
 
-@flow(name="extend-language")
+@flow(name="extend-language", on_running=[record_process])
 def extend_language(config: Config) -> str:
     """Teach a model a new language and measure what it learned and forgot. Returns the report's path."""
     stages = Stopwatch()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from flows.config import Config, PretrainedHere
+from flows.config import Config
+from flows.study_settings import PretrainedHere
 from pipelines.bad_words import read_bad_words
 from pipelines.evaluation_sets import is_file
 from pipelines.settings import TextSource, WarcSource

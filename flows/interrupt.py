@@ -19,19 +19,23 @@ def leaving_on_interrupt() -> Iterator[None]:
 
     To leave in the middle of anything is safe here: whatever a kill -9 leaves behind, the same command goes on from.
     """
+    asked = threading.Event()
     late = threading.Timer(LEAVE_SECONDS, _leave)
     late.daemon = True
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, lambda *_: _leave())
+        asked.set()
         late.start()
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
-    except KeyboardInterrupt:
-        _leave()
+    except BaseException:
+        if asked.is_set():  # amid a query DuckDB makes a RuntimeError of it
+            _leave()
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -87,7 +87,7 @@ def run_jobs(
         running = [pool.submit(contextvars.copy_context().run, lane.run) for lane in lanes]
         try:
             results = [lane.result() for lane in running]
-        except BaseException:
+        except BaseException:  # an interrupt, or a cancellation by Prefect, is none of Exception
             for lane in lanes:
                 lane.stop()
             raise

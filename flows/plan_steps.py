@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from flows.config import Config, Input
+from flows.config import Config
 from flows.recording import recorded_settings
+from flows.study_settings import Input
 from nr_core.settings import MethodSettings
 from pipelines.bad_words import read_bad_words
 from pipelines.bucket_corpora import version_in_bucket

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.recording import record_move
-from pipelines.bucket_corpora import changing_corpus, holds_taken_down
+from pipelines.bucket_corpora import changing_corpus, fetch_version, holds_taken_down
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.publish import is_done, read_manifest
@@ -16,7 +16,7 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
     The next version then descends from it. Nothing is deleted: rolling forward is the same command.
     Raises InputError when there is no such version, or it is not whole.
     """
-    current(workspace, corpus)
+    _refuse_unknown(workspace, corpus)
     with changing_corpus(corpus, workspace):
         before = current(workspace, corpus)
         wanted = version or next(iter(_ancestors(workspace, corpus, before)), None)
@@ -24,6 +24,8 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
             raise InputError(f"corpus {corpus}: version {before} is its first; name the version to go to")
         folder = workspace.corpus_version(corpus, wanted)
         # A version is a name out of a command line: it must be one of the folders, not a way out of them.
+        if workspace.bucket and wanted in workspace.bucket.names(workspace.corpus(corpus)):
+            fetch_version(corpus, wanted, workspace)
         if wanted not in {path.parent.name for path in workspace.corpus(corpus).glob("*/manifest.json")}:
             known = ", ".join(_ancestors(workspace, corpus, before)) or "none"
             raise InputError(f"corpus {corpus} has no version {wanted}; before {before} came: {known}")
@@ -41,11 +43,24 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
 
 def current(workspace: Workspace, corpus: str) -> str:
     """The version in use. Raises InputError when no corpus of this name was published."""
-    names = workspace.published_corpora()
-    version = workspace.current_version(corpus) if corpus in names else None
+    _refuse_unknown(workspace, corpus)
+    version = workspace.current_version(corpus)
     if version is None:
-        raise InputError(f"there is no corpus {corpus!r} in {workspace.root}; there are: {', '.join(names) or 'none'}")
+        raise InputError(
+            f"corpus {corpus} is in the bucket {workspace.bucket_url} and not in {workspace.root} yet: "
+            "`nr refresh CONFIG` brings it"
+        )
     return version
+
+
+def _refuse_unknown(workspace: Workspace, corpus: str) -> None:
+    """A corpus is a name out of a command line too. What is in the bucket only comes here when it is changed."""
+    names = set(workspace.published_corpora())
+    if workspace.bucket:
+        names.update(workspace.bucket.names(workspace.root / "corpora"))
+    if corpus not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise InputError(f"there is no corpus {corpus!r} in {workspace.root}; there are: {known}")
 
 
 def _ancestors(workspace: Workspace, corpus: str, version: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from filelock import FileLock
 
-from flows.server import LOOPBACK, address, port_is_taken
+from flows.addresses import LOOPBACK, address, port_is_taken
 from storage.atomic import write_atomically
 from storage.errors import InputError
 

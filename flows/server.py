@@ -1,37 +1,32 @@
 """A Prefect server, its deployments and a worker, with all state in one folder: what `nr up` and the demo start."""
 
 import contextlib
-import fcntl
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 from filelock import FileLock
 
+from flows.addresses import LOOPBACK, address, port_is_taken
+from flows.orphans import end_orphaned_runs
+from flows.prefect_api import answers, ask
+from flows.processes import end_session, runs_prefect
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
 POOL = "nr"
 TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
-LOOPBACK = "127.0.0.1"
-REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}  # addresses to listen on that nobody can be sent to
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
-BUSY, BUSY_SECONDS = 503, 60  # what the server answers while its SQLite is locked, and how long we ask again
 STATE = "services.json"
-COMMANDS = "commands.lock"  # held by each command whose flow run stands in this folder's database
 ENDED = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
@@ -49,18 +44,6 @@ def environment(home: Path, url: str | None = None) -> dict[str, str]:
     if url is not None:
         settings["PREFECT_API_URL"] = f"{url}/api"
     return settings
-
-
-def address(host: str, port: int) -> str:
-    """Where what listens on `host` can be asked."""
-    host = REACHED_AT.get(host, host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -82,7 +65,7 @@ class Services:
         return {**os.environ, **environment(Path(self.home), self.url)}
 
     def is_healthy(self) -> bool:
-        return _answers(f"{self.url}/api/health")
+        return answers(f"{self.url}/api/health")
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers that the server knows of, with their `status`."""
@@ -125,24 +108,22 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
         raise InputError(f"port {port} is taken by another program: give another one with --port")
     url = address(host, port)
     everything = {**os.environ, **environment(home, url)}
-    server = _spawn(["server", "start", "--host", host, "--port", str(port)], everything, home / "server.log")
+    keep = [sys.executable, "-m", "flows.keep_prefect", "server", "start", "--host", host, "--port", str(port)]
+    server = _spawn(keep, everything, home / "server.log")
     worker = None
     try:
         _wait_for(f"{url}/api/health", server, home / "server.log")
-        end_orphaned_runs(f"{url}/api", of_deployments=True)
-        with (home / COMMANDS).open("w") as commands:
-            if lock_alone(commands):
-                end_orphaned_runs(f"{url}/api", of_deployments=False)
-        arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", POOL]
-        worker = _spawn(arguments, everything, home / "worker.log", worker_output)
+        end_orphaned_runs(f"{url}/api", of_stopped_worker=True)
+        work = prefect("worker", "start", "--pool", POOL, "--type", "process", "--name", POOL)
+        worker = _spawn(work, everything, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
         _wait_for(f"{url}/api/work_pools/{POOL}", worker, home / "worker.log")
         deploy(project, everything)
         _limit_trainings(f"{url}/api")
-    except BaseException:
+    except BaseException:  # nor does an interrupt leave half of the services behind
         for process in (worker, server):
             if process is not None:
-                _stop(process.pid, process)
+                end_session(process.pid, STOP_SECONDS, process)
         raise
     services = Services(str(home), port, server.pid, worker.pid, host)
     write_atomically(home / STATE, json.dumps(asdict(services)))
@@ -155,7 +136,7 @@ def running(home: Path) -> Services | None:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return None
-    alive = _is_ours(services.server_pid) and _is_ours(services.worker_pid)
+    alive = runs_prefect(services.server_pid) and runs_prefect(services.worker_pid)
     return services if alive and services.is_healthy() else None
 
 
@@ -165,19 +146,19 @@ def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
         services = Services(**json.loads((home / STATE).read_text()))
     except FileNotFoundError:
         return False
-    if _is_ours(services.worker_pid):
+    if runs_prefect(services.worker_pid):
         # In sessions of their own, they outlive the worker. While the server lives they can say that they have stopped;
         # the trainings of one that has no time left save when it is gone.
         runs = psutil.Process(services.worker_pid).children()
         for run in runs:
             with contextlib.suppress(psutil.NoSuchProcess):
                 run.terminate()
-        _stop(services.worker_pid, patience=patience)
+        end_session(services.worker_pid, patience)
         for run in psutil.wait_procs(runs, timeout=patience)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 run.kill()
-    if _is_ours(services.server_pid):
-        _stop(services.server_pid, patience=patience)
+    if runs_prefect(services.server_pid):
+        end_session(services.server_pid, patience)
     (home / STATE).unlink(missing_ok=True)
     return True
 
@@ -187,12 +168,12 @@ def prefect(*arguments: str) -> list[str]:
 
 
 def _spawn(
-    arguments: list[str], everything: Mapping[str, str], log: Path, output: int | None = None
+    command: list[str], everything: Mapping[str, str], log: Path, output: int | None = None
 ) -> subprocess.Popen[bytes]:
     with log.open("ab") as stream:
         # A session of its own: an interrupt at the terminal reaches us, and we stop the services in order.
         return subprocess.Popen(
-            prefect(*arguments),
+            command,
             env=dict(everything),
             stdin=subprocess.DEVNULL,
             stdout=stream if output is None else output,
@@ -209,36 +190,6 @@ def deploy(project: Path, everything: Mapping[str, str]) -> None:
         raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def lock_alone(commands: IO[str]) -> bool:
-    """Lock the file for this process alone; False if a command is at work."""
-    try:
-        fcntl.flock(commands, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def at_work(home: Path) -> Iterator[None]:
-    """Within, nobody takes the flow runs of commands for orphans."""
-    with (home / COMMANDS).open("w") as commands:
-        fcntl.flock(commands, fcntl.LOCK_SH)
-        yield
-
-
-def end_orphaned_runs(api: str, *, of_deployments: bool) -> None:
-    """Mark runs whose process went away before they ended: those of deployments, whose slot they would hold for ever
-    when their worker was stopped, or those of commands."""
-    who = "worker" if of_deployments else "command"
-    origin = {"deployment_id": {"is_null_": not of_deployments}}
-    states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
-    waiting = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
-    for state in (states, waiting):
-        for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state, **origin}}):
-            crashed = {"type": "CRASHED", "message": f"its {who} was stopped; run it again to go on"}
-            ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
-
-
 def _limit_trainings(api: str) -> None:
     """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them."""
     limit = {"concurrency_limit": max(1, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))}
@@ -249,73 +200,11 @@ def _limit_trainings(api: str) -> None:
         ask("POST", f"{api}/work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
 
 
-def ask(method: str, url: str, body: Mapping[str, Any]) -> Any:
-    """The answer of Prefect's API, asked again while the server is busy. Raises urllib's HTTPError for a refusal."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=BUSY_SECONDS) as response:
-                return json.loads(response.read() or b"null")
-        except urllib.error.HTTPError as error:
-            if error.code != BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(url):
+    while not answers(url):
         if process.poll() is not None:
             raise InputError(f"Prefect ended with exit code {process.returncode} before {url} answered: see {log}")
         if time.monotonic() > deadline:
             raise InputError(f"{url} did not answer within {START_SECONDS} s: see {log}")
         time.sleep(0.2)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def port_is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
-
-
-def _stop(pid: int, process: subprocess.Popen[bytes] | None = None, patience: float = STOP_SECONDS) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if process is not None:
-                process.poll()
-            if not _is_alive(pid):
-                return
-            time.sleep(0.1)
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
-    try:
-        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        # Reap it where it is a child of ours: a zombie still answers to signals.
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -9,6 +9,7 @@ from flows.base import prepare_base
 from flows.config import Config
 from flows.corpora import current_versions
 from flows.evaluate import evaluate
+from flows.orphans import record_process
 from flows.table import print_table
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
@@ -22,7 +23,7 @@ TABLE = """SELECT CASE WHEN run_id IN (SELECT run_id FROM pareto_front) THEN '*'
 FROM learning_vs_forgetting WHERE run_id IN (SELECT unnest(?)) ORDER BY forgetting, name, seed"""
 
 
-@flow(name="sweep")
+@flow(name="sweep", on_running=[record_process])
 def sweep(config: Config) -> list[str]:
     """Train and score every point; those that are done are left alone. Returns the run ids."""
     wide = expanded(config)

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from flows.config import PROJECT
 from flows.config_errors import first_sentence
+from flows.config_files import PROJECT
 from flows.recording import record_settings, record_task_set
 from nr_core.tasks.settings import TaskSettings, variants_of
 from storage.atomic import write_atomically

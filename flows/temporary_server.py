@@ -6,7 +6,6 @@ socket, so that whoever talks to the server while it is replaced waits for the n
 """
 
 import atexit
-import fcntl
 import logging
 import os
 import socket
@@ -18,7 +17,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from flows.server import COMMANDS, LOOPBACK, START_SECONDS, STOP_SECONDS, end_orphaned_runs, lock_alone
+from flows.addresses import LOOPBACK
+from flows.orphans import end_orphaned_runs
+from flows.server import START_SECONDS, STOP_SECONDS
 from pipelines.parent_death import exit_with_parent
 from storage.errors import InputError
 
@@ -40,8 +41,6 @@ class TemporaryServer:
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._log = home / LOG
-        self._commands = (home / COMMANDS).open("w")
-        self._is_alone = lock_alone(self._commands)
         self._listener = socket.create_server((LOOPBACK, 0), backlog=1024)
         self._stopping = threading.Event()
         self._process = self._spawn()
@@ -67,9 +66,7 @@ class TemporaryServer:
                 if time.monotonic() > deadline:
                     raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
                 time.sleep(0.05)
-        if self._is_alone:
-            end_orphaned_runs(self.api, of_deployments=False)  # of commands that were killed
-        fcntl.flock(self._commands, fcntl.LOCK_SH)
+        end_orphaned_runs(self.api)  # of commands that were killed
         self._watch.start()
 
     def _stop(self) -> None:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.config import EvaluationText
 from flows.progress import Progress
 from flows.recording import record_task_set
+from flows.study_settings import EvaluationText
 from flows.tokens import TOKENS_STAGE_VERSION
 from nr_core.settings import BaseSpec
 from pipelines.read_text import TextRecord, read_text

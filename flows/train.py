@@ -18,6 +18,7 @@ from flows.config import Config
 from flows.corpora import current_versions
 from flows.disk import refuse_full_disk
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
@@ -45,7 +46,7 @@ class Run:
         return f"{self.method.label} seed {self.seed}"
 
 
-@flow(name="train")
+@flow(name="train", on_running=[record_process])
 def train(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> list[str]:
     """Train what the config asks for. Returns the run ids."""
     if versions is None:

@@ -11,6 +11,7 @@ from flows.checks import check_corpora
 from flows.config import Config
 from flows.corpora import current_versions
 from flows.evaluate import evaluate
+from flows.orphans import record_process
 from flows.train import train
 from nr_core.settings import MethodSettings
 from storage.query import query
@@ -25,7 +26,7 @@ WHERE r.base_model_id = ? AND r.status = 'done' GROUP BY c.name"""
 CHARACTERS_NOW = "SELECT name, characters FROM corpora WHERE version IN (SELECT unnest(?))"
 
 
-@flow(name="train-on-new-text")
+@flow(name="train-on-new-text", on_running=[record_process])
 def train_on_new_text(config: Config) -> list[str]:
     """Train and evaluate on the corpora as they are now, if enough text has come since the last run. Returns run ids.
 

@@ -23,8 +23,6 @@ MODEL_FILE = "model.json"  # written last: a base whose model.json stands is fin
 
 def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     """Write a Hugging Face model folder with its tokenizer, steps.parquet and model.json to spec.out."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     inputs = [Input(TokenStream.open(source.tokens), source.share) for source in spec.inputs]
     tokenizer = load_tokenizer(str(spec.tokenizer))
     settings = spec.settings
@@ -35,20 +33,7 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
                 f"{spec.tokenizer} has {len(tokenizer)}; tokenise the corpus with that tokenizer."
             )
     torch.manual_seed(spec.seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden_size,
-        intermediate_size=ffn_size(settings),
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        num_key_value_heads=settings.heads,
-        max_position_embeddings=settings.sequence_length,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=None,
-    )
-    model: Any = LlamaForCausalLM(config)
+    model = _llama(settings, tokenizer)
     model.to(device())
     loop = Loop(
         model=model,
@@ -77,6 +62,25 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     }
     write_json(spec.out / MODEL_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def _llama(settings: PretrainSettings, tokenizer: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=ffn_size(settings),
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.sequence_length,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=None,
+    )
+    return LlamaForCausalLM(config)
 
 
 def ffn_size(settings: PretrainSettings) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nr_core.batches import Batches, Input
+from nr_core.checkpoints import LoopState
 from nr_core.distributed import Ranks, shard, whole
 from nr_core.distributed import ranks as joined_ranks
 from nr_core.earlier_runs import (
@@ -26,7 +27,7 @@ from nr_core.flops import peak_tokens
 from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
-from nr_core.methods import extend
+from nr_core.methods import Extension, extend
 from nr_core.model_card import model_card
 from nr_core.models import check_vocabulary, device, load_base
 from nr_core.progress import Progress
@@ -50,10 +51,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
-    earlier, rows = _earlier(spec), None
-    if spec.method.embeddings == "new_rows":
-        rows = unused_tokens(inputs) if spec.start_from is None else saved_new_rows(spec.start_from)
-    extension = extend(base, spec.method, rows, earlier)
+    earlier = _earlier(spec)
+    extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     model = extension.model.to(device())
     if spec.start_from is not None:
         start_from(model, spec.start_from)
@@ -84,22 +83,46 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     state = loop.run()
 
     # Every process takes part in what is measured and gathered; the first one writes.
-    measured = None if forgetting is None else forgetting.measured()
-    full = extension.method.saves_full_model
-    saved = {name: p for name, p in model.named_parameters() if full or p.requires_grad} if cut else {}
-    weights = {name: whole(p.detach()) for name, p in saved.items()} if cut else None
+    measured = {} if forgetting is None else _measured(forgetting)
+    weights = _gathered(model, extension) if cut else None
     if not ranks.leads:
         return
-    languages = sorted({source.language for source in spec.inputs if source.role == "new"})
-    report: dict[str, Any] = {
+    report = _report(spec, extension, loop.alpha, state, ranks) | measured
+    _write_model(spec, extension, weights, report)
+    copy_earlier(earlier, spec.out)
+    write_steps(state.rows, spec.out / "steps.parquet")
+    write_json(spec.out / RUN_FILE, report)
+    shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def _new_rows(spec: TrainSpec, inputs: list[Input]) -> list[int] | None:
+    """The tokens whose rows of the embedding are extended, where the method does that."""
+    if spec.method.embeddings != "new_rows":
+        return None
+    return unused_tokens(inputs) if spec.start_from is None else saved_new_rows(spec.start_from)
+
+
+def _measured(forgetting: ForgettingBudget) -> dict[str, Any]:
+    value, error = forgetting.measured()
+    return {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
+
+
+def _gathered(model: Any, extension: Extension) -> dict[str, torch.Tensor]:
+    """The weights that are saved, whole again of a model that is cut over several processes."""
+    full = extension.method.saves_full_model
+    return {name: whole(p.detach()) for name, p in model.named_parameters() if full or p.requires_grad}
+
+
+def _report(spec: TrainSpec, extension: Extension, alpha: float, state: LoopState, ranks: Ranks) -> dict[str, Any]:
+    return {
         "method": spec.method.method,
-        "languages": languages,
+        "languages": sorted({source.language for source in spec.inputs if source.role == "new"}),
         "base": spec.base.model_dump(mode="json"),
         "extra_parameters": extension.extra_parameters,
         "trainable_parameters": extension.trainable_parameters,
         **extension.shares(),
         "learning_rate": extension.learning_rate,
-        "alpha": loop.alpha,
+        "alpha": alpha,
         "seconds": state.seconds,
         "peak_memory": state.peak_memory,
         "tokens": state.tokens,
@@ -107,9 +130,13 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         "skipped_steps": state.skipped,
         "devices": ranks.count,
     }
-    if forgetting is not None and measured is not None:
-        value, error = measured
-        report |= {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
+
+
+def _write_model(
+    spec: TrainSpec, extension: Extension, weights: dict[str, torch.Tensor] | None, report: dict[str, Any]
+) -> None:
+    """The PEFT folder or the full model, with its card. `weights` are those of a model that is cut, else None."""
+    model, full = extension.model, extension.method.saves_full_model
     with writing(spec.out / (MODEL_FOLDER if full else ADAPTER_FOLDER)) as partial:
         if full:
             model.save_pretrained(partial, state_dict=weights)
@@ -117,11 +144,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         else:
             model.peft_config[NEWEST].revision = spec.base.revision
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
-        (partial / "README.md").write_text(model_card(spec.base, languages, report))
-    copy_earlier(earlier, spec.out)
-    write_steps(state.rows, spec.out / "steps.parquet")
-    write_json(spec.out / RUN_FILE, report)
-    shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+        (partial / "README.md").write_text(model_card(spec.base, report["languages"], report))
 
 
 def _earlier(spec: TrainSpec) -> list[Path]:

@@ -31,7 +31,7 @@ def changing_corpus(name: str, workspace: Workspace) -> Iterator[None]:
             return
         number, version = last_move(name, workspace, bucket)
         take_over_deny_list(workspace)
-        if version and _fetch(name, version, workspace, bucket):
+        if version and fetch_version(name, version, workspace):
             write_atomically(workspace.corpus(name) / "CURRENT", version)
         yield
         _share(name, number, version, workspace, bucket)
@@ -96,8 +96,10 @@ def clear_bucket(host: str, workspace: Workspace) -> list[str]:
     return [str(path.relative_to(workspace.root)) for path in gone]
 
 
-def _fetch(name: str, version: str, workspace: Workspace, bucket: Bucket) -> bool:
-    """Download a version and those that it came from, as far as they are in the bucket and not here."""
+def fetch_version(name: str, version: str, workspace: Workspace) -> bool:
+    """Download a version and those that it came from, as far as the bucket has them. False: it is not whole there."""
+    bucket = workspace.bucket
+    assert bucket is not None
     for needed in _with_needed(name, version, workspace):
         folder = workspace.corpus_version(name, needed)
         if not is_done(folder):

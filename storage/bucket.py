@@ -6,6 +6,7 @@ objects that are created once, so that of two machines that publish at a time on
 come from the environment, as fsspec's file systems read them.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -169,6 +170,11 @@ class Bucket:
         except ImportError as error:
             raise InputError(f"`bucket` {self.url}: {error}; for s3:// pip install 'neutral-residues[s3]'") from error
         except Exception as error:  # each file system has errors of its own
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise InputError(
+                    f"the disk is full ({error}) between {self._root} and `bucket` {self.url}: free some space, and "
+                    "the same command goes on"
+                ) from error
             raise InputError(
                 f"`bucket` {self.url} cannot be used ({error}): correct it, or the keys and address of it in the "
                 "environment; the same command goes on"

@@ -1,7 +1,6 @@
 """Whole files or none: write under a temporary name, rename, and the manifest last."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,11 @@ MANIFEST = "manifest.json"
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling of `folder` to fill; on a clean exit it takes the place of `folder` by rename."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    """Yield an empty sibling of `folder` to fill; on a clean exit it takes the place of `folder` by rename.
+
+    The caller holds the lock of what stands in `folder`: what a killed process left of the sibling goes first.
+    """
+    partial = resumable_partial(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -94,5 +96,5 @@ def is_done(folder: Path) -> bool:
 
 
 def resumable_partial(folder: Path) -> Path:
-    """The sibling in which a long step works until it is published: found again by the same step after a crash."""
+    """The sibling in which a step works until it is published: found again by the same step after a crash."""
     return folder.with_name(f".{folder.name}.partial")

@@ -7,6 +7,16 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Under `pytest -n 2 --dist loadgroup` a file's tests stay in one worker, with the fixtures that they share."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -26,7 +26,7 @@ def test_the_slurm_script_starts_the_flow_with_torchrun_on_all_nodes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        *["nr", "train", "study.yaml", "--set", "seeds=[0]", "--set", "resources.devices=8", "--set"],
+        *["nr", "train", "study.yaml", "--set", "seeds=[0]", "--set", "resources.devices=4", "--set"],
         "resources.launcher=srun --kill-on-bad-exit=1 torchrun --nnodes=2 --nproc-per-node=4 --rdzv-id=11 "
         "--rdzv-backend=c10d --rdzv-endpoint=node7:29500",
     ]

@@ -1,7 +1,6 @@
 """Commands on a config: the whole way, or one step of it."""
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,7 +97,7 @@ def from_config(
     from flows.config import load_config
     from flows.inputs import check_inputs
     from flows.interrupt import leaving_on_interrupt
-    from flows.server import at_work, environment, running
+    from flows.server import environment, running
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
@@ -108,7 +107,7 @@ def from_config(
     services = None if "PREFECT_API_URL" in os.environ else running(home)
     for name, value in environment(home, services.url if services else None).items():
         os.environ.setdefault(name, value)
-    with leaving_on_interrupt(), at_work(home) if services else nullcontext():
+    with leaving_on_interrupt():
         if "PREFECT_API_URL" not in os.environ:
             start_server(home)
         getattr(import_module(f"flows.{module}"), flow or module)(config)

@@ -68,6 +68,21 @@ def test_commands_keep_bucket_and_folder_in_step(crawl: Crawl, tmp_path: Path) -
     assert not (bucket / "corpora" / "english" / first.version).exists()
 
 
+def test_a_corpus_that_only_the_bucket_has_is_rolled_back(crawl: Crawl, tmp_path: Path) -> None:
+    first = refresh(crawl)
+    crawl.add("b.warc.gz", [english(seed) for seed in range(30, 40)])
+    second = refresh(crawl)
+    crawl.workspace = Workspace(tmp_path / "new-machine", f"file://{tmp_path}/bucket")
+    refused = CliRunner().invoke(app, ["rollback", "french", "--workspace", str(crawl.workspace.root)])
+    assert str(refused.exception).endswith("there are: english")
+    in_use = tmp_path / "bucket" / "corpora" / "english" / "CURRENT"
+    nr(crawl, "rollback", "english")
+    assert in_use.read_text() == first.version == crawl.workspace.current_version("english")
+    crawl.workspace = Workspace(tmp_path / "another", f"file://{tmp_path}/bucket")
+    nr(crawl, "rollback", "english", second.version)  # later than the one in use, which does not need it
+    assert in_use.read_text() == second.version == crawl.workspace.current_version("english")
+
+
 def test_gc_leaves_the_bucket_alone_where_another_machine_has_gone_on(crawl: Crawl, tmp_path: Path) -> None:
     bucket, versions = tmp_path / "bucket", []
     for number in range(3):  # each with other settings, so that nothing needs the one before but its parent

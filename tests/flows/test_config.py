@@ -1,5 +1,6 @@
 """Every wrong config is one sentence that names the field and the fix; every deployment's parameters resolve."""
 
+import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from prefect.flows import load_flow_from_entrypoint
 from flows.cli.overrides import parse_overrides
 from flows.config import Config, load_config, parse_config
 from flows.inputs import check_inputs
+from flows.resources import Resources
 from flows.server import POOL, TRAINING_QUEUE
 from storage.errors import InputError
 
@@ -35,6 +37,19 @@ def refused(**changes):
     sentence = str(error.value)
     assert sentence.startswith("my.yaml: ") and "\n" not in sentence
     return sentence.removeprefix("my.yaml: ")
+
+
+def test_processes_and_threads_are_those_of_the_cores_that_we_may_use():
+    """Of a shared node Slurm gives a job some."""
+    cores = os.sched_getaffinity(0)
+    assert Resources(devices=len(cores)).training_threads() == 1 == Resources(devices=10**6).training_threads()
+    assert Resources(threads=3, devices=2).training_threads() == 3
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert (Resources().reading_workers(), Resources().training_threads()) == (1, 1)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert Resources().reading_workers() == Resources().training_threads() == len(cores)
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)

@@ -1,8 +1,10 @@
 """What the README promises, for real: server, worker, `prefect deployment run`, schedules, and SQL over the result."""
 
 import json
+import os
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -11,12 +13,17 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
-from flows import serve_reports, server
+from flows import prefect_api, serve_reports, server
+from flows.addresses import free_port
+from flows.orphans import LABEL, end_orphaned_runs
+from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace
+from tests.flows.conftest import nr
 
 TINY = Path(__file__).parent / "tiny.yaml"
 METHODS = ["adapter", "finetune", "lora", "neutral_residues"]
@@ -68,11 +75,15 @@ def triggers_of(name, parameters):
 
 @pytest.fixture(scope="module")
 def services(project):
-    serve_reports.start(project / ".prefect", project / "workspace", server.free_port())
-    yield server.start(project / ".prefect", server.free_port(), project)
-    assert serve_reports.stop(project / ".prefect")
-    assert server.stop(project / ".prefect")
-    assert server.running(project / ".prefect") is None
+    serve_reports.start(project / ".prefect", project / "workspace", free_port())
+    services = server.start(project / ".prefect", free_port(), project)
+    started = [psutil.Process(services.server_pid), psutil.Process(services.worker_pid)]
+    started += [child for process in started for child in process.children(recursive=True)]
+    yield services
+    assert nr("down", cwd=project).stdout == "stopped\n"
+    assert psutil.wait_procs(started, timeout=1)[1] == []
+    assert serve_reports.running(project / ".prefect") is server.running(project / ".prefect") is None
+    assert nr("down", cwd=project).stdout == "nothing was started in .prefect\n"
 
 
 def deployment_run(services, *arguments):
@@ -81,7 +92,7 @@ def deployment_run(services, *arguments):
 
 
 def ask(services, path, body, method="POST"):
-    return server.ask(method, f"{services.url}/api/{path}", body)
+    return prefect_api.ask(method, f"{services.url}/api/{path}", body)
 
 
 @pytest.mark.deployment
@@ -161,6 +172,40 @@ def test_up_twice_does_no_harm(project, services):
 
 
 @pytest.mark.deployment
+def test_a_killed_server_is_replaced(project, services):
+    [killed] = psutil.Process(services.server_pid).children()
+    killed.kill()
+    deadline = time.monotonic() + server.START_SECONDS
+    while not services.is_healthy() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    [child] = psutil.Process(services.server_pid).children()
+    assert server.running(project / ".prefect") == services and child != killed
+
+
+@pytest.mark.deployment
+def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_not(services):
+    """Several machines may share a database."""
+    now, me, gone = int(time.time()), socket.gethostname(), 2**22 + 1
+    processes = {
+        "killed": f"{me} {gone} {now}",
+        "another of its number": f"{me} {os.getpid()} 0",
+        "at work": f"{me} {os.getpid()} {now}",
+        "at work elsewhere": f"other-{me} {gone} {now}",
+        "says nothing": None,
+    }
+    flow = ask(services, "flows/", {"name": "somebody's"})["id"]
+    runs = {}
+    for name, process in processes.items():
+        labels = {LABEL: process} if process else {}
+        run = {"flow_id": flow, "name": name, "labels": labels, "state": {"type": "RUNNING"}}
+        runs[ask(services, "flow_runs/", run)["id"]] = name
+    end_orphaned_runs(f"{services.url}/api")
+    asked = ask(services, "flow_runs/filter", {"flow_runs": {"id": {"any_": list(runs)}}})
+    crashed = {runs[run["id"]] for run in asked if run["state_type"] == "CRASHED"}
+    assert len(asked) == len(processes) and crashed == {"killed", "another of its number"}
+
+
+@pytest.mark.deployment
 def test_a_failed_run_calls_the_webhook(tmp_path, services):
     called: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -209,5 +254,5 @@ def test_wrong_parameters_make_no_run(services):
 
 @pytest.mark.deployment
 def test_starting_on_a_taken_port_is_refused(project, services, tmp_path):
-    with pytest.raises(server.InputError, match="is taken by another program"):
+    with pytest.raises(InputError, match="is taken by another program"):
         server.start(tmp_path, services.port, project)

@@ -6,6 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
+
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^## \d+\. (.*?)\n.*?```sql\n(.*?)```\n\n```\n(.*?)\n", PAGE, re.MULTILINE | re.DOTALL)
 

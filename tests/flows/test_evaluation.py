@@ -8,6 +8,8 @@ from flows.tasks import all_tasks, find_tasks
 from storage.errors import InputError
 from tests.flows.conftest import nr
 
+pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
+
 
 @pytest.fixture
 def sql(study):

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 
 from flows.interrupt import INTERRUPTED, SENTENCE
-from flows.server import COMMANDS, lock_alone
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -70,8 +69,6 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     terminal = Terminal(workspace)
     terminal.wait_for("work units to read")
     [server] = [child for child in terminal.started() if "flows.temporary_server" in child.cmdline()]
-    with (tmp_path / ".prefect" / COMMANDS).open() as commands:
-        assert not lock_alone(commands)  # so that `nr up` meanwhile does not take its run for an orphan
     server.send_signal(signal.SIGKILL)
     assert terminal.process.wait(timeout=300) == 0, terminal.said
     assert "a new one takes its place" in terminal.said
@@ -79,3 +76,20 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
         states = {state for (state,) in database.execute("SELECT state_type FROM flow_run")}
     assert states == {"CRASHED", "COMPLETED"}  # the run that was interrupted does not stand there as running
+
+
+def test_an_interrupt_amid_a_query_is_one_too():
+    """DuckDB makes a RuntimeError of it."""
+    program = """
+import duckdb
+from flows.interrupt import leaving_on_interrupt
+with leaving_on_interrupt():
+    print("here", flush=True)
+    duckdb.execute("CREATE TABLE t AS SELECT a.range * b.range FROM range(100000) a, range(100000) b")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as query:
+        assert query.stdout.readline() == b"here\n"
+        time.sleep(0.5)
+        query.send_signal(signal.SIGINT)
+        told = query.communicate(timeout=60)[1].decode()
+    assert (query.returncode, told.strip()) == (INTERRUPTED, SENTENCE)

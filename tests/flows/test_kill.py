@@ -133,7 +133,8 @@ def disturb(workspace: Path, log: Path, who: str, stage: str, wait: float) -> st
             os.killpg(process.pid, signal.SIGKILL)  # what did not end as it should
 
 
-def disturb_at_random(workspace: Path, log: Path, chance: random.Random) -> str:
+def disturb_at_random(workspace: Path, log: Path, chance: random.Random) -> tuple[str | None, int]:
+    """Who was hit, None where the flow had ended before, and the flow's exit code."""
     process = start(workspace, log)
     try:
         while b"Beginning flow run" not in log.read_bytes() and process.poll() is None:
@@ -142,12 +143,11 @@ def disturb_at_random(workspace: Path, log: Path, chance: random.Random) -> str:
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         if process.poll() is not None:
-            return "the flow had ended"
+            return None, process.returncode
         victim = chance.choice([psutil.Process(process.pid), *children(psutil.Process(process.pid))])
         name = " ".join(command_of(victim).split()[1:4])
         hit(victim, "interrupt" if chance.random() < 0.25 else "child", process)
-        process.wait(timeout=500)
-        return name
+        return name, process.wait(timeout=500)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -172,11 +172,16 @@ def test_killed_in_any_stage_the_same_command_gives_the_same_result(tmp_path):
             finish(disturbed, log)
             assert_same(undisturbed, disturbed)
             disturbed = tmp_path / f"disturbed-after-{number}"
-    if kills := int(os.environ.get("NR_KILLS", "0")):
-        for _ in range(kills):
-            print("at random:", disturb_at_random(disturbed, log, chance), flush=True)
-        finish(disturbed, log)
-        assert_same(undisturbed, disturbed)
+    kills, attempts = int(os.environ.get("NR_KILLS", "0")), itertools.count()
+    while kills:
+        name, code = disturb_at_random(disturbed, log, chance)
+        if name is not None:
+            print(f"at random: {name}, exit code {code}", flush=True)
+            kills -= 1
+        if name is None or code == 0 or not kills:
+            finish(disturbed, log)
+            assert_same(undisturbed, disturbed)
+            disturbed = tmp_path / f"disturbed-at-random-{next(attempts)}"
     assert not [path for path in written(tmp_path) if SECRET.encode() in path.read_bytes()]
 
 

@@ -11,6 +11,8 @@ from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
 
+pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
+
 
 @pytest.fixture
 def workspace(study):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flows import serve_reports
-from flows.server import free_port
+from flows.addresses import free_port
 from storage.errors import InputError
 
 

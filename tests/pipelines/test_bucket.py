@@ -1,6 +1,7 @@
 """A workspace whose Parquet parts lie in a bucket too: other machines go on from there, and never from a half."""
 
 import io
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pipelines.documents import documents_key
 from pipelines.take_down import denied_hosts, deny
 from storage.bucket import Bucket
 from storage.errors import InputError
+from storage.keys import file_sha256
 from storage.workspace import Workspace
 from tests.pipelines.growing_crawl import Crawl, english
 
@@ -211,6 +213,23 @@ def test_a_bucket_that_cannot_be_used_is_said(tmp_path: Path, s3: str) -> None:
         Workspace(tmp_path / "one", "s3://missing").bucket.write(tmp_path / "one" / "x", b"")  # type: ignore[union-attr]
     with pytest.raises(InputError, match="`bucket` nothing://x"):
         assert Workspace(tmp_path / "two", "nothing://x").bucket
+
+
+def test_a_full_disk_is_not_taken_for_a_fault_of_the_bucket(tmp_path: Path) -> None:
+    (disk := tmp_path / "disk").mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
+    if subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is refused here")
+    try:
+        workspace = Workspace(disk / "workspace", f"file://{tmp_path}/bucket")
+        (large := tmp_path / "bucket" / "large").parent.mkdir()
+        large.write_bytes(bytes(200_000))
+        assert workspace.bucket is not None
+        with pytest.raises(InputError, match=r"the disk is full .*the same command goes on"):
+            workspace.bucket.download({workspace.root / "large": (200_000, file_sha256(large))})
+        assert [path.name for path in workspace.root.iterdir()] == ["workspace.json"]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_the_workspace_remembers_its_bucket_and_no_key(tmp_path: Path, s3: str) -> None:

@@ -1,6 +1,8 @@
 """Whole files or none, and keys that follow content."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,19 @@ def test_a_failed_step_leaves_what_stood(tmp_path):
         (partial / "part.txt").write_text("half")
         raise RuntimeError
     assert (tmp_path / "step" / "part.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+def test_what_a_killed_process_left_goes_when_the_step_is_taken_again(tmp_path):
+    program = f"""
+import os, pathlib, storage.publish
+with storage.publish.publishing(pathlib.Path({str(tmp_path / "step")!r})) as partial:
+    (partial / "part.txt").write_text("half")
+    os._exit(1)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert [path.name.endswith(".partial") for path in tmp_path.iterdir()] == [True]
+    publish_text(tmp_path / "step", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["step"]
 
 

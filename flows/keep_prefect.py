@@ -1,0 +1,54 @@
+"""Prefect's server, started again when something kills it: `python -m flows.keep_prefect server start ...`.
+
+Flows and workers ask again for a minute before they give up, and a new server answers sooner. One that ends by itself
+is not replaced: its log says why.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from pipelines.parent_death import exit_with_parent
+
+PAUSE_SECONDS = 1.0  # where the machine has no memory for it, it is killed again and again
+CHILD = "--of"
+
+
+def keep(arguments: list[str]) -> int:
+    """Run Prefect's command until it ends by itself or a signal ends us; return its exit code."""
+    command = [sys.executable, "-m", "flows.keep_prefect", CHILD, str(os.getpid()), *arguments]
+    stopping = False
+    child = subprocess.Popen(command)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while True:
+        code = child.wait()
+        if stopping or code >= 0:
+            return code
+        print(f"Prefect's server was ended by signal {-code}: a new one takes its place", flush=True)
+        time.sleep(PAUSE_SECONDS)
+        child = subprocess.Popen(command)
+
+
+def run(parent: int, arguments: list[str]) -> None:
+    exit_with_parent(parent)
+    from prefect.cli import app
+
+    sys.argv = ["prefect", *arguments]
+    app()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == CHILD:
+        run(int(sys.argv[2]), sys.argv[3:])
+    else:
+        sys.exit(keep(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Processes that were started in a session of their own, known by their number: how they stand, and their end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+def runs_prefect(pid: int) -> bool:
+    """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
+    try:
+        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def end_session(pid: int, patience: float, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Signal a process and all of its session until it has gone, with more force each `patience` seconds."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if process is not None:
+                process.poll()
+            if not _is_alive(pid):
+                return
+            time.sleep(0.1)
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        # Reap it where it is a child of ours: a zombie still answers to signals.
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

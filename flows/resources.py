@@ -1,0 +1,60 @@
+"""What of the machine, or of a cluster, a flow uses."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from flows.study_settings import Settings
+
+WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
+
+
+class Resources(Settings):
+    """What the machine gives. Never part of a key: results do not depend on it."""
+
+    workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
+    runner: Literal["processes", "dask", "ray"] = Field(
+        "processes", description="what reads crawl files: processes of this machine, or a cluster's workers"
+    )
+    address: str | None = Field(
+        None, description="of the cluster's scheduler, like tcp://host:8786 or ray://host:10001; default: one made here"
+    )
+    training_processes: int = Field(1, ge=1, description="trainings side by side")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="devices of one training, started by torchrun: GPUs, or processes where there is none; with a "
+        "`launcher` those of each machine",
+    )
+    launcher: str | None = Field(
+        None,
+        pattern=r"\S",
+        description="command that starts a training on several machines, as `srun torchrun --nnodes=2 ...`; "
+        "`-m nr_core train SPEC` follows it. Default: torchrun for the devices of this one",
+    )
+    threads: int | None = Field(
+        None, ge=1, description="threads of each process of a training; default: the cores of a machine, shared evenly"
+    )
+    min_free_gb: float = Field(
+        1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
+    )
+
+    @model_validator(mode="after")
+    def _address_is_of_a_cluster(self) -> Resources:
+        if self.address and self.runner == "processes":
+            raise ValueError("`address` is that of a cluster: set `runner` to dask or ray, or leave it out")
+        return self
+
+    def reading_workers(self) -> int:
+        return self.workers or _cores()
+
+    def training_threads(self) -> int:
+        return self.threads or max(1, _cores() // (self.training_processes * self.devices))
+
+
+def _cores() -> int:
+    """Cores that this process may use: of a shared node Slurm gives a job some."""
+    return len(os.sched_getaffinity(0))

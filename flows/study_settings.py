@@ -1,0 +1,125 @@
+"""What a study is about: its base, what runs are trained on, what is varied and what is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from nr_core.settings import BaseSpec, EvaluationSettings, PretrainSettings
+from pipelines.settings import Language
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class PretrainedHere(Settings):
+    """A small base trained from scratch on the corpora, for whoever has no model at hand."""
+
+    pretrain: PretrainSettings = Field(description="size and training of the base")
+    corpora: dict[str, Share] = Field(description="share of all training sequences by corpus; the shares sum to 1")
+    seed: int = Field(0, ge=0, description="of initialisation and order")
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> PretrainedHere:
+        refuse_other_than_one("base.corpora", list(self.corpora.values()))
+        return self
+
+
+class Input(Settings):
+    """A corpus that a run is trained on."""
+
+    corpus: str = Field(description="name of a corpus of this config")
+    role: Literal["new", "original"] = Field(description="new: the language to learn; original: the one to keep")
+    share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
+
+
+class EvaluationText(Settings):
+    """A text that is scored and belongs to no corpus."""
+
+    path: str = Field(min_length=1, description="a .txt file (one document), .jsonl, .jsonl.gz or .parquet")
+    language: Language = Field(description="ISO 639-3")
+    text_domain: str = Field(description="what it is about")
+    text_field: str = Field("text", description="field of the text, in JSONL and Parquet")
+
+
+class EvaluationPlan(EvaluationSettings):
+    sets: list[str] | None = Field(
+        None, description="corpora whose held-out side is scored; default: all of this config"
+    )
+    texts: dict[CorpusName, EvaluationText] = Field(
+        default_factory=dict, description="further texts that are scored, by name"
+    )
+    tasks: list[str] = Field(
+        default_factory=list, description="tasks: names out of configs/tasks, or YAML files of your own"
+    )
+    task_data: str = Field("task-data", description="folder with data of tasks that the hub does not give")
+    task_items: int | None = Field(None, ge=1, description="at most so many items of a task; default: all")
+
+    def scoring(self) -> dict[str, Any]:
+        """What bears on a figure on text."""
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items", "batch_size"})
+
+    def job_settings(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items"})
+
+
+class AfterRefresh(Settings):
+    """What the flow train-on-new-text does when a refresh has ended."""
+
+    new_characters: int = Field(
+        1_000_000, ge=0, description="characters of the new languages that must have come since the last run"
+    )
+    start: Literal["last run", "afresh"] = Field(
+        "last run", description="last run: go on from the weights of the last run of a method and seed; afresh: do not"
+    )
+
+
+class Sweep(Settings):
+    """What `nr sweep` varies: every method of the config, at every rate and alpha, with every seed."""
+
+    learning_rates: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list, description="peak learning rates; default: that of each method"
+    )
+    alphas: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=list, description="weights of the local loss, for the methods that have one; default: theirs"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, description="default: those of the config")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Sweep:
+        for name, values in (("learning_rates", self.learning_rates), ("alphas", self.alphas), ("seeds", self.seeds)):
+            refuse_repeated(f"sweep.{name}", values, "give each value once")
+        if not (self.learning_rates or self.alphas or self.seeds):
+            raise ValueError("sweep: it varies nothing; give learning_rates, alphas or seeds")
+        return self
+
+
+def kind_of_base(base: Any) -> str:
+    return (
+        "made here"
+        if isinstance(base, PretrainedHere) or (isinstance(base, Mapping) and "pretrain" in base)
+        else "given"
+    )
+
+
+Base = Annotated[
+    Annotated[BaseSpec, Tag("given")] | Annotated[PretrainedHere, Tag("made here")], Discriminator(kind_of_base)
+]
+
+
+def refuse_other_than_one(field: str, shares: list[float]) -> None:
+    if abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"{field}: the shares sum to {sum(shares):g}; make them sum to 1")
+
+
+def refuse_repeated(field: str, values: Sequence[Any], fix: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{field}: {value!r} stands there {values.count(value)} times; {fix}")
