@@ -131,10 +131,10 @@ def _server(home: Path, port: int) -> Finding:
     services = server.running(home)
     if services:
         return Finding("server", f"answers at {services.url}")
-    if port_is_taken(port):
-        return Finding("server", f"port {port} is taken by another program", "nr up --port N, with a free port")
     if (home / server.STATE).exists():
         return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")
+    if port_is_taken(port):
+        return Finding("server", f"port {port} is taken by another program", "nr up --port N, with a free port")
     return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
 
 

@@ -59,4 +59,4 @@ def _is_not_of_the_hook(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or f"ook '{record_process.__name__}'" not in record.getMessage()
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_is_not_of_the_hook)
+logging.getLogger("prefect.engine").addFilter(_is_not_of_the_hook)

@@ -101,6 +101,7 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
     first = deployment_run(services)
     log = (project / ".prefect" / "worker.log").read_text()
     assert first.returncode == 0, first.stdout + first.stderr + log[-4000:]
+    assert "Finished in state Completed()" in log and "hook" not in log.lower()
     table = query(workspace, "SELECT method, learning, forgetting FROM learning_vs_forgetting ORDER BY method")
     assert [row[0] for row in table.rows] == METHODS
     assert all(value is not None for row in table.rows for value in row)

@@ -41,7 +41,12 @@ def test_a_server_that_has_gone_is_found(tmp_path):
     (tmp_path / ".prefect").mkdir()
     gone = {"home": str(tmp_path / ".prefect"), "port": 1, "server_pid": 2**22 + 1, "worker_pid": 2**22 + 2}
     (tmp_path / ".prefect" / "services.json").write_text(json.dumps(gone))
-    assert found(tmp_path, "server").fix.startswith("nr up")
+    with socket.socket() as server_without_its_worker:
+        server_without_its_worker.bind(("127.0.0.1", 0))
+        server_without_its_worker.listen()
+        port = server_without_its_worker.getsockname()[1]
+        assert found(tmp_path, "server", port).says == "it was started and has gone, or its worker has"
+    assert found(tmp_path, "server").fix.startswith("nr up;")
 
 
 def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_path):
