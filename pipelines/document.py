@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from resiliparse.parse.html import HTMLTree
 
 from pipelines.decode import decode
 from pipelines.dom_guard import is_too_costly, is_too_deep
@@ -17,6 +16,7 @@ from pipelines.identify import LanguageIdentifier
 from pipelines.markup import Markup
 from pipelines.normalise import normalise, text_hash
 from pipelines.opt_outs import header_opt_out, page_opt_out
+from pipelines.parse import parse
 from pipelines.quality_model import load_quality_model
 from pipelines.read_text import TextRecord
 from pipelines.read_warc import Capture
@@ -120,7 +120,9 @@ def page_document(
     markup = Markup.of(body, decoded)
     if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
-    tree = HTMLTree.parse(decoded.text)
+    tree = parse(decoded.text)
+    if tree is None:
+        return document | {"reason": "dom_too_large"}
     if reason := page_opt_out(markup, tree, settings.opt_outs):
         return document | {"reason": reason}
     document["title"] = title(tree)

@@ -19,8 +19,8 @@ MAX_TAGS = 300_000  # .6 s of main content
 MAX_DEPTH = 256  # browsers cut at 512 (kMaximumHTMLParserDOMTreeDepth in Chromium)
 MAX_OPEN_FORMATTING = 200
 MAX_OPTIONS = 5_000
-# Below these, a page takes at most 1 s whatever it holds, and is looked at no further.
-_FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_500
+# Below these, and MAX_DOM_BYTES, a page takes at most 1 s whatever it holds, and is looked at no further.
+_FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_000
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
 _NAMES = ("b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "option")
