@@ -28,14 +28,14 @@ class Keep(BaseModel):
 
 @dataclass(frozen=True)
 class Waste:
-    """A folder that may go, and why."""
+    """A folder or file that may go, and why."""
 
     path: Path
     why: str
 
     @property
     def bytes(self) -> int:
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in (self.path, *self.path.rglob("*")) if file.is_file())
 
 
 def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
@@ -43,12 +43,14 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
     manifests = _corpus_versions(workspace)
     needed = needed_versions(workspace, manifests, keep.versions)
     recent = _newest(manifests, keep.versions) | _current(workspace) | _in_work(workspace)
-    return [
+    found = [
         *_versions(workspace, manifests, needed),
         *_tokens(workspace, recent),
         *_documents(workspace, manifests, needed, keep.days),
         *_unfinished(workspace, keep.days),
     ]
+    folders = {waste.path for waste in found}
+    return [waste for waste in found if folders.isdisjoint(waste.path.parents)]  # what lies in one goes with it
 
 
 def remove(waste: list[Waste], workspace: Workspace) -> None:
@@ -146,10 +148,9 @@ def _documents(
 
 
 def _unfinished(workspace: Workspace, days: float) -> Iterator[Waste]:
-    for kind in ("runs", "models", "corpora/*", "tokens/*", "sample"):
-        for folder in sorted(workspace.root.glob(f"{kind}/.*.partial")):
-            if _is_older(folder, days):
-                yield Waste(folder, "checkpoints and parts of work that was never finished")
+    for path in sorted(workspace.root.rglob(".*.partial")):
+        if _is_older(path, days):
+            yield Waste(path, "checkpoints and parts of work that was never finished")
     for folder in sorted((workspace.root / "private" / "scratch").glob("*")):
         if _is_older(folder, days):
             yield Waste(folder, "results on their way into records that never came there")

@@ -1,5 +1,7 @@
 """The bytes of a page's HTML and where its tags begin: found once, by array, for all that looks before extraction."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,11 @@ class Markup:
     @classmethod
     def of(cls, body: bytes, decoded: Decoded) -> "Markup":
         return cls(body if decoded.encoding == "utf-8" else decoded.text.encode())
+
+    @cached_property
+    def first(self) -> npt.NDArray[np.uint8]:
+        """The byte behind each `<`."""
+        return self.after(self.tags, 1)
 
     def after(self, tags: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.uint8]:
         """The byte so far behind each of these `<`; the page's last byte where it ends before."""

@@ -78,7 +78,7 @@ def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
 def _meta_tags(markup: Markup) -> Iterator[bytes]:
     """What stands between each `<meta` and the first `>` behind it, in small letters."""
     html = markup.html
-    for start in markup.tags[markup.after(markup.tags, 1) | 0x20 == ord("m")].tolist():
+    for start in markup.tags[markup.first | 0x20 == ord("m")].tolist():
         if html[start + 1 : start + 5].lower() == b"meta":
             end = html.find(b">", start)
             yield html[start + 5 : end if end >= 0 else None].lower()

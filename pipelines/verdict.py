@@ -59,6 +59,21 @@ class Judged:
     unread: dict[str, int]
 
 
+# What the verdict leaves where no unit is new: only hosts were taken down.
+NOTHING = Judged(
+    pa.schema(
+        [
+            ("doc_no", pa.uint64()),
+            *((name, pa.string()) for name in ("doc_id", "url", "host")),
+            ("characters", pa.int64()),
+            ("text_hash", pa.binary()),
+        ]
+    ).empty_table(),
+    [],
+    {},
+)
+
+
 def judge(
     files: Sequence[Path],
     first_doc_nos: Mapping[str, int],

@@ -18,8 +18,9 @@ from pipelines.settings import (
 from pipelines.sources.crawls import address, choose_files, list_files, resolve
 from pipelines.sources.remote import Remote, is_remote
 from pipelines.sources.selection import freeze_selection, read_units
+from storage.content_hash import content_hash
 from storage.errors import InputError
-from storage.keys import content_hash, hash_of
+from storage.keys import hash_of
 from storage.publish import is_done, publishing, write_manifest
 from storage.workspace import Workspace
 

@@ -44,6 +44,7 @@ def workspace(tmp_path):
         publish(workspace.tokens(version, "tokenizer"), version, {})
         write_atomically(workspace.documents(f"d-{version}") / "unit.json", "{}")
     write_atomically(workspace.root / "runs" / ".left.partial" / "checkpoints" / "step-1", "x")
+    write_atomically(workspace.records("runs") / ".one.parquet.77.partial", "x")
     return workspace
 
 
@@ -58,11 +59,13 @@ def test_what_a_version_in_use_or_a_run_needs_stays(workspace):
 
 def test_unfinished_work_and_unused_documents_go_when_they_are_old(workspace):
     old = time.time() - 40 * 86400
-    for path in (workspace.root / "runs" / ".left.partial", workspace.documents("d-nobody")):
+    file = workspace.records("runs") / ".one.parquet.77.partial"
+    for path in (workspace.root / "runs" / ".left.partial", workspace.documents("d-nobody"), file):
         for part in (*path.rglob("*"), path):
             os.utime(part, (old, old))
     found = waste(workspace, versions=1)
-    assert {"runs/.left.partial", "documents/d-nobody"} <= found and "documents/d-trained" not in found
+    assert {"runs/.left.partial", str(file.relative_to(workspace.root)), "documents/d-nobody"} <= found
+    assert "documents/d-trained" not in found
     (workspace.root / "runs" / ".left.partial" / "checkpoints" / "step-2").write_text("a training goes on")
     assert "runs/.left.partial" not in waste(workspace, versions=1)
 

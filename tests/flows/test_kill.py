@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.housekeeping import Keep, find_waste, remove
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -189,5 +190,8 @@ def assert_same(undisturbed: Path, disturbed: Path) -> None:
     for sql in (CORPORA, FIGURES, STEPS):
         expected = query(Workspace(undisturbed), sql).rows
         assert expected and query(Workspace(disturbed), sql).rows == expected
-    leftovers = [path for path in disturbed.rglob("*.partial*") if "private" not in path.parts]
-    assert leftovers == []
+    # A folder that was not finished goes when the step is taken again, a small file by `nr gc`.
+    leftovers = [path for path in disturbed.rglob(".*.partial") if "private" not in path.parts]
+    assert all(path.is_file() for path in leftovers), leftovers
+    remove(find_waste(Workspace(disturbed), Keep(days=0)), Workspace(disturbed))
+    assert list(disturbed.rglob(".*.partial")) == []

@@ -152,3 +152,24 @@ def test_a_page_in_no_wanted_language_leaves_before_its_main_content(
         (row["language"], row["stage"], row["reason"]) for row in report.funnel
     }
     assert documents_key(wanted) != documents_key(document_settings)
+
+
+NAMES = " ".join(f"a{number}" for number in range(1000))
+BOMBS = [
+    f"<p><b {NAMES}>x" + "<p>x" * 3000,
+    f"<p><a {NAMES}>x" + "<p>x" * 3000,
+    "".join(f"<p><b a={number} {NAMES[:90]}>x" for number in range(1400)),
+]
+
+
+def test_a_page_that_would_take_much_memory_costs_itself(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """Without a limit the parser would take .5 GB for the first two and 4 GB for the third, all under 100 kB."""
+    pages = [
+        Page(html(prose(ENGLISH, 1))),
+        *(Page(f"<html><body>{bomb}") for bomb in BOMBS),
+        Page(html(prose(FRENCH, 2))),
+    ]
+    _, documents = process(write_warc(pages), workspace, document_settings)
+    assert [document["reason"] for document in documents] == ["kept", *["dom_too_large"] * 3, "kept"]

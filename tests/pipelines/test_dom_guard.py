@@ -15,6 +15,15 @@ COSTLY: dict[str, Callable[[int], str]] = {
     "attributes": lambda n: "<p " + " ".join(f"data-attribute-{i}=value" for i in range(n)) + ">",
     "attributes that look like tags": lambda n: "<p " + " ".join(f"<a{i}" for i in range(n)) + ">",
     "attributes without spaces": lambda n: "<p " + "".join(f'a{i}=""' for i in range(n)) + ">",
+    "attributes that hold the end of a tag": lambda n: "<p " + "".join(f'a{i}=">"' for i in range(n)) + ">",
+    "few of which hold it": lambda n: "<p " + " ".join(f"a{i}" + "= '>'" * (i % 99 == 0) for i in range(n)) + ">",
+    "and tags": lambda n: "<p " + " ".join(f'a{i}="<b c=\'>"' for i in range(n)) + ">",
+    "behind a comment": lambda n: '<!-- > <a b=" --><p ' + " ".join(f"a{i}='>'" for i in range(n)) + ">",
+    "behind a script": lambda n: "<script>x = '>'; y<a b='</script><p " + " ".join(f'a{i}=">"' for i in range(n)) + ">",
+    "a vertical tab": lambda n: '<p a=\v" ' + " ".join(f"a{i}" for i in range(n)) + ">",
+    "of several elements": lambda n: ("<p " + " ".join(f"a{i}=''" for i in range(n // 4)) + ">") * 8,
+    "at the root": lambda n: "".join(f"<HTML a{i}>" for i in range(n)),
+    "at both roots": lambda n: "<body " + "".join(f"x><body a{i} " for i in range(n)) + ">",
     "tags": lambda n: "<br>" * 40 * n,
 }
 
@@ -36,6 +45,9 @@ def test_costly_pages(kind: str) -> None:
         "<table>" + "<tr><td><small>1</small></td></tr>" * 20_000,
         "<script>" + "x = 1; " * 100_000 + "</script>",
         "<p>" + "word " * 200_000,
+        "<button @click=\"() => { open = 1 > 0 }\" x-data='{ a: 1 > 0 }'>x</button>" * 4_000,
+        "<script>" + "if (a<b) s = '<p class=\"x\">'; else f(() => 1); " * 10_000 + "</script>",
+        "<p title='" + "<i class=x>word</i> " * 10_000 + "'>",
     ],
 )
 def test_large_pages_that_are_harmless(page: str) -> None:

@@ -84,12 +84,10 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
 def test_the_look_at_bytes_misses_no_tag(soup: str) -> None:
     """Whatever quotes and tags are inside of it: the parser says what is a meta tag."""
     page = f"<html><head><meta {soup}</head><body><p>Text.</p>"
-    says_so = [
-        tag
-        for tag in HTMLTree.parse(page).document.query_selector_all("meta[name*=bot i][content]")
-        if "noai" in tag.get_attribute("content").lower() or "noimageai" in tag.get_attribute("content").lower()
-    ]
-    if says_so:
+    document = HTMLTree.parse(page).document
+    assert document is not None
+    contents = [tag.get_attribute("content") or "" for tag in document.query_selector_all("meta[name*=bot i][content]")]
+    if any("noai" in content.lower() or "noimageai" in content.lower() for content in contents):
         assert may_opt_out(Markup(page.encode()), OptOutSettings())
 
 

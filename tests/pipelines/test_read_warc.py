@@ -1,10 +1,12 @@
 """A WARC gives its records, and what is damaged costs no more than it must."""
 
 import gzip
+import io
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fastwarc.stream_io import Lz4Writer, ZstdWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +30,18 @@ def test_records_and_their_offsets(tmp_path: Path) -> None:
     captures = read(WARC, tmp_path)
     assert [capture.url for capture in captures] == [page.url for page in PAGES]
     assert [capture.offset for capture in captures] == OFFSETS
+    assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
+
+
+@pytest.mark.parametrize("writer", [None, ZstdWriter, Lz4Writer])
+def test_every_compression(writer: type | None, tmp_path: Path) -> None:
+    content = gzip.decompress(WARC)
+    if writer is not None:
+        buffer = io.BytesIO()
+        with writer(buffer) as stream:
+            stream.write(content)
+        content = buffer.getvalue()
+    captures = read(content, tmp_path)
     assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
 
 

@@ -19,6 +19,10 @@ pytestmark = pytest.mark.shared
 # Pages of the Hungarian help that are in English: 239 by the data's own README, and those of which only the headline is
 # Hungarian, which is no part of the main content.
 UNTRANSLATED = 247
+STAGES_OF_WEB_PAGES = {
+    "deu": {"language_score": 5, "too_short": 43, "exact_copy": 386, "kept": 659},
+    "eng": {"language_score": 20, "too_short": 23, "exact_copy": 80, "near_copy": 2, "kept": 437},
+}
 
 
 def ignore(report: UnitReport) -> None: ...
@@ -74,28 +78,32 @@ def test_untranslated_pages_of_the_hungarian_help_stay_out(
 def test_equal_web_pages_leave_one(
     shared_data: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
-    source = WarcSource(paths=[str(shared_data / "crawl" / "webpages-0000[01].warc.gz")])
+    """Of each class of equal texts that pass the verdict one document stays; what left is counted by stage."""
+    source = WarcSource(paths=[str(shared_data / "crawl" / "webpages-*.warc.gz")])
+    settings = document_settings.model_copy(update={"languages": ("deu", "eng")})
     units = list_work_units({"web": source}, workspace)
-    process_units(units, document_settings, workspace, 2, ignore)
-    settings = CorpusSettings(language="deu", text_domain="web", sources=["web"], split_by="url_path")
-    corpus = build_corpus("german", settings, units, document_settings, workspace)
-    folder = workspace.corpus_version("german", corpus.version)
+    process_units(units, settings, workspace, 2, ignore)
+    files = [documents_file(workspace.documents(documents_key(settings)), unit.unit_id) for unit in units]
     hashes = {
         row["doc_id"]: row["text_hash"]
-        for unit in units
-        for row in pq.read_table(
-            documents_file(workspace.documents(documents_key(document_settings)), unit.unit_id),
-            columns=["doc_id", "text_hash"],
-        ).to_pylist()
+        for file in files
+        for row in pq.read_table(file, columns=["doc_id", "text_hash"]).to_pylist()
     }
-    kept = {
-        row["doc_no"]: hashes[row["doc_id"]]
-        for side in ("train", "held_out")
-        for file in shard_files(folder, side)
-        for row in pq.read_table(file).to_pylist()
-    }
-    assert len(set(kept.values())) == len(kept) == corpus.documents > 200
-    matches = pq.read_table(folder / "duplicates.parquet").to_pylist()
-    # By doc_no: these files hold some records twice, with one record id and so one doc_id.
-    assert {row["kept_doc_no"] for row in matches} <= kept.keys()
-    assert not {row["doc_no"] for row in matches} & kept.keys()
+    for language, taken in STAGES_OF_WEB_PAGES.items():
+        wanted = CorpusSettings(language=language, text_domain="web", sources=["web"], split_by="url_path")
+        corpus = build_corpus(language, wanted, units, settings, workspace)
+        own = [row for row in corpus.funnel if row["reason"] != "language"]
+        assert {row["reason"]: row["documents"] for row in own} == taken
+        folder = workspace.corpus_version(language, corpus.version)
+        kept = {
+            row["doc_no"]: hashes[row["doc_id"]]
+            for side in ("train", "held_out")
+            for file in shard_files(folder, side)
+            for row in pq.read_table(file).to_pylist()
+        }
+        assert len(set(kept.values())) == len(kept) == corpus.documents == taken["kept"]
+        matches = pq.read_table(folder / "duplicates.parquet").to_pylist()
+        assert len(matches) == taken["exact_copy"] + taken.get("near_copy", 0)
+        # By doc_no: these files hold some records twice, with one record id and so one doc_id.
+        assert {row["kept_doc_no"] for row in matches} <= kept.keys()
+        assert not {row["doc_no"] for row in matches} & kept.keys()

@@ -50,5 +50,6 @@ def test_the_latest_capture_counts_and_any_crawler() -> None:
 
 @given(st.text(st.sampled_from("/*$%aé2\n:#"), max_size=80), st.text(st.sampled_from("/%aé2"), max_size=40))
 def test_no_rule_breaks_it(pattern: str, path: str) -> None:
-    groups_of(f"user-agent: ccbot\ndisallow: {pattern}", ["ccbot"])
-    is_allowed(path, [(pattern, False)])
+    assert groups_of(f"user-agent: ccbot\ndisallow: {pattern}", ["ccbot"]).keys() <= {"ccbot"}
+    assert is_allowed(path, [(pattern, True)])
+    assert is_allowed(path, [(pattern, False)]) in (True, False)

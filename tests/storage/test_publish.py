@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.atomic import write_atomically
+from storage.content_hash import content_hash
 from storage.errors import InputError
-from storage.keys import content_hash, hash_of
+from storage.keys import hash_of
 from storage.publish import is_done, publishing, read_manifest, write_manifest
 from storage.workspace import FORMAT_VERSION, Workspace
 

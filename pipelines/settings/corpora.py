@@ -1,0 +1,122 @@
+"""Which documents make a corpus, and what is done with their texts."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, Strict, field_validator, model_validator
+
+from pipelines.language_thresholds import threshold
+from pipelines.rules import Profile, thresholds
+from pipelines.settings.strict import Language, StrictSettings
+
+
+class DedupSettings(StrictSettings):
+    """Near-duplicate removal. 14 bands of 8 rows (FineWeb) find 92 % of the pairs at Jaccard .8, 99.96 % at .9."""
+
+    bands: int = Field(default=14, ge=1, description="Bands of the locality-sensitive hash")
+    rows: int = Field(default=8, ge=1, description="Signature values in a band")
+    threshold: float = Field(
+        default=0.8, gt=0, le=1, description="Estimated Jaccard similarity from which a document goes"
+    )
+
+
+class PiiSettings(StrictSettings):
+    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/pii.py)."""
+
+    emails: bool = Field(default=True, description="Replace e-mail addresses")
+    ip_addresses: bool = Field(default=True, description="Replace public IP addresses, version 4 and 6")
+    phone_numbers: bool = Field(
+        default=False, description="Replace what looks like a phone number; other long numbers may go with them"
+    )
+
+
+# Strict and in this order: 0 is a threshold, false is none.
+Limit = Annotated[
+    Annotated[float, Strict(), Field(allow_inf_nan=False)] | Literal[False], Field(union_mode="left_to_right")
+]
+
+
+class CorpusSettings(StrictSettings):
+    """Which documents make a corpus, and how it is split."""
+
+    language: Language = Field(description="ISO 639-3 code, such as hun")
+    text_domain: str = Field(min_length=1, description="What the text is about, in a word or two: help pages, novels")
+    sources: list[str] = Field(min_length=1, description="Names of the sources that it draws from")
+    hosts: list[str] = Field(
+        default=["*"], min_length=1, description="Host patterns (*, ?, [..]); a text source's host is its name"
+    )
+    profile: Profile = Field(
+        default="none",
+        description="Published rules over scores, docs/filters.md: kyutai, fineweb2 (for English: FineWeb's), gopher; "
+        "none: by host, language and length alone",
+    )
+    rules: dict[str, Limit] = Field(
+        default={}, description="Thresholds of single rules that differ from the profile's; false takes a rule out"
+    )
+    bad_words: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path of a list, a word or phrase a line; documents that hold one of them are left out, as C4's",
+    )
+    min_characters: int = Field(default=500, ge=1, description="Shorter documents are left out")
+    min_language_score: float = Field(
+        default_factory=lambda fields: _language_score(fields),  # it stands below
+        ge=0,
+        le=1,
+        description="Less sure identifications are left out; default: .8 in profile kyutai, else by language, "
+        "pipelines/language_thresholds.py",
+    )
+    dedup: DedupSettings = DedupSettings()
+    line_dedup: Literal["none", "lines", "paragraphs"] = Field(
+        default="none",
+        description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
+        "paragraphs of which a fifth at most is new, as Kyutai does",
+    )
+    repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
+    pii: PiiSettings = PiiSettings()
+    remove_bar_lines: bool = Field(
+        default=False,
+        description="Break the paragraph in the place of lines of nothing but |, which tables leave, as FineWeb2 does",
+    )
+    decontaminate: tuple[str, ...] = Field(
+        default=(),
+        description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "
+        "or files (.txt, .jsonl, .jsonl.gz, .parquet)",
+    )
+    decontamination_ngram: int = Field(default=13, ge=3, description="Words of an n-gram of decontaminate")
+    rehydrate: bool = Field(
+        default=False, description="Repeat train documents by the size of their cluster of copies, as FineWeb2 does"
+    )
+    licence: str | None = Field(default=None, min_length=1, description="What the data card says of the text's licence")
+    split_by: Literal["host", "url_path", "document"] = Field(
+        default="host", description="What is held out whole: a host, a path in all its languages, or a document"
+    )
+    held_out_share: float = Field(default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out")
+    held_out_min_documents: int = Field(default=20, ge=1, description="At least this many documents are held out")
+
+    @field_validator("line_dedup", mode="before")
+    @classmethod
+    def _line_dedup_was_a_switch(cls, value: object) -> object:
+        if isinstance(value, bool):  # YAML's off and no are booleans too
+            raise ValueError(f"write `{'lines' if value else 'none'}` where `{str(value).lower()}` stands")
+        return value
+
+    @model_validator(mode="after")
+    def _sources_are_named_once(self) -> Self:
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"sources {self.sources} names a source twice: name each once")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_are_known(self) -> Self:
+        self.thresholds()
+        return self
+
+    def thresholds(self) -> dict[str, float]:
+        """Threshold by rule, in the order of the verdict."""
+        return thresholds(self.profile, self.language, self.rules)
+
+
+def _language_score(fields: Mapping[str, Any]) -> float:
+    # dactory's own, for every language (github.com/kyutai-labs/dactory).
+    return 0.8 if fields.get("profile") == "kyutai" else threshold(fields.get("language", ""))

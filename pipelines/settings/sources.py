@@ -1,0 +1,134 @@
+"""Where text comes from, and how remote files are fetched."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.settings.strict import Language, StrictSettings
+
+PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, s3://, hf:// (the latter with patterns)"
+
+
+class _Source(StrictSettings):
+    licence: str | None = Field(
+        default=None, min_length=1, description="What data cards say of its texts' licence; bears on no content"
+    )
+
+
+class WarcSource(_Source):
+    """WARC files (uncompressed, gzip, zstd or lz4), WET files among them, on this machine or at a URL."""
+
+    kind: Literal["warc"] = "warc"
+    paths: list[str] = Field(min_length=1, description=PATHS)
+
+
+class TextSource(_Source):
+    """Documents that are text already: JSONL (.jsonl, .jsonl.gz) or Parquet (.parquet), one document a row."""
+
+    kind: Literal["text"] = "text"
+    paths: list[str] = Field(min_length=1, description=PATHS)
+    text_field: str = Field(default="text", description="Field or column that holds the text")
+    id_field: str | None = Field(
+        default=None, description="Field that names the document; none: file name and row number"
+    )
+    title_field: str | None = Field(default=None, description="Field that holds a title")
+    max_characters: int | None = Field(
+        default=None,
+        ge=1000,
+        description="Cut longer texts at line ends into documents of at most this many characters",
+    )
+
+
+class SampleCrawlSource(_Source):
+    """The generated sample crawl of the demo and the tests."""
+
+    kind: Literal["sample_crawl"] = "sample_crawl"
+    pages: int = Field(default=1500, ge=20, description="How many pages the crawl has")
+    seed: int = Field(default=0, description="The same seed writes the same bytes")
+
+
+class _CommonCrawl(_Source):
+    crawl: str = Field(
+        pattern=r"^(CC-MAIN-\d{4}-\d{2}|latest)$",
+        description="CC-MAIN-YYYY-WW, or latest: the newest, which stays the same until a refresh has ended",
+    )
+    server: str = Field(
+        default="https://data.commoncrawl.org", description="Where the files lie; s3://commoncrawl inside AWS"
+    )
+    collections: str = Field(
+        default="https://index.commoncrawl.org/collinfo.json", description="List of the crawls, read for `latest`"
+    )
+    seed: int | None = Field(default=None, ge=0, description="Draw the sample at random by this seed")
+
+
+class CommonCrawlSource(_CommonCrawl):
+    """Whole files of one Common Crawl snapshot: the first ones, a slice, or a random sample by `seed`."""
+
+    kind: Literal["common_crawl"] = "common_crawl"
+    format: Literal["warc", "wet"] = Field(
+        default="warc", description="warc: pages; wet: their text, extracted by Common Crawl with menus and all"
+    )
+    start: int = Field(default=0, ge=0, description="The first file of a slice, by its place in the snapshot's list")
+    files: int | None = Field(
+        default=None, ge=1, description="How many files (a WARC is about 1 GB); none: all of the snapshot"
+    )
+
+    @model_validator(mode="after")
+    def _a_sample_has_a_size(self) -> Self:
+        if self.seed is not None and (self.files is None or self.start):
+            raise ValueError("`seed` draws a sample of `files` files: set `files`, and leave `start` out")
+        return self
+
+
+class CommonCrawlIndexSource(_CommonCrawl):
+    """Single pages of one Common Crawl snapshot, selected in its columnar index and fetched by byte range."""
+
+    kind: Literal["common_crawl_index"] = "common_crawl_index"
+    languages: list[Language] = Field(
+        default=[], description="Main language of the page by Common Crawl (first of content_languages); none: any"
+    )
+    hosts: list[str] = Field(
+        default=[], description="Host patterns: example.hu, *.example.hu (its subdomains); none: any"
+    )
+    top_level_domains: list[str] = Field(default=[], description="Such as hu; none: any")
+    mime_types: list[str] = Field(
+        default=["text/html", "application/xhtml+xml"], description="Type that Common Crawl detected; empty: any"
+    )
+    status: list[int] = Field(default=[200], description="HTTP status; empty: any")
+    where: str | None = Field(
+        default=None, description="A further condition, in DuckDB's SQL over the columns of the index"
+    )
+    pages: int | None = Field(
+        default=None, ge=1, description="At most so many pages: the first, or a random sample by `seed`"
+    )
+    max_index_gb: float = Field(
+        default=20.0, gt=0, description="A selection that must read more of the index than this is refused"
+    )
+
+    @model_validator(mode="after")
+    def _a_sample_has_a_size(self) -> Self:
+        if self.seed is not None and self.pages is None:
+            raise ValueError("`seed` draws a sample of `pages` pages: set `pages`")
+        return self
+
+
+Source = Annotated[
+    WarcSource | TextSource | SampleCrawlSource | CommonCrawlSource | CommonCrawlIndexSource,
+    Field(discriminator="kind"),
+]
+
+
+class FetchSettings(StrictSettings):
+    """How remote files are fetched. None of it bears on content."""
+
+    user_agent: str = Field(
+        default="neutral-residues/0.1 (no contact given)",
+        min_length=1,
+        pattern=r"^[\x20-\x7e]+$",
+        description="What servers see; add an address at which their owners reach you",
+    )
+    connections: int = Field(default=4, ge=1, le=16, description="Requests at a time (Common Crawl bars the greedy)")
+    attempts: int = Field(default=8, ge=1, description="How often one request is made before its unit fails")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="Without a byte for so long, a request has failed")
+    first_wait_seconds: float = Field(default=1.0, gt=0, description="Wait after a first failure; doubles with each")
+    max_wait_seconds: float = Field(default=120.0, gt=0, description="Longest wait, also where Retry-After asks more")
