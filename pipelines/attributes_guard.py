@@ -16,10 +16,12 @@ _BYTES_OF_ATTRIBUTE = 3  # at least, where many differ
 _MAX_ROOTS = 2  # <html> and <body>
 _MAX_SPACE = 100
 _MAX_LOOKS = 4  # at a page, for tags that seem to be in others
+_MAX_STEPS = 10_000  # from one `>` that may stand in a value to the next, .1 s; then the rest is one long way
 
 _SPACE = b" \t\n\f\r"
 _BEFORE_VALUE = b"=" + _SPACE
 _TAG = re.compile(rb"</?[a-zA-Z][^%b/>]*+" % _SPACE)
+_ROOT = re.compile(rb"<(?:html|body)(?=[%b/])" % _SPACE, re.IGNORECASE)
 # As the standard has it: nearly all may stand in a name, and no space need come before it.
 _ATTRIBUTE = re.compile(
     rb"[%b/]*+[^%b/>][^%b/>=]*+(?:[%b]*+=[%b]*+(?:\"[^\"]*+\"?+|'[^']*+'?+|[^%b>]*+))?+" % ((_SPACE,) * 6)
@@ -41,7 +43,7 @@ def has_many_attributes(markup: Markup) -> bool:
             attributes = _end_of_attributes(html, name) - name
             looked_at += attributes
             if attributes > length:
-                squares += _count(html, name) ** 2
+                squares += _count(html, name, name + attributes) ** 2
             # What is no tag but looks like one, as in a comment, may go on into many others.
             if squares > MAX_SQUARES or looked_at > _MAX_LOOKS * len(html):
                 return True
@@ -49,17 +51,20 @@ def has_many_attributes(markup: Markup) -> bool:
 
 
 def _has_many_at_the_root(markup: Markup) -> bool:
-    """Whether the tags that begin as <html> and <body> have too many attributes together."""
+    """Whether all that seem to be tags <html> and <body> have too many attributes together."""
     roots: list[int] = []
     for first, second in ("ht", "bo"):
         tags = markup.tags[markup.first | 0x20 == ord(first)]
         roots += tags[markup.after(tags, 2) | 0x20 == ord(second)].tolist()
-    together = 0
+    together = looked_at = 0
     for place in roots if len(roots) > _MAX_ROOTS else ():
-        tag = _TAG.match(markup.html, place)
-        assert tag is not None
-        together += _count(markup.html, tag.end())
-        if together**2 > MAX_SQUARES:
+        if not (tag := _ROOT.match(markup.html, place)):
+            continue
+        end = _end_of_attributes(markup.html, tag.end())
+        looked_at += end - tag.end()
+        together += _count(markup.html, tag.end(), end)
+        # Where they seem to stand in the attributes of each other, each of them may go on to the end of the page.
+        if together**2 > MAX_SQUARES or looked_at > _MAX_LOOKS * len(markup.html):
             return True
     return False
 
@@ -70,9 +75,9 @@ def _end_of_attributes(html: bytes, name: int) -> int:
     return found.end()
 
 
-def _count(html: bytes, name: int) -> int:
-    """Attributes of the tag whose name ends there; no more than _MANY."""
-    return sum(1 for _ in _ATTRIBUTE.finditer(html, name, _end_of_attributes(html, name)))
+def _count(html: bytes, name: int, end: int) -> int:
+    """Attributes of the tag between the end of its name and theirs; no more than _MANY."""
+    return sum(1 for _ in _ATTRIBUTE.finditer(html, name, end))
 
 
 def _names_of_tags(html: bytes, start: int, end: int) -> Iterator[int]:
@@ -89,21 +94,33 @@ def _long_ways(html: bytes, length: int) -> Iterator[tuple[int, int]]:
 
     Of most pages little is looked at: what stands before each `length` of bytes.
     """
-    start = -1
+    start, steps = -1, iter(range(_MAX_STEPS))
     while start + length < len(html):
-        end = html.rfind(b">", start + 1, start + 1 + length)
-        while end >= 0 and (opening := _opening(html, start + 1, end)) >= 0:
-            end = html.rfind(b">", start + 1, opening)
+        end = _last_sure_end(html, start + 1, start + 1 + length, steps)
         if end < 0:
-            end = _next_sure_end(html, start + 1, start + 1 + length)
+            end = _next_sure_end(html, start + 1, start + 1 + length, steps)
             yield start, end
         start = end
 
 
-def _next_sure_end(html: bytes, start: int, place: int) -> int:
-    """The first `>` from `place` on that is in no value, however long; the end of the page if there is none."""
+def _last_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) -> int:
+    """The last `>` between two places that is in no value; -1 if there is none, or no more steps are left."""
+    end = html.rfind(b">", start, place)
+    while end >= 0 and (opening := _opening(html, start, end)) >= 0:
+        end = html.rfind(b">", start, opening) if next(steps, None) is not None else -1
+    return end
+
+
+def _next_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) -> int:
+    """The first `>` from `place` on that is in no value, however long.
+
+    The end of the page if there is none, or no more steps are left.
+    """
     last = {b'"': start - 1, b"'": start - 1}
-    while (end := html.find(b">", place)) >= 0:
+    for _ in steps:
+        end = html.find(b">", place)
+        if end < 0:
+            break
         for quote, before in last.items():
             last[quote] = max(before, html.rfind(quote, before + 1, end))
         opening = next((quote for quote, at in last.items() if _opens_value(html, start, at)), None)

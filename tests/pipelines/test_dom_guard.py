@@ -55,6 +55,13 @@ def test_large_pages_that_are_harmless(page: str) -> None:
     assert not is_too_deep(Markup(page.encode()), HTMLTree.parse(page))
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["<html", "<html/a=", '=">', "<a =\">'", "<html =\">'", "<a<", "<p '=\">"])
+def test_the_look_itself_is_short(piece: str) -> None:
+    """Where each tag or quote may go on to the end of the page, it would take many minutes, and takes .1 s."""
+    is_too_costly(Markup((piece * (1_500_000 // len(piece))).encode()))
+
+
 @pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
 def test_depth(depth: int, expected: bool) -> None:
     page = "<p>text" * 1500 + "<div>" * depth
