@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def _documents(
 
 
 def _unfinished(workspace: Workspace, days: float) -> Iterator[Waste]:
-    for path in sorted(workspace.root.rglob(".*.partial")):
+    for path in sorted(_partial(workspace.root)):
         if _is_older(path, days):
             yield Waste(path, "checkpoints and parts of work that was never finished")
     for folder in sorted((workspace.root / "private" / "scratch").glob("*")):
@@ -156,7 +157,15 @@ def _unfinished(workspace: Workspace, days: float) -> Iterator[Waste]:
             yield Waste(folder, "results on their way into records that never came there")
 
 
+def _partial(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):  # which bears, as rglob does not, that a flow renames what it goes to
+        yield from (Path(folder, name) for name in (*folders, *files) if fnmatch(name, ".*.partial"))
+
+
 def _is_older(folder: Path, days: float) -> bool:
     # The files, not only the folder: a training writes its checkpoints far below.
-    newest = max((path.stat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
+    try:
+        newest = max((path.lstat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
+    except FileNotFoundError:  # it became whole, or somebody is at work in it
+        return False
     return time.time() - newest > days * DAY

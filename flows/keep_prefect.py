@@ -36,7 +36,10 @@ def keep(arguments: list[str]) -> int:
             return code
         print(f"Prefect's server was ended by signal {-code}: a new one takes its place", flush=True)
         time.sleep(PAUSE_SECONDS)
-        child = subprocess.Popen(command)
+        if not stopping:
+            child = subprocess.Popen(command)
+        if stopping:  # the signal came when there was no child
+            child.terminate()
 
 
 def run(parent: int, arguments: list[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,6 +56,19 @@ def waste(workspace, **keep):
 def test_what_a_version_in_use_or_a_run_needs_stays(workspace):
     assert waste(workspace, versions=1) == {"corpora/french/nobody", "tokens/trained", "tokens/nobody"}
     assert waste(workspace, versions=4) == {"tokens/trained"}
+
+
+def test_what_becomes_whole_meanwhile_does_no_harm(workspace):
+    def write():
+        for number in range(150):
+            write_atomically(workspace.records("runs") / "one.parquet", str(number))
+            publish(workspace.tokens("current", "another"), str(number), {})
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            assert "tokens/current" not in waste(workspace, days=1)
+        writing.result()
 
 
 def test_unfinished_work_and_unused_documents_go_when_they_are_old(workspace):
