@@ -7,6 +7,7 @@ kernel refuses memory to Lexbor it gives up in order. Only here: the code that e
 
 import os
 import resource
+import threading
 from functools import cache
 
 from resiliparse.parse.html import HTMLTree
@@ -16,20 +17,22 @@ MAX_DOM_BYTES = 300_000_000
 _DATA_PAGES = 5  # its place in statm: https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SOFT, _HARD = resource.getrlimit(resource.RLIMIT_DATA)
+_LOCK = threading.Lock()  # the limit is the process's, and workers of a Dask cluster may have several threads
 
 
 def parse(html: str) -> HTMLTree | None:
     """The page's DOM; None where it would take more than MAX_DOM_BYTES."""
-    limit = _bytes_in_use() + MAX_DOM_BYTES
-    if _SOFT != resource.RLIM_INFINITY:
-        limit = min(limit, _SOFT)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, _HARD))
-    try:
-        return HTMLTree.parse(html)
-    except HTMLParserException:
-        return None
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (_SOFT, _HARD))
+    with _LOCK:
+        limit = _bytes_in_use() + MAX_DOM_BYTES
+        if _SOFT != resource.RLIM_INFINITY:
+            limit = min(limit, _SOFT)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, _HARD))
+        try:
+            return HTMLTree.parse(html)
+        except HTMLParserException:
+            return None
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (_SOFT, _HARD))
 
 
 def _bytes_in_use() -> int:
