@@ -3,8 +3,12 @@
 The parser opens formatting elements that were not closed anew in each paragraph, with all their attributes: 17 kB of
 HTML can take 480 MB, 74 kB 3.6 GB (resiliparse 2.0.1, Lexbor). No count of tags foretells that cheaply, but where the
 kernel refuses memory to Lexbor it gives up in order. Only here: the code that extracts would abort the process.
+
+What such a page gives back may stay with malloc. The next one gets that, and so much less from the kernel: else each
+could take more than the one before it.
 """
 
+import ctypes
 import os
 import resource
 import threading
@@ -14,22 +18,29 @@ from resiliparse.parse.html import HTMLTree
 from resiliparse.parse.html.exception import HTMLParserException
 
 MAX_DOM_BYTES = 300_000_000
+_MIN_NEW_BYTES = 16_000_000  # beside what malloc has: with next to none, Lexbor's first steps crash
+_NEW_BYTES_OF_BYTE = 4  # of the page, which is copied in large blocks
 _DATA_PAGES = 5  # its place in statm: https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SOFT, _HARD = resource.getrlimit(resource.RLIMIT_DATA)
 _LOCK = threading.Lock()  # the limit is the process's, and workers of a Dask cluster may have several threads
+_has_refused = False  # until then nobody asks malloc, which counts for up to 40 ms
 
 
 def parse(html: str) -> HTMLTree | None:
     """The page's DOM; None where it would take more than MAX_DOM_BYTES."""
+    global _has_refused
     with _LOCK:
-        limit = _bytes_in_use() + MAX_DOM_BYTES
+        free = _bytes_free() if _has_refused else 0
+        new = max(MAX_DOM_BYTES - free, _MIN_NEW_BYTES + _NEW_BYTES_OF_BYTE * len(html))
+        limit = _bytes_in_use() + new
         if _SOFT != resource.RLIM_INFINITY:
             limit = min(limit, _SOFT)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, _HARD))
         try:
             return HTMLTree.parse(html)
         except HTMLParserException:
+            _has_refused = True
             return None
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, (_SOFT, _HARD))
@@ -42,3 +53,32 @@ def _bytes_in_use() -> int:
 @cache  # to open it anew takes five times as long as to read it, and a page at most 2 ms in all
 def _statm(pid: int) -> int:
     return os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+
+
+class _Mallinfo(ctypes.Structure):
+    """https://man7.org/linux/man-pages/man3/mallinfo.3.html"""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+_mallinfo = ctypes.CDLL(None).mallinfo2
+_mallinfo.restype = _Mallinfo
+
+
+def _bytes_free() -> int:
+    """What malloc has from the kernel and has not given out."""
+    return int(_mallinfo().fordblks)
