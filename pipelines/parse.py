@@ -75,10 +75,11 @@ class _Mallinfo(ctypes.Structure):
     ]
 
 
-_mallinfo = ctypes.CDLL(None).mallinfo2
-_mallinfo.restype = _Mallinfo
+_mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)  # glibc 2.33 and later
+if _mallinfo is not None:
+    _mallinfo.restype = _Mallinfo
 
 
 def _bytes_free() -> int:
-    """What malloc has from the kernel and has not given out."""
-    return int(_mallinfo().fordblks)
+    """What malloc has from the kernel and has not given out; 0 where it does not say."""
+    return 0 if _mallinfo is None else int(_mallinfo().fordblks)
