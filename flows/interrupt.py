@@ -37,6 +37,7 @@ def leaving_on_interrupt() -> Iterator[None]:
             _leave()
         raise
     finally:
+        late.cancel()
         signal.signal(signal.SIGINT, before)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LABEL = "neutral-residues.process"
 UNFINISHED = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
 WAITING = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
+MOST_CLOCK_STEP = 60.0  # seconds by which setting the machine's clock may move when a process seems to have begun
+AT_WORK = ("RUNNING", "CANCELLING")
 CRASHED = {"type": "CRASHED", "message": "its process has gone; run it again to go on"}
 
 
@@ -39,7 +41,8 @@ def end_orphaned_runs(api: str, *, of_stopped_worker: bool = False) -> None:
     """
     for state in (UNFINISHED, WAITING):
         for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
-            process = (run["labels"] or {}).get(LABEL)
+            # A run that is tried again still has the label of the process before, until its own begins.
+            process = (run["labels"] or {}).get(LABEL) if run["state_type"] in AT_WORK else None
             if _has_gone(process) if process else of_stopped_worker and run["deployment_id"]:
                 ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": CRASHED, "force": True})
 
@@ -49,7 +52,7 @@ def _has_gone(process: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return psutil.Process(int(number)).create_time() > float(began) + 1  # another, of the same number
+        return psutil.Process(int(number)).create_time() > float(began) + MOST_CLOCK_STEP  # another, of the same number
     except psutil.NoSuchProcess:
         return True
 

@@ -79,7 +79,7 @@ def gc(
         print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
     services = server.running(home)
     old_runs = services.old_runs(prefect_days) if services else []
-    print(f"{len(waste)} folders and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
+    print(f"{len(waste)} paths and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
     if yes:
         remove(waste, opened)
         if services:
