@@ -29,7 +29,7 @@ from storage.keys import hash_of
 from storage.publish import is_done, read_manifest, resumable_partial
 from storage.workspace import Workspace
 
-STAGE_VERSIONS = (1, TOKENS_STAGE_VERSION)  # of training, and of the tokens that it reads
+STAGE_VERSIONS = (2, TOKENS_STAGE_VERSION)  # of training, and of the tokens that it reads
 
 
 @dataclass(frozen=True)

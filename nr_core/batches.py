@@ -70,7 +70,7 @@ class Batches:
         self.inputs = [source for source in inputs if source.share > 0]
         self.sequence_length, self.batch_size, self.seed = sequence_length, batch_size, seed
         shares = exact_shares([source.share for source in inputs])
-        by_input = [share for share in shares if share > 0]
+        by_input = self._by_input = [share for share in shares if share > 0]
         for source in self.inputs:
             if len(source.stream) <= sequence_length:
                 raise ModelError(
@@ -91,6 +91,12 @@ class Batches:
         group, rest = choose(self._group_shares, number)
         member, ordinal = choose(self._within[group], rest)
         return self._groups[group][member], ordinal
+
+    @property
+    def original_share(self) -> float:
+        """p, the share of all sequences that are of the original role."""
+        originals = [source.role == "original" for source in self.inputs]
+        return float(sum((share for share, original in zip(self._by_input, originals, strict=True) if original), 0))
 
     def originals(self, step: int) -> int:
         """How many sequences of a step's global batch are of the original role."""

@@ -79,7 +79,8 @@ def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.
         for name, parameter in parameters.items():
             parameter.copy_(fill(parameter, saved[name]))
             optimiser.state[parameter] = {
-                moment: value.clone() if value.ndim == 0 else fill(parameter, value)
+                # Fused AdamW wants its count of steps beside the parameter (https://github.com/pytorch/pytorch/issues/104767).
+                moment: value.to(parameter.device, copy=True) if value.ndim == 0 else fill(parameter, value)
                 for moment, value in moments.get(name, {}).items()
             }
     return LoopState(**json.loads((found[-1] / "state.json").read_text()))

@@ -171,6 +171,7 @@ class Loop:
         tokens, original = self.batches.batch(step, self.ranks.rank, self.ranks.count)
         length = self.settings.sequence_length
         targets, originals = self.settings.batch_size * length, self.batches.originals(step) * length
+        expected = self.batches.original_share * targets
         figures = StepFigures(tokens_new=targets - originals, tokens_original=originals)
         size = self.settings.micro_batch_size or len(tokens)
         for rows, is_original in zip(tokens.split(size), original.split(size), strict=True):
@@ -183,7 +184,7 @@ class Loop:
                 loss = lm_loss(logits, rows[:, 1:], targets)
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
-                    local = local_loss(self.taps, role, originals, self.local_loss, targets)
+                    local = local_loss(self.taps, role, expected, self.local_loss, targets)
                     figures.local_loss += local.item()
                     loss = loss + self.alpha * local
                 if self.taps is not None and log:

@@ -1,9 +1,10 @@
-"""The training loss: next-token cross-entropy + α · local loss, both normalised by the counts of the whole global
-batch.
+"""The training loss: next-token cross-entropy + α · local loss, both normalised by counts that no cut changes.
 
 A mean over the rows that one forward pass happens to hold would be wrong as soon as a batch is cut into micro-batches
-or over processes, since those hold different numbers of original sequences; so both terms are sums divided by global
-counts.
+or over processes, since those hold different numbers of original sequences; so both terms are sums: that of the
+next tokens over the global batch's count, that of the residues over p · B · T, the count of original tokens that a
+batch is expected to hold. The step's own count would make α weigh less the smaller p · B is: a step without an original
+sequence has no local loss, and one with a single sequence would give it the weight of a whole batch.
 """
 
 from __future__ import annotations
@@ -51,15 +52,16 @@ def _at_least_fp32(values: Tensor) -> Tensor:
 
 
 def local_loss(
-    taps: Taps, original: Tensor, global_original: int, kind: LocalLoss = "l1", global_tokens: int = 0
+    taps: Taps, original: Tensor, expected_original: float, kind: LocalLoss = "l1", global_tokens: int = 0
 ) -> Tensor:
     """What keeps adapters silent on the original language, as a mean over layers (method.md, Training).
 
-    kind: l1, the mean over original-language tokens of ‖g(x)·A(x)‖₁ / d; relative_l1, the same against ‖FFN(x)‖₁ / d of
-    the block's own output, which makes α a number without unit; cross_entropy, over all tokens, of a sigmoid gate
-    against "the token is of the new language". original (tokens,): True where the token is of the original language, in
-    the order of the taps; global_original, global_tokens: how many such tokens, and tokens at all, the global batch
-    has. Raises RuntimeError where the taps carry no gradient: reentrant gradient checkpointing loses it without a word.
+    kind: l1, the sum over original-language tokens of ‖g(x)·A(x)‖₁ / d over expected_original; relative_l1, the same
+    against ‖FFN(x)‖₁ / d of the block's own output, which makes α a number without unit; cross_entropy, the mean over
+    all tokens, of a sigmoid gate against "the token is of the new language". original (tokens,): True where the token
+    is of the original language, in the order of the taps; expected_original, global_tokens: how many such tokens a
+    global batch holds in the mean over a run (p · B · T), and how many tokens at all. Raises RuntimeError where the
+    taps carry no gradient: reentrant gradient checkpointing loses it without a word.
     """
     if kind == "cross_entropy":
         new = 1 - original.float()
@@ -68,14 +70,14 @@ def local_loss(
             for tap in taps.slots.values()
             if tap.gate is not None
         ]
-        count = global_tokens
+        count: float = global_tokens
     else:
         sizes = {key: tap.size for key, tap in taps.slots.items()}
         if kind == "relative_l1":
             sizes = {key: size / taps.blocks[key].clamp(min=SMALLEST_BLOCK) for key, size in sizes.items()}
         terms = [(size * original).sum() for size in sizes.values()]
-        count = global_original
-    total = torch.stack(terms).sum() / (len(terms) * max(count, 1))
+        count = expected_original
+    total = torch.stack(terms).sum() / (len(terms) * (count or 1))
     if not total.requires_grad:
         raise RuntimeError("the local loss has no gradient: use gradient checkpointing with use_reentrant=False")
     return total

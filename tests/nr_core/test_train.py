@@ -10,17 +10,25 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from nr_core import stopping
+from nr_core import checkpoints, stopping
 from nr_core.adapter import GatedAdapter
+from nr_core.batches import Batches, Input
+from nr_core.checkpoints import LoopState
 from nr_core.errors import ModelError
+from nr_core.loop import Loop
+from nr_core.methods import extend
 from nr_core.models import load_base
-from nr_core.settings import BaseSpec, TrainingSettings
+from nr_core.optimiser import adamw
+from nr_core.progress import Progress
+from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
+from nr_core.tokens import TokenStream
 from nr_core.trained_run import load_run
 from tests.nr_core.tiny import assert_same
 
@@ -276,6 +284,51 @@ def test_without_replay(world, run, tmp_path):
     spec = world.train_spec(tmp_path / "run")
     spec["inputs"] = [{**source, "share": share} for source, share in zip(spec["inputs"], (1.0, 0.0), strict=True)]
     assert {(row["local_loss"], row["open_rate_original"]) for row in figures(run(spec))} == {(0.0, None)}
+
+
+def test_the_local_loss_weighs_the_same_in_batches_of_any_size(world, tmp_path):
+    """The same sequences in batches of 1 (most without original text), 2 and 8: the same mean over the steps."""
+    inputs = [Input(TokenStream.open(world.new), 0.75, "new"), Input(TokenStream.open(world.old), 0.25, "original")]
+    torch.manual_seed(0)
+    extension = extend(load_base(BaseSpec(model=str(world.base))), MethodSettings(method="neutral_residues", alpha=1))
+    for name, parameter in extension.model.named_parameters():
+        if "neutral_residues" in name:
+            torch.nn.init.normal_(parameter)
+    means = []
+    for size in (1, 2, 8):
+        loop = Loop(
+            model=extension.model,
+            batches=Batches(inputs, 16, size, seed=0),
+            settings=TrainingSettings(batch_size=size, sequence_length=16),
+            peak_rate=1e-3,
+            seed=0,
+            folder=tmp_path,
+            progress=Progress("train", "run", "steps"),
+            taps=extension.taps,
+            alpha=1.0,
+        )
+        means.append(np.mean([loop.forward_backward(step, log=False).local_loss for step in range(16 // size)]))
+    assert means[0] > 0 and means == pytest.approx([means[0]] * 3, rel=1e-5)
+
+
+def test_the_optimisers_state_comes_back_onto_the_device_of_its_parameter(tmp_path):
+    """The meta device stands for one that is not the CPU."""
+    parameters = {"w": torch.nn.Parameter(torch.zeros(4, 4)), "v": torch.nn.Parameter(torch.zeros(4))}
+    optimiser = adamw(parameters.values(), TrainingSettings())
+    for parameter in parameters.values():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    checkpoints.save(tmp_path, LoopState(step=1), parameters, optimiser)
+    elsewhere = {name: torch.nn.Parameter(p.detach().to("meta")) for name, p in parameters.items()}
+    restored = adamw(elsewhere.values(), TrainingSettings())
+    checkpoints.restore(tmp_path, elsewhere, restored)
+    expected = adamw(elsewhere.values(), TrainingSettings())
+    expected.load_state_dict(optimiser.state_dict())
+    for parameter in elsewhere.values():
+        found, wanted = restored.state[parameter], expected.state[parameter]
+        assert {name: (v.device, v.dtype) for name, v in found.items()} == {
+            name: (v.device, v.dtype) for name, v in wanted.items()
+        }
 
 
 def test_a_stream_of_another_tokenizer_is_refused(world, run, tmp_path):
