@@ -14,25 +14,18 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from nr_core.errors import ModelError
+from nr_core.language_model import decoder_stack
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """The one stack of decoder layers of a model of transformers, wrapped by PEFT or not."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    stacks = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.ModuleList)
-        and len(module)
-        and all(isinstance(layer, GradientCheckpointingLayer) for layer in module)
-    ]
-    if len(stacks) != 1:
+    """The layers of the text decoder, wrapped by PEFT or not: an image tower runs as it is."""
+    try:
+        return decoder_stack(model).layers
+    except ModelError as error:
         raise ModelError(
-            f"The model has {len(stacks)} stacks of layers where one is needed to compile, recompute or cut them; "
-            "leave compile_layers and recompute_layers off, and train on one device."
-        )
-    return stacks[0]
+            f"{error} Its layers cannot be compiled, recomputed or cut: leave compile_layers and recompute_layers "
+            "off, and train on one device."
+        ) from error
 
 
 def set_layer_passes(model: nn.Module, compile_layers: bool, recompute_layers: bool) -> None:

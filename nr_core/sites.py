@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from nr_core.errors import ModelError
+from nr_core.language_model import decoder_stack
 
 # What transformers' decoder layers call their FFN, and the norm that some apply to its output (transformers 5.23).
 FFN_NAMES = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "mlp_block", "ff")
+ADVICE = (
+    "Choose a Transformer decoder or the method finetune or lora, or, from Python, name the modules that adapters "
+    "stand beside in NeutralResiduesConfig(sites=[...])."
+)
 POST_NORM_NAMES = ("post_feedforward_layernorm", "post_mlp_layernorm")
 
 
@@ -38,23 +43,19 @@ def find_sites(model: nn.Module, given: Sequence[str] | None = None) -> list[Sit
     """
     if given is not None:
         return _given_sites(model, given)
-    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
-    depth = getattr(config, "num_hidden_layers", None)
-    stacks = [
-        sites
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == depth
-        for sites in [[_site_of(layer, i, f"{name}.{i}") for i, layer in enumerate(module)]]
-    ]
-    found = [[site for site in sites if site is not None] for sites in stacks]
-    found = [sites for sites in found if len(sites) == depth]
-    if len(found) != 1:
+    try:
+        stack = decoder_stack(model)
+    except ModelError as error:
+        raise ModelError(f"{error} {ADVICE}") from error
+    sites = [_site_of(layer, i, f"{stack.name}.{i}") for i, layer in enumerate(stack.layers)]
+    found = [site for site in sites if site is not None]
+    if len(found) < len(sites):
         kind = getattr(model.config, "model_type", type(model).__name__)
         raise ModelError(
-            f"The model ({kind}) has no feed-forward block in each of its layers, which is where adapters go; "
-            "choose a Transformer decoder or the method finetune or lora, or name the modules in `sites`."
+            f"The model ({kind}) has no feed-forward block known here in its layer {sites.index(None)}, and adapters "
+            f"stand beside one. {ADVICE}"
         )
-    return found[0]
+    return found
 
 
 def _site_of(layer: nn.Module, index: int, path: str) -> Site | None:
