@@ -23,6 +23,10 @@ OPT_OUTS = {
     "tdm_header": "the tdm-reservation header",
     "tdm_meta": "a tdm-reservation meta tag",
     "robots_txt": "robots.txt",
+    "content_usage_header": "the Content-Usage header (train-ai=n)",
+    "content_signal_header": "the Content-Signal header (ai-train=no)",
+    "content_usage_robots_txt": "Content-Usage in robots.txt",
+    "content_signal_robots_txt": "Content-Signal in robots.txt",
     "denied_host": "a list of hosts that asked for it",
 }
 _HOSTS_SHOWN = 20

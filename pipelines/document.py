@@ -46,7 +46,11 @@ STAGE_OF_REASON: Mapping[str, str] = {
     "denied_host": "opt_out",
     "robots_txt": "opt_out",
     "x_robots_tag": "opt_out",
+    "content_usage_robots_txt": "opt_out",
+    "content_signal_robots_txt": "opt_out",
     "tdm_header": "opt_out",
+    "content_usage_header": "opt_out",
+    "content_signal_header": "opt_out",
     "blocked_host": "url",
     "blocked_url": "url",
     "undecodable": "decode",
@@ -144,9 +148,7 @@ def _reason_by_address(capture: Capture, host: str, settings: DocumentSettings) 
     """Reason why a page is out by its address or headers: what its owner says first, then the user's block-lists."""
     if (denied := opted_out_hosts(settings)).has_host(host) or denied.has_url(capture.url):
         return "denied_host"
-    if robots_rules(settings).opts_out(capture.url):
-        return "robots_txt"
-    if reason := header_opt_out(capture.robots, capture.tdm_reservation, settings.opt_outs):
+    if reason := robots_rules(settings).opts_out(capture.url) or header_opt_out(capture, settings.opt_outs):
         return reason
     blocked = block_list(settings)
     if blocked.has_host(host):

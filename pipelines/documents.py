@@ -21,7 +21,7 @@ from storage.workspace import Workspace
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 
-DOCUMENTS_STAGE_VERSION = 6  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 7  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:

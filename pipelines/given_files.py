@@ -24,12 +24,15 @@ def opted_out_hosts(settings: DocumentSettings) -> UrlList:
 
 
 def robots_rules(settings: DocumentSettings) -> RobotsRules:
-    return _robots_rules(settings.opt_outs.robots_txt, settings.opt_outs.agents, settings.max_bytes)
+    opt_outs = settings.opt_outs
+    return _robots_rules(opt_outs.robots_txt, opt_outs.agents, settings.max_bytes, opt_outs.usage_preferences)
 
 
 @lru_cache(maxsize=4)
-def _robots_rules(patterns: tuple[str, ...], agents: tuple[str, ...], max_bytes: int) -> RobotsRules:
-    return read_robots_rules(_captures(patterns), agents, max_bytes)
+def _robots_rules(
+    patterns: tuple[str, ...], agents: tuple[str, ...], max_bytes: int, usage_preferences: bool
+) -> RobotsRules:
+    return read_robots_rules(_captures(patterns), agents, max_bytes, usage_preferences)
 
 
 def given_files_hash(settings: DocumentSettings) -> str:

@@ -5,6 +5,7 @@
   honoured as if it addressed all.
 - The TDM Reservation Protocol's header and meta tag (https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/):
   `tdm-reservation: 1`. Its third form, a file on the site, is not in a page's capture.
+- Usage preferences in the headers Content-Usage and Content-Signal (usage_preferences.py).
 """
 
 import re
@@ -13,7 +14,9 @@ from collections.abc import Iterable, Iterator
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.markup import Markup
+from pipelines.read_warc import Capture
 from pipelines.settings import OptOutSettings
+from pipelines.usage_preferences import CONTENT_SIGNAL, CONTENT_USAGE, refuses_training
 
 # `robots`, or the name of one crawler: `googlebot`, `ccbot`.
 _META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
@@ -32,12 +35,16 @@ _QUOTE_AT_END = re.compile(rb"\"[/ ]*+>")
 _OPEN_AT_END = re.compile(rb"[= \t\n\f\r>]\"[/ ]*+>")
 
 
-def header_opt_out(robots: Iterable[str], tdm_reservation: str, settings: OptOutSettings) -> str | None:
-    """Reason of an opt-out by HTTP headers: x_robots_tag or tdm_header; None if there is none."""
-    if any(_says(value, settings.robots) for value in robots):
+def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
+    """Reason of an opt-out by HTTP headers; None if there is none."""
+    if any(_says(value, settings.robots) for value in capture.robots):
         return "x_robots_tag"
-    if settings.tdm and tdm_reservation.strip() == "1":
+    if settings.tdm and capture.tdm_reservation.strip() == "1":
         return "tdm_header"
+    if settings.usage_preferences and refuses_training(CONTENT_USAGE, capture.content_usage):
+        return "content_usage_header"
+    if settings.usage_preferences and refuses_training(CONTENT_SIGNAL, capture.content_signal):
+        return "content_signal_header"
     return None
 
 

@@ -31,6 +31,8 @@ class Capture:
     content_encoding: str
     robots: tuple[str, ...]  # values of X-Robots-Tag
     tdm_reservation: str
+    content_usage: tuple[str, ...]  # values of Content-Usage
+    content_signal: tuple[str, ...]  # values of Content-Signal
     payload_digest: str
     length: int  # of the body, as declared
     payload: bytes
@@ -134,6 +136,8 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
         tdm_reservation=http.get("TDM-Reservation") or "",
+        content_usage=http.get_multiple("Content-Usage"),
+        content_signal=http.get_multiple("Content-Signal"),
         payload_digest=headers.get("WARC-Payload-Digest") or "",
         length=length,
         payload=payload,

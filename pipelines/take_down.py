@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.host import host_named
 from pipelines.url_list import UrlList
 from storage.atomic import write_atomically
 from storage.errors import InputError
@@ -39,14 +40,21 @@ def denied_hosts(workspace: Workspace) -> list[Denied]:
         lines = workspace.deny_list.read_text().splitlines()
     except FileNotFoundError:
         return []
-    return [Denied(**json.loads(line)) for line in lines]
+    return [_entry(line) for line in lines]
+
+
+def _entry(line: str | bytes) -> Denied:
+    """An entry as it was written, its host in the form in which hosts are compared."""
+    fields = json.loads(line)
+    return Denied(**fields | {"host": host_named(fields["host"])})
 
 
 def deny(host: str, reason: str, workspace: Workspace) -> Denied:
     """Put a host on the list, unless it is. Raises InputError for what is no host."""
-    host = host.strip().lower().removeprefix("www.")
-    if not _HOST.fullmatch(host) or ".." in host:
+    named = "" if set(host.strip()) & set("/@?# ") else host_named(host).removeprefix("www.")
+    if not _HOST.fullmatch(named) or ".." in named:
         raise InputError(f"{host!r} is no host: give one such as example.org, without https:// and path")
+    host = named
     with workspace.lock("deny-list"):
         entries = denied_hosts(workspace)
         entry = next((entry for entry in entries if entry.host == host), None)
@@ -68,7 +76,7 @@ def take_over_deny_list(workspace: Workspace) -> None:
         here = {entry.host for entry in entries}
         there = {name.removesuffix(".json") for name in bucket.names(workspace.shared_deny_list)}
         found = [bucket.read(workspace.shared_deny_list / f"{host}.json") for host in sorted(there - here)]
-        if new := [Denied(**json.loads(content)) for content in found if content]:
+        if new := [_entry(content) for content in found if content]:
             _write([*entries, *new], workspace)
         for entry in entries:
             if entry.host not in there:
@@ -103,8 +111,9 @@ def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:
             row[0]
             for row in connection.execute(
                 "SELECT DISTINCT host FROM read_parquet($files, union_by_name = true) WHERE host IS NOT NULL "
-                "AND list_bool_or(list_transform($entries, lambda e: host = e OR host = 'www.' || e "
-                "OR ends_with(host, '.' || e)))",
+                # What an earlier version wrote in Unicode is compared below.
+                "AND (list_bool_or(list_transform($entries, lambda e: host = e OR host = 'www.' || e "
+                "OR ends_with(host, '.' || e))) OR NOT regexp_full_match(host, '[ -~]*'))",
                 {"files": [str(file) for file in files], "entries": entries},
             ).fetchall()
         ]

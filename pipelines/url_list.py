@@ -2,8 +2,10 @@
 
 A list is a text file with an entry a line; `#` starts a comment. An entry without `/` is a host and stands for its
 subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
-at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs. A
-folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
+at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
+hosts are the same in Unicode and in punycode (host.py).
+
+A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
 the files named `domains` and `urls` in it and in its subfolders, one folder a category; `expressions` are not read.
 """
 
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from pipelines.host import ascii_host
 from storage.errors import InputError
 
 UT1_FILES = ("domains", "urls")
@@ -43,8 +46,8 @@ class UrlList:
         return len(self._hashes)
 
     def has_host(self, host: str) -> bool:
-        """Whether `host` (in lower case), or a domain that it belongs to, is on the list."""
-        return len(self) > 0 and self._has_any(_domains(host.removeprefix("www.")))
+        """Whether `host`, or a domain that it belongs to, is on the list."""
+        return len(self) > 0 and self._has_any(_domains(ascii_host(host).removeprefix("www.")))
 
     def has_url(self, url: str) -> bool:
         """Whether the URL starts with one on the list."""
@@ -88,7 +91,7 @@ def _entries(files: Iterable[Path], field: str) -> Iterator[str]:
 def _normal(url: str) -> str:
     """`HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
     authority, slash, path = _SCHEME.sub("", url, count=1).partition("/")
-    host = authority.rpartition("@")[2].partition(":")[0].lower().rstrip(".").removeprefix("www.")
+    host = ascii_host(authority.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
     return (host + slash + path).rstrip("/")
 
 

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.bad_words import BAD_WORDS, BadWords
+from pipelines.host import ascii_host_pattern
 from pipelines.rules import RULES, Rule
 from pipelines.settings import CorpusSettings
 
@@ -144,7 +145,7 @@ def _judged(
             ),
             {
                 "files": [str(file) for file in files],
-                "hosts": [pattern.lower() for pattern in settings.hosts],
+                "hosts": [ascii_host_pattern(pattern) for pattern in settings.hosts],
                 **settings.model_dump(include={"language", "min_language_score", "min_characters"}),
                 **limits,
             },

@@ -21,7 +21,8 @@ class ExtractionSettings(StrictSettings):
 
 # Crawlers that gather text for training language models, or tokens of robots.txt that speak of this use alone, from
 # their operators' pages: commoncrawl.org/ccbot, platform.openai.com/docs/bots, support.claude.com (crawlers),
-# developers.google.com/crawling (Google-Extended), support.apple.com/119829, developers.facebook.com (web crawlers).
+# developers.google.com/crawling (Google-Extended), support.apple.com/119829, developers.facebook.com (web crawlers),
+# allenai.org/crawler, developer.amazon.com/amazonbot, docs.perplexity.ai (crawlers); cohere-ai as site owners write it.
 AI_AGENTS = (
     "CCBot",
     "GPTBot",
@@ -32,6 +33,10 @@ AI_AGENTS = (
     "meta-externalagent",
     "Bytespider",
     "cohere-training-data-crawler",
+    "cohere-ai",
+    "AI2Bot",
+    "Amazonbot",
+    "PerplexityBot",
 )
 
 
@@ -43,6 +48,11 @@ class OptOutSettings(StrictSettings):
         description="Values of X-Robots-Tag and of robots meta tags that opt out; `none` is meant for search engines",
     )
     tdm: bool = Field(default=True, description="Honour `tdm-reservation: 1` in headers and meta tags (TDMRep)")
+    usage_preferences: bool = Field(
+        default=True,
+        description="Honour `Content-Usage: train-ai=n` (IETF AIPREF) and `Content-Signal: ai-train=no` in headers "
+        "and robots.txt",
+    )
     robots_txt: tuple[str, ...] = Field(
         default=(), description="WARC files (or patterns) with captures of robots.txt, as Common Crawl publishes them"
     )

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from pipelines.host import ascii_host_pattern
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.ranges import LOCATION
 from storage.errors import InputError
@@ -94,11 +95,12 @@ def may_fit(row_group: pq.RowGroupMetaData, of_column: Mapping[str, int], wanted
 
 def _as_in_index(name: str, host: str) -> str:
     """A host pattern as the index writes hosts: in lower case, other scripts in Punycode."""
-    try:
-        labels = [label if label.isascii() else label.encode("idna").decode() for label in host.lower().split(".")]
-    except UnicodeError as error:
-        raise InputError(f"sources.{name}.hosts: {host!r} is no host ({error}): correct it") from None
-    return ".".join(labels)
+    pattern = ascii_host_pattern(host)
+    if any(not label or len(label) > 63 for label in pattern.split(".")):
+        raise InputError(
+            f"sources.{name}.hosts: {host!r} is no host (a part of it is empty or over 63 characters): correct it"
+        )
+    return pattern
 
 
 def _surt_interval(host: str) -> Interval | None:

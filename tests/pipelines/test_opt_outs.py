@@ -53,6 +53,10 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
         Page(html(TEXT, head='<meta name="robots" title="1 > 0" content="noai">')),
         Page(html(TEXT, head='<meta name="description" content="noai, none">')),
         Page(html(TEXT, head='<meta name="robots" content="none">')),
+        Page(html(TEXT), headers=HTML | {"Content-Usage": "search=y, Train-AI=n"}),
+        Page(html(TEXT), headers=HTML | {"content-usage": "train-ai=y, search=n"}),
+        Page(html(TEXT), headers=HTML | {"Content-Signal": "search=yes,ai-train=no"}),
+        Page(html(TEXT), headers=HTML | {"Content-Signal": "ai-train=yes, ai-input=no"}),
     ]
     always = [
         "x_robots_tag",
@@ -63,6 +67,10 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
         "tdm_meta",
         *["meta_robots"] * 4,
         "kept",
+        "kept",
+        "content_usage_header",
+        "kept",
+        "content_signal_header",
         "kept",
     ]
     assert reasons_of(pages) == always
@@ -103,9 +111,10 @@ def test_which_statements_count_is_a_setting(reasons_of: Callable[..., list[str]
         Page(html(TEXT), headers=HTML | {"TDM-Reservation": "1"}),
         Page(html(TEXT, head='<meta name="robots" content="none">')),
         Page(html(TEXT, head='<meta name="robots" content="noai">')),
+        Page(html(TEXT), headers=HTML | {"Content-Signal": "ai-train=no", "Content-Usage": "train-ai=n"}),
     ]
-    statements = OptOutSettings(robots=("noimageai", "none"), tdm=False)
-    assert reasons_of(pages, opt_outs=statements) == ["x_robots_tag", "kept", "meta_robots", "kept"]
+    statements = OptOutSettings(robots=("noimageai", "none"), tdm=False, usage_preferences=False)
+    assert reasons_of(pages, opt_outs=statements) == ["x_robots_tag", "kept", "meta_robots", "kept", "kept"]
 
 
 def test_lists_and_robots_txt(reasons_of: Callable[..., list[str]], write_warc: WriteWarc, tmp_path: Path) -> None:
