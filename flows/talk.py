@@ -29,18 +29,21 @@ def run_folder(run: str, workspace: Path) -> Path:
 
 def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
     from nr_core.finished_runs import load_finished
-    from nr_core.generate import stream
+    from nr_core.generate import ContextFullError, stream
 
     model, tokenizer = load_finished(folder, trust_remote_code)
     show([prompt])
-    show(stream(model, tokenizer, prompt, **options))
+    try:
+        show(stream(model, tokenizer, prompt, **options))
+    except ContextFullError as full:
+        print(f"\n{full}", end="", file=sys.stderr)
     print()
 
 
 def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
-    """Turns are read from stdin, to its end."""
+    """Turns are read from stdin, to its end or that of the model's context."""
     from nr_core.finished_runs import load_finished
-    from nr_core.generate import chat_prompt, stream
+    from nr_core.generate import ContextFullError, chat_prompt, stream
 
     model, tokenizer = load_finished(folder, trust_remote_code)
     turns: list[dict[str, str]] = []
@@ -53,7 +56,11 @@ def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
         if not said.strip():
             continue
         turns.append({"role": "user", "content": said.strip()})
-        answer = show(stream(model, tokenizer, chat_prompt(tokenizer, turns), **options))
+        try:
+            answer = show(stream(model, tokenizer, chat_prompt(tokenizer, turns), **options))
+        except ContextFullError as full:
+            print(f"\n{full}", file=sys.stderr)
+            return
         print()
         turns.append({"role": "assistant", "content": answer})
 

@@ -8,6 +8,15 @@ from typing import Any
 import torch
 
 from nr_core.errors import ModelError
+from nr_core.language_model import text_config
+from nr_core.tasks.loglikelihood import context_length
+
+SEEN = 16  # tokens of the prompt that are decoded together with its continuation
+HELD = 16  # tokens that wait for the rest of a character: one of four bytes ends long before
+
+
+class ContextFullError(ModelError):
+    """The model has read and written as many tokens as it can."""
 
 
 @torch.inference_mode()
@@ -19,39 +28,126 @@ def stream(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Pieces of the continuation of `prompt`, until the end-of-text token or max_new_tokens.
+    """Pieces of the continuation of `prompt`, until one of the model's end tokens or max_new_tokens.
 
     temperature 0 takes the likeliest token each time. A piece is held back while its last character is incomplete: a
-    byte-level token may end inside one. Raises ModelError for an empty prompt of a tokenizer that opens no text.
+    byte-level token may end inside one. Raises ModelError for an empty prompt of a tokenizer that opens no text, for
+    one longer than the model's context, and ContextFullError after the last piece that fits.
     """
     model.eval()
-    ids = tokenizer(prompt, return_tensors="pt")["input_ids"].to(model.device)
-    if not ids.shape[1]:
-        raise ModelError("The prompt is empty; give some text to go on from.")
+    known, longest = _prompt_ids(tokenizer, prompt), _longest(model)
+    if longest is not None and len(known) >= longest:
+        raise ModelError(
+            f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
+            "answer; shorten the prompt."
+        )
+    text, ends = Pieces(tokenizer, known), _end_tokens(model, tokenizer)
+    ids, length = torch.tensor([known], device=model.device), len(known)
     draw = torch.Generator(model.device).manual_seed(seed)
-    cache, made, told = None, [], ""
+    cache = None
     for _ in range(max_new_tokens):
+        if length == longest:
+            yield text.rest()
+            raise ContextFullError(
+                f"The model's context of {longest} tokens is full, so the text ends here; give a shorter prompt, or "
+                "begin anew with its last lines."
+            )
         output = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache, logits = output.past_key_values, output.logits[0, -1].float()
-        if temperature > 0:
-            chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=draw)
-        else:
-            chosen = logits.argmax(-1, keepdim=True)
-        if int(chosen) == tokenizer.eos_token_id:
+        cache, chosen = output.past_key_values, _choose(output.logits[0, -1].float(), temperature, draw)
+        if int(chosen) in ends:
             break
-        made.append(int(chosen))
-        ids = chosen.view(1, 1)
-        text = tokenizer.decode(made)
-        if not text.endswith("\ufffd"):
-            yield text[len(told) :]
-            told = text
-    if rest := tokenizer.decode(made)[len(told) :]:
+        ids, length = chosen.view(1, 1), length + 1
+        if piece := text.add(int(chosen)):
+            yield piece
+    if rest := text.rest():
         yield rest
 
 
+class Pieces:
+    """The text of a growing list of ids. They are decoded behind some that are known already, for a tokenizer of
+    SentencePiece's kind takes the space from what it thinks is the first word."""
+
+    def __init__(self, tokenizer: Any, known: list[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ids = known[-SEEN:]
+        self._start, self._told = 0, len(self._ids)
+
+    def add(self, token: int) -> str:
+        """What this token completes; nothing while a character is incomplete."""
+        self._ids.append(token)
+        piece = self.rest()
+        waits = piece.endswith("\ufffd") and len(self._ids) - self._told < HELD
+        if not piece or waits:
+            return ""
+        self._start, self._told = self._told, len(self._ids)
+        return piece
+
+    def rest(self) -> str:
+        """What has not been told yet."""
+        before, now = (self._decode(ids) for ids in (self._ids[self._start : self._told], self._ids[self._start :]))
+        return now[len(before) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+
 def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
-    """The conversation as the model's own chat template writes it; of a base that has none, the text as it stands."""
-    if tokenizer.chat_template:
-        opening = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return str(opening).removeprefix(tokenizer.bos_token or "")
-    return "\n".join(turn["content"] for turn in turns)
+    """The conversation as the model's own chat template writes it; of a base that has none, the text as it stands.
+
+    Without the template's opening token where the tokenizer puts it there by itself. Raises ModelError where the
+    template refuses the conversation.
+    """
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        return "\n".join(turn["content"] for turn in turns)
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except (TemplateError, TypeError, ValueError, OverflowError) as error:
+        raise ModelError(
+            f"The model's chat template does not take this conversation ({_first_line(error)}); use `nr generate`, or "
+            "mend chat_template in its tokenizer's folder."
+        ) from error
+    bare = text.removeprefix(tokenizer.bos_token or "")
+    same = _ids(tokenizer, bare, special=True) == _ids(tokenizer, text, special=False)
+    return bare if same else text
+
+
+def _prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
+    """A text that is to be gone on from: opened as the tokenizer does, never opened twice, never closed."""
+    opened = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
+    own = _ids(tokenizer, prompt, special=False)
+    ids = own if opened else _ids(tokenizer, prompt, special=True)
+    if not own:
+        ids = ids[: ids.index(tokenizer.bos_token_id) + 1] if tokenizer.bos_token_id in ids else []
+    if not ids:
+        raise ModelError("The prompt is empty; give some text to go on from.")
+    ends = (end for end in range(len(ids), len(own) - 1, -1) if ids[end - len(own) : end] == own)
+    return ids[: next(ends, len(ids))] if own else ids
+
+
+def _ids(tokenizer: Any, text: str, special: bool) -> list[int]:
+    return [int(token) for token in tokenizer(text, add_special_tokens=special)["input_ids"]]
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """An instruction-tuned model ends its turns with another token than its tokenizer its texts."""
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = ends if isinstance(ends, list) else [ends]
+    return {int(token) for token in [*listed, tokenizer.eos_token_id] if token is not None}
+
+
+def _longest(model: Any) -> int | None:
+    return context_length(text_config(model)) if hasattr(model, "config") else None
+
+
+def _choose(logits: torch.Tensor, temperature: float, draw: torch.Generator) -> torch.Tensor:
+    if logits.isnan().any():
+        raise ModelError("The model puts out NaN and no probabilities; its weights are damaged, or it was trained so.")
+    if temperature > 0:
+        return torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=draw)
+    return logits.argmax(-1, keepdim=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
