@@ -1,8 +1,11 @@
 """Take a host's pages out of all corpora, for good, and say which models were trained on them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.recording import record_corpus, record_move
@@ -36,6 +39,25 @@ class Forgotten:
     versions: Result
     runs: Result
     bases: Result  # pretrained here on these versions
+    unknown: dict[str, int]  # documents in use of text sources that give no address, by source: their host is not known
+
+    def summary(self, host: str) -> str:
+        """What was taken out, in a sentence or two."""
+        lost = sum(row[3] for row in self.corpora.rows)
+        if self.corpora.rows:
+            left = f"{lost} documents left {len(self.corpora.rows)} corpora"
+            said = f"{left}; the versions before keep pages until you delete them"
+        elif self.versions.rows:
+            said = f"nothing left the corpora in use; versions that still hold pages of {host} are listed below"
+        else:
+            said = f"no version of a corpus here holds a page of {host}: nothing was taken out"
+        if self.unknown:
+            sources = ", ".join(f"{source} ({count})" for source, count in sorted(self.unknown.items()))
+            said += (
+                f"\ndocuments of these text sources have no address, so that none of them can be told by its host: "
+                f"{sources}; set sources.NAME.url_field where their rows have one"
+            )
+        return said
 
 
 def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str], None]) -> Forgotten:
@@ -71,7 +93,21 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
         Result(["corpus", "version", "documents of the host"], list(holding)),
         runs,
         Result(["base", "corpus version", "share", "runs from it"], _bases(workspace, versions)),
+        _without_address(workspace),
     )
+
+
+def _without_address(workspace: Workspace) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for name in workspace.published_corpora():
+        version = workspace.current_version(name)
+        folder = workspace.corpus_version(name, version or "")
+        sources = pa.array({unit.source for unit in read_units(folder) if unit.kind == "text"}, pa.string())
+        for file in [*shard_files(folder, "train"), *shard_files(folder, "held_out")] if len(sources) else []:
+            hosts = pq.read_table(file, columns=["host"])["host"]
+            found = hosts.filter(pc.is_in(hosts, sources)).value_counts().to_pylist()
+            counts.update({entry["values"]: entry["counts"] for entry in found})
+    return dict(counts)
 
 
 def _publish_without(workspace: Workspace, name: str) -> tuple[str, int]:

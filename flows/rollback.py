@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from flows.recording import record_move
-from pipelines.bucket_corpora import changing_corpus, fetch_version, holds_taken_down
+from pipelines.bucket_corpora import changing_corpus, fetch_version
+from pipelines.take_down import holds_taken_down
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.publish import is_done, read_manifest
@@ -14,7 +15,7 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
     """Point CURRENT at `version`, by default the parent of the one in use. Returns the version before and after.
 
     The next version then descends from it. Nothing is deleted: rolling forward is the same command.
-    Raises InputError when there is no such version, or it is not whole.
+    Raises InputError when there is no such version, it is not whole, or it has pages of a host that was taken down.
     """
     _refuse_unknown(workspace, corpus)
     with changing_corpus(corpus, workspace):
@@ -31,10 +32,13 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
             raise InputError(f"corpus {corpus} has no version {wanted}; before {before} came: {known}")
         if not is_done(folder):
             raise InputError(f"version {wanted} of corpus {corpus} is damaged: `nr verify {corpus}` says where")
-        if workspace.bucket and holds_taken_down(corpus, wanted, workspace):
+        if hosts := holds_taken_down(corpus, wanted, workspace):
+            others = [other for other in _ancestors(workspace, corpus, before) if other != wanted]
+            without = [other for other in others if not holds_taken_down(corpus, other, workspace)]
             raise InputError(
-                f"version {wanted} of corpus {corpus} holds pages of a host that was taken down: it cannot come back "
-                "into the bucket; go to another"
+                f"version {wanted} of corpus {corpus} holds pages of hosts that were taken down "
+                f"({', '.join(hosts[:5])}): it cannot come back; "
+                f"earlier versions without: {', '.join(without) or 'none'}"
             )
         write_atomically(workspace.corpus(corpus) / "CURRENT", wanted)
     record_move(workspace, corpus, before, wanted, "rollback", reason)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.settings import QualityModelSettings
+from pipelines.take_down import refuse_taken_down
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -27,7 +28,9 @@ def _texts(workspace: Workspace, corpus: str) -> Iterator[str]:
     pointer = workspace.corpus(corpus) / "CURRENT"
     if not pointer.exists():
         raise InputError(f"corpus {corpus} is not in workspace {workspace.root}: run `nr refresh CONFIG` first")
-    for file in sorted(workspace.corpus_version(corpus, pointer.read_text().strip()).glob("train-*.parquet")):
+    version = pointer.read_text().strip()
+    refuse_taken_down(corpus, version, workspace)
+    for file in sorted(workspace.corpus_version(corpus, version).glob("train-*.parquet")):
         with pq.ParquetFile(file) as shard:
             for batch in shard.iter_batches(batch_size=512, columns=["text"]):
                 yield from batch["text"].to_pylist()

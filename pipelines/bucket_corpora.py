@@ -11,8 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipelines.shards import shard_files
-from pipelines.take_down import TakenDown, hosts_taken_down, take_over_deny_list
+from pipelines.take_down import TakenDown, holds_taken_down, take_over_deny_list
 from pipelines.unit_report import report_file
 from storage.atomic import write_atomically
 from storage.bucket import Bucket
@@ -62,12 +61,6 @@ def version_in_bucket(name: str, workspace: Workspace) -> dict[str, Any] | None:
     version = last_move(name, workspace, bucket)[1] if bucket else None
     content = bucket.read(workspace.corpus_version(name, version) / MANIFEST) if bucket and version else None
     return dict(json.loads(content)) if content else None
-
-
-def holds_taken_down(name: str, version: str, workspace: Workspace) -> bool:
-    """Whether a version has pages of hosts on the list: such a one does not go into the bucket."""
-    folder = workspace.corpus_version(name, version)
-    return bool(hosts_taken_down([*shard_files(folder, "train"), *shard_files(folder, "held_out")], workspace))
 
 
 def clear_bucket(host: str, workspace: Workspace) -> list[str]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.host import host_named
+from pipelines.shards import shard_files
 from pipelines.url_list import UrlList
 from storage.atomic import write_atomically
 from storage.errors import InputError
@@ -99,6 +100,21 @@ class TakenDown:
         hosts = documents["host"].combine_chunks().dictionary_encode()
         taken = np.array([self._list.has_host(host) for host in hosts.dictionary.to_pylist()], dtype=bool)
         return taken[hosts.indices.to_numpy()] if len(hosts) else np.empty(0, dtype=bool)
+
+
+def refuse_taken_down(name: str, version: str, workspace: Workspace) -> None:
+    """Raise InputError where a version has pages of hosts on the list, so that nothing may be made of it."""
+    if hosts := holds_taken_down(name, version, workspace):
+        raise InputError(
+            f"version {version} of corpus {name} holds pages of hosts that were taken down ({', '.join(hosts[:5])}"
+            f"{', ...' if len(hosts) > 5 else ''}), and cannot be used: `nr refresh CONFIG` makes one without"
+        )
+
+
+def holds_taken_down(name: str, version: str, workspace: Workspace) -> list[str]:
+    """Hosts on the list of which a version has pages."""
+    folder = workspace.corpus_version(name, version)
+    return hosts_taken_down([*shard_files(folder, "train"), *shard_files(folder, "held_out")], workspace)
 
 
 def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:

@@ -79,10 +79,15 @@ def forget(
     from storage.workspace import Workspace
 
     found = forget_host(Workspace(existing(workspace)), host, reason, print)
-    print_table(found.corpora, "new versions")
-    print_table(found.versions, "versions that hold pages of it")
-    print_table(found.runs, "runs trained on these versions")
-    print_table(found.bases, "bases pretrained on these versions")
+    print(found.summary(host))
+    for table, title in (
+        (found.corpora, "new versions"),
+        (found.versions, "versions that hold pages of it"),
+        (found.runs, "runs trained on these versions"),
+        (found.bases, "bases pretrained on these versions"),
+    ):
+        if table.rows:
+            print_table(table, title)
 
 
 @app.command()

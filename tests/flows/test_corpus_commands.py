@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.config import parse_config
+from flows.corpora import current_versions
 from flows.forget import forget_host
 from flows.inspect_pages import inspect_pages
 from flows.recording import record_corpus, record_move
@@ -139,6 +141,31 @@ def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -
     shown = CliRunner().invoke(app, ["forget", "nowhere.example", "--workspace", str(study.workspace.root)])
     assert shown.exit_code == 0
     assert "nowhere.example is on" in shown.output
+    assert "no version of a corpus here holds a page of nowhere.example: nothing was taken out" in shown.output
+
+
+def test_no_way_leads_back_to_a_version_with_a_forgotten_host(study: Study) -> None:
+    host = sorted(study.hosts(study.first.version))[0]
+    without = forget_host(study.workspace, host, "asked", lambda said: None).corpora.rows[0][2]
+    for version in (study.first.version, study.second.version, None):
+        with pytest.raises(InputError, match=f"hosts that were taken down .{host}.: it cannot come back"):
+            roll_back(study.workspace, "english", version)
+    assert study.workspace.current_version("english") == without
+    # A pointer that was moved by hand, or a copy of the folder from before.
+    (study.workspace.corpus("english") / "CURRENT").write_text(study.second.version)
+    with pytest.raises(
+        InputError, match=f"{study.second.version} of corpus english holds pages of hosts that were taken down .{host}"
+    ):
+        current_versions(config(study))
+    (study.workspace.corpus("english") / "CURRENT").write_text(without)
+    assert current_versions(config(study)) == {"english": without}
+
+
+def config(study: Study) -> Any:
+    source = {"kind": "warc", "paths": [str(study.crawl)]}
+    corpus = {"language": "eng", "text_domain": "news", "sources": ["web"]}
+    values = {"language": "hun", "sources": {"web": source}, "corpora": {"english": corpus}}
+    return parse_config({**values, "workspace": str(study.workspace.root)}, "a test")
 
 
 def test_a_quality_model_is_trained_at_the_command_line(study: Study, tmp_path: Path) -> None:
