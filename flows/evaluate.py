@@ -19,7 +19,7 @@ from flows.corpora import current_versions
 from flows.jobs import Job, refuse_failures, run_jobs
 from flows.orphans import record_process
 from flows.progress import Progress
-from flows.recording import eval_id, evaluation_scope, record_evaluation, record_settings
+from flows.recording import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
 from flows.tasks import PinnedTask, pin_tasks
 from flows.texts import PinnedText, pin_text, text_tokens
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
@@ -28,7 +28,6 @@ from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import is_done, read_manifest
-from storage.records import write_records
 from storage.workspace import Workspace
 
 EVALUATE_STAGE_VERSION = 1
@@ -91,8 +90,7 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
             threads=resources.training_threads(),
         )
         for model in models[1:]:
-            named = [{"run_id": model.model_id, "eval_id": one.eval_id} for one in sets]
-            write_records(workspace, "run_eval_sets", model.model_id, named)
+            name_eval_sets(workspace, model.model_id, {one.eval_id: one.settings_hash for one in sets})
         for model, job in jobs:
             if job.label not in errors:
                 result = json.loads((job.out / "evaluation.json").read_text())

@@ -83,7 +83,7 @@ def evaluate_run(
                     hashes |= _record_harness_sets(workspace, result, items)
                 record_evaluation(workspace, model_id, at, hashes, result)
                 shutil.rmtree(job.out)
-        keep_eval_sets(workspace, run_id, list(hashes))
+        keep_eval_sets(workspace, run_id, hashes)
         refresh_catalog(workspace)
     refuse_failures(errors)
     from flows.table import print_table

@@ -153,13 +153,18 @@ def record_evaluation(
         write_records(workspace, "evaluations", evaluation_scope(model_id, set_id, settings_hash), metrics)
 
 
-def keep_eval_sets(workspace: Workspace, run_id: str, eval_ids: Sequence[str]) -> None:
+def name_eval_sets(workspace: Workspace, run_id: str, settings_hashes: Mapping[str, str | None]) -> None:
+    """Record the sets of a run's last evaluation, each with the hash of its settings: what the views show of it."""
+    rows = [{"run_id": run_id, "eval_id": one, "settings_hash": hashed} for one, hashed in settings_hashes.items()]
+    write_records(workspace, "run_eval_sets", run_id, sorted(rows, key=lambda row: row["eval_id"]))
+
+
+def keep_eval_sets(workspace: Workspace, run_id: str, settings_hashes: Mapping[str, str]) -> None:
     """Let further sets into the views, beside those that the run's config named."""
     path = workspace.records("run_eval_sets") / f"{run_id}.parquet"
     if path.exists():  # else every set that was measured counts
-        named = {row["eval_id"] for row in pq.read_table(path).to_pylist()} | set(eval_ids)
-        rows = [{"run_id": run_id, "eval_id": eval_id} for eval_id in sorted(named)]
-        write_records(workspace, "run_eval_sets", run_id, rows)
+        named = {row["eval_id"]: row.get("settings_hash") for row in pq.read_table(path).to_pylist()}
+        name_eval_sets(workspace, run_id, named | dict(settings_hashes))
 
 
 def evaluation_scope(model_id: str, set_id: str, settings_hash: str) -> str:

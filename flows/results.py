@@ -10,10 +10,11 @@ from storage.workspace import Workspace
 
 Format = Literal["parquet", "csv", "mlflow"]
 
-LEARNING = """SELECT run_id, name, seed, language, learning, forgetting, forgetting_in_replay, extra_parameters, seconds
+# What matters stands at both ends: a narrow terminal leaves out the columns between.
+LEARNING = """SELECT name, seed, run_id, extra_parameters, seconds, forgetting_in_replay, language, learning, forgetting
 FROM learning_vs_forgetting ORDER BY base_model_id, language, forgetting, name, seed"""
-TASKS = """SELECT run_id, name, seed, eval_set AS task, language, role, metric, base_value AS base, value AS run,
-       difference, low, high, n
+TASKS = """SELECT name, seed, eval_set AS task, run_id, language, role, n, base_value AS base, value AS run, metric,
+       difference, low, high
 FROM paired_differences WHERE metric IN ('acc', 'acc_norm', 'auc') ORDER BY role, eval_set, metric, name, seed"""
 DIFFERENT_SETTINGS = """WITH flat AS (
     SELECT r.run_id, k.path, json_extract_string(r.settings::JSON, k.path) AS setting

@@ -1,8 +1,7 @@
-"""SQL over the published catalog, as a table for people or as JSON and CSV for programs."""
+"""SQL over the published catalog: rows for the program, a relation to show, and a cursor to write out."""
 
-import csv
-import io
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +22,6 @@ class Result:
     def as_dicts(self) -> list[dict[str, Any]]:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-    def as_json(self) -> str:
-        return json.dumps(self.as_dicts(), indent=1, default=str, ensure_ascii=False)
-
-    def as_csv(self) -> str:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self.rows)
-        return buffer.getvalue()
-
 
 def query(workspace: Workspace, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> Result:
     """Run one statement on the published catalog, read-only.
@@ -40,12 +29,59 @@ def query(workspace: Workspace, sql: str, parameters: list[Any] | dict[str, Any]
     Raises:
         InputError: no catalog yet, no or several statements, or DuckDB refuses the statement (in its own words).
     """
+    with _one_statement(workspace, sql) as connection:
+        cursor = connection.execute(sql, parameters or [])
+        return Result(unique([column[0] for column in cursor.description or []]), cursor.fetchall())
+
+
+@contextmanager
+def cursor(workspace: Workspace, sql: str) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
+    """Names of the columns, and what gives the rows of one statement as they are fetched.
+
+    Raises InputError as `query` does, for what is fetched in the block too.
+    """
+    with _one_statement(workspace, sql) as connection:
+        asked = connection.execute(sql)
+        yield unique([column[0] for column in asked.description or []]), asked
+
+
+@contextmanager
+def relation(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
+    """One statement on the published catalog, read-only, as a relation that is run when rows are asked of it.
+
+    Its column names are made unique. Raises InputError as `query` does, for what is done with it in the block too.
+    """
+    with _one_statement(workspace, sql) as connection:
+        asked = connection.sql(sql)
+        names = unique(asked.columns)
+        yield asked.project(", ".join(f"#{place} AS {quoted(name)}" for place, name in enumerate(names, 1)))
+
+
+def unique(names: list[str]) -> list[str]:
+    """Tell columns of one name apart, in any case of letters, as DuckDB does: a, a_1."""
+    taken = {name.lower() for name in names}
+    seen: set[str] = set()
+    told = []
+    for name in names:
+        number, own = 0, name
+        while own.lower() in seen or (number and own.lower() in taken):
+            number += 1
+            own = f"{name}_{number}"
+        seen.add(own.lower())
+        told.append(own)
+    return told
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@contextmanager
+def _one_statement(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(workspace) as connection:
         try:
             if len(connection.extract_statements(sql)) != 1:
                 raise InputError("give one SQL statement, for example: from learning_vs_forgetting")
-            cursor = connection.execute(sql, parameters or [])
-            columns = [column[0] for column in cursor.description or []]
-            return Result(columns, cursor.fetchall())
+            yield connection
         except duckdb.Error as error:
             raise InputError(f"DuckDB refused the query: {error}") from error

@@ -158,10 +158,11 @@ COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first vers
 COMMENT ON COLUMN eval_sets.content_hash IS 'hash in hex over the held-out documents (ids and texts), the text''s documents or the task''s items, in order';
 
 CREATE TABLE IF NOT EXISTS run_eval_sets (
-    run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, PRIMARY KEY (run_id, eval_id));
-COMMENT ON TABLE run_eval_sets IS 'The sets that the config of a run''s last evaluation named; figures on others stay out of the views.';
+    run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR, PRIMARY KEY (run_id, eval_id));
+COMMENT ON TABLE run_eval_sets IS 'The sets that the config of a run''s last evaluation named; figures on others, or by other settings, stay out of the views.';
 COMMENT ON COLUMN run_eval_sets.run_id IS 'runs.run_id';
 COMMENT ON COLUMN run_eval_sets.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN run_eval_sets.settings_hash IS 'settings of that evaluation; NULL in records of before they were kept';
 
 CREATE TABLE IF NOT EXISTS evaluations (
     model_id VARCHAR NOT NULL, step BIGINT NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR NOT NULL,

@@ -1,5 +1,22 @@
 -- What people query. Role is not stored: it is a set's language held against the run's inputs.
 
+CREATE OR REPLACE VIEW last_evaluations AS
+WITH paired AS (
+    SELECT r.run_id, r.model_id, e.eval_id, e.settings_hash, count(DISTINCT e.eval_id) OVER (PARTITION BY r.run_id, e.settings_hash) AS sets,
+           EXISTS (FROM evaluations b WHERE b.model_id = r.base_model_id AND b.eval_id = e.eval_id AND b.settings_hash = e.settings_hash) AS has_base
+    FROM runs r JOIN (SELECT DISTINCT model_id, eval_id, settings_hash FROM evaluations) e ON e.model_id = r.model_id)
+SELECT p.run_id, p.model_id, p.eval_id, p.settings_hash
+FROM paired p LEFT JOIN run_eval_sets n USING (run_id, eval_id)
+WHERE n.run_id IS NOT NULL OR NOT EXISTS (FROM run_eval_sets o WHERE o.run_id = p.run_id)
+-- Records of before run_eval_sets kept the settings do not say which were the last: those that most sets have.
+QUALIFY row_number() OVER (PARTITION BY p.run_id, p.eval_id ORDER BY p.has_base DESC,
+                           p.settings_hash IS NOT DISTINCT FROM n.settings_hash DESC, p.sets DESC, p.settings_hash) = 1;
+COMMENT ON VIEW last_evaluations IS 'Which figures of a run the other views show: on the sets of its last evaluation, by the settings of that. Older ones stay in evaluations.';
+COMMENT ON COLUMN last_evaluations.run_id IS 'runs.run_id';
+COMMENT ON COLUMN last_evaluations.model_id IS 'runs.model_id';
+COMMENT ON COLUMN last_evaluations.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN last_evaluations.settings_hash IS 'evaluation_settings.settings_hash';
+
 CREATE OR REPLACE VIEW run_evaluations AS
 SELECT r.run_id, r.name, r.method, r.seed, r.learning_rate, r.base_model_id, r.model_id, s.eval_id, s.name AS eval_set, s.language,
        s.text_domain, e.metric, e.settings_hash, b.value AS base_value, e.value, e.stderr,
@@ -7,13 +24,12 @@ SELECT r.run_id, r.name, r.method, r.seed, r.learning_rate, r.base_model_id, r.m
        EXISTS (FROM run_inputs i JOIN corpora c ON c.version = i.corpus_version
                WHERE i.run_id = r.run_id AND c.language = s.language AND c.text_domain = s.text_domain) AS in_replay
 FROM runs r
-JOIN evaluations e ON e.model_id = r.model_id
+JOIN last_evaluations l ON l.run_id = r.run_id
+JOIN evaluations e ON e.model_id = r.model_id AND e.eval_id = l.eval_id AND e.settings_hash = l.settings_hash
 JOIN evaluations b ON b.model_id = r.base_model_id AND b.step = 0 AND b.eval_id = e.eval_id
                   AND b.metric = e.metric AND b.settings_hash = e.settings_hash
-JOIN eval_sets s ON s.eval_id = e.eval_id
-WHERE NOT EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id)
-   OR EXISTS (FROM run_eval_sets n WHERE n.run_id = r.run_id AND n.eval_id = e.eval_id);
-COMMENT ON VIEW run_evaluations IS 'Each run''s figure beside its base''s on the same set and settings, with the set''s role for that run (NULL where the run has no input in that language).';
+JOIN eval_sets s ON s.eval_id = e.eval_id;
+COMMENT ON VIEW run_evaluations IS 'Each run''s figure beside its base''s on the same set and settings, once: by the settings of its last evaluation, with the set''s role for that run (NULL where the run has no input in that language).';
 COMMENT ON COLUMN run_evaluations.run_id IS 'runs.run_id';
 COMMENT ON COLUMN run_evaluations.name IS 'runs.name';
 COMMENT ON COLUMN run_evaluations.method IS 'runs.method';
@@ -52,11 +68,10 @@ spreads AS (
     SELECT run_id, eval_id, settings_hash, metric, count(*) AS n,
            sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS stderr
     FROM influences GROUP BY ALL)
-SELECT e.run_id, e.name, e.method, e.seed, e.base_model_id, e.eval_set, e.language, e.text_domain, e.role, e.in_replay, e.metric,
-       e.metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc') AS more_is_better,
-       e.base_value, e.value, e.value - e.base_value AS difference, s.stderr,
-       e.value - e.base_value - 1.96 * s.stderr AS low, e.value - e.base_value + 1.96 * s.stderr AS high, s.n,
-       e.eval_id, e.settings_hash
+SELECT e.name, e.seed, e.eval_set, e.run_id, e.method, e.base_model_id, e.language, e.text_domain, e.in_replay, e.eval_id,
+       e.settings_hash, e.metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc') AS more_is_better, e.role, e.base_value, e.value,
+       s.stderr, s.n, e.metric, e.value - e.base_value AS difference,
+       e.value - e.base_value - 1.96 * s.stderr AS low, e.value - e.base_value + 1.96 * s.stderr AS high
 FROM run_evaluations e JOIN spreads s USING (run_id, eval_id, settings_hash, metric)
 ORDER BY e.name, e.seed, e.eval_set, e.metric;
 COMMENT ON VIEW paired_differences IS 'Run minus base on the same items or documents, set by set, with the 95 % interval of the difference: narrower than the two errors suggest, since both models saw the same. An interval that holds 0 shows no difference.';
@@ -95,14 +110,15 @@ errors AS (  -- of a mean over independent sets
            sqrt(sum(stderr * stderr) FILTER (role = 'original' AND NOT in_replay))
                / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr
     FROM paired_differences WHERE metric = 'bits_per_byte' GROUP BY ALL)
-SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method,
+SELECT coalesce(r.name, r.method) AS name, r.seed, r.run_id, r.method, r.learning_rate, r.extra_parameters, r.share_non_embedding,
+       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr, f.forgetting_in_replay,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i
-        WHERE i.run_id = r.run_id AND i.role = 'new') AS language,
-       f.learning, f.forgetting, f.forgetting_in_replay, r.seed, r.learning_rate, r.extra_parameters, r.share_non_embedding,
-       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr
+        WHERE i.run_id = r.run_id AND i.role = 'new') AS language, f.learning, f.forgetting
 FROM figures f JOIN runs r USING (run_id) LEFT JOIN errors e USING (run_id, settings_hash)
+-- Texts of one evaluation have one hash; where records of several stand for different sets, those that say most.
+QUALIFY row_number() OVER (PARTITION BY r.run_id ORDER BY f.forgetting IS NULL, f.learning IS NULL, f.settings_hash) = 1
 ORDER BY r.base_model_id, language, forgetting;
-COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better). The best run for Hungarian, a bit learned counting as much as a bit forgotten: FROM learning_vs_forgetting WHERE language = ''hun'' ORDER BY learning - forgetting DESC. The files behind it: lineage, by run_id.';
+COMMENT ON VIEW learning_vs_forgetting IS 'The table people quote, in bits per byte, one row a run: by the settings of its last evaluation. Learning: how much the run gained on held-out text of the new language (more is better). Forgetting: how much it lost on held-out original-language text of a domain that its replay does not contain (less is better). The best run for Hungarian, a bit learned counting as much as a bit forgotten: FROM learning_vs_forgetting WHERE language = ''hun'' ORDER BY learning - forgetting DESC. The files behind it: lineage, by run_id.';
 COMMENT ON COLUMN learning_vs_forgetting.run_id IS 'runs.run_id';
 COMMENT ON COLUMN learning_vs_forgetting.name IS 'runs.name, or the method where there is none';
 COMMENT ON COLUMN learning_vs_forgetting.method IS 'runs.method';
@@ -117,7 +133,7 @@ COMMENT ON COLUMN learning_vs_forgetting.share_non_embedding IS 'extra parameter
 COMMENT ON COLUMN learning_vs_forgetting.tokens IS 'tokens trained on';
 COMMENT ON COLUMN learning_vs_forgetting.seconds IS 'wall time of the training steps';
 COMMENT ON COLUMN learning_vs_forgetting.base_model_id IS 'runs.base_model_id';
-COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
+COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the run''s last evaluation: runs of different ones are not to be compared; evaluate them again by one config';
 COMMENT ON COLUMN learning_vs_forgetting.learning_stderr IS 'standard error of learning over the documents of its sets, paired with the base; NULL in records of before items were kept';
 COMMENT ON COLUMN learning_vs_forgetting.forgetting_stderr IS 'the same of forgetting';
 
@@ -149,15 +165,14 @@ COMMENT ON COLUMN pareto_front.learning_stderr IS 'standard error of learning ov
 COMMENT ON COLUMN pareto_front.forgetting_stderr IS 'the same of forgetting';
 
 CREATE OR REPLACE VIEW leaderboard AS
-SELECT base_model_id, language, settings_hash, name, method, learning_rate, count(*) AS seeds,
-       avg(learning) AS learning, stddev_samp(learning) AS learning_sd,
-       avg(forgetting) AS forgetting, stddev_samp(forgetting) AS forgetting_sd,
-       avg(share_non_embedding) AS share_non_embedding, avg(seconds) AS seconds
+SELECT name, count(*) AS seeds, method, learning_rate, base_model_id, settings_hash, avg(share_non_embedding) AS share_non_embedding,
+       avg(seconds) AS seconds, language, stddev_samp(learning) AS learning_sd, stddev_samp(forgetting) AS forgetting_sd,
+       avg(learning) AS learning, avg(forgetting) AS forgetting
 FROM learning_vs_forgetting GROUP BY ALL ORDER BY base_model_id, language, forgetting;
 COMMENT ON VIEW leaderboard IS 'learning_vs_forgetting, mean over seeds.';
 COMMENT ON COLUMN leaderboard.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN leaderboard.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
-COMMENT ON COLUMN leaderboard.settings_hash IS 'of the evaluation: figures of different settings are not to be compared';
+COMMENT ON COLUMN leaderboard.settings_hash IS 'of the run''s last evaluation: runs of different ones are not to be compared; evaluate them again by one config';
 COMMENT ON COLUMN leaderboard.name IS 'name of the runs';
 COMMENT ON COLUMN leaderboard.method IS 'runs.method';
 COMMENT ON COLUMN leaderboard.learning_rate IS 'peak learning rate';
@@ -203,7 +218,9 @@ SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, s.name AS
        max(e.value) FILTER (e.metric = 'greedy_agreement') AS greedy_agreement,
        (SELECT avg(coalesce(g.open_rate, 1)) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS open_share,
        (SELECT avg(g.residue_size) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS residue_size
-FROM runs r JOIN evaluations e ON e.model_id = r.model_id JOIN eval_sets s ON s.eval_id = e.eval_id
+FROM runs r JOIN last_evaluations l ON l.run_id = r.run_id
+JOIN evaluations e ON e.model_id = l.model_id AND e.eval_id = l.eval_id AND e.settings_hash = l.settings_hash
+JOIN eval_sets s ON s.eval_id = e.eval_id
 WHERE e.metric IN ('kl_to_base', 'greedy_agreement')
 GROUP BY r.run_id, r.name, r.method, r.seed, r.model_id, s.eval_id, s.name, s.language ORDER BY name, seed, role, eval_set;
 COMMENT ON VIEW model_behaviour IS 'How far a run behaves like its base on a text: on the original language it should, on the new one it should not.';
@@ -243,10 +260,11 @@ CREATE OR REPLACE VIEW task_parts AS
 SELECT r.run_id, r.name, r.seed, s.name AS eval_set, s.language, i.metric, i.part, count(*) AS n,
        avg(i.base_a) AS base_value, avg(i.a) AS value, avg(i.a) - avg(i.base_a) AS difference
 FROM runs r
-JOIN (SELECT o.model_id AS base_model_id, i.model_id, i.eval_id, i.metric, unnest(i.parts) AS part,
+JOIN (SELECT o.model_id AS base_model_id, i.model_id, i.eval_id, i.settings_hash, i.metric, unnest(i.parts) AS part,
              unnest(i.numerators) AS a, unnest(o.numerators) AS base_a
       FROM evaluation_items i JOIN evaluation_items o USING (eval_id, settings_hash, metric)
       WHERE i.parts IS NOT NULL AND o.step = 0) i ON i.model_id = r.model_id AND i.base_model_id = r.base_model_id
+JOIN last_evaluations l ON l.run_id = r.run_id AND l.eval_id = i.eval_id AND l.settings_hash = i.settings_hash
 JOIN eval_sets s ON s.eval_id = i.eval_id
 GROUP BY ALL ORDER BY r.name, r.seed, eval_set, i.metric, i.part;
 COMMENT ON VIEW task_parts IS 'A task''s figure part by part: a phenomenon of BLiMP, a construction of CLAMS, a subject of MMLU.';
@@ -337,7 +355,11 @@ WITH items AS (
     SELECT x.eval_id, x.settings_hash, x.metric, unnest(x.numerators) AS a, unnest(x.denominators) AS a_of,
            unnest(y.numerators) AS b, unnest(y.denominators) AS b_of
     FROM evaluation_items x JOIN evaluation_items y USING (eval_id, settings_hash, metric)
-    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)),
+    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)
+    -- Once a set: by the settings that are the last of the most of the two.
+    QUALIFY dense_rank() OVER (PARTITION BY x.eval_id, x.metric ORDER BY
+        (SELECT count(*) FROM last_evaluations l WHERE l.model_id IN (run_a, run_b) AND l.eval_id = x.eval_id
+         AND l.settings_hash = x.settings_hash) DESC, x.settings_hash) = 1),
 influences AS (
     SELECT eval_id, settings_hash, metric, (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0) AS value_a,
            (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0) AS value_b,

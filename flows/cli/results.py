@@ -1,11 +1,13 @@
 """Commands on the results of a workspace."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from flows.cli.app import WorkspaceFolder, app, existing
+from storage.errors import InputError
 
 catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
@@ -75,19 +77,25 @@ def export(
 def sql(
     query: Annotated[str, typer.Argument(help='For example "from learning_vs_forgetting".')],
     workspace: WorkspaceFolder = Path("workspace"),
-    format: Annotated[Literal["table", "json", "csv"], typer.Option(help="For people or for programs.")] = "table",
+    format: Annotated[
+        Literal["table", "json", "csv", "parquet"], typer.Option(help="For people or, all rows, for programs.")
+    ] = "table",
+    all_: Annotated[bool, typer.Option("--all", help="Show every row and column in the table.")] = False,
 ) -> None:
     """Query the results with DuckDB SQL."""
-    from storage.query import query as run_query
     from storage.workspace import Workspace
 
-    result = run_query(Workspace(existing(workspace)), query)
+    opened = Workspace(existing(workspace))
     if format == "table":
-        from flows.table import print_table
+        from flows.table import print_query
 
-        print_table(result)
-    else:
-        print(result.as_json() if format == "json" else result.as_csv(), end="" if format == "csv" else "\n")
+        print_query(opened, query, all_)
+        return
+    if format == "parquet" and sys.stdout.isatty():
+        raise InputError("Parquet is not for a terminal: nr sql QUERY --format parquet > rows.parquet")
+    from storage.row_formats import WRITERS
+
+    WRITERS[format](opened, query, sys.stdout.buffer)
 
 
 @catalog_app.command()

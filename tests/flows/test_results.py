@@ -72,6 +72,6 @@ def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path
     assert "temporary server" not in done.stdout + done.stderr
     sql = "SELECT e.step > 0, e.n FROM evaluations e JOIN eval_sets USING (eval_id) WHERE name = 'again' ORDER BY ALL"
     shown = nr("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
-    assert shown == ["False,10"] * 3 + ["True,10"] * 3
+    assert shown == ["false,10"] * 3 + ["true,10"] * 3
     refused = nr("evaluate", run, "--tasks", "no_such", "--harness", "lm_eval", cwd=folder)
     assert refused.returncode == 2 and "lm_eval" in refused.stderr

@@ -278,3 +278,25 @@ def test_lineage_has_one_row_a_file_and_its_byte_ranges(workspace, tmp_path):
     pq.write_table(pa.table(ranges), folder / "selection.parquet")
     found = query(workspace, f"FROM byte_ranges('{workspace.root}') WHERE unit_id = 'u' ORDER BY byte_offset").rows
     assert found == [("u", "a", 0, 9), ("u", "a", 9, 4)]
+
+
+def test_a_run_scored_under_two_settings_stands_once_by_those_of_its_last_evaluation(workspace):
+    for model, figures in {"base": (3.5, 2.5, 2.5), "lora": (3.4, 2.6, 2.7), "nr": (3.3, 2.5, 2.5)}.items():
+        rows = [
+            {"model_id": model, "step": 0 if model == "base" else 10, "eval_id": eval_id, "settings_hash": "later",
+             "metric": "bits_per_byte", "value": value, "n": 20, "stderr": 0.01}
+            for eval_id, value in zip(("n", "o1", "o2"), figures, strict=True)
+        ]  # fmt: skip
+        write_records(workspace, "evaluations", f"{model}-later", rows)
+        if model == "lora":  # nr's last evaluation was by the first settings
+            named = [{"run_id": model, "eval_id": row["eval_id"], "settings_hash": "later"} for row in rows]
+            write_records(workspace, "run_eval_sets", model, named)
+    refresh_catalog(workspace)
+    sql = "SELECT run_id, settings_hash, round(learning, 3) FROM learning_vs_forgetting ORDER BY run_id"
+    assert query(workspace, sql).rows == [("lora", "later", 0.1), ("nr", "later", 0.2)]
+    named = [{"run_id": "nr", "eval_id": eval_id, "settings_hash": "s"} for eval_id in ("n", "o1", "o2")]
+    write_records(workspace, "run_eval_sets", "nr", named)
+    refresh_catalog(workspace)
+    assert query(workspace, sql).rows == [("lora", "later", 0.1), ("nr", "s", 0.5)]
+    assert query(workspace, "SELECT count(*), count(DISTINCT (run_id, eval_set)) FROM run_evaluations").rows == [(6, 6)]
+    assert query(workspace, "SELECT max(seeds) FROM leaderboard").rows == [(1,)]

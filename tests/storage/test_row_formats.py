@@ -1,0 +1,98 @@
+"""Rows for programs: JSON that every parser takes, CSV without Python's spelling, Parquet; and names told apart."""
+
+import csv
+import io
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.query import query, unique
+from storage.row_formats import WRITERS, json_text
+from storage.workspace import Workspace
+
+EVERYTHING = """SELECT 'nan'::DOUBLE AS none, ['-inf'::DOUBLE, 0.5] AS list,
+    98765432109876543210.50::DECIMAL(38, 2) AS price,
+    DATE '2031-02-03' AS day, TIMESTAMP '2031-02-03 04:05:06' AS moment, {'a': 'ő', 'b': NULL} AS struct,
+    MAP {7: 1.5::DECIMAL(2, 1)} AS map, '\\xFF'::BLOB AS blob, true AS yes, 'a "b", c' AS text, NULL AS nothing"""
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    refresh_catalog(workspace)
+    return workspace
+
+
+def written(workspace, sql, format):
+    out = io.BytesIO()
+    WRITERS[format](workspace, sql, out)
+    return out.getvalue()
+
+
+def refuse(constant):
+    raise ValueError(constant)
+
+
+def test_json_holds_no_constants_of_its_own_and_keeps_digits(workspace):
+    text = written(workspace, EVERYTHING, "json").decode()
+    (row,) = json.loads(text, parse_constant=refuse)
+    assert row == {
+        "none": None, "list": [None, 0.5], "price": 98765432109876543210.5, "day": "2031-02-03",
+        "moment": "2031-02-03T04:05:06", "struct": {"a": "ő", "b": None}, "map": {"7": 1.5}, "blob": "ff", "yes": True,
+        "text": 'a "b", c', "nothing": None,
+    }  # fmt: skip
+    assert "98765432109876543210.50" in text
+    assert json.loads(written(workspace, "SELECT 1 WHERE false", "json")) == []
+
+
+def test_csv_spells_nested_values_as_json(workspace):
+    (names, cells) = csv.reader(io.StringIO(written(workspace, EVERYTHING, "csv").decode()))
+    row = dict(zip(names, cells, strict=True))
+    assert json.loads(row["list"]) == [None, 0.5] and json.loads(row["struct"]) == {"a": "ő", "b": None}
+    assert (row["yes"], row["text"], row["nothing"], row["blob"]) == ("true", 'a "b", c', "", "ff")
+
+
+def test_columns_of_one_name_are_told_apart_in_every_format(workspace):
+    sql = "SELECT 1 AS x, 2 AS x, 3 AS X_1, 4 AS x"
+    names = query(workspace, sql).columns
+    assert len({name.lower() for name in names}) == 4 and names[0] == "x" and names[2] == "X_1"
+    assert [list(row) for row in json.loads(written(workspace, sql, "json"))] == [names]
+    assert written(workspace, sql, "csv").decode().splitlines() == [",".join(names), "1,2,3,4"]
+    assert pq.read_table(io.BytesIO(written(workspace, sql, "parquet"))).to_pylist() == [
+        dict(zip(names, (1, 2, 3, 4), strict=True))
+    ]
+
+
+@given(st.lists(st.sampled_from(["a", "A", "a_1", "b", "a_2", ""])))
+def test_unique_names_are_unique_and_keep_their_order(names):
+    told = unique(names)
+    assert len({name.lower() for name in told}) == len(names)
+    assert all(own.startswith(name) for own, name in zip(told, names, strict=True))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+        lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    )
+)
+def test_any_value_is_json(value):
+    json.loads(json_text(value), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_what_duckdb_refuses_is_a_sentence(workspace, format):
+    for sql in (
+        "FROM nowhere",
+        "DELETE FROM runs",
+        "CREATE TABLE t (x INTEGER)",
+        "SELECT 1; SELECT 2",
+        "SELECT error('no') FROM range(5)",
+    ):
+        with pytest.raises(InputError):
+            written(workspace, sql, format)
