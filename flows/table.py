@@ -69,7 +69,7 @@ def _print_whole(found: duckdb.DuckDBPyRelation) -> None:
         _print_box(found, BLOCK, max_width=ALL_WIDTH)
 
 
-def _print_box(rows: duckdb.DuckDBPyRelation, most: int, **widths: int) -> None:
+def _print_box(rows: duckdb.DuckDBPyRelation, most: int, max_width: int, max_col_width: int | None = None) -> None:
     """Fractions are shown to four significant digits."""
     shown = [
         f"format('{{:.4g}}', #{at})::{kind} AS {quoted(name)}" if str(kind) in FLOATS else f"#{at} AS {quoted(name)}"
@@ -77,7 +77,7 @@ def _print_box(rows: duckdb.DuckDBPyRelation, most: int, **widths: int) -> None:
     ]
     box = io.StringIO()
     with redirect_stdout(box):
-        rows.project(", ".join(shown)).show(max_rows=most, **widths)
+        rows.project(", ".join(shown)).show(max_width=max_width, max_rows=most, max_col_width=max_col_width)
     print(without_control(box.getvalue().rstrip()))
 
 
