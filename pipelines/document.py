@@ -159,11 +159,15 @@ def _reason_by_address(capture: Capture, host: str, settings: DocumentSettings) 
 def text_document(
     record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: LanguageIdentifier
 ) -> dict[str, Any]:
-    """The row of one part of a text. Its host is the source, its url the record: the parts of a novel share it."""
+    """The row of one part of a text.
+
+    Where the row gives no address of a page, its host is the source, its url the record: the parts of a novel share it.
+    """
+    host = host_of(record.url)
     document = {
         "doc_id": _digest(source, record.record_id, str(part)),
-        "url": one_line(record.record_id, MAX_URL_CHARACTERS),
-        "host": source,
+        "url": one_line(record.url if host else record.record_id, MAX_URL_CHARACTERS),
+        "host": host or source,
         "title": one_line(record.title, MAX_TITLE_CHARACTERS) or None,
         "payload_bytes": len(text.encode(errors="replace")),
         "characters": 0,

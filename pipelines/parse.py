@@ -23,17 +23,17 @@ _NEW_BYTES_OF_BYTE = 4  # of the page, which is copied in large blocks
 _DATA_PAGES = 5  # its place in statm: https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SOFT, _HARD = resource.getrlimit(resource.RLIMIT_DATA)
-_LOCK = threading.Lock()  # the limit is the process's, and workers of a Dask cluster may have several threads
+LIMIT_LOCK = threading.Lock()  # the limit is the process's, and workers of a Dask cluster may have several threads
 _has_refused = False  # until then nobody asks malloc, which counts for up to 40 ms
 
 
 def parse(html: str) -> HTMLTree | None:
     """The page's DOM; None where it would take more than MAX_DOM_BYTES."""
     global _has_refused
-    with _LOCK:
+    with LIMIT_LOCK:
         free = _bytes_free() if _has_refused else 0
         new = max(MAX_DOM_BYTES - free, _MIN_NEW_BYTES + _NEW_BYTES_OF_BYTE * len(html))
-        limit = _bytes_in_use() + new
+        limit = bytes_in_use() + new
         if _SOFT != resource.RLIM_INFINITY:
             limit = min(limit, _SOFT)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, _HARD))
@@ -46,7 +46,7 @@ def parse(html: str) -> HTMLTree | None:
             resource.setrlimit(resource.RLIMIT_DATA, (_SOFT, _HARD))
 
 
-def _bytes_in_use() -> int:
+def bytes_in_use() -> int:
     return int(os.pread(_statm(os.getpid()), 256, 0).split()[_DATA_PAGES]) * _PAGE_BYTES
 
 

@@ -86,6 +86,8 @@ def _units(
         options: dict[str, Any] = {}
         if isinstance(source, TextSource):
             options = source.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
+            if source.url_field is None:
+                del options["url_field"]  # so that units keep the ids they had before there was such a field
             if source.id_field is None:
                 options["file_name"] = file_name  # documents are then named by it
         kind = "text" if isinstance(source, TextSource) else "warc"

@@ -23,15 +23,21 @@ class WarcSource(_Source):
 
 
 class TextSource(_Source):
-    """Documents that are text already: JSONL (.jsonl, .jsonl.gz) or Parquet (.parquet), one document a row."""
+    """Documents that are text already: JSON lines or an array (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) or
+    Parquet, one document a row; .txt, one document a file."""
 
     kind: Literal["text"] = "text"
     paths: list[str] = Field(min_length=1, description=PATHS)
-    text_field: str = Field(default="text", description="Field or column that holds the text")
+    text_field: str = Field(default="text", description="Field or column that holds the text (a.b: field b in a)")
     id_field: str | None = Field(
         default=None, description="Field that names the document; none: file name and row number"
     )
     title_field: str | None = Field(default=None, description="Field that holds a title")
+    url_field: str | None = Field(
+        default=None,
+        description="Field that holds the address of the text's page (a.b: field b in a), whose host, opt-outs and "
+        "lists then hold; none: `url`, where there is one",
+    )
     max_characters: int | None = Field(
         default=None,
         ge=1000,

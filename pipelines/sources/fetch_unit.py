@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.read_text import JSONL_SUFFIXES
+from pipelines.read_text import text_suffix
 from pipelines.settings import FetchSettings
 from pipelines.sources.crawls import address
 from pipelines.sources.errors import FetchError
@@ -79,7 +79,7 @@ class Fetcher:
 
     def _file(self, unit: WorkUnit) -> Path:
         # Named by our id: nothing out of an address becomes a path. The ending tells how a text is read.
-        ending = next((suffix for suffix in (*JSONL_SUFFIXES[::-1], ".parquet") if unit.path.endswith(suffix)), ".warc")
+        ending = (text_suffix(unit.path) if unit.kind == "text" else None) or ".warc"
         return self._folder / f"{unit.unit_id}{ending}"
 
     def _fetch_ranges(self, unit: WorkUnit) -> Fetched:

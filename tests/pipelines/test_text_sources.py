@@ -1,14 +1,21 @@
 """JSONL and Parquet become documents as pages do."""
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fastwarc.stream_io import ZstdWriter
 
 from pipelines.documents import process_unit
 from pipelines.settings import DocumentSettings, TextSource
@@ -30,16 +37,83 @@ def process(
 ROWS = [{"id": "a", "body": prose(ENGLISH, 1), "name": "A"}, {"id": "b", "body": prose(FRENCH, 2), "name": None}]
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-def test_each_kind_of_file(
+def zstd(content: bytes) -> bytes:
+    """Two frames, as tools that compress in parallel write them."""
+    buffer = io.BytesIO()
+    for half in (content[:500], content[500:]):
+        with ZstdWriter(buffer) as stream:
+            stream.write(half)
+            stream.finish()
+    return buffer.getvalue()
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+def as_lines(rows: list[dict[str, Any]]) -> bytes:
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+@pytest.mark.parametrize("packed", PACK)
+@pytest.mark.parametrize("kind", [".jsonl", ".ndjson", ".json", "array.json"])
+def test_each_kind_of_json(
+    kind: str, packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / f"c4-hu.00000{kind}{packed}"
+    content = json.dumps(ROWS, indent=1).encode() if "array" in kind else as_lines(ROWS)
+    path.write_bytes(PACK[packed](content))
+    report, documents = process(path, workspace, document_settings, text_field="body")
+    assert (report.status, report.records, report.failures) == ("done", 2, [])
+    assert [document["language"] for document in documents] == ["eng", "fra"]
+
+
+@pytest.mark.parametrize("packed", PACK)
+def test_a_file_of_plain_text_is_one_document(
+    packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / f"novel.txt{packed}"
+    path.write_bytes(PACK[packed](b"\xef\xbb\xbf" + prose(FRENCH, 1).encode()))
+    _, [document] = process(path, workspace, document_settings)
+    assert (document["text"], document["url"]) == (prose(FRENCH, 1), f"novel.txt{packed}:0")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_row_knows_the_address_of_its_page(
     suffix: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
-    path = tmp_path / f"texts{suffix}"
-    lines = "\n".join(map(json.dumps, ROWS)).encode()
+    addresses = ["https://www.Example.org/a?b=c", "sub.example.org/x", "no address", None]
+    rows = [{"text": prose(ENGLISH, n), "url": url, "meta": {"source": url}} for n, url in enumerate(addresses)]
+    path = tmp_path / f"rows{suffix}"
     if suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(ROWS), path)
+        pq.write_table(pa.Table.from_pylist(rows), path)
     else:
-        path.write_bytes(gzip.compress(lines) if suffix.endswith("gz") else lines)
+        path.write_bytes(as_lines(rows))
+    for fields in ({}, {"url_field": "meta.source"}):
+        _, documents = process(path, workspace, document_settings, **fields)
+        assert [(document["host"], document["url"]) for document in documents] == [
+            ("www.example.org", addresses[0]),
+            ("sub.example.org", "http://sub.example.org/x"),
+            ("novels", f"{path.name}:2"),
+            ("novels", f"{path.name}:3"),
+        ]
+
+
+def test_a_new_field_leaves_the_ids_of_units_as_they_were(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(as_lines(ROWS))
+    [unit] = list_work_units({"novels": TextSource(paths=[str(path)])}, workspace)
+    assert "url_field" not in unit.options
+
+
+def test_parquet(tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings) -> None:
+    path = tmp_path / "texts.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
     fields = {"text_field": "body", "id_field": "id", "title_field": "name"}
     report, documents = process(path, workspace, document_settings, **fields)
     assert (report.status, report.records, report.documents, report.failures) == ("done", 2, 2, [])
@@ -101,12 +175,69 @@ def test_a_cut_gzip_keeps_the_lines_before(
     assert "lost" in report.failures[0]["error"]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
+def test_a_row_that_is_no_utf8_costs_itself(
+    kind: pa.DataType, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    rows = pa.array([prose(ENGLISH, 1).encode(), b"broken \xff\xfe", prose(FRENCH, 1).encode()], pa.large_binary())
+    raw = rows.cast(pa.binary() if kind != pa.large_string() else pa.large_binary())
+    text = pa.Array.from_buffers(kind, len(raw), raw.buffers())
+    pq.write_table(pa.table({"text": text}), tmp_path / "rows.parquet")
+    report, documents = process(tmp_path / "rows.parquet", workspace, document_settings)
+    assert report.failures == []
+    assert [document["reason"] for document in documents] == ["kept", "unreadable", "kept"]
+
+
+def test_an_element_of_an_array_costs_itself(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    good = [json.dumps({"text": prose(ENGLISH, seed)}).encode() for seed in range(4)]
+    bad = [b'{"text": oops}', b'{"text": "\xff"}', b'["x"]', b'{"text": "' + b"x" * 300_000 + b'"}']
+    elements = [element for pair in zip(good, bad, strict=True) for element in pair]
+    (tmp_path / "rows.json").write_bytes(b"\n[" + b",\n ".join(elements) + b"]")
+    report, documents = process(
+        tmp_path / "rows.json", workspace, document_settings.model_copy(update={"max_bytes": 20_000})
+    )
+    reasons = [document["reason"] for document in documents]
+    assert reasons == ["kept", "unreadable", "kept", "unreadable", "kept", "unreadable", "kept", "oversize"]
+    assert report.failures == []
+
+
+# In a process of its own: what malloc had left over from it, the reader would find.
+WRITE_A_BOMB = """
+import sys, pyarrow as pa, pyarrow.parquet as pq
+one = pa.table({"text": pa.array(["b" * 500_000_000])})
+with pq.ParquetWriter(sys.argv[1], one.schema, compression="zstd") as writer:
+    writer.write_table(one)
+    writer.write_table(pa.table({"text": ["A text in the second row group, which is read all the same."]}))
+"""
+
+
+def test_a_bomb_stays_small(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value that rows share, and one that no memory has room for."""
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a " * 10_000_000]))
+    pq.write_table(pa.table({"text": shared}), tmp_path / "shared.parquet", compression="zstd")
+    _, documents = process(tmp_path / "shared.parquet", workspace, document_settings)
+    assert [document["reason"] for document in documents] == ["oversize"] * 64
+    monkeypatch.setattr("pipelines.parquet_rows._MAX_BATCH_BYTES", 50_000_000)
+    subprocess.run([sys.executable, "-c", WRITE_A_BOMB, str(tmp_path / "one.parquet")], check=True)
+    report, documents = process(tmp_path / "one.parquet", workspace, document_settings)
+    assert [document["reason"] for document in documents if document["reason"] == "kept"] == ["kept"]
+    assert "1 rows of row group 0 are lost" in report.failures[0]["error"]
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "sentence"),
     [
         ("texts.csv", {}, "of no known kind"),
         ("texts.parquet", {}, "is not a Parquet file"),
         ("good.parquet", {"text_field": "nothing"}, r"has no column \['nothing'\]"),
+        ("good.parquet", {"text_field": "many"}, r"many holds list<.*>, no text"),
+        ("good.jsonl", {}, r"no text in the field 'text' of its 2 rows; they have 'id' \(str\), 'body' \(str\)"),
+        ("good.jsonl", {"text_field": "many"}, r"'many' \(list\).*set the source's text_field"),
+        ("one.json", {}, "one JSON object over many lines"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_failed_unit(
@@ -118,8 +249,13 @@ def test_a_file_that_cannot_be_read_is_a_failed_unit(
     document_settings: DocumentSettings,
 ) -> None:
     (tmp_path / name).write_bytes(b"no such thing")
+    rows = [row | {"many": ["a"]} for row in ROWS]
     if name == "good.parquet":
-        pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / name)
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name == "good.jsonl":
+        (tmp_path / name).write_bytes(as_lines(rows))
+    elif name == "one.json":
+        (tmp_path / name).write_text(json.dumps({"rows": rows}, indent=1))
     report, _ = process(tmp_path / name, workspace, document_settings, **fields)
     assert report.status == "failed"
     assert report.error is not None
