@@ -18,7 +18,7 @@ from storage.workspace import Workspace
 class Checks(BaseModel):
     """What every corpus must be like. A corpus that is not is kept, but no flow goes on with it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     min_documents: int = Field(1, ge=0, description="fewest documents on both sides")
     min_language_share: float = Field(
         0.0, ge=0, le=1, description="least share of the judged documents that is in the corpus's language"

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from flows.checks import Checks
 from flows.config_errors import first_sentence
-from flows.config_files import resolve_extends, substitute
+from flows.config_files import refuse_too_deep, resolve_extends, substitute
 from flows.resources import Resources
 from flows.study_settings import (
     AfterRefresh,
@@ -26,12 +35,13 @@ from flows.study_settings import (
     refuse_other_than_one,
     refuse_repeated,
 )
-from nr_core.settings import MethodSettings, TrainingSettings
+from nr_core.settings import MethodSettings, Seed, TrainingSettings
 from pipelines.evaluation_sets import is_file
 from pipelines.languages import NAME_OF_CODE
 from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
+from storage.home import at_home
 
 
 def _without_required(schema: dict[str, Any]) -> None:
@@ -42,12 +52,12 @@ def _without_required(schema: dict[str, Any]) -> None:
 class Config(Settings):
     """Everything that a flow does. Only the language, the sources and the corpora have no default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_required)
+    model_config = ConfigDict(json_schema_extra=_without_required)
 
     extends: str | None = Field(
         None, description="a config file that this one completes or overrides (null takes a key away)"
     )
-    name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]*$", description="what the report and logs call it")
+    name: str = Field("extension", pattern=r"^[a-z0-9][a-z0-9-]{0,99}$", description="what the report and logs call it")
     language: Language = Field(description="the language to learn, as ISO 639-3")
     more_languages: list[Language] = Field(
         default_factory=list, description="further new languages, learned jointly with the first in one adapter"
@@ -71,7 +81,7 @@ class Config(Settings):
     methods: list[MethodSettings] = Field(
         [MethodSettings(method="neutral_residues")], min_length=1, description="one run a method and seed"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="one run a method and seed")
+    seeds: list[Seed] = Field([0], min_length=1, description="one run a method and seed")
     sweep: Sweep | None = Field(None, description="what `nr sweep` varies")
     add_to: str | None = Field(
         None, description="id of a run whose adapters stay active, frozen, beside the new ones: one more language"
@@ -97,13 +107,24 @@ class Config(Settings):
             )
         return bucket
 
-    @model_validator(mode="before")
+    @field_validator("workspace")
     @classmethod
-    def _complete(cls, values: Any) -> Any:
+    def _a_folder(cls, workspace: str) -> str:
+        if not workspace.strip() or re.search(r"\$[A-Za-z_{]", workspace):
+            raise ValueError(f"{workspace!r} names no folder: write its path; ~ is your home, no variable is put in")
+        return str(at_home(workspace))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complete(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, Mapping):
-            return values
+            return validate(values)
+        refuse_too_deep(values)
         complete = resolve_extends(values)
-        return _with_wanted_languages(substitute(complete, str(complete.get("data_root", "."))))
+        complete = _with_wanted_languages(substitute(complete, str(complete.get("data_root", "."))))
+        config = validate(complete)
+        _refuse_odd_numbers(complete, config)
+        return config
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:
@@ -171,6 +192,21 @@ def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
     languages = {corpus.get("language") for corpus in corpora.values() if isinstance(corpus, Mapping)}
     known = sorted(language for language in languages if language in NAME_OF_CODE)  # others are refused by their corpus
     return {**values, "documents": {**documents, "languages": known}} if known else values
+
+
+def _refuse_odd_numbers(given: Any, taken: Any, field: str = "") -> None:
+    """Refuse `true` where it was taken for a 1, and what no 64 bits hold: torch, NumPy and DuckDB fail on it later."""
+    if isinstance(given, Mapping):
+        for key, item in given.items():
+            part = getattr(taken, key, None) if isinstance(taken, BaseModel) else taken.get(key)
+            _refuse_odd_numbers(item, part, f"{field}.{key}" if field else key)
+    elif isinstance(given, list) and isinstance(taken, list | tuple):
+        for place, (item, part) in enumerate(zip(given, taken, strict=False)):
+            _refuse_odd_numbers(item, part, f"{field}.{place}")
+    elif isinstance(given, bool) and isinstance(taken, int | float) and not isinstance(taken, bool):
+        raise ValueError(f"`{field}` is {str(given).lower()}: give a number")
+    elif isinstance(taken, int) and abs(taken) >= 2**63:
+        raise ValueError(f"`{field}` is {taken}: give a number of at most 63 bits")
 
 
 def _refuse_unknown(field: str, names: list[str], kind: str, known: Mapping[str, Any]) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
 
 Models = list[type[BaseModel]]
 
@@ -30,7 +34,12 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
         tags = problem["ctx"].get("expected_tags", "'warc', 'text', 'sample_crawl'")
         return f"`{field}` says by its `kind` what it is: give one of {tags}{more}"
     reason = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"`{field}` is {problem['input']!r}: {reason}{f' ({description})' if description else ''}{more}"
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        reason += "; put it in quotes"
+    if problem["type"] in ("model_type", "dict_type"):
+        reason = "it takes fields and their values, like {a: 1}"
+    told = SHORT.repr(problem["input"])
+    return f"`{field}` is {told}: {reason}{f' ({description})' if description else ''}{more}"
 
 
 def _near_match(key: str, models: Models) -> str:
@@ -55,9 +64,11 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
         if tag is not None:
             candidates = [model for model in candidates if _is_of_kind(model, tag)] or candidates
             tag = None
+        if annotations and not candidates and not any(get_origin(part) in (list, dict, tuple) for part in annotations):
+            continue  # the alternative of a union of plain values
         path.append(str(step))
         models = candidates
-        annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict)]
+        annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict, tuple)]
     return path, models
 
 

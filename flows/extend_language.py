@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import yaml
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
@@ -17,6 +16,7 @@ from flows.inputs import check_inputs
 from flows.orphans import record_process
 from flows.tasks import pin_tasks
 from flows.train import train
+from flows.yaml_files import write_yaml
 from nr_core.settings import BaseSpec
 from storage.workspace import Workspace
 
@@ -72,7 +72,7 @@ def report(config: Config, base: PreparedBase) -> Path:
     from flows.report import write_report
 
     workspace = Workspace(config.workspace)
-    content = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    content = write_yaml(config.model_dump(mode="json", exclude_none=True))
     path = write_report(workspace, title=config.name, base_model_id=base.model_id, config_yaml=content)
     show_summary(workspace, base.model_id, path)
     get_run_logger().info("report: %s", path)

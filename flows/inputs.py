@@ -37,7 +37,7 @@ def check_inputs(config: Config, *needs: str) -> None:
                 raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
         read_bad_words(name, corpus)
     model = config.documents.language_model
-    if model and not Path(model).is_file():
+    if model and not Path(model).expanduser().is_file():
         raise InputError(
             f"`documents.language_model`: there is no file {model}; correct the path or leave the field out"
         )

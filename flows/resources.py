@@ -11,21 +11,24 @@ from flows.study_settings import Settings
 
 WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
 
+MOST = 4096  # processes or threads of one machine: torch and the kernel take no number at all
+
 
 class Resources(Settings):
     """What the machine gives. Never part of a key: results do not depend on it."""
 
-    workers: int | None = Field(None, ge=1, description="processes that read crawl files; default: one a core")
+    workers: int | None = Field(None, ge=1, le=MOST, description="processes that read crawl files; default: one a core")
     runner: Literal["processes", "dask", "ray"] = Field(
         "processes", description="what reads crawl files: processes of this machine, or a cluster's workers"
     )
     address: str | None = Field(
         None, description="of the cluster's scheduler, like tcp://host:8786 or ray://host:10001; default: one made here"
     )
-    training_processes: int = Field(1, ge=1, description="trainings side by side")
+    training_processes: int = Field(1, ge=1, le=MOST, description="trainings side by side")
     devices: int = Field(
         1,
         ge=1,
+        le=MOST,
         description="devices of one training, started by torchrun: GPUs, or processes where there is none; with a "
         "`launcher` those of each machine",
     )
@@ -36,7 +39,10 @@ class Resources(Settings):
         "`-m nr_core train SPEC` follows it. Default: torchrun for the devices of this one",
     )
     threads: int | None = Field(
-        None, ge=1, description="threads of each process of a training; default: the cores of a machine, shared evenly"
+        None,
+        ge=1,
+        le=MOST,
+        description="threads of each process of a training; default: the cores of a machine, shared evenly",
     )
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from nr_core.settings import BaseSpec, EvaluationSettings, PretrainSettings
+from nr_core.settings import BaseSpec, EvaluationSettings, PretrainSettings, Seed
 from pipelines.settings import Language
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,7 +24,7 @@ class PretrainedHere(Settings):
 
     pretrain: PretrainSettings = Field(description="size and training of the base")
     corpora: dict[str, Share] = Field(description="share of all training sequences by corpus; the shares sum to 1")
-    seed: int = Field(0, ge=0, description="of initialisation and order")
+    seed: Seed = Field(0, description="of initialisation and order")
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> PretrainedHere:
@@ -90,7 +90,7 @@ class Sweep(Settings):
     alphas: list[Annotated[float, Field(ge=0)]] = Field(
         default_factory=list, description="weights of the local loss, for the methods that have one; default: theirs"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list, description="default: those of the config")
+    seeds: list[Seed] = Field(default_factory=list, description="default: those of the config")
 
     @model_validator(mode="after")
     def _each_once(self) -> Sweep:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from flows.config_errors import first_sentence
 from flows.config_files import PROJECT
 from flows.recording import record_settings, record_task_set
+from flows.yaml_files import read_yaml
 from nr_core.tasks.settings import TaskSettings, variants_of
 from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.home import at_home
 from storage.keys import hash_of
 from storage.workspace import Workspace
 
@@ -54,9 +55,9 @@ def find_tasks(names: Sequence[str]) -> list[TaskSettings]:
     found: list[TaskSettings] = []
     for name in names:
         if name.endswith((".yaml", ".yml")):
-            if not Path(name).is_file():
+            if not at_home(name).is_file():
                 raise InputError(f"`evaluation.tasks`: there is no file {name}; correct the path")
-            found += _tasks_of(Path(name))
+            found += _tasks_of(at_home(name))
         else:
             known = {task.name: task for task in all_tasks()}
             if name not in known:
@@ -73,10 +74,7 @@ def all_tasks() -> list[TaskSettings]:
 
 
 def _tasks_of(path: Path) -> Iterator[TaskSettings]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a mapping, like those of {FOLDER}")
     for values in variants_of(content):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,9 @@ LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
 Initialisation = Literal["low_variance", "he"]
 Placement = Literal["ffn", "attention"]
 Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
+# A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
@@ -33,7 +37,7 @@ class Settings(BaseModel):
     its default, so that runs of before keep theirs: `added` names those fields.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     added: ClassVar[frozenset[str]] = frozenset()
 
     @model_serializer(mode="wrap")
@@ -64,10 +68,12 @@ class BaseSpec(Settings):
     @model_validator(mode="before")
     @classmethod
     def _split_gguf_path(cls, values: object) -> object:
-        if isinstance(values, dict) and not values.get("gguf_file") and str(values.get("model", "")).endswith(".gguf"):
-            path = Path(str(values["model"]))
+        if not isinstance(values, dict) or not isinstance(values.get("model"), str):
+            return values
+        path = Path(model := os.path.expanduser(values["model"]))
+        if model.endswith(".gguf") and not values.get("gguf_file"):
             return {**values, "model": str(path.parent), "gguf_file": path.name}
-        return values
+        return {**values, "model": model}
 
 
 class MethodSettings(Settings):
@@ -191,7 +197,7 @@ class LoopSettings(Settings):
         default=0.1, ge=0, le=1, description="the cosine ends at this share of the peak learning rate"
     )
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
-    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's decay rates")
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.95), description="AdamW's decay rates")
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
     checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
     log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
@@ -217,6 +223,10 @@ class LoopSettings(Settings):
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size: {self.micro_batch_size} must divide batch_size {self.batch_size}; choose a divisor"
+            )
+        if self.steps * self.batch_size * self.sequence_length >= 2**63:
+            raise ValueError(
+                "steps: steps x batch_size x sequence_length are more tokens than can be counted; lower one"
             )
         return self
 

@@ -7,7 +7,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, PretrainSettings, Settings, TrainingSettings
+from nr_core.settings import (
+    BaseSpec,
+    EvaluationSettings,
+    MethodSettings,
+    PretrainSettings,
+    Seed,
+    Settings,
+    TrainingSettings,
+)
 from nr_core.tasks.settings import Kind
 
 
@@ -15,7 +23,7 @@ class JobSpec(Settings):
     out: Path = Field(description="folder that the job writes to, and to no other")
     label: str = Field(default="", description="what progress and error lines call the job; default: the folder's name")
     threads: int = Field(
-        default=1, ge=1, description="torch's threads; results are bitwise equal only at the same number"
+        default=1, ge=1, le=4096, description="torch's threads; results are bitwise equal only at the same number"
     )
 
     def identity(self) -> dict[str, object]:
@@ -46,7 +54,7 @@ class PretrainSpec(JobSpec):
     tokenizer: Path = Field(description="folder of the tokenizer that the streams were made with")
     settings: PretrainSettings
     inputs: list[PretrainInput] = Field(min_length=1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class TrainSpec(JobSpec):
@@ -54,7 +62,7 @@ class TrainSpec(JobSpec):
     method: MethodSettings
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     added: ClassVar[frozenset[str]] = frozenset({"add_to", "start_from"})
     add_to: Path | None = Field(
         default=None, description="folder of a run whose adapters stay active, frozen, beside the new one"

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.home import at_home
 
 if TYPE_CHECKING:
     from storage.bucket import Bucket
@@ -25,7 +26,7 @@ class Workspace:
     """
 
     def __init__(self, root: str | Path, bucket: str | None = None) -> None:
-        self.root = Path(root).resolve()
+        self.root = at_home(root).resolve()
         self._check_format()
         if bucket and bucket != self.bucket_url:
             self._write_marker(bucket)

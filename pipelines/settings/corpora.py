@@ -31,9 +31,7 @@ class PiiSettings(StrictSettings):
 
 
 # Strict and in this order: 0 is a threshold, false is none.
-Limit = Annotated[
-    Annotated[float, Strict(), Field(allow_inf_nan=False)] | Literal[False], Field(union_mode="left_to_right")
-]
+Limit = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode="left_to_right")]
 
 
 class CorpusSettings(StrictSettings):

@@ -50,7 +50,7 @@ class SampleCrawlSource(_Source):
 
     kind: Literal["sample_crawl"] = "sample_crawl"
     pages: int = Field(default=1500, ge=20, description="How many pages the crawl has")
-    seed: int = Field(default=0, description="The same seed writes the same bytes")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="The same seed writes the same bytes")
 
 
 class _CommonCrawl(_Source):
@@ -64,7 +64,7 @@ class _CommonCrawl(_Source):
     collections: str = Field(
         default="https://index.commoncrawl.org/collinfo.json", description="List of the crawls, read for `latest`"
     )
-    seed: int | None = Field(default=None, ge=0, description="Draw the sample at random by this seed")
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draw the sample at random by this seed")
 
 
 class CommonCrawlSource(_CommonCrawl):
@@ -124,6 +124,9 @@ Source = Annotated[
 ]
 
 
+A_DAY = 86_400  # seconds; sockets and sleep take no number at all
+
+
 class FetchSettings(StrictSettings):
     """How remote files are fetched. None of it bears on content."""
 
@@ -135,6 +138,12 @@ class FetchSettings(StrictSettings):
     )
     connections: int = Field(default=4, ge=1, le=16, description="Requests at a time (Common Crawl bars the greedy)")
     attempts: int = Field(default=8, ge=1, description="How often one request is made before its unit fails")
-    timeout_seconds: float = Field(default=60.0, gt=0, description="Without a byte for so long, a request has failed")
-    first_wait_seconds: float = Field(default=1.0, gt=0, description="Wait after a first failure; doubles with each")
-    max_wait_seconds: float = Field(default=120.0, gt=0, description="Longest wait, also where Retry-After asks more")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, le=A_DAY, description="Without a byte for so long, a request has failed"
+    )
+    first_wait_seconds: float = Field(
+        default=1.0, gt=0, le=A_DAY, description="Wait after a first failure; doubles with each"
+    )
+    max_wait_seconds: float = Field(
+        default=120.0, gt=0, le=A_DAY, description="Longest wait, also where Retry-After asks more"
+    )

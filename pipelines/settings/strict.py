@@ -10,4 +10,4 @@ Language = Annotated[str, AfterValidator(known_language)]
 
 
 class StrictSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
+from pydantic import BaseModel
 
 from flows.cli.overrides import parse_overrides
 from flows.config import Config, load_config, parse_config
@@ -14,6 +16,7 @@ from flows.inputs import check_inputs
 from flows.resources import Resources
 from flows.server import POOL, TRAINING_QUEUE
 from storage.errors import InputError
+from storage.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = {
@@ -42,7 +45,7 @@ def refused(**changes):
 def test_processes_and_threads_are_those_of_the_cores_that_we_may_use():
     """Of a shared node Slurm gives a job some."""
     cores = os.sched_getaffinity(0)
-    assert Resources(devices=len(cores)).training_threads() == 1 == Resources(devices=10**6).training_threads()
+    assert Resources(devices=len(cores)).training_threads() == 1 == Resources(devices=4096).training_threads()
     assert Resources(threads=3, devices=2).training_threads() == 3
     os.sched_setaffinity(0, {min(cores)})
     try:
@@ -158,6 +161,105 @@ def test_overrides_extend_and_data_root(tmp_path):
     below.write_text(yaml.safe_dump({"extends": str(above)}))
     with pytest.raises(InputError, match="goes in a circle"):
         load_config(above)
+
+
+def test_an_empty_section_leaves_what_is_inherited_and_null_takes_it_away(tmp_path):
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text(yaml.safe_dump({**SMALL, "training": {"steps": 9}, "seeds": [4], "methods": [{"method": "lora"}]}))
+    above.write_text(f"extends: {below}\ntraining:\n  # steps: 5\nseeds:\nmethods: null\n")
+    config = load_config(above)
+    assert (config.training.steps, config.seeds, config.methods[0].label) == (9, [4], "neutral_residues")
+    assert load_config(above, parse_overrides(["training=null"])).training.steps == 2000
+    assert load_config(above, parse_overrides(["training.clip=null"])).training.clip == 1
+    for text, said in (("seeds=", "or null to take seeds away"), ("a..b=1", "write it as"), ("seeds=[01]", "zeros")):
+        with pytest.raises(InputError, match=said):
+            parse_overrides([text])
+    with pytest.raises(InputError, match="fields of training were given before"):
+        parse_overrides(["training.steps=1", "training={clip: 2}"])
+
+
+def test_fields_of_a_base_complete_it_and_only_another_kind_of_base_replaces_it(tmp_path):
+    path = tmp_path / "made.yaml"
+    made = {"pretrain": {"layers": 2, "steps": 7}, "corpora": {"english": 1.0}}
+    path.write_text(yaml.safe_dump({**SMALL, "base": made}))
+    for base in ({"seed": 3}, {"pretrain": {"steps": 8}}, {"corpora": {"english": 0.5, "french": 0.5}}):
+        completed = load_config(path, {"base": base}).base
+        assert completed.pretrain.layers == 2 and completed != load_config(path).base
+    assert load_config(path, {"base": {"model": "other/model"}}).base.model == "other/model"
+    with pytest.raises(InputError, match=r"unknown key `base\.revision`"):
+        load_config(path, {"base": {"revision": "x"}})
+
+
+def test_files_that_no_config_can_be_are_refused(tmp_path):
+    def said(extends):
+        with pytest.raises(InputError) as error:
+            parse_config({"extends": extends}, "my.yaml")
+        assert "\n" not in str(error.value) and len(str(error.value)) < 600
+        return str(error.value)
+
+    assert "is a folder" in said(str(tmp_path))
+    assert "give the path of one YAML file, as text" in said([str(tmp_path)])
+    assert "cannot be looked up" in said("x" * 5000)
+    assert "there is no config file" in said("/dev/zero")
+    for number in range(30):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {tmp_path}/{number + 1}.yaml\n")
+    assert "goes over more than 20 files" in said(f"{tmp_path}/0.yaml")
+
+
+def test_the_home_is_put_in_for_the_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_config({**SMALL, "workspace": "~/w"}, "x").workspace == f"{tmp_path}/w"
+    assert Workspace("~/v").root == tmp_path / "v"
+    assert parse_config({**SMALL, "base": {"model": "~/m.gguf"}}, "x").base.model == str(tmp_path)
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(SMALL))
+    assert load_config("~/c.yaml").language == "fra"
+    assert "there is no such user" in refused(workspace="~nobody-of-that-name/w")
+    assert "no variable is put in" in refused(workspace="$HOME/w")
+    assert "names no folder" in refused(workspace="   ")
+
+
+def models_of(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_of(field.annotation)
+    for part in get_args(annotation):
+        yield from models_of(part)
+
+
+def test_numbers_that_are_none_are_refused_in_every_field():
+    models = set(models_of(Config))
+    assert len(models) > 20 and all(model.model_config.get("allow_inf_nan") is False for model in models)
+    inf, nan = float("inf"), float("nan")
+    assert "`methods.0.learning_rate` is inf: input should be a finite number" in refused(
+        methods=[{"method": "lora", "learning_rate": inf}]
+    )
+    assert "`training.clip` is nan" in refused(training={"clip": nan})
+    assert "`training.betas.1` is nan" in refused(training={"betas": [0.9, nan]})
+    assert "`training.betas.0` is 1.5: input should be less than 1" in refused(training={"betas": [1.5, 0.9]})
+    assert "`sweep.alphas.0` is 'Infinity'" in refused(sweep={"alphas": ["Infinity"]})
+    french = {**SMALL["corpora"]["french"], "rules": {"line_dup_max": -inf}}
+    assert "`corpora.french.rules.line_dup_max` is -inf" in refused(corpora={**SMALL["corpora"], "french": french})
+    assert "valid number" in refused(fetch={"timeout_seconds": 10**400})
+
+
+def test_switches_and_numbers_beyond_64_bits_are_no_numbers():
+    assert refused(seeds=[0, True]) == "`seeds.1` is true: give a number"
+    assert refused(methods=[{"method": "adapter", "layers": [False]}]) == "`methods.0.layers.0` is false: give a number"
+    assert "`training.log_every` is" in refused(training={"log_every": 2**63})
+    assert "more tokens than can be counted" in refused(training={"steps": 2**61})
+    for seed in (2**32, 2**64, -1):
+        assert "`seeds.0`" in refused(seeds=[seed])
+        assert "`sources.sample.seed`" in refused(sources={"sample": {"kind": "sample_crawl", "seed": seed}})
+        assert "`base.seed`" in refused(base={"pretrain": {}, "corpora": {"french": 1}, "seed": seed})
+    assert parse_config({**SMALL, "seeds": [2**32 - 1]}, "x").seeds == [2**32 - 1]
+
+
+def test_what_is_nested_without_end_is_refused():
+    deep = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    assert "nested more than 40 deep" in refused(training=deep)
 
 
 def test_missing_files_are_refused_before_anything_runs(tmp_path):
