@@ -165,6 +165,22 @@ class Config(Settings):
             raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
         return self
 
+    @model_validator(mode="after")
+    def _sequences_fit_the_base(self) -> Config:
+        """Of a base that is made here; the context of another is known when it is loaded."""
+        if isinstance(self.base, PretrainedHere):
+            context = self.base.pretrain.sequence_length
+            for name, length in (
+                ("training", self.training.sequence_length),
+                ("evaluation", self.evaluation.sequence_length),
+            ):
+                if length is not None and length > context:
+                    raise ValueError(
+                        f"{name}.sequence_length: {length} tokens do not fit into the context of the base, which is "
+                        f"base.pretrain.sequence_length, {context}; lower the one, raise the other, or leave it out"
+                    )
+        return self
+
     def in_order(self) -> list[str]:
         """The corpora, each after those whose held-out sides it is decontaminated of."""
         needs = {

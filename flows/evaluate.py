@@ -30,8 +30,11 @@ from storage.keys import hash_of
 from storage.publish import is_done, read_manifest
 from storage.workspace import Workspace
 
-EVALUATE_STAGE_VERSION = 1
-WINDOWS = "of sequence_length tokens, stride apart (null: side by side), each opened by a token that is not scored"
+EVALUATE_STAGE_VERSION = 2
+WINDOWS = (
+    "of sequence_length tokens (null: 1024, or the model's context where that is shorter), stride apart (null: side by "
+    "side), each opened by a token that is not scored"
+)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from flows.config import Config
 from flows.recording import recorded_settings
 from flows.study_settings import Input
-from nr_core.settings import MethodSettings
+from nr_core.settings import DEFAULT_LENGTH, MethodSettings
 from pipelines.bad_words import read_bad_words
 from pipelines.bucket_corpora import version_in_bucket
 from pipelines.documents import documents_key
@@ -72,7 +72,7 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
 
 def _runs(config: Config, standing: Mapping[str, str], workspace: Workspace) -> Iterator[Row]:
     rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
-    tokens = config.training.steps * config.training.batch_size * config.training.sequence_length
+    tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
     for seed in config.seeds:
         for method in config.methods:
             label = f"{method.label} seed {seed}"

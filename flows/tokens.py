@@ -8,7 +8,7 @@ from storage.keys import hash_of
 from storage.publish import is_done, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
-TOKENS_STAGE_VERSION = 1
+TOKENS_STAGE_VERSION = 2
 SIDES = ("train", "held_out")
 
 

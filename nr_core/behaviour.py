@@ -16,12 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nr_core.models import load_base
+from nr_core.errors import ModelError
+from nr_core.models import context_length, load_base, named
 from nr_core.run_folder import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tasks.figures import Ratio, bootstrap_error
 from nr_core.tokens import TokenStream
-from nr_core.windows import choose_documents, window_batches
+from nr_core.windows import choose_documents, fitted, window_batches
 
 PROMPT, CONTINUATION = 32, 32  # tokens
 MOST_PROMPTS = 64
@@ -65,7 +66,7 @@ def behaviour_rows(
 def divergence(
     model: Any, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings
 ) -> Ratio:
-    device = next(model.parameters()).device
+    device, settings = next(model.parameters()).device, fitted(settings, model)
     texts = [stream.content(document) for document in documents]
     sums = np.zeros(len(texts))
     for owners, windows, known, lengths in window_batches(texts, settings, stream.context_token):
@@ -77,6 +78,11 @@ def divergence(
         found = model(input_ids=inputs, use_cache=False).logits.float().log_softmax(-1)
         each = F.kl_div(found, expected, reduction="none", log_target=True).sum(-1).double().cpu().numpy()
         np.add.at(sums, owners, (each * scored).sum(1))
+    if not np.isfinite(sums).all():
+        raise ModelError(
+            f"There is no kl_to_base: {named(model)} or its base puts out numbers that are not finite (NaN or "
+            "infinite); give another base."
+        )
     return Ratio(sums, np.array([float(len(text)) for text in texts]))
 
 
@@ -84,11 +90,14 @@ def divergence(
 def agreement(model: Any, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings) -> Ratio:
     device = next(model.parameters()).device
     texts = [stream.content(document) for document in documents]
+    longest = context_length(model.config) or PROMPT + CONTINUATION
+    length = min(PROMPT, longest // 2)
     # Prompts of one length need no padding; a document that is shorter gives none.
-    prompts = [text[:PROMPT] for text in texts if len(text) >= PROMPT][:MOST_PROMPTS]
+    prompts = [text[:length] for text in texts if len(text) >= length][:MOST_PROMPTS]
     if not prompts:
-        shortest = min(len(text) for text in texts)
-        prompts = [text[:shortest] for text in texts][:MOST_PROMPTS]
+        length = min(len(text) for text in texts)
+        prompts = [text[:length] for text in texts][:MOST_PROMPTS]
+    continued = min(CONTINUATION, longest - length)
     begun = torch.from_numpy(np.stack(prompts).astype(np.int64)).to(device)
     opening = torch.full((len(begun), 1), stream.context_token, device=device)
     same = []
@@ -96,9 +105,9 @@ def agreement(model: Any, base: Base, stream: TokenStream, documents: list[int],
         ids = torch.cat([opening, begun], 1)[first : first + settings.batch_size]
         start = ids.shape[1]
         with base.active() as original:
-            for _ in range(CONTINUATION):
+            for _ in range(continued):
                 ids = torch.cat([ids, original(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], 1)
         chosen = model(input_ids=ids[:, :-1], use_cache=False).logits[:, start - 1 :].argmax(-1)
         same.append((chosen == ids[:, start:]).double().sum(1).cpu().numpy())
     agreed = np.concatenate(same)
-    return Ratio(agreed, np.full(len(agreed), float(CONTINUATION)))
+    return Ratio(agreed, np.full(len(agreed), float(continued)))

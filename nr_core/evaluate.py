@@ -1,9 +1,6 @@
 """Bits per byte, nats per token and perplexity on held-out documents, what the gates did there, and tasks.
 
-Every document's text is cut into windows; each window is opened by one context token (the model's beginning-of-text
-token, else the end-of-text token) which is not scored, as no special token is. Where windows overlap (`stride`), a
-window scores what the one before did not. So every token of the text is scored once, nothing crosses documents, and
-the bytes are those of whole documents: figures of models with different tokenizers compare. The standard error is over
+What is scored, nr_core.bits_per_byte defines. The bytes are those of whole documents, and the standard error is over
 documents, of a ratio of sums.
 """
 
@@ -17,20 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nr_core import stopping
 from nr_core.behaviour import Base, behaviour_rows
+from nr_core.bits_per_byte import bits_per_byte, lost_share, ratio, scored_places, window_nats
 from nr_core.files import write_json
 from nr_core.models import check_vocabulary
 from nr_core.progress import Progress
-from nr_core.settings import EvaluationSettings
+from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.specs import EvaluateSpec
 from nr_core.taps import Taps
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.trained_run import load_run
-from nr_core.windows import choose_documents, window_batches
+from nr_core.windows import choose_documents, fitted, window_batches
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -42,16 +39,19 @@ class SetFigures:
     nats: np.ndarray[Any, Any]
     tokens: np.ndarray[Any, Any]
     bytes: np.ndarray[Any, Any]
+    lost: float = 0.0  # share of the bytes that the tokens do not give back
     sizes: dict[int, float] = field(default_factory=dict)
     opened: dict[int, float] = field(default_factory=dict)
 
     def metrics(self, eval_id: str) -> list[dict[str, Any]]:
-        per_byte, byte_error = ratio(self.nats / math.log(2), self.bytes)
+        per_byte, byte_error = bits_per_byte(self.nats, self.bytes)
         per_token, token_error = ratio(self.nats, self.tokens)
         common = {"eval_id": eval_id, "n": len(self.nats)}
         perplexity = math.exp(min(per_token, 700.0))  # beyond that it is no float
         spread = None if token_error is None else perplexity * token_error  # to first order
+        lost = [{**common, "metric": "lost_text", "value": self.lost, "stderr": None}] if self.lost else []
         return [
+            *lost,
             {**common, "metric": "bits_per_byte", "value": per_byte, "stderr": byte_error},
             {**common, "metric": "nats_per_token", "value": per_token, "stderr": token_error},
             {**common, "metric": "perplexity", "value": perplexity, "stderr": spread},
@@ -84,16 +84,6 @@ class SetFigures:
         ]
 
 
-def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) -> tuple[float, float | None]:
-    """Ratio of sums, and its standard error over documents by linearisation; None for fewer than two documents."""
-    value = float(numerators.sum() / denominators.sum())
-    n = len(numerators)
-    if n < 2:
-        return value, None
-    residuals = numerators - value * denominators
-    return value, float(math.sqrt(n / (n - 1) * (residuals**2).sum()) / denominators.sum())
-
-
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
     from nr_core.residue_layer import find_taps
@@ -101,9 +91,13 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
     model = load_run(spec.base, spec.run)
     model.eval()
+    settings = fitted(spec.settings, model) if streams else spec.settings
+    chosen = [choose_documents(stream, settings.max_tokens) for _, stream in streams]
+    for (_, stream), documents in zip(streams, chosen, strict=True):
+        check_vocabulary(model, stream.vocabulary_size, stream.folder)
+        lost_share(stream, documents)
     base = Base(model, spec.base, spec.run) if spec.run is not None and streams else None
     taps = find_taps(model)
-    chosen = [choose_documents(stream, spec.settings.max_tokens) for _, stream in streams]
     total = sum(
         len(stream.content(document))
         for (_, stream), documents in zip(streams, chosen, strict=True)
@@ -114,7 +108,6 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     activity: list[dict[str, Any]] = []
     done, begun = 0, time.monotonic()
     for (eval_id, stream), documents in zip(streams, chosen, strict=True):
-        check_vocabulary(model, stream.vocabulary_size, stream.folder)
 
         def advance(tokens: int, name: str = eval_id) -> None:
             nonlocal done
@@ -124,12 +117,12 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
             rate = done / (time.monotonic() - begun)
             progress.report(done, total, rate, (total - done) / rate, name)
 
-        figures = score(model, taps, stream, documents, spec.settings, advance)
+        figures = score(model, taps, stream, documents, settings, advance)
         metrics += figures.metrics(eval_id)
         items += figures.by_item(eval_id)
         activity += figures.gate_activity(eval_id)
         if base is not None:
-            more, sums = behaviour_rows(eval_id, model, base, stream, spec.settings)
+            more, sums = behaviour_rows(eval_id, model, base, stream, settings)
             metrics += more
             items += sums
     task_metrics, task_items = evaluate_tasks(model, spec, progress)
@@ -155,7 +148,8 @@ def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[
     metrics: list[Any] = []
     by_item: list[Any] = []
     if spec.tasks:
-        scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * spec.settings.sequence_length)
+        length = spec.settings.sequence_length or DEFAULT_LENGTH
+        scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * length)
     for task in spec.tasks:
         begun = time.monotonic()
 
@@ -181,26 +175,25 @@ def score(
     settings: EvaluationSettings,
     advance: Any = lambda tokens: None,
 ) -> SetFigures:
-    """Sum the nats of every token of some documents. advance(tokens) is called after each batch."""
-    device = next(model.parameters()).device
+    """Sum the nats of every token of some documents. advance(tokens) is called after each batch.
+
+    Raises ModelError where the windows are longer than the model's context, where the tokenizer loses too much of the
+    text, and where the model's output is not finite.
+    """
+    settings = fitted(settings, model)
     texts = [stream.content(document) for document in documents]
     figures = SetFigures(
         nats=np.zeros(len(texts)),
         tokens=np.array([len(text) for text in texts]),
         bytes=stream.byte_lengths[documents],
+        lost=lost_share(stream, documents),
     )
     for owners, windows, known, lengths in window_batches(texts, settings, stream.context_token):
-        inputs = torch.from_numpy(windows).to(device)
-        places = torch.arange(inputs.shape[1] - 1)
-        scored = (places >= torch.from_numpy(known)[:, None]) & (places < torch.from_numpy(lengths)[:, None])
+        scored = scored_places(windows.shape[1] - 1, known, lengths)
         with taps.collect() if taps is not None else nullcontext():
-            # Windows are padded on the right, so a causal model needs no mask; what the padding predicts is dropped.
-            logits = model(input_ids=inputs[:, :-1], use_cache=False).logits
+            np.add.at(figures.nats, owners, window_nats(model, windows, scored))
             if taps is not None:
-                _add_taps(figures, taps, scored.flatten().to(device))
-        nats = F.cross_entropy(logits.flatten(0, 1).float(), inputs[:, 1:].flatten(), reduction="none")
-        by_window = (nats.view(scored.shape).double().cpu() * scored).sum(1)
-        np.add.at(figures.nats, owners, by_window.numpy())
+                _add_taps(figures, taps, scored.flatten().to(next(model.parameters()).device))
         advance(int((lengths - known).sum()))
     return figures
 

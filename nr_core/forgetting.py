@@ -8,9 +8,9 @@ while it does not, in its logarithm, since the α that is right spans orders of 
 Stooke, Achiam, Abbeel, "Responsive safety in reinforcement learning by PID Lagrangian methods", ICML 2020,
 https://arxiv.org/abs/2007.03964.
 
-Forgetting is bits per byte of the extended model minus those of the backbone (the same model, adapters switched off) on
-windows of original-language text that is kept out of training: half of them steer α, the other half only measure what
-came out.
+Forgetting is bits per byte (nr_core.bits_per_byte, as `nr evaluate` has them) of the extended model minus those of the
+backbone (the same model, adapters switched off) on original-language text that is kept out of training: half of its
+windows steer α, the other half only measure what came out.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from nr_core.batches import Input
+from nr_core.bits_per_byte import bits_per_byte, lost_share, scored_places, window_nats
 from nr_core.earlier_runs import NEWEST
 from nr_core.errors import ModelError
-from nr_core.settings import LoopSettings
+from nr_core.settings import DEFAULT_LENGTH, LoopSettings
+from nr_core.tokens import TokenStream
+from nr_core.windows import cut, padded
 
 FIRST_ALPHA = 0.1  # between the paper's, for d = 2048, and what small models need
 ALPHA_RANGE = (1e-4, 1e3)  # far above, every gate shuts for good
@@ -38,69 +38,102 @@ INTEGRAL_GAIN, PROPORTIONAL_GAIN = 0.25, 0.5  # of log α, per relative excess o
 LARGEST_EXCESS = 2.0  # in units of the bound: one bad measurement does not shut the gates
 TARGET_SHARE = 0.9  # of the bound that is aimed at, so that noise stays within it
 RESERVED_SHARE, RESERVED_TOKENS = 0.05, 262_144  # of the original text, kept out of training: a share, at most so many
-WINDOWS_PER_UPDATE = 2  # in batches of the training: keeps the measurement at a few per cent of its time
+BATCHES_PER_UPDATE = 2  # of the training: keeps the measurement at a few per cent of its time
+FEWEST_WINDOWS, SHORTEN_BELOW = 4, 32  # for two halves that each have a standard error; for one that means something
+
+
+Tokens = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Original-language text that no step trains on: windows (n, sequence_length + 1), and its bytes per token."""
+    """Original-language text that no step trains on: the tokens of each window, without special ones, and its bytes."""
 
-    windows: Tensor
-    bytes_per_token: float
+    windows: list[Tokens]
+    bytes: Tokens
+    context_token: int
+
+    @property
+    def bytes_per_token(self) -> float:
+        return float(self.bytes.sum()) / sum(map(len, self.windows))
+
+    def nats(self, model: Any, chosen: Sequence[int], batch_tokens: int) -> Tokens:
+        """Nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
+        training = model.training
+        model.eval()
+        nats = np.zeros(len(chosen))
+        windows = [(i, self.windows[index], 0) for i, index in enumerate(chosen)]
+        rows = max(1, batch_tokens // max(map(len, self.windows)))
+        for owners, inputs, known, lengths in padded(windows, rows, self.context_token):
+            nats[owners] = window_nats(model, inputs, scored_places(inputs.shape[1] - 1, known, lengths))
+        model.train(training)
+        return nats
 
 
-def reserve(inputs: Sequence[Input], sequence_length: int) -> tuple[list[Input], Slice, Slice]:
-    """Cut the last documents off the original-language inputs: the inputs without them, and two slices of their text.
+def reserve(
+    inputs: Sequence[Input], sequence_length: int, window: int | None = None
+) -> tuple[list[Input], Slice, Slice]:
+    """Cut the last tokens off the original-language inputs: the inputs without them, and two slices of their text.
 
-    The first slice is to steer α, the second to measure with. Raises ModelError where there is no such text.
+    The first slice is to steer α, the second to measure with. window: tokens a window, as `nr evaluate` has them for
+    this model; text that gives few of these is cut into windows of sequence_length. Raises ModelError where there is
+    too little text, or where its tokens lose too much of it.
     """
     kept: list[Input] = []
-    windows: list[np.ndarray[Any, Any]] = []
-    tokens = size = 0
+    texts: list[Tokens] = []
+    densities: list[float] = []
+    context = 0
     for source in inputs:
-        stream = source.stream
         if source.role != "original":
             kept.append(source)
             continue
-        wanted = min(RESERVED_SHARE * len(stream), RESERVED_TOKENS)
-        first = max(1, int(np.searchsorted(stream.offsets, len(stream) - wanted, side="right")) - 1)
-        start = int(stream.offsets[min(first, stream.documents - 1)])
-        text = stream.stream[start:]
-        count = (len(text) - 1) // sequence_length
-        windows += [text[i * sequence_length : (i + 1) * sequence_length + 1] for i in range(count)]
-        tokens += len(text)
-        size += int(stream.byte_lengths[first:].sum())
-        cut = replace(
-            stream,
-            stream=stream.stream[:start],
-            offsets=stream.offsets[: first + 1],
-            byte_lengths=stream.byte_lengths[:first],
-        )
-        kept.append(replace(source, stream=cut))
-    if len(windows) < 4:
+        stream = source.stream
+        lost_share(stream)
+        context = stream.context_token
+        start = len(stream) - int(min(RESERVED_SHARE * len(stream), RESERVED_TOKENS))
+        for text, density in _texts_from(stream, start):
+            texts.append(text)
+            densities.append(density)
+        kept.append(replace(source, stream=_up_to(stream, start)))
+    tokens = sum(map(len, texts))
+    size = window or sequence_length
+    if tokens < SHORTEN_BELOW * size:
+        size = min(size, sequence_length)
+    windows = cut(texts, size)
+    if len(windows) < FEWEST_WINDOWS:
         raise ModelError(
             f"max_forgetting: {RESERVED_SHARE:.0%} of the original-language text is kept out of training to measure "
-            f"on, and that gives {len(windows)} windows of {sequence_length} tokens; give more original-language text, "
+            f"on, and that gives {len(windows)} windows of {size} tokens; give more original-language text, "
             "or a fixed alpha instead."
         )
-    stacked = torch.from_numpy(np.stack(windows).astype(np.int64))
-    return kept, Slice(stacked[::2], size / tokens), Slice(stacked[1::2], size / tokens)
+    sizes = np.array([len(text) * densities[owner] for owner, text, _ in windows])
+    first, second = (Slice([text for _, text, _ in windows[half::2]], sizes[half::2], context) for half in (0, 1))
+    return kept, first, second
 
 
-@torch.no_grad()
-def window_nats(model: Any, windows: Tensor, batch_size: int) -> Tensor:
-    """Nats of each window: (n, sequence_length + 1) -> (n,), on the CPU, in double."""
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    sums = []
-    for rows in windows.split(batch_size):
-        rows = rows.to(device)
-        logits = model(input_ids=rows[:, :-1], use_cache=False).logits
-        nats = F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="none")
-        sums.append(nats.view(len(rows), -1).double().sum(1).cpu())
-    model.train(training)
-    return torch.cat(sums)
+def _texts_from(stream: TokenStream, start: int) -> Iterator[tuple[Tokens, float]]:
+    """What a stream holds from a token on: the text of each document, or of the rest of one, and its bytes a token."""
+    first = int(np.searchsorted(stream.offsets, start, side="right")) - 1
+    for document in range(first, stream.documents):
+        whole = stream.content(document)
+        begin = int(stream.offsets[document + 1]) - 1 - len(whole)
+        text = whole[max(0, start - begin) :]
+        if len(text):
+            yield text, float(stream.byte_lengths[document]) / len(whole)
+
+
+def _up_to(stream: TokenStream, end: int) -> TokenStream:
+    """The stream without what stands from a token on; the document that it falls into is cut."""
+    documents = int(np.searchsorted(stream.offsets, end, side="left"))
+    ends = np.minimum(stream.offsets[: documents + 1], end)
+    shares = np.diff(ends) / np.maximum(np.diff(stream.offsets[: documents + 1]), 1)
+
+    def part(lengths: Tokens) -> Tokens:
+        return (lengths[:documents] * shares).astype(np.int64)
+
+    lost = None if stream.lost_bytes is None else part(stream.lost_bytes)
+    sizes = part(stream.byte_lengths)
+    return replace(stream, stream=stream.stream[:end], offsets=ends, byte_lengths=sizes, lost_bytes=lost)
 
 
 @contextmanager
@@ -136,8 +169,11 @@ class ForgettingBudget:
     ) -> None:
         self.model, self.steering, self.measuring, self.bound = model, steering, measuring, bound
         self.every = max(1, settings.steps // UPDATES)
-        self.batch_size = settings.micro_batch_size or settings.batch_size
-        self.windows = min(len(steering.windows), WINDOWS_PER_UPDATE * settings.batch_size)
+        length = settings.sequence_length or DEFAULT_LENGTH
+        self.batch_tokens = (settings.micro_batch_size or settings.batch_size) * length
+        mean = sum(map(len, steering.windows)) / len(steering.windows)
+        tokens = BATCHES_PER_UPDATE * settings.batch_size * length
+        self.windows = min(len(steering.windows), max(1, math.ceil(tokens / mean)))
         self.record: list[dict[str, float]] = record if record is not None else []
         self._base: dict[int, float] = {}  # nats of the backbone, by window
 
@@ -163,23 +199,19 @@ class ForgettingBudget:
         count = len(self.steering.windows)
         chosen = [(update * self.windows + i) % count for i in range(self.windows)]
         self._know_base([index for index in chosen if index not in self._base])
-        now = window_nats(self.model, self.steering.windows[chosen], self.batch_size)
-        before = torch.tensor([self._base[index] for index in chosen], dtype=torch.double)
-        return self._bits_per_byte(now - before, self.steering)[0]
+        now = self.steering.nats(self.model, chosen, self.batch_tokens)
+        before = np.array([self._base[index] for index in chosen])
+        return bits_per_byte(now - before, self.steering.bytes[chosen])[0]
 
     def _know_base(self, indices: list[int]) -> None:
         if indices:
             with without_the_new_adapter(self.model):
-                nats = window_nats(self.model, self.steering.windows[indices], self.batch_size)
+                nats = self.steering.nats(self.model, indices, self.batch_tokens)
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
-    def measured(self) -> tuple[float, float]:
+    def measured(self) -> tuple[float, float | None]:
         """Forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
-        windows = self.measuring.windows
+        every = range(len(self.measuring.windows))
         with without_the_new_adapter(self.model):
-            before = window_nats(self.model, windows, self.batch_size)
-        return self._bits_per_byte(window_nats(self.model, windows, self.batch_size) - before, self.measuring)
-
-    def _bits_per_byte(self, nats: Tensor, text: Slice) -> tuple[float, float]:
-        bits = nats / (math.log(2) * (text.windows.shape[1] - 1) * text.bytes_per_token)
-        return float(bits.mean()), float(bits.std() / math.sqrt(len(bits)))
+            before = self.measuring.nats(self.model, every, self.batch_tokens)
+        return bits_per_byte(self.measuring.nats(self.model, every, self.batch_tokens) - before, self.measuring.bytes)

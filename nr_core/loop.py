@@ -24,6 +24,7 @@ from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.forgetting import ForgettingBudget
 from nr_core.loss import lm_loss, local_loss, open_gates
+from nr_core.models import named
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
 from nr_core.progress import Progress
 from nr_core.settings import LocalLoss, LoopSettings
@@ -141,7 +142,7 @@ class Loop:
             optimiser.zero_grad()
 
             state.step += 1
-            state.tokens += settings.batch_size * settings.sequence_length
+            state.tokens += settings.batch_size * self.batches.sequence_length
             state.skipped += not finite
             now = time.monotonic()
             state.seconds = elapsed + now - begun
@@ -151,7 +152,7 @@ class Loop:
                 state.rows.append(self._row(state, figures, rate, speed, norm))
                 self._require_open_gates(step, figures)
             speed = (state.tokens - tokens_begun) / (now - begun)
-            left = (settings.steps - state.step) * settings.batch_size * settings.sequence_length / speed
+            left = (settings.steps - state.step) * settings.batch_size * self.batches.sequence_length / speed
             if self.ranks.leads:
                 self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
             state.peak_memory = max(state.peak_memory, memory.peak()) if log else state.peak_memory
@@ -169,7 +170,7 @@ class Loop:
         torch.manual_seed((self.seed * 1_000_003 + step) * self.ranks.count + self.ranks.rank)
         device = next(self.model.parameters()).device
         tokens, original = self.batches.batch(step, self.ranks.rank, self.ranks.count)
-        length = self.settings.sequence_length
+        length = self.batches.sequence_length
         targets, originals = self.settings.batch_size * length, self.batches.originals(step) * length
         expected = self.batches.original_share * targets
         figures = StepFigures(tokens_new=targets - originals, tokens_original=originals)
@@ -223,6 +224,11 @@ class Loop:
         """Before the optimiser's step: what is not finite never reaches the weights, nor a checkpoint."""
         if math.isfinite(figures.lm_loss + figures.local_loss + norm):
             return True
+        if state.step == state.skipped and not math.isfinite(figures.lm_loss):
+            raise ModelError(
+                f"{self.progress.label}: before any weight was changed, {named(self.model)} puts out numbers that are "
+                "not finite (NaN or infinite): its weights are damaged, or its activations overflow; give another base."
+            )
         last = f" (it was {state.rows[-1]['lm_loss']:.3f} at step {state.rows[-1]['step']})" if state.rows else ""
         what = f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
         if self.settings.not_finite == "stop":

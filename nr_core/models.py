@@ -13,7 +13,7 @@ from torch import nn
 
 from nr_core.errors import ModelError
 from nr_core.quantized import quantization_config
-from nr_core.settings import BaseSpec
+from nr_core.settings import DEFAULT_LENGTH, BaseSpec
 
 
 def device() -> torch.device:
@@ -56,9 +56,42 @@ def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> No
     rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     if vocabulary_size > rows:
         raise ModelError(
-            f"{tokens} was made with a tokenizer of {vocabulary_size} entries, the model has {rows}; "
-            "tokenise the corpus with the model's own tokenizer."
+            f"{tokens} holds the token {vocabulary_size - 1}, the model has rows for {rows}, counted from 0; tokenise "
+            "the corpus with the model's own tokenizer."
         )
+
+
+def context_length(config: Any) -> int | None:
+    """The most tokens a model was made for; None where its config does not say."""
+    config = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def window_length(model: Any, asked: int | None, settings: str) -> int:
+    """How many tokens a model is given at once: what is asked for, else DEFAULT_LENGTH or its shorter context.
+
+    settings: where `sequence_length` was asked for, for the message. Raises ModelError where the context is shorter:
+    learned positions end there, and others were never trained beyond it.
+    """
+    longest = context_length(model.config)
+    if asked is None:
+        return min(DEFAULT_LENGTH, longest or DEFAULT_LENGTH)
+    if longest is not None and asked > longest:
+        raise ModelError(
+            f"{settings}: sequence_length is {asked} tokens, and {named(model)} was made for a context of {longest}; "
+            "lower it, or leave it out to have what fits."
+        )
+    return asked
+
+
+def named(model: Any) -> str:
+    """What messages call a model: where it was loaded from, else its kind."""
+    config = model.config
+    return f"the model {getattr(config, 'name_or_path', '') or getattr(config, 'model_type', type(model).__name__)}"
 
 
 def weights_hash(model: str, revision: str | None = None, gguf_file: str | None = None) -> str:

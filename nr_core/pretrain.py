@@ -16,7 +16,7 @@ from nr_core.models import device
 from nr_core.progress import Progress
 from nr_core.settings import PretrainSettings
 from nr_core.specs import PretrainSpec
-from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.tokens import TokenStream, largest_id, load_tokenizer
 
 MODEL_FILE = "model.json"  # written last: a base whose model.json stands is finished
 
@@ -27,10 +27,10 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     tokenizer = load_tokenizer(str(spec.tokenizer))
     settings = spec.settings
     for source in inputs:
-        if source.stream.vocabulary_size != len(tokenizer):
+        if source.stream.vocabulary_size > largest_id(tokenizer) + 1:
             raise ModelError(
-                f"{source.stream.folder} was made with a tokenizer of {source.stream.vocabulary_size} entries, "
-                f"{spec.tokenizer} has {len(tokenizer)}; tokenise the corpus with that tokenizer."
+                f"{source.stream.folder} holds the token {source.stream.vocabulary_size - 1}, which {spec.tokenizer} "
+                "does not know; tokenise the corpus with that tokenizer."
             )
     torch.manual_seed(spec.seed)
     model = _llama(settings, tokenizer)
@@ -68,7 +68,7 @@ def _llama(settings: PretrainSettings, tokenizer: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=largest_id(tokenizer) + 1,
         hidden_size=settings.hidden_size,
         intermediate_size=ffn_size(settings),
         num_hidden_layers=settings.layers,

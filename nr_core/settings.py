@@ -18,6 +18,8 @@ from pydantic import (
 
 from nr_core.variants import ALLOWED, EMBEDDINGS, FIELDS, defaults
 
+DEFAULT_LENGTH = 1024  # tokens a sequence or window, where the model's context is not shorter
+
 MethodName = Literal["finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"]
 Gate = Literal["relu", "elu", "sigmoid", "none"]
 LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
@@ -189,7 +191,9 @@ class LoopSettings(Settings):
     micro_batch_size: int | None = Field(
         default=None, ge=1, description="sequences a forward pass, to save memory; default: the whole batch"
     )
-    sequence_length: int = Field(default=1024, ge=2, description="tokens a sequence")
+    sequence_length: int | None = Field(
+        default=None, ge=2, description="tokens a sequence; default: 1024, or the model's context where that is shorter"
+    )
     warmup_share: float = Field(
         default=0.01, ge=0, le=1, description="share of the steps in which the rate rises linearly"
     )
@@ -252,6 +256,9 @@ class PretrainSettings(LoopSettings):
     vocabulary_size: int = Field(
         default=4096, ge=300, description="entries of the byte-level BPE tokenizer made for it"
     )
+    sequence_length: int = Field(
+        default=DEFAULT_LENGTH, ge=2, description="tokens a sequence, and the longest context that the base will have"
+    )
     learning_rate: float = Field(default=3e-3, gt=0, description="peak learning rate")
     warmup_share: float = Field(
         default=0.05, ge=0, le=1, description="share of the steps in which the rate rises linearly"
@@ -272,7 +279,12 @@ class EvaluationSettings(Settings):
 
     added: ClassVar[frozenset[str]] = frozenset({"stride", "behaviour_tokens"})
 
-    sequence_length: int = Field(default=1024, ge=2, description="tokens a window, the context token included")
+    sequence_length: int | None = Field(
+        default=None,
+        ge=2,
+        description="tokens a window, the context token included; default: 1024, or the model's context where that is "
+        "shorter",
+    )
     batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
     max_tokens: int | None = Field(
         default=None,
@@ -294,9 +306,9 @@ class EvaluationSettings(Settings):
 
     @model_validator(mode="after")
     def _no_gap_between_windows(self) -> EvaluationSettings:
-        if self.stride is not None and self.stride > self.sequence_length:
+        length = self.sequence_length or DEFAULT_LENGTH
+        if self.stride is not None and self.stride > length:
             raise ValueError(
-                f"stride: {self.stride} leaves tokens between windows of sequence_length {self.sequence_length} "
-                "unscored; lower it"
+                f"stride: {self.stride} leaves tokens between windows of sequence_length {length} unscored; lower it"
             )
         return self

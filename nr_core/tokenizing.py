@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.lost_text import without
 from nr_core.settings import BaseSpec
-from nr_core.token_pieces import Encode, fast_encoder, write_piece
-from nr_core.tokens import load_tokenizer, opening_token
+from nr_core.token_pieces import Codec, fast_codec, write_piece
+from nr_core.tokens import largest_id, load_tokenizer, opening_token
 
 PIECES = "pieces"
 COPY_BLOCK = 1 << 24  # bytes
@@ -38,17 +39,17 @@ def tokenize(
 ) -> dict[str, int]:
     """Write the token stream of some Parquet shards (column `text`) to the folder `out`.
 
-    on_progress(documents done, documents in all) is called after every batch. Returns {"documents", "tokens", "bytes"}.
-    Text that spells a special token is encoded as the text it is. Raises ModelError where the shards hold no document,
-    and where a process ends before its shards are done.
+    on_progress(documents done, documents in all) is called after every batch. Returns {"documents", "tokens", "bytes",
+    "lost_bytes"}, the last being those that the tokens do not give back. Text that spells a special token is encoded as
+    the text it is. Raises ModelError where the shards hold no document, and where a process ends before its shards are
+    done.
     """
     loaded = load_tokenizer(tokenizer)
-    opening, vocabulary = opening_token(loaded), len(loaded)
-    rules = _rules(loaded)
+    opening, rules = opening_token(loaded), _rules(loaded)
     task: dict[str, Any] = {
         "opening": [] if opening is None else [opening],
         "closing": loaded.eos_token_id,
-        "dtype": "uint16" if vocabulary <= 1 << 16 else "uint32",
+        "dtype": "uint16" if largest_id(loaded) < 1 << 16 else "uint32",
     }
     pieces = _pieces(shards, out, hashlib.sha256(json.dumps([task, rules]).encode()).hexdigest())
     rows = [pq.ParquetFile(shard).metadata.num_rows for shard in shards]
@@ -57,21 +58,23 @@ def tokenize(
     waiting = [(shard, piece) for shard, piece in zip(shards, pieces, strict=True) if not piece.is_dir()]
     tell = _Progress(on_progress, sum(rows), sum(rows) - sum(rows[shards.index(shard)] for shard, _ in waiting))
     if rules is None or min(workers, len(waiting)) < 2:
-        encode = _slow_encoder(loaded) if rules is None else fast_encoder(rules)
+        codec = _slow_codec(loaded) if rules is None else fast_codec(rules)
         for shard, piece in waiting:
-            write_piece(shard, encode, task["opening"], task["closing"], task["dtype"], piece, tell.done)
+            write_piece(shard, codec, task["opening"], task["closing"], task["dtype"], piece, tell.done)
     else:
         _in_processes(_shared_out(waiting, workers), {**task, "rules": rules}, tell)
     counts = _join(pieces, out, sum(rows))
+    # What stands before the first token that is scored: the model's own opening, else the end of the document before.
+    context = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
+    largest = int(np.memmap(out / "stream.bin", dtype=task["dtype"], mode="r").max())
     facts = {
         **counts,
         "dtype": task["dtype"],
-        "vocabulary_size": vocabulary,
+        # Of the ids that occur: a tokenizer may know more than its model has rows for (Gemma 3), or leave holes.
+        "vocabulary_size": max(largest, context) + 1,
         "opening_token": opening,
         "end_of_text_token": loaded.eos_token_id,
-        # What stands before the first token that is scored: the model's own opening, else the end of the document
-        # before.
-        "context_token": loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id,
+        "context_token": context,
     }
     write_json(out / "tokens.json", facts)
     shutil.rmtree(out / PIECES)
@@ -103,11 +106,15 @@ def _rules(tokenizer: Any) -> str | None:
         return None
 
 
-def _slow_encoder(tokenizer: Any) -> Encode:
+def _slow_codec(tokenizer: Any) -> Codec:
     def encode(texts: list[str]) -> list[list[int]]:
         return list(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
-    return encode
+    def decode(documents: Sequence[Sequence[int]]) -> list[str]:
+        known = [without(ids, tokenizer.unk_token_id) for ids in documents]
+        return [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in known]
+
+    return Codec(encode, decode)
 
 
 def _pieces(shards: Sequence[Path], out: Path, rules_hash: str) -> list[Path]:
@@ -175,14 +182,16 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
 
 
 def _join(pieces: Sequence[Path], out: Path, documents: int) -> dict[str, int]:
-    """Pieces to stream.bin, offsets.npy and byte_lengths.npy."""
+    """Pieces to stream.bin, offsets.npy, byte_lengths.npy and lost_bytes.npy."""
     with (
         writing(out / "stream.bin") as stream,
         writing(out / "offsets.npy") as offsets,
         writing(out / "byte_lengths.npy") as byte_lengths,
+        writing(out / "lost_bytes.npy") as lost_bytes,
     ):
         ends = np.lib.format.open_memmap(offsets, "w+", np.int64, (documents + 1,))
         sizes = np.lib.format.open_memmap(byte_lengths, "w+", np.int64, (documents,))
+        lost = np.lib.format.open_memmap(lost_bytes, "w+", np.int64, (documents,))
         first = 0
         with open(stream, "wb") as joined:
             for piece in pieces:
@@ -190,10 +199,12 @@ def _join(pieces: Sequence[Path], out: Path, documents: int) -> dict[str, int]:
                 last = first + len(lengths)
                 ends[first + 1 : last + 1] = ends[first] + np.cumsum(lengths)
                 sizes[first:last] = np.load(piece / "byte_lengths.npy")
+                lost[first:last] = np.load(piece / "lost_bytes.npy")
                 with open(piece / "stream.bin", "rb") as content:
                     shutil.copyfileobj(content, joined, COPY_BLOCK)
                 first = last
-        counts = {"documents": documents, "tokens": int(ends[-1]), "bytes": int(sizes.sum())}
-        ends.flush()
-        sizes.flush()
+        counts = {"documents": documents, "tokens": int(ends[-1])}
+        counts |= {"bytes": int(sizes.sum()), "lost_bytes": int(lost.sum())}
+        for array in (ends, sizes, lost):
+            array.flush()
     return counts

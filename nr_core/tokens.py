@@ -1,9 +1,10 @@
 """Tokenizers, the byte-level BPE of a base made here among them, and the token stream of a corpus.
 
-A stream is a folder: stream.bin (uint16 up to 65,536 entries, else uint32: every document, opened by the
-beginning-of-text token where the tokenizer writes one, closed by the end-of-text token), offsets.npy (int64, documents
-+ 1), byte_lengths.npy (int64, UTF-8 bytes of each document) and tokens.json. It holds no packing, no sequence length
-and no role: those belong to a run.
+A stream is a folder: stream.bin (uint16 where no id of the tokenizer is above 65,535, else uint32: every document,
+opened by the beginning-of-text token where the tokenizer writes one, closed by the end-of-text token), offsets.npy
+(int64, documents + 1), byte_lengths.npy (int64, UTF-8 bytes of each document), lost_bytes.npy (int64, how many of them
+the tokens do not give back) and tokens.json. It holds no packing, no sequence length and no role: those belong to a
+run.
 """
 
 from __future__ import annotations
@@ -108,10 +109,11 @@ class TokenStream:
     stream: np.ndarray[Any, Any]  # (tokens,)
     offsets: np.ndarray[Any, Any]  # (documents + 1,)
     byte_lengths: np.ndarray[Any, Any]  # (documents,)
-    vocabulary_size: int
+    vocabulary_size: int  # the largest id that occurs, and one
     opening_token: int | None
     end_of_text_token: int
     context_token: int
+    lost_bytes: np.ndarray[Any, Any] | None = None  # (documents,); None: nothing is lost
 
     @classmethod
     def open(cls, folder: str | Path) -> TokenStream:
@@ -122,6 +124,7 @@ class TokenStream:
             stream = np.memmap(folder / "stream.bin", dtype=facts["dtype"], mode="r")
             offsets = np.load(folder / "offsets.npy")
             byte_lengths = np.load(folder / "byte_lengths.npy")
+            lost_bytes = np.load(folder / "lost_bytes.npy")
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{folder} holds no token stream ({_first_line(error)}); tokenise the corpus again."
@@ -131,7 +134,8 @@ class TokenStream:
                 f"{folder}/stream.bin holds {len(stream)} tokens, {offsets[-1]} were written; tokenise again."
             )
         names = ("vocabulary_size", "opening_token", "end_of_text_token", "context_token")
-        return cls(folder, stream, offsets, byte_lengths, **{name: facts[name] for name in names})
+        known = {name: facts[name] for name in names}
+        return cls(folder, stream, offsets, byte_lengths, **known, lost_bytes=lost_bytes)
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -151,6 +155,19 @@ def opening_token(tokenizer: Any) -> int | None:
     opened = tokenizer("a")["input_ids"]
     bos = tokenizer.bos_token_id
     return bos if bos is not None and opened[:1] == [bos] else None
+
+
+def closing_tokens(tokenizer: Any) -> int:
+    """How many tokens the tokenizer itself puts behind a text (T5's and BERT's do): none belongs behind a prompt."""
+    whole = list(tokenizer("a")["input_ids"])
+    bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    ends = [len(whole) - end for end in range(len(bare), len(whole) + 1) if whole[end - len(bare) : end] == bare]
+    return min(ends, default=0)
+
+
+def largest_id(tokenizer: Any) -> int:
+    """Of all that the tokenizer can give, special tokens too. With holes in its ids it is above len(tokenizer)."""
+    return max(tokenizer.get_vocab().values())
 
 
 def _texts(shards: Sequence[Path]) -> Iterator[str]:

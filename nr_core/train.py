@@ -29,7 +29,7 @@ from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import Extension, extend
 from nr_core.model_card import model_card
-from nr_core.models import check_vocabulary, device, load_base
+from nr_core.models import check_vocabulary, device, load_base, window_length
 from nr_core.progress import Progress
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings
@@ -48,6 +48,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     refuse_uneven(spec.training, ranks)
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
     base = load_base(spec.base)
+    length = window_length(base, spec.training.sequence_length, "training")
+    training = spec.training.model_copy(update={"sequence_length": length})
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
@@ -56,17 +58,17 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     model = extension.model.to(device())
     if spec.start_from is not None:
         start_from(model, spec.start_from)
-    peak = peak_tokens(model, spec.training.sequence_length, ranks.count)
+    peak = peak_tokens(model, length, ranks.count)
     set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
     cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
     forgetting = None
     if spec.method.max_forgetting is not None:
-        inputs, steering, measuring = reserve(inputs, spec.training.sequence_length)
-        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, spec.training)
+        inputs, steering, measuring = reserve(inputs, length, window_length(base, None, "training"))
+        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, training)
     loop = Loop(
         model=model,
-        batches=Batches(inputs, spec.training.sequence_length, spec.training.batch_size, spec.seed),
-        settings=spec.training,
+        batches=Batches(inputs, length, training.batch_size, spec.seed),
+        settings=training,
         peak_rate=extension.learning_rate,
         seed=spec.seed,
         folder=spec.out,

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from nr_core.settings import EvaluationSettings
+from nr_core.errors import ModelError
+from nr_core.models import window_length
+from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.tokens import TokenStream
 
 SAMPLE_SEED = 0  # of the order in which documents are taken until max_tokens: the same for every model
+
+Tokens = np.ndarray[Any, Any]
+
+
+def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
+    """The settings with a window that the model's context holds. Raises ModelError where the one asked for is longer,
+    or where windows would leave a gap."""
+    length = window_length(model, settings.sequence_length, "evaluation")
+    if settings.stride is not None and settings.stride > length:
+        raise ModelError(
+            f"evaluation: a stride of {settings.stride} leaves tokens between windows of {length} unscored; lower it."
+        )
+    return settings.model_copy(update={"sequence_length": length})
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
@@ -27,26 +42,40 @@ def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
     return sorted(chosen)
 
 
+def cut(texts: Sequence[Tokens], size: int, stride: int | None = None) -> list[tuple[int, Tokens, int]]:
+    """Windows of at most `size` tokens: the text of each, its tokens, how many of the first ones the window before has
+    scored."""
+    step = stride or size
+    windows = []
+    for i, text in enumerate(texts):
+        for start in range(0, len(text), step):
+            known = 0 if start == 0 else size - step
+            if known < len(text) - start:  # else the window before reached the text's end
+                windows.append((i, text[start : start + size], known))
+    return windows
+
+
 def window_batches(
-    texts: list[np.ndarray[Any, Any]], settings: EvaluationSettings, context_token: int
-) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
-    """The document of each window (rows,), the windows padded on the right (rows, length + 1), how many of its first
-    tokens the window before has scored (rows,), and its tokens (rows,).
+    texts: list[Tokens], settings: EvaluationSettings, context_token: int
+) -> Iterator[tuple[Tokens, ...]]:
+    """The windows of some texts, as `padded` gives them; the owner of a window is its text."""
+    size = settings.sequence_length or DEFAULT_LENGTH
+    return padded(cut(texts, size, settings.stride), settings.batch_size, context_token)
+
+
+def padded(
+    windows: Sequence[tuple[int, Tokens, int]], batch_size: int, context_token: int
+) -> Iterator[tuple[Tokens, ...]]:
+    """The owner of each window (rows,), the windows opened by the context token and padded on the right (rows,
+    length + 1), how many of its first tokens the window before has scored (rows,), and its tokens (rows,).
 
     Windows of like length go together, so that little is padded.
     """
-    size, stride = settings.sequence_length, settings.stride or settings.sequence_length
-    windows = []
-    for i, text in enumerate(texts):
-        for start in range(0, len(text), stride):
-            known = 0 if start == 0 else size - stride
-            if known < len(text) - start:  # else the window before reached the text's end
-                windows.append((i, text[start : start + size], known))
-    windows.sort(key=lambda window: (-len(window[1]), window[0]))
-    for first in range(0, len(windows), settings.batch_size):
-        group = windows[first : first + settings.batch_size]
+    ordered = sorted(windows, key=lambda window: (-len(window[1]), window[0]))
+    for first in range(0, len(ordered), batch_size):
+        group = ordered[first : first + batch_size]
         lengths = np.array([len(tokens) for _, tokens, _ in group])
-        padded = np.full((len(group), int(lengths.max()) + 1), context_token, dtype=np.int64)
+        rows = np.full((len(group), int(lengths.max()) + 1), context_token, dtype=np.int64)
         for row, (_, tokens, _) in enumerate(group):
-            padded[row, 1 : len(tokens) + 1] = tokens
-        yield np.array([owner for owner, _, _ in group]), padded, np.array([known for _, _, known in group]), lengths
+            rows[row, 1 : len(tokens) + 1] = tokens
+        yield np.array([owner for owner, _, _ in group]), rows, np.array([known for _, _, known in group]), lengths

@@ -2,19 +2,24 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from nr_core.evaluate import evaluate, ratio
+from nr_core.bits_per_byte import ratio
+from nr_core.errors import ModelError
+from nr_core.evaluate import evaluate, score
 from nr_core.models import load_base
 from nr_core.progress import Progress
-from nr_core.settings import BaseSpec
+from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import EvaluateSpec
+from nr_core.tokenizing import tokenize
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.trained_run import load_run
+from tests.nr_core.tiny import tiny_model, write_shard
 
 
 def evaluated(world, out, run=None, **settings):
@@ -108,18 +113,68 @@ def test_windows_that_overlap_score_each_token_once_after_more_context(world, tm
 
 def test_a_run_is_held_against_its_base_token_by_token(world, run, tmp_path):
     trained = run(world.train_spec(tmp_path / "run"))
-    result = evaluated(world, tmp_path / "out", run=trained, sequence_length=512)
+    result = evaluated(world, tmp_path / "out", run=trained)
     base, model = load_base(BaseSpec(model=str(world.base))).eval(), load_run(BaseSpec(model=str(world.base)), trained)
     model.eval()
     stream = TokenStream.open(world.held_out)
     total, tokens = 0.0, 0
-    for document in range(stream.documents):
-        ids = torch.tensor([[stream.context_token, *stream.content(document).tolist()]])
+    texts = [stream.content(document).tolist() for document in range(stream.documents)]
+    for window in [text[start : start + 32] for text in texts for start in range(0, len(text), 32)]:  # the context
+        ids = torch.tensor([[stream.context_token, *window]])
         with torch.no_grad():
             p, q = (net(ids[:, :-1]).logits[0].log_softmax(-1) for net in (base, model))
         total += (p.exp() * (p - q)).sum().item()
-        tokens += ids.shape[1] - 1
+        tokens += len(window)
     assert metric(result, "new", "kl_to_base")["value"] == pytest.approx(total / tokens, rel=1e-4)
     assert 0 < metric(result, "new", "greedy_agreement")["value"] <= 1
     alone = evaluated(world, tmp_path / "base", sequence_length=24)
     assert not [row for row in alone["metrics"] if row["metric"] in ("kl_to_base", "greedy_agreement")]
+
+
+def test_windows_follow_the_models_context_and_never_exceed_it(world, run, tmp_path):
+    fitting = evaluated(world, tmp_path / "default")
+    asked = evaluated(world, tmp_path / "asked", sequence_length=32)  # what the base was pretrained with
+    assert fitting["metrics"] == asked["metrics"]
+    with pytest.raises(ModelError, match=r"evaluation: sequence_length is 33 tokens, and .* a context of 32; lower it"):
+        evaluated(world, tmp_path / "longer", sequence_length=33)
+    with pytest.raises(ModelError, match="a stride of 40 leaves tokens between windows of 32 unscored"):
+        evaluated(world, tmp_path / "gap", stride=40)
+    with pytest.raises(ModelError, match="training: sequence_length is 48 tokens"):
+        run(world.train_spec(tmp_path / "run", training={"sequence_length": 48}))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_is_not_finite_has_no_figures(world, run, tmp_path, value):
+    model = load_base(BaseSpec(model=str(world.base)))
+    model.model.norm.weight.data[3] = value
+    model.save_pretrained(tmp_path / "base")
+    load_tokenizer(str(world.tokenizer)).save_pretrained(tmp_path / "base")
+    broken = replace(world, base=tmp_path / "base")
+    with pytest.raises(ModelError, match=r"no bits per byte: the model .*base puts out numbers that are not finite"):
+        evaluated(broken, tmp_path / "out")
+    with pytest.raises(ModelError, match=r"before any weight was changed, the model .*base puts out numbers"):
+        run(broken.train_spec(tmp_path / "run"))
+
+
+def test_text_that_the_tokens_lose_is_refused_or_its_share_is_told(world, tmp_path):
+    known = "ba ke mi so tu ran"
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: i for i, word in enumerate(["<end>", "<unk>", *known.split()])}
+    rules = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    rules.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=rules, eos_token="<end>", unk_token="<unk>").save_pretrained(tmp_path)
+    model = tiny_model("llama")
+    texts = {"half": f"{known} хлеб", "hardly": f"{known} " * 40 + "ю", "whole": known}
+    shares = {}
+    for name, text in texts.items():
+        tokenize([write_shard(tmp_path / "shard.parquet", [text, text])], str(tmp_path), tmp_path / name)
+        stream = TokenStream.open(tmp_path / name)
+        if name == "half":
+            with pytest.raises(ModelError, match=r"loses 33.3% of the bytes of .*half"):
+                score(model, None, stream, [0, 1], EvaluationSettings())
+        else:
+            rows = score(model, None, stream, [0, 1], EvaluationSettings()).metrics(name)
+            shares[name] = [row["value"] for row in rows if row["metric"] == "lost_text"]
+    assert shares == {"hardly": [pytest.approx(3 / 762)], "whole": []}

@@ -15,10 +15,13 @@ from nr_core import stopping
 from nr_core.batches import Input
 from nr_core.earlier_runs import activate
 from nr_core.errors import ModelError
+from nr_core.evaluate import score
 from nr_core.forgetting import ALPHA_RANGE, ForgettingBudget, Slice, reserve, without_the_new_adapter
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.settings import LoopSettings
+from nr_core.settings import BaseSpec, EvaluationSettings, LoopSettings
 from nr_core.tokens import TokenStream
+from nr_core.trained_run import load_run
+from nr_core.windows import cut
 from tests.nr_core.tiny import assert_same, tiny_model
 
 
@@ -28,33 +31,43 @@ def stream(lengths, start=0):
     return TokenStream(Path("stream"), tokens, offsets, np.array(lengths) * 4, 1 << 30, None, 0, 0)
 
 
-@given(st.lists(st.integers(5, 400), min_size=40, max_size=80), st.integers(2, 12))
-@settings(max_examples=60, deadline=None)
-def test_what_is_measured_on_is_whole_documents_that_no_step_trains_on(lengths, sequence_length):
+@given(st.lists(st.integers(2, 900), min_size=1, max_size=40), st.integers(2, 12), st.sampled_from([None, 64]))
+@settings(max_examples=40, deadline=None)
+def test_the_last_twentieth_is_kept_out_whatever_the_documents_length(lengths, sequence_length, window):
     new, old = Input(stream([1000], 10**6), 0.5, "new"), Input(stream(lengths), 0.5, "original")
     try:
-        kept, steering, measuring = reserve([new, old], sequence_length)
+        kept, steering, measuring = reserve([new, old], sequence_length, window)
     except ModelError:
-        assert sum(lengths) * 0.05 < 4 * sequence_length + max(lengths)
+        assert sum(lengths) * 0.05 < 4 * sequence_length + 4 * len(lengths)
         return
     assert kept[0] is new
     trained = kept[1].stream
-    assert len(trained) in old.stream.offsets and trained.offsets[-1] == len(trained)
-    assert trained.documents == len(trained.byte_lengths) < old.stream.documents
     reserved = len(old.stream) - len(trained)
-    assert 0.05 * len(old.stream) <= reserved < 0.05 * len(old.stream) + max(lengths)
-    first, second = (text.windows[:, :-1] for text in (steering, measuring))
-    assert min(first.min(), second.min()) >= len(trained)
-    assert not set(first.flatten().tolist()) & set(second.flatten().tolist())
-    assert steering.bytes_per_token == measuring.bytes_per_token == pytest.approx(4)
+    assert reserved == int(0.05 * len(old.stream))
+    assert trained.offsets[-1] == len(trained) and trained.documents == len(trained.byte_lengths)
+    assert len(trained.offsets) == trained.documents + 1 and (np.diff(trained.offsets) > 0).all()
+    held = np.concatenate(steering.windows + measuring.windows)
+    assert len(set(held.tolist())) == len(held) and held.min() >= len(trained)
+    closings = set((old.stream.offsets[1:] - 1).tolist())
+    assert set(held.tolist()) == set(range(len(trained), len(old.stream))) - closings  # no separator is measured
+    whole = float((np.diff(old.stream.offsets) * 4).sum() / (np.diff(old.stream.offsets) - 1).sum())
+    assert steering.bytes.sum() + measuring.bytes.sum() == pytest.approx(whole * len(held), rel=0.5)
+
+
+def slice_of(rows):
+    """Windows of tokens, four bytes each; the first of each row is its context."""
+    return Slice([row[1:].numpy() for row in rows], np.full(len(rows), 4.0 * (rows.shape[1] - 1)), int(rows[0, 0]))
 
 
 def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     base = tiny_model("llama")
-    openings = torch.arange(3, 15).unsqueeze(1)
-    tokens = base.generate(openings, max_new_tokens=8, min_new_tokens=8, do_sample=False)  # what the base finds likely
+    openings = torch.full((12, 1), 3)
+    torch.manual_seed(0)
+    tokens = base.generate(openings, max_new_tokens=8, min_new_tokens=8, do_sample=True, top_k=2)
+    text = slice_of(tokens)
     model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8))
-    silent = ForgettingBudget(model, Slice(tokens, 4.0), Slice(tokens, 4.0), 0.01, LoopSettings(steps=64, batch_size=3))
+    loop = LoopSettings(steps=64, batch_size=3, sequence_length=8)
+    silent = ForgettingBudget(model, text, text, 0.01, loop)
     falling = [silent.after_step(step) for step in range(1, 65)]
     assert all(later <= earlier for earlier, later in itertools.pairwise(falling))
     assert falling[-1] == pytest.approx(ALPHA_RANGE[0])
@@ -63,7 +76,7 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     for name, parameter in model.named_parameters():
         if "neutral_residues" in name:
             torch.nn.init.normal_(parameter, std=1.0)
-    loud = ForgettingBudget(model, Slice(tokens, 4.0), Slice(tokens, 4.0), 1e-4, LoopSettings(steps=64, batch_size=3))
+    loud = ForgettingBudget(model, text, text, 1e-4, loop)
     rising = [loud.after_step(step) for step in range(1, 65)]
     assert rising[-1] == pytest.approx(ALPHA_RANGE[1])
     with torch.no_grad():
@@ -73,6 +86,22 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
         ]
     expected = (lost[0] - lost[1]).item() / np.log(2) / 4
     assert loud.measured()[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_training_measures_forgetting_as_an_evaluation_does(world, run, tmp_path):
+    """On the same documents, in the same windows: to rounding."""
+    trained = run(budgeted(world, tmp_path / "run", 0.01))
+    stream = TokenStream.open(world.old)
+    models = [load_run(BaseSpec(model=str(world.base)), folder).eval() for folder in (None, trained)]
+    documents = list(range(stream.documents - 3, stream.documents))
+    scores = [score(model, None, stream, documents, EvaluationSettings()) for model in models]
+    bits = [figures.metrics("old")[0]["value"] for figures in scores]
+    texts = [stream.content(document) for document in documents]
+    windows = cut(texts, 32)  # the base's context
+    sizes = [len(text) * stream.byte_lengths[documents[i]] / len(texts[i]) for i, text, _ in windows]
+    measuring = Slice([text for _, text, _ in windows], np.array(sizes), stream.context_token)
+    budget = ForgettingBudget(models[1], measuring, measuring, 0.01, LoopSettings(batch_size=2))
+    assert budget.measured()[0] == pytest.approx(bits[1] - bits[0], rel=1e-3)
 
 
 def test_what_is_frozen_stays_frozen_when_the_new_adapter_is_switched_off_for_a_while():

@@ -3,18 +3,23 @@
 import json
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nr_core.errors import ModelError
+from nr_core.lost_text import loses_nothing, lost_bytes
+from nr_core.models import check_vocabulary
+from nr_core.token_pieces import fast_codec
 from nr_core.tokenizing import tokenize
 from nr_core.tokens import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
-from tests.nr_core.tiny import invented_text, write_shard
+from tests.nr_core.tiny import invented_text, tiny_model, write_shard
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), min_size=1, max_size=8))
@@ -117,11 +122,11 @@ def test_several_processes_write_what_one_writes(world, tmp_path, shards):
     assert stream_of(tmp_path / "several") == stream_of(tmp_path / "one")
     assert told[-1] == (120, 120)
     left = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert left == ["byte_lengths.npy", "offsets.npy", "stream.bin", "tokens.json"]
+    assert left == ["byte_lengths.npy", "lost_bytes.npy", "offsets.npy", "stream.bin", "tokens.json"]
 
 
 def test_the_processes_import_nothing_heavy():
-    code = "import sys, nr_core.token_pieces\nnr_core.token_pieces.fast_encoder\n"
+    code = "import sys, nr_core.token_pieces\nnr_core.token_pieces.fast_codec\n"
     code += "assert not {'torch', 'transformers', 'peft', 'prefect', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -168,3 +173,45 @@ def test_a_process_that_dies_is_told(world, tmp_path, shards):
     with pytest.raises(ModelError, match="goes on from its last whole shard"):
         tokenize(shards, str(world.tokenizer), tmp_path / "out", workers=2)
     assert not (tmp_path / "out" / "tokens.json").exists()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), st.text(max_size=60))
+def test_lost_bytes_are_those_of_characters_that_do_not_come_back(kept, lost):
+    assert lost_bytes(kept, kept) == lost_bytes(kept, kept + lost) == 0
+    assert lost_bytes(unicodedata.normalize("NFC", kept), unicodedata.normalize("NFD", kept)) == 0
+    assert lost_bytes(kept, "") == len(kept.encode())
+    assert 0 <= lost_bytes(kept + lost, kept) <= len((kept + lost).encode(errors="surrogatepass"))
+
+
+def test_what_normalisers_change_is_lost_and_byte_level_bpe_loses_nothing(world):
+    rules = json.loads(load_tokenizer(str(world.tokenizer)).backend_tokenizer.to_str())
+    assert loses_nothing(json.dumps(rules))
+    lower = json.dumps({**rules, "normalizer": {"type": "Lowercase"}})
+    assert not loses_nothing(lower)
+    for given_rules, lost in ((rules, [0, 0]), (json.loads(lower), [2, 0])):
+        codec = fast_codec(json.dumps(given_rules))
+        texts = ["Bake Miso", "bake"]
+        assert codec.lost_bytes(texts, codec.encode(texts)) == lost
+
+
+@pytest.mark.parametrize("end", [400, 70_000])
+def test_the_largest_id_that_occurs_counts_not_the_number_of_entries(world, tmp_path, end):
+    """A tokenizer with a hole before its last id, and one whose last entry is never used."""
+    rules = json.loads(load_tokenizer(str(world.tokenizer)).backend_tokenizer.to_str())
+    rules["model"]["vocab"] = {k: end if v == 0 else v for k, v in rules["model"]["vocab"].items()}
+    rules["added_tokens"][0]["id"] = end
+    holes = Tokenizer.from_str(json.dumps(rules))
+    PreTrainedTokenizerFast(tokenizer_object=holes, eos_token="<|endoftext|>").save_pretrained(tmp_path / "holes")
+    shard = write_shard(tmp_path / "shard.parquet", ["bake", "miso"])
+    tokenize([shard], str(tmp_path / "holes"), tmp_path / "tokens")
+    stream = TokenStream.open(tmp_path / "tokens")
+    assert stream.vocabulary_size == end + 1 == int(stream.stream.max()) + 1
+    with pytest.raises(ModelError, match=f"holds the token {end}, the model has rows for 64"):
+        check_vocabulary(tiny_model("llama"), stream.vocabulary_size, stream.folder)
+
+    longer = load_tokenizer(str(world.tokenizer))
+    longer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    longer.save_pretrained(tmp_path / "longer")
+    tokenize([shard], str(tmp_path / "longer"), tmp_path / "unused")
+    stream = TokenStream.open(tmp_path / "unused")
+    check_vocabulary(tiny_model("llama", vocab_size=300), stream.vocabulary_size, stream.folder)

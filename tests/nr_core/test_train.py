@@ -340,5 +340,5 @@ def test_a_stream_of_another_tokenizer_is_refused(world, run, tmp_path):
     (other / "tokens.json").write_text(json.dumps({**facts, "vocabulary_size": 5000}))
     spec = world.train_spec(tmp_path / "run")
     spec["inputs"][0]["tokens"] = str(other)
-    with pytest.raises(ModelError, match="a tokenizer of 5000 entries, the model has 300"):
+    with pytest.raises(ModelError, match="holds the token 4999, the model has rows for 300"):
         run(spec)
