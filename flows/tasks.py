@@ -18,7 +18,7 @@ from storage.home import at_home
 from storage.keys import hash_of
 from storage.workspace import Workspace
 
-TASK_STAGE_VERSION = 1
+TASK_STAGE_VERSION = 2
 FOLDER = PROJECT / "configs" / "tasks"
 
 

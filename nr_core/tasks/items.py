@@ -18,17 +18,23 @@ from nr_core.errors import ModelError
 from nr_core.tasks.settings import TaskSettings
 
 SAMPLE_SEED = 0  # of the items that are taken where a task is cut short: the same for every model
+DELIMITER = " "
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Item:
     """pairs: (context, continuation) texts whose log-likelihoods are asked for; gold: index of the right one, or for a
-    judgement 1 (acceptable) or 0."""
+    judgement 1 (acceptable) or 0; delimiter: what each continuation begins with that is no part of the answer."""
 
     pairs: list[tuple[str, str]]
     gold: int
     part: str = ""
+    delimiter: str = DELIMITER
+
+    def content(self) -> dict[str, Any]:
+        """What is asked. The delimiter is left out where it is the usual one: such items are what they were before."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("delimiter", DELIMITER)}
 
 
 def without_wikihow_marks(text: str) -> str:
@@ -85,16 +91,16 @@ def sample_items(items: Sequence[Item], most: int | None) -> list[Item]:
 
 def as_lines(items: Sequence[Item]) -> str:
     """Items as JSON lines, for `read_items`."""
-    return "".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items)
+    return "".join(json.dumps(item.content(), ensure_ascii=False) + "\n" for item in items)
 
 
 def read_items(path: Path) -> list[Item]:
     # Not splitlines(): texts may hold other line separators than a line feed.
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return [Item([(pair[0], pair[1]) for pair in row["pairs"]], row["gold"], row["part"]) for row in rows]
+    return [Item(**{**row, "pairs": [(context, text) for context, text in row["pairs"]]}) for row in rows]
 
 
 def content_hash(items: Sequence[Item]) -> str:
     """sha256 in hex: equal where the same is asked."""
-    content = json.dumps([asdict(item) for item in items], ensure_ascii=False)
+    content = json.dumps([item.content() for item in items], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,7 +2,8 @@
 
 Text becomes tokens as in lm-evaluation-harness: context and continuation are encoded together and cut behind the
 context's own tokens, spaces at the end of a context go to the continuation, an empty context is the begin-of-text token
-(else end-of-text), and what is longer than the model's context loses its beginning.
+(else end-of-text), and what is longer than the model's context loses its beginning. What a tokenizer appends to a text
+of its own accord (T5's end-of-text token) is neither in the context nor scored.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nr_core.errors import ModelError
+from nr_core.models import context_length, named
 from nr_core.tasks.figures import Scored
 from nr_core.tasks.token_tree import Tree, batches_of, trees_of
+from nr_core.tokens import closing_tokens
 
 ENCODE_BATCH = 4096
 AGREEMENT = 1e-3  # nats a token: a model whose trees differ by more from plain sequences reads masks its own way
@@ -32,17 +36,25 @@ class Scorer:
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._keeps_logits = "logits_to_keep" in inspect.signature(core.forward).parameters
         self._longest = context_length(core.config)
+        self._reach = attention_reach(core.config)
+        self._closing = closing_tokens(tokenizer) if callable(tokenizer) else 0
         self._sharing: bool | None = None  # unknown until the first batch
+        self._tried = 0  # tokens of the longest sequence that it was tried on
 
     @torch.inference_mode()
     def score(
         self, pairs: Sequence[Pair], advance: Callable[[int, int], None] = lambda done, total: None
     ) -> list[Scored]:
-        """advance(pairs done, pairs in all) is called after each batch."""
+        """advance(pairs done, pairs in all) is called after each batch.
+
+        Raises ModelError where the model has no row for a token, no context for a continuation, or where what it puts
+        out is not finite.
+        """
         sequences, begins = self.encode(pairs)
+        self._refuse_unknown_tokens(sequences)
         inputs = [sequence[:-1] for sequence in sequences]
         found: dict[int, Scored] = {}
-        for batch in batches_of(trees_of(inputs, self.shares(inputs)), self.batch_tokens):
+        for batch in batches_of(trees_of(inputs, self.shares(inputs), self._reach), self.batch_tokens):
             found.update(self._score_batch(batch, sequences, begins))
             advance(len(found), len(pairs))
         return [found[i] for i in range(len(pairs))]
@@ -64,6 +76,11 @@ class Scorer:
                 ids, begin = next(alone), 1
                 ids = ids if ids[:1] == [opening] else [opening, *ids]
             begin = min(begin, len(ids))
+            if self._longest and len(ids) - begin > self._longest:
+                raise ModelError(
+                    f"A task's answer has {len(ids) - begin} tokens, more than the context of {self._longest} that "
+                    f"{named(self.model)} was made for; take another task, or a base with a longer context."
+                )
             cut = max(0, len(ids) - 1 - self._longest) if self._longest else 0
             sequences.append(ids[cut:])
             begins.append(max(1, begin - cut))
@@ -73,15 +90,34 @@ class Scorer:
         encoded: list[list[int]] = []
         for first in range(0, len(texts), ENCODE_BATCH):
             encoded += self.tokenizer(texts[first : first + ENCODE_BATCH], **options)["input_ids"]
+        if self._closing and options.get("add_special_tokens", True):
+            return [ids[: -self._closing] for ids in encoded]
         return encoded
 
+    def _refuse_unknown_tokens(self, sequences: Sequence[list[int]]) -> None:
+        largest = max((max(sequence) for sequence in sequences), default=-1)
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        if largest >= rows:
+            raise ModelError(
+                f"A task's text holds the token {largest}, and {named(self.model)} has rows for {rows}, counted from "
+                "0; its tokenizer is that of another model."
+            )
+
     def shares(self, inputs: Sequence[list[int]]) -> bool:
-        """Whether the model may be given trees: tried once, on the first sequences that part, against plain ones."""
-        if self._sharing is None:
-            tree = next((tree for tree in trees_of(inputs) if tree.branches), None)
+        """Whether the model may be given trees: tried on the longest sequences that part, against plain ones.
+
+        Tried again when longer ones come: a mask of the model's own may only show beyond some length.
+        """
+        if self._sharing is not False:
+            branching = [tree for tree in trees_of(inputs, reach=self._reach) if tree.branches]
+            tree = max(branching, key=lambda tree: max(tree.depths), default=None)
             if tree is None:
                 return False
-            numbers = list(tree.paths)[:4]
+            longest = max(tree.depths) + 1
+            if self._sharing and longest <= self._tried:
+                return True
+            self._tried = longest
+            numbers = sorted(tree.paths, key=lambda i: -len(tree.paths[i]))[:4]
             last = [tree.paths[i][-1] for i in numbers]
             try:
                 together, kept = self._logits([tree], last)
@@ -97,7 +133,7 @@ class Scorer:
                 gap = (beside.log_softmax(-1) - apart.log_softmax(-1)).abs()
                 differences.append(float((gap * apart.softmax(-1)).sum()))
             self._sharing = max(differences) < AGREEMENT
-        return self._sharing
+        return bool(self._sharing)
 
     def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> tuple[Tensor, Tensor]:
         """Logits (rows, kept nodes, vocabulary) in float32, and the nodes kept: those asked for, or all."""
@@ -141,6 +177,11 @@ class Scorer:
         totals, best = chosen.logsumexp(-1), chosen.argmax(-1)
         wanted = torch.tensor(targets, dtype=torch.long, device=self.device)
         values = (chosen[where, wanted] - totals[where]).double().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise ModelError(
+                f"The task has no figures: {named(self.model)} puts out numbers that are not finite (NaN or infinite), "
+                "since its weights are damaged or its activations overflow; give another model."
+            )
         likeliest = (best[where] == wanted).cpu().numpy()
         sums: dict[int, list[float]] = {number: [] for tree in batch for number in tree.paths}
         greedy = dict.fromkeys(sums, True)
@@ -150,13 +191,18 @@ class Scorer:
         return {number: Scored(sum(parts), greedy[number], len(parts)) for number, parts in sums.items()}
 
 
-def context_length(config: Any) -> int | None:
-    """The most tokens a model was made for; None where its config does not say."""
-    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
-        value = getattr(config, name, None)
-        if isinstance(value, int):
-            return value
-    return None
+def attention_reach(config: Any) -> int | None:
+    """How far back the layer that sees least can see, where a config bounds that; None where it does not.
+
+    Names of transformers 5.23: sliding_window (Gemma, Mistral, Phi, Qwen), attention_chunk_size (Llama 4), window_size
+    (GPT-Neo), attention_window_size (RecurrentGemma). It counts also where no layer uses it: long trees are then not
+    used, though they would hold.
+    """
+    config = config.get_text_config()
+    names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
+    return min(
+        (size for name in names if isinstance(size := getattr(config, name, None), int) and size > 0), default=None
+    )
 
 
 def _with_spaces_moved(context: str, continuation: str) -> Pair:

@@ -1,7 +1,7 @@
 """Multiple choice by log-likelihood: the answer is the choice that the model finds likeliest after the question.
 
-acc takes the sum over the choice's tokens; acc_norm divides it by the choice's length in characters, acc_bytes by its
-length in UTF-8 bytes, as lm-evaluation-harness does.
+acc takes the sum over the choice's tokens; acc_norm divides it by the length in characters of the choice alone (not of
+the delimiter before it), acc_bytes by its length in UTF-8 bytes, as lm-evaluation-harness does.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ())
                 [(context, task.delimiter + str(choice)) for choice in choices(row)],
                 _gold(task, row, choices, answer),
                 str(part(row)),
+                task.delimiter,
             )
         )
     return made
@@ -62,7 +63,7 @@ def figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[s
     right: dict[str, list[float]] = {"acc": [], "acc_norm": [], "acc_bytes": []}
     for item, answers in zip(asked, scored, strict=True):
         sums = np.array([answer.loglikelihood for answer in answers])
-        texts = [continuation.removeprefix(" ") for _, continuation in item.pairs]
+        texts = [continuation.removeprefix(item.delimiter) for _, continuation in item.pairs]
         lengths = {
             "acc": np.ones(len(texts)),
             "acc_norm": np.array([float(len(text)) for text in texts]),

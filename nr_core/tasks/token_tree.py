@@ -47,8 +47,12 @@ class Tree:
         return seen
 
 
-def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True) -> list[Tree]:
-    """The sequences as trees, each in one; sharing False: a tree of its own for each."""
+def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True, reach: int | None = None) -> list[Tree]:
+    """The sequences as trees, each in one; sharing False: a tree of its own for each.
+
+    reach: how far back the model's attention sees, where that is bounded: longer sequences get a tree of their own,
+    since a node that saw all of its ancestors would see more than the model lets it.
+    """
     trees: list[Tree] = []
     before: Sequence[int] = ()
     path: list[int] = []
@@ -57,7 +61,8 @@ def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True) -> list[T
     for number in sorted(range(len(sequences)), key=lambda i: tuple(sequences[i])):
         sequence = sequences[number]
         shared = _shared(before, sequence)
-        joins = sharing and trees and shared >= SHARED_SHARE * len(sequence)
+        short = reach is None or max(len(before), len(sequence)) <= reach
+        joins = sharing and short and trees and shared >= SHARED_SHARE * len(sequence)
         if not (joins and len(trees[-1].tokens) + len(sequence) - shared <= limit):
             trees.append(Tree())
             shared, path, limit = 0, [], max(MOST_NODES, 2 * len(sequence))
@@ -67,10 +72,14 @@ def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True) -> list[T
 
 
 def batches_of(trees: Sequence[Tree], batch_tokens: int) -> Iterator[list[Tree]]:
-    """Trees of like size, the largest first: at most `batch_tokens` with their padding, or one tree."""
+    """Trees of like size, the largest first: at most `batch_tokens` with their padding, or one tree.
+
+    Those that branch come first and alone: they need a mask, and plain sequences are not to get one.
+    """
     batch: list[Tree] = []
-    for tree in sorted(trees, key=lambda tree: -len(tree.tokens)):
-        if batch and len(batch[0].tokens) * (len(batch) + 1) > batch_tokens:
+    for tree in sorted(trees, key=lambda tree: (not tree.branches, -len(tree.tokens))):
+        full = batch and len(batch[0].tokens) * (len(batch) + 1) > batch_tokens
+        if full or (batch and batch[0].branches != tree.branches):
             yield batch
             batch = []
         batch.append(tree)

@@ -1,5 +1,6 @@
 """Tasks: log-likelihoods against a plain loop and against lm-evaluation-harness, figures against their definitions."""
 
+import copy
 import itertools
 import json
 import random
@@ -101,7 +102,10 @@ def test_a_tree_holds_each_sequence_once_and_nodes_see_their_own(sequences):
             assert [tree.tokens[node] for node in path] == sequences[number]
             assert [tree.depths[node] for node in path] == list(range(len(path)))
             assert np.flatnonzero(seen[path[-1]]).tolist() == sorted(path)
-    assert [tree for batch in batches_of(trees, 20) for tree in batch] == sorted(trees, key=lambda t: -len(t.tokens))
+    batches = list(batches_of(trees, 20))
+    order = sorted(trees, key=lambda tree: (not tree.branches, -len(tree.tokens)))
+    assert [tree for batch in batches for tree in batch] == order
+    assert all(len({tree.branches for tree in batch}) == 1 for batch in batches)
     assert sum(len(tree.tokens) for tree in trees) <= sum(map(len, sequences))
 
 
@@ -111,6 +115,102 @@ def test_what_is_longer_than_the_context_loses_its_beginning(model):
     (ids,), (begin,) = scorer.encode([("ba ke mi so tu ran " * 5, " ke mi")])
     whole = model[1]("ba ke mi so tu ran " * 5 + " ke mi")["input_ids"]
     assert ids == whole[-9:] and 0 < begin < 9
+
+
+SLIDING = {
+    "gemma2": {"layer_types": ["sliding_attention", "full_attention"]},
+    "gemma3_text": {"layer_types": ["sliding_attention", "full_attention"]},
+    "mistral": {},
+    "phi3": {},
+    "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
+}
+
+
+@pytest.mark.parametrize("architecture", SLIDING)
+def test_long_items_score_alike_on_models_that_see_no_further_than_a_window(architecture):
+    """Contexts shorter and longer than the window of 8, the short ones first and in a batch of their own."""
+    net = tiny_model(architecture, sliding_window=8, **SLIDING[architecture])
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)  # so that what attention sees is seen in the outcome
+    draw = random.Random(1)
+    stems = [[draw.randrange(3, 60) for _ in range(length)] for length in (4, 12, 30, 40)]
+    inputs = [[*stem, *(draw.randrange(3, 60) for _ in range(3))] for stem in stems for _ in range(3)]
+
+    class Ids:
+        bos_token_id = eos_token_id = 1
+
+    scorer, plain = Scorer(net, Ids(), 200), Scorer(net, Ids(), 200)
+    plain._sharing = False
+    for chosen in (range(3), range(12)):
+        for one in (scorer, plain):
+            one.encode = lambda pairs, chosen=chosen: (
+                [inputs[i] for i in chosen],
+                [len(inputs[i]) - 3 for i in chosen],
+            )
+        pairs = [("", "")] * len(chosen)
+        for got, expected in zip(scorer.score(pairs), plain.score(pairs), strict=True):
+            assert got.loglikelihood == pytest.approx(expected.loglikelihood, abs=2e-3)
+            assert got.greedy == expected.greedy
+
+
+def test_sharing_is_tried_again_when_longer_items_come(model, monkeypatch):
+    """A model whose config hides its window: the trial on the longest tree finds out."""
+    net = tiny_model("mistral", sliding_window=8)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)
+
+    class Ids:
+        bos_token_id = eos_token_id = 1
+
+    scorer = Scorer(net, Ids(), 200)
+    scorer._reach = None
+    assert scorer.shares([[5, 6, 7, 8], [5, 6, 7, 9]])
+    long = list(range(3, 43))
+    assert not scorer.shares([[*long, 8, 9], [*long, 9, 8]])
+    assert not scorer.shares([[5, 6, 7, 8], [5, 6, 7, 9]])
+
+
+def test_what_a_tokenizer_appends_is_neither_context_nor_scored(model):
+    net, tokenizer = model
+    from tokenizers.processors import TemplateProcessing
+
+    pairs = [("ba ke mi", " so tu"), ("ba ke mi", " ran"), ("", "ke mi so")]
+    expected = Scorer(net, tokenizer).score(pairs)
+    appending = copy.deepcopy(tokenizer)
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    appending.backend_tokenizer.post_processor = TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
+    assert appending("ba")["input_ids"][-1] == end[1]
+    assert Scorer(net, appending).score(pairs) == expected
+
+
+def test_a_task_is_refused_by_a_model_that_is_not_finite_or_lacks_a_token(model):
+    net, tokenizer = copy.deepcopy(model[0]), model[1]
+    net.model.norm.weight.data[1] = float("nan")
+    item = Item([("ba", " ke"), ("ba", " mi")], 0)
+    with pytest.raises(ModelError, match="no figures: the model .* numbers that are not finite"):
+        ask(Scorer(net, tokenizer), "multiple_choice", [item])
+    with pytest.raises(ModelError, match="holds the token .* rows for 64"):
+        ask(Scorer(tiny_model("llama"), tokenizer), "multiple_choice", [item])
+    short = Scorer(*model)
+    short._longest = 4
+    with pytest.raises(ModelError, match="answer has .* tokens, more than the context of 4"):
+        short.score([("ba", " ke mi so tu ran ba ke mi so tu")])
+
+
+@pytest.mark.parametrize("delimiter", [" ", "\n", "", " — "])
+def test_only_the_answer_itself_counts_as_its_length(tmp_path, delimiter):
+    task = TaskSettings(**TASK, prompt="{{q}}", delimiter=delimiter, choices="a", answer="0")
+    (item,) = KINDS["multiple_choice"].items(task, [{"q": "?", "a": [" bé", "cccccc"]}])
+    scored = [[Scored(-3.0, False, 1), Scored(-5.5, False, 1)]]
+    # as in lm_eval: -3/3 against -5.5/6 by characters, -3/4 against -5.5/6 by bytes
+    assert KINDS["multiple_choice"].figures([item], scored)["acc_norm"].value == 0
+    assert KINDS["multiple_choice"].figures([item], scored)["acc_bytes"].value == 1
+    (tmp_path / "items").write_text(as_lines([item]))
+    assert read_items(tmp_path / "items") == [item]
 
 
 def test_choices_are_normalised_by_their_length():
