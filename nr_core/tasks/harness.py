@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nr_core.errors import ModelError
+from nr_core.models import named
 
 # What the harness calls a figure of a task, beside the filter's name; others are left out.
 ITEM_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
@@ -67,7 +69,27 @@ def run_harness(
             f"lm_eval could not run {', '.join(tasks)} ({reason}); its data comes from the Hugging Face hub: fetch it "
             "where there is a network, or ask for the task without --harness, with its data in a local file."
         ) from error
+    _refuse_what_is_not_finite(result["samples"], named(model))
     return [figure for task in result["samples"] for figure in _figures(task, result)]
+
+
+def _refuse_what_is_not_finite(samples: dict[str, Any], model: str) -> None:
+    """lm_eval takes the first of several NaN for the likeliest, and counts it as an answer."""
+    for task, rows in samples.items():
+        answers = [answer for row in rows for answer in _numbers(row.get("filtered_resps"))]
+        if not all(map(math.isfinite, answers)):
+            raise ModelError(
+                f"{task} has no figures: {model} puts out numbers that are not finite (NaN or infinite), since its "
+                "weights are damaged or its activations overflow; give another model."
+            )
+
+
+def _numbers(answer: Any) -> Iterator[float]:
+    if isinstance(answer, int | float):
+        yield answer
+    elif isinstance(answer, list | tuple):
+        for part in answer:
+            yield from _numbers(part)
 
 
 def harness_rows(figures: Sequence[HarnessFigure]) -> dict[str, list[dict[str, Any]]]:

@@ -191,13 +191,13 @@ def test_a_task_is_refused_by_a_model_that_is_not_finite_or_lacks_a_token(model)
     net, tokenizer = copy.deepcopy(model[0]), model[1]
     net.model.norm.weight.data[1] = float("nan")
     item = Item([("ba", " ke"), ("ba", " mi")], 0)
-    with pytest.raises(ModelError, match="no figures: the model .* numbers that are not finite"):
+    with pytest.raises(ModelError, match=r"no figures: the model .* numbers that are not finite"):
         ask(Scorer(net, tokenizer), "multiple_choice", [item])
-    with pytest.raises(ModelError, match="holds the token .* rows for 64"):
+    with pytest.raises(ModelError, match=r"holds the token .* rows for 64"):
         ask(Scorer(tiny_model("llama"), tokenizer), "multiple_choice", [item])
     short = Scorer(*model)
     short._longest = 4
-    with pytest.raises(ModelError, match="answer has .* tokens, more than the context of 4"):
+    with pytest.raises(ModelError, match=r"answer has .* tokens, more than the context of 4"):
         short.score([("ba", " ke mi so tu ran ba ke mi so tu")])
 
 
