@@ -228,7 +228,7 @@ class LoopSettings(Settings):
             raise ValueError(
                 f"micro_batch_size: {self.micro_batch_size} must divide batch_size {self.batch_size}; choose a divisor"
             )
-        if self.steps * self.batch_size * self.sequence_length >= 2**63:
+        if self.steps * self.batch_size * (self.sequence_length or DEFAULT_LENGTH) >= 2**63:
             raise ValueError(
                 "steps: steps x batch_size x sequence_length are more tokens than can be counted; lower one"
             )
