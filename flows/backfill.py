@@ -35,7 +35,7 @@ def of_snapshot(config: Config, crawl: str) -> Config:
     Raises:
         InputError: no source is one, or the name is none of a snapshot.
     """
-    values = config.model_dump(mode="json", exclude_unset=True)
+    values = config.model_dump(exclude_unset=True)
     ours = [
         name
         for name, source in config.sources.items()

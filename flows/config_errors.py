@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines.addresses import redacted, redacted_text
+
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
 
@@ -38,7 +40,7 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
         reason += "; put it in quotes"
     if problem["type"] in ("model_type", "dict_type"):
         reason = "it takes fields and their values, like {a: 1}"
-    told = SHORT.repr(problem["input"])
+    told = redacted_text(SHORT.repr(redacted(given) if isinstance(given := problem["input"], str) else given))
     return f"`{field}` is {told}: {reason}{f' ({description})' if description else ''}{more}"
 
 

@@ -6,7 +6,7 @@ Local files and plain addresses do leave a corpus with the config's paths.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,7 +51,7 @@ def units_to_read(
 
 
 def write_units(version: Path, units: Iterable[WorkUnit]) -> None:
-    rows = [asdict(unit) | {"options": json.dumps(unit.options)} for unit in units]
+    rows = [unit.record() | {"options": json.dumps(unit.options)} for unit in units]
     pq.write_table(pa.Table.from_pylist(rows), version / _FILE, compression="zstd")
 
 

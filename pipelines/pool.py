@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from pipelines.addresses import redacted_text
 from pipelines.relay_lines import relay_in_background
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
@@ -110,9 +111,9 @@ class _FetchThread(threading.Thread):
             except Stopped:
                 return
             except (InputError, OSError) as error:  # OSError: a full disk
-                self._ended.put((unit, NotRead(str(error))))
+                self._ended.put((unit, NotRead(redacted_text(str(error)))))
             except Exception as error:  # noqa: BLE001 (else nobody would ever hear of the unit again)
-                self._ended.put((unit, NotRead(f"fetching failed: {type(error).__name__}: {error}")))
+                self._ended.put((unit, NotRead(redacted_text(f"fetching failed: {type(error).__name__}: {error}"))))
 
 
 class _Slot(threading.Thread):
@@ -166,7 +167,7 @@ class _Slot(threading.Thread):
             if self._stopped.is_set():  # after kill() had looked for a child
                 self._child.kill()
             self._send(self._task)
-        self._send({"unit": asdict(unit), "fetched": asdict(fetched)})
+        self._send({"unit": unit.record(), "fetched": asdict(fetched)})
         assert self._child.stdout is not None
         return UnitReport.model_validate_json(self._child.stdout.readline())
 

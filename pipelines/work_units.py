@@ -3,10 +3,13 @@
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from pipelines.addresses import redacted
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -34,11 +37,23 @@ class WorkUnit:
     unit_id: str
     source: str
     kind: str  # warc | text | ranges
-    path: str  # of a local file; the address of a remote one
+    path: str  # of a local file; the address of a remote one, redacted
     bytes: int  # to read, or to download; 0 where only the download will tell
     options: dict[str, Any]  # how a text file is read; of which selection a batch is; empty for a WARC
     accumulates: bool = False  # of a snapshot: stays in a corpus when the source has moved on to another
     licence: str | None = None  # of its source, for data cards
+    signed: SecretStr | None = None  # the address, where `path` lacks what opens it; it is not kept
+
+    @property
+    def address(self) -> str:
+        """Where the file is fetched from. It may hold a password or a signature: neither keep it nor say it."""
+        return self.path if self.signed is None else self.signed.get_secret_value()
+
+    def record(self) -> dict[str, Any]:
+        """The fields that are kept."""
+        fields = asdict(self)
+        del fields["signed"]
+        return fields
 
 
 def list_work_units(
@@ -77,12 +92,16 @@ def _units(
     else:
         paths = source.paths
     local, far = [path for path in paths if not is_remote(path)], [path for path in paths if is_remote(path)]
-    files = [(path.name, str(path), path.stat().st_size, content_hash(path, workspace)) for path in _files(name, local)]
+    files: list[tuple[str, str, int, str, SecretStr | None]] = [
+        (path.name, str(path), path.stat().st_size, content_hash(path, workspace), None) for path in _files(name, local)
+    ]
     for url in _addresses(name, far, remote):
-        size = remote.size(url)  # a remote file's content hash is its address and length
-        files.append((url.rpartition("/")[2], url, size, hash_of(url, size)))
+        # A remote file's content hash is its address and length. One that is signed anew is the same file.
+        size, public = remote.size(url), redacted(url)
+        signed = None if public == url else SecretStr(url)
+        files.append((public.rpartition("/")[2], public, size, hash_of(public, size), signed))
     seen: set[str] = set()
-    for file_name, path, size, content in files:
+    for file_name, path, size, content, signed in files:
         options: dict[str, Any] = {}
         if isinstance(source, TextSource):
             options = source.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
@@ -94,7 +113,7 @@ def _units(
         unit_id = hash_of(kind, options, content)
         if unit_id not in seen:  # a copy of a file in the same source adds nothing
             seen.add(unit_id)
-            yield WorkUnit(unit_id, name, kind, path, size, options)
+            yield WorkUnit(unit_id, name, kind, path, size, options, signed=signed)
 
 
 def _snapshot_units(name: str, source: CommonCrawlSource, workspace: Workspace, remote: Remote) -> Iterator[WorkUnit]:
@@ -121,7 +140,9 @@ def _addresses(name: str, patterns: list[str], remote: Remote) -> list[str]:
     for pattern in patterns:
         found = remote.expand(pattern)
         if not found:
-            raise InputError(f"sources.{name}.paths: {pattern} matches no file; correct the address or the pattern")
+            raise InputError(
+                f"sources.{name}.paths: {redacted(pattern)} matches no file; correct the address or the pattern"
+            )
         addresses.update(found)
     return sorted(addresses)
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from pipelines.addresses import Address, redacted
 from pipelines.settings.strict import Language, StrictSettings
 
 PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, s3://, hf:// (the latter with patterns)"
@@ -19,7 +20,7 @@ class WarcSource(_Source):
     """WARC files (uncompressed, gzip, zstd or lz4), WET files among them, on this machine or at a URL."""
 
     kind: Literal["warc"] = "warc"
-    paths: list[str] = Field(min_length=1, description=PATHS)
+    paths: list[Address] = Field(min_length=1, description=PATHS)
 
 
 class TextSource(_Source):
@@ -27,7 +28,7 @@ class TextSource(_Source):
     Parquet, one document a row; .txt, one document a file."""
 
     kind: Literal["text"] = "text"
-    paths: list[str] = Field(min_length=1, description=PATHS)
+    paths: list[Address] = Field(min_length=1, description=PATHS)
     text_field: str = Field(default="text", description="Field or column that holds the text (a.b: field b in a)")
     id_field: str | None = Field(
         default=None, description="Field that names the document; none: file name and row number"
@@ -65,6 +66,16 @@ class _CommonCrawl(_Source):
         default="https://index.commoncrawl.org/collinfo.json", description="List of the crawls, read for `latest`"
     )
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draw the sample at random by this seed")
+
+    @field_validator("server", "collections")
+    @classmethod
+    def _no_secret_in_the_address(cls, address: str) -> str:
+        if redacted(address) != address:
+            raise ValueError(
+                "the address has a password or a signature in it, and is kept with each file of the crawl: give one "
+                "without (s3:// takes keys from the environment)"
+            )
+        return address
 
 
 class CommonCrawlSource(_CommonCrawl):

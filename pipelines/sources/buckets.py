@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import fsspec
 
+from pipelines.addresses import redacted, redacted_text
 from pipelines.sources.body import Body
 from pipelines.sources.errors import Permanent, Transient
 from storage.errors import InputError
@@ -60,7 +61,7 @@ def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             f"{scheme}:// addresses need another package ({error}): pip install it, then try again"
         ) from None
     except ValueError as error:
-        raise InputError(f"{url}: {error}; https://, s3:// and hf:// are read") from None
+        raise InputError(f"{redacted(url)}: {redacted_text(str(error))}; https://, s3:// and hf:// are read") from None
     return filesystem, path
 
 

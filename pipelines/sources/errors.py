@@ -1,5 +1,6 @@
 """What can go wrong with a request, and with fetching in the end."""
 
+from pipelines.addresses import redacted, redacted_text
 from storage.errors import InputError
 
 
@@ -23,6 +24,5 @@ class FetchError(InputError):
     """A file could not be fetched. `missing` as in Permanent."""
 
     def __init__(self, url: str, error: Permanent) -> None:
-        # What stands behind a question mark may be a signature that opens a private bucket.
-        super().__init__(f"{url.partition('?')[0]} could not be fetched: {error}")
+        super().__init__(f"{redacted(url)} could not be fetched: {redacted_text(str(error))}")
         self.missing = error.missing

@@ -68,7 +68,7 @@ class Fetcher:
         self._folder.mkdir(parents=True, exist_ok=True)
         if unit.kind == "ranges":
             return self._fetch_ranges(unit)
-        self._remote.download(unit.path, self._file(unit))
+        self._remote.download(unit.address, self._file(unit))
         return Fetched(str(self._file(unit)))
 
     def discard(self, unit: WorkUnit) -> None:

@@ -5,7 +5,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
@@ -48,10 +48,16 @@ class Http:
 
     def _request(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         try:
+            url, credentials = _split_credentials(url)
             return self._pool(url).request(
                 "GET",
                 url,
-                headers={**headers, "User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
+                headers={
+                    **headers,
+                    **credentials,
+                    "User-Agent": self._settings.user_agent,
+                    "Accept-Encoding": "identity",
+                },
                 timeout=self._settings.timeout_seconds,
                 retries=urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0),
                 preload_content=False,
@@ -89,6 +95,14 @@ class Http:
                 urllib3.PoolManager(maxsize=size) if proxy is None else urllib3.ProxyManager(proxy, maxsize=size)
             )
         return self._pools[proxy]
+
+
+def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """A URL without user and password, and the header that says them (RFC 7617)."""
+    parts = urllib3.util.parse_url(url)
+    if parts.auth is None:
+        return url, {}
+    return parts._replace(auth=None).url, urllib3.util.make_headers(basic_auth=unquote(parts.auth))
 
 
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:

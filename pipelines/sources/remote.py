@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pipelines.addresses import redacted, redacted_text
 from pipelines.settings import FetchSettings
 from pipelines.sources.body import Body
 from pipelines.sources.buckets import Buckets
@@ -116,7 +117,7 @@ class Remote:
             if body.offset and (body.offset != have or known["total"] != body.total):
                 self._forget(path, state)
                 raise Transient("the file changed while it was fetched")
-            write_atomically(state, json.dumps({"url": url, "total": body.total, "etag": body.etag}))
+            write_atomically(state, json.dumps({"url": redacted(url), "total": body.total, "etag": body.etag}))
             with path.open("r+b" if path.exists() else "wb") as file:
                 file.truncate(body.offset)
                 file.seek(body.offset)
@@ -142,7 +143,7 @@ class Remote:
         try:
             host = urlsplit(url).netloc
         except ValueError as error:
-            raise InputError(f"{url} is no address: {error}") from None
+            raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error))}") from None
         try:
             return self._patience.repeat(host, request, progress)
         except Permanent as error:
@@ -181,4 +182,4 @@ def _read_state(state: Path, url: str) -> dict[str, Any]:
         known = dict(json.loads(state.read_bytes()))
     except (FileNotFoundError, ValueError):
         return {}
-    return known if known.get("url") == url else {}
+    return known if known.get("url") == redacted(url) else {}

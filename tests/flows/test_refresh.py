@@ -10,6 +10,7 @@ import yaml
 
 from storage.query import query
 from storage.workspace import Workspace
+from tests.flows.conftest import nr
 from tests.pipelines.loopback import serving
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 
@@ -27,7 +28,55 @@ data_refresh(load_config("first.yaml"))
 input()
 data_refresh(load_config("second.yaml"), only_failed=True)
 """
+CORPUS = {
+    "language": "eng",
+    "text_domain": "web",
+    "sources": ["web"],
+    "split_by": "document",
+    "min_characters": 1,
+    "held_out_min_documents": 1,
+}
 UNITS = "SELECT regexp_extract(path, '[a-z]+.warc.gz'), status, attempts FROM work_units ORDER BY ALL"
+
+
+def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, language_model):
+    """A signature and a password in a source's addresses; signed anew, a file is the same and is not read again."""
+    pages = [Page(html(prose(ENGLISH, seed)), f"https://example.org/{seed}") for seed in range(24)]
+    archives = [warc_bytes(pages[:12])[0], warc_bytes(pages[12:], 12)[0]]
+    files = {f"a.warc.gz?part=1&X-Amz-Signature=canary-{number}": archives[0] for number in (1, 2)}
+    with serving(files | {"b.warc.gz": archives[1]}) as server:
+
+        def refresh(*paths):
+            content = {
+                "language": "eng",
+                "documents": {"language_model": str(language_model)},
+                "sources": {"web": {"kind": "warc", "paths": [*paths]}},
+                "corpora": {"english": CORPUS},
+                "fetch": {"attempts": 1},
+            }
+            (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+            done = nr("refresh", "study.yaml", cwd=tmp_path)
+            (tmp_path / "study.yaml").unlink()
+            assert "canary" not in done.stdout + done.stderr
+            return done
+
+        def signed(number):
+            return f"{server.url}/a.warc.gz?part=1&X-Amz-Signature=canary-{number}"
+
+        with_password = server.url.replace("://", "://me:canary-3@") + "/b.warc.gz"
+        missing = refresh(signed(1), f"{server.url}/missing.warc.gz?sig=canary-4")
+        assert missing.returncode == 2
+        assert f"{server.url}/missing.warc.gz could not be fetched: HTTP status 404" in missing.stdout + missing.stderr
+        first = refresh(signed(1), with_password)
+        assert first.returncode == 0, first.stdout + first.stderr
+        again = refresh(signed(2), with_password)
+        assert again.returncode == 0 and "nothing is new" in again.stdout + again.stderr
+        paths = query(Workspace(tmp_path / "workspace"), "SELECT path FROM work_units ORDER BY ALL").rows
+        assert paths == [(f"{server.url}/a.warc.gz?part=1",), (f"{server.url}/b.warc.gz",)]
+        said = {request.authorization for request in server.requests if request.path == "b.warc.gz"}
+        assert said == {"Basic bWU6Y2FuYXJ5LTM="}
+    holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
+    assert (tmp_path / ".prefect").is_dir() and not holding
 
 
 def test_what_failed_is_tried_again_alone(tmp_path, language_model):
@@ -43,7 +92,6 @@ def test_what_failed_is_tried_again_alone(tmp_path, language_model):
         for start, name in enumerate(names)
     }
     with serving(files) as server:
-        corpus = {"language": "eng", "text_domain": "web", "sources": ["web"], "split_by": "document"}
         for config, of in (("first", names[:2]), ("second", names)):
             paths = [f"{server.url}/{name}.warc.gz" for name in of]
             content = {
@@ -51,7 +99,7 @@ def test_what_failed_is_tried_again_alone(tmp_path, language_model):
                 "workspace": "workspace",
                 "documents": {"language_model": str(language_model)},
                 "sources": {"web": {"kind": "warc", "paths": paths}},
-                "corpora": {"english": {**corpus, "min_characters": 1, "held_out_min_documents": 1}},
+                "corpora": {"english": CORPUS},
                 "fetch": {"attempts": 2, "first_wait_seconds": 0.01},
                 "resources": {"workers": 1},
             }

@@ -22,6 +22,7 @@ class Request:
     range: str
     user_agent: str
     time: float
+    authorization: str | None = None
     fault: str | None = None
     status: int = 0
     sent: int = 0
@@ -67,6 +68,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Loopback]:
         def do_GET(self) -> None:
             path = self.path.lstrip("/")
             request = Request(path, self.headers.get("Range", ""), self.headers["User-Agent"], time.monotonic())
+            request.authorization = self.headers["Authorization"]
             with loopback.lock:
                 fault = request.fault = loopback.fault(request)
                 loopback.requests.append(request)

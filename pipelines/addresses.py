@@ -1,0 +1,99 @@
+"""Addresses of files with what opens them taken out: passwords, tokens, signatures. What is kept or said has no other.
+
+A signature changes whenever an address is signed anew, and the file stays the same: so its key has none either. What
+stands under a name that is not known but looks drawn at random is masked by its fingerprint: two files stay two.
+"""
+
+import hashlib
+import re
+from typing import Annotated
+from urllib.parse import unquote
+
+from pydantic import PlainSerializer
+
+# Names in a query, in small letters without - _ . and what they begin with: signed addresses of Amazon S3 (versions 2
+# and 4) and CloudFront, Google Cloud Storage, Azure (SAS), Alibaba, Tencent, Huawei and Akamai, by their documentation,
+# and the names that services give to tokens.
+_CREDENTIAL = re.compile(
+    r"^(?:xamz|xgoog|xoss|xcos|xobs|xms|qsign|qak|qkey|qheader|qurl|hdn)|"
+    r"token(?!i[sz])|signature|secret|passw|passphrase|credential|apikey|accesskey|authoriz|authkey|hmac|bearer|sessionid|"
+    r"sessid$|^(?:sig|sign|sas|auth|jwt|pwd|pass|pw|sid|cred|creds)$"
+)
+# Beside one of them these belong to it, and change with it.
+_BESIDE = re.compile(
+    r"expires|expiry|expiration|exp|e|ts|timestamp|nonce|md5|policy|keypairid|googleaccessid|user|username|login|"
+    r"sv|se|st|sp|sr|spr|sip|ss|srt|si|skoid|sktid|skt|ske|sks|skv|saoid|suoid|scid|sdd|ses"
+)
+_RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+_=~%-]{24,}")
+_CONTAINER_SCHEMES = ("abfs", "abfss", "wasb", "wasbs")  # container@account, which is no password
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>`{}|\\^]+")
+_QUERY = re.compile(r"\?[^\s'\"<>`{}|\\^()]+")
+
+
+def redacted(address: str) -> str:
+    """An address without passwords, tokens and signatures; a path on this machine as it is."""
+    before, mark, rest = address.partition("://")
+    if not mark:
+        return address
+    scheme = re.split(r"[^A-Za-z0-9+.-]", before)[-1].lower()  # of the last of a chain, simplecache::https
+    if scheme in ("http", "https"):
+        rest = rest.partition("#")[0]  # no server gets to see it
+    path, question, query = _without_userinfo(rest, scheme).partition("?")
+    path = re.sub(r";([^;/=]{1,50})=([^;/]*)", _without_credential, path)
+    kept = redacted_query(query)
+    return f"{before}://{path}{question if kept or not query else ''}{kept}"
+
+
+def redacted_text(text: str) -> str:
+    """A text, such as an error's, with the addresses in it redacted, and what looks like the query of one."""
+    text = _URL.sub(lambda found: redacted(found[0]), text)
+    return _QUERY.sub(lambda found: f"?{redacted_query(found[0][1:])}", text)
+
+
+def redacted_query(query: str) -> str:
+    """The query of an address without credentials and what goes with them."""
+    members = query.split("&")
+    given = [member.partition("=") for member in members]
+    secret = {place for place, (name, _, value) in enumerate(given) if _is_credential(name, value)}
+    kept = [
+        f"{name}={_masked(value)}" if mark else member
+        for place, (member, (name, mark, value)) in enumerate(zip(members, given, strict=True))
+        if place not in secret and not (secret and _BESIDE.fullmatch(_plain(name)))
+    ]
+    return "&".join(kept)
+
+
+def _without_userinfo(rest: str, scheme: str) -> str:
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    if at:
+        return rest if scheme in _CONTAINER_SCHEMES and ":" not in user else rest[len(user) + 1 :]
+    port = authority.rpartition(":")[2]
+    if ":" in authority and not authority.startswith("[") and not port.isdigit():
+        return rest.rpartition("@")[2]  # a password with a / in it, which is no address, but is said in an error
+    return rest
+
+
+def _without_credential(parameter: re.Match[str]) -> str:
+    return "" if _is_credential(parameter[1], parameter[2]) else parameter[0]
+
+
+def _is_credential(name: str, value: str) -> bool:
+    plain = _plain(name)
+    if plain == "key":  # of an interface; or the name of a file
+        return not re.search("[./]", unquote(value))
+    return _CREDENTIAL.search(plain) is not None
+
+
+def _plain(name: str) -> str:
+    return re.sub("[-_.]", "", unquote(name)).lower()
+
+
+def _masked(value: str) -> str:
+    if not _RANDOM.fullmatch(value):
+        return value
+    return f"~{hashlib.blake2b(value.encode(), digest_size=6).hexdigest()}"
+
+
+# In settings: what a flow hands to Prefect, and a report shows, is their JSON.
+Address = Annotated[str, PlainSerializer(redacted, return_type=str, when_used="json")]
