@@ -111,18 +111,30 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         # Embeddings have no norm before them, which the adapter's initialisation counts on.
         residue = self.residue(F.rms_norm(embedded, embedded.shape[-1:]))
         extended = embedded if residue is None else self._add(embedded, residue)
-        for name in self.active_adapters:
-            if name in self.neutral_residues_rows:
-                rows: Any = self.neutral_residues_rows[name]
-                # Gemma's embedding scales its rows; the head, tied to them, does not.
-                scale = getattr(self.base_layer, "embed_scale", 1.0)
-                extended = extended + (rows.embed(tokens) * scale).to(extended.dtype)
+        for name, share in self._shares(self.neutral_residues_rows, tokens):
+            rows: Any = self.neutral_residues_rows[name]
+            # Gemma's embedding scales its rows; the head, tied to them, does not.
+            scale = getattr(self.base_layer, "embed_scale", 1.0)
+            extended = extended + (rows.embed(tokens) * scale * share).to(extended.dtype)
         return extended
+
+    def _shares(self, held: nn.ModuleDict, like: Tensor) -> list[tuple[str, Any]]:
+        """The adapters among `held` that act, each with 1, or in a mixed batch (rows, 1, 1): 1 where the row is its."""
+        if self.mixed is None:
+            return [(name, 1) for name in self.active_adapters if name in held]
+        return [(name, self.mixed.mask(name, like.device).view(-1, 1, 1)) for name in held]
+
+    def require_mergeable(self, names: list[str]) -> list[str]:
+        if any(name in self.neutral_residues_rows or name in self.neutral_residues_in for name in names):
+            raise ModelError(
+                "The adapter extends the embedding, and that part cannot be merged: keep it as an adapter, and serve "
+                "it through transformers."
+            )
+        return []
 
     def _extend_logits(self, head: nn.Module, args: Any, logits: Tensor) -> Tensor:
         held = self.neutral_residues_rows if self._tied else self.neutral_residues_head_rows
-        for name in [] if self.disable_adapters else self.active_adapters:
-            if name in held:
-                rows: Any = held[name]
-                logits = rows.add_to_logits(logits, args[0])
+        for name, share in [] if self.disable_adapters else self._shares(held, logits):
+            rows: Any = held[name]
+            logits = rows.add_to_logits(logits, args[0] * share)
         return logits

@@ -4,12 +4,14 @@
     model = get_peft_model(base, nr_core.peft.NeutralResiduesConfig(budget=0.2))
 
 save_pretrained, PeftModel.from_pretrained, disable_adapter, several adapters at once, generate and the hub then work as
-for LoRA. Written against peft 0.21 (https://github.com/huggingface/peft); merging is impossible, since the gate depends
-on the token.
+for LoRA. Written against peft 0.21 (https://github.com/huggingface/peft). An adapter without a gate can be merged (it
+becomes more width of the FFN), a gated one cannot: its gate depends on the token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from peft import PeftConfig
@@ -21,6 +23,8 @@ from nr_core.attention_sites import find_attention_sites
 from nr_core.budget import Backbone
 from nr_core.embedding_residue import EmbeddingResidueLayer
 from nr_core.errors import ModelError
+from nr_core.language_model import text_config
+from nr_core.mixed_batch import mixed_batch
 from nr_core.peft_config import NeutralResiduesConfig
 from nr_core.residue_layer import NeutralResidueLayer, find_taps, skip_closed_gates
 from nr_core.sites import Site, find_sites
@@ -72,6 +76,52 @@ class NeutralResiduesModel(BaseTuner):
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         # PEFT condenses 20 targets or more to a set of suffixes, whose order in the saved file would change by process.
         self._prepare_model(self.peft_config[adapter_name], model)
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        """As PEFT: fp32, or with autocast_adapter_dtype=False what the base has, where that is no packed type."""
+        super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
+        if not autocast_adapter_dtype:
+            for layer in self._layers():
+                layer.take_dtype_of_base(adapter_name)
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """PEFT's door to every forward pass and generate: `adapter_names` gives each row of the batch its adapter."""
+        names = kwargs.get("adapter_names")
+        if names is None:
+            yield
+            return
+        with mixed_batch(self._layers(), names, set(self.peft_config), kwargs.get("num_beams")):
+            yield
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        self._require_mergeable(adapter_names)
+        super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
+
+    def merge_and_unload(
+        self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
+    ) -> nn.Module:
+        """The base with a wider FFN, which its config tells. Raises ModelError, and leaves the model as it is, where an
+        adapter has a gate, or where not every layer gets the same width."""
+        self.merge_adapter(adapter_names, safe_merge)
+        widths = {layer.merged_width() for layer in self._layers() if layer.layer != EMBEDDING}
+        layers = sum(layer.layer != EMBEDDING and layer.merged for layer in self._layers())
+        config = text_config(self.model)
+        if layers != config.num_hidden_layers or len(widths) != 1:
+            self.unmerge_adapter()
+            raise ModelError(
+                f"{layers} of {config.num_hidden_layers} layers have an adapter; a wider model needs one of equal "
+                "width in each."
+            )
+        config.intermediate_size += widths.pop()
+        return self.unload()
+
+    def _require_mergeable(self, adapter_names: list[str] | None) -> None:
+        for layer in self._layers():
+            layer.require_mergeable(layer.active_adapters if adapter_names is None else adapter_names)
+
+    def _layers(self) -> list[NeutralResidueLayer]:
+        return [module for module in self.model.modules() if isinstance(module, NeutralResidueLayer)]
 
     def _check_target_module_exists(self, peft_config: PeftConfig, key: str) -> bool:  # type: ignore[override]
         return key in self._targets

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from peft.tuners.tuners_utils import BaseTunerLayer
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import Tensor, nn
 
 from nr_core.adapter import PARAMETER_NAMES, GatedAdapter, gated_residue
 from nr_core.errors import ModelError
+from nr_core.mixed_batch import MixedBatch
 from nr_core.peft_config import NeutralResiduesConfig
 from nr_core.settings import Gate
 from nr_core.sites import Site
 from nr_core.sparse import OpenRows, Skipping, joined, open_residue, skips
 from nr_core.taps import Taps
+from nr_core.wider_ffn import require_widenable, widen
 
 
 class NeutralResidueLayer(nn.Module, BaseTunerLayer):
@@ -35,6 +39,11 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self._active_adapter: str | list[str] = []
         self._residue: Tensor | OpenRows | None = None
         self.skip_closed_gates: Skipping = "auto"
+        self.mixed: MixedBatch | None = None
+        self.merged_adapters: list[str] = []
+        self._unmerged: dict[str, nn.Module] = {}
+        self.has_sink = sink is not None  # whether the residue goes to another module than the one that is wrapped
+        # Handles are not looked at in forward: torch.compile knows no such objects.
         self._hook = sink.register_forward_hook(self._add_to_sink) if sink is not None else None
 
     def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
@@ -46,38 +55,54 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self._gates[adapter_name] = config.gate
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
+    def take_dtype_of_base(self, adapter_name: str) -> None:
+        dtype = next((p.dtype for p in self.base_layer.parameters() if p.is_floating_point()), None)
+        for part in self.adapter_layer_names:
+            held = getattr(self, part)
+            if dtype is not None and adapter_name in held:
+                held[adapter_name].to(dtype)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         # Decoder layers hand an FFN its input by position, and some an attention by name.
         x = args[0] if args else kwargs["hidden_states"]
+        if self.disable_adapters and self.merged:
+            self.unmerge()
         output = self.base_layer(*args, **kwargs)
-        residue = None if self.disable_adapters else self._open_residue(x) if self._skips(x) else self.residue(x)
-        if self._hook is not None:
+        alone = self.disable_adapters or self.merged
+        residue = None if alone else self._open_residue(x) if self._skips(x) else self.residue(x)
+        if self.has_sink:
             self._residue = residue
             return output
         return output if residue is None else self._add(output, residue)
 
     def residue(self, x: Tensor) -> Tensor | None:
         """x (..., d) -> the sum of the active adapters' residues (..., d); None where none is active in this layer."""
+        if self.mixed is not None:
+            return self.mixed.residue(x, {name: partial(self._residue_of, name) for name in self.neutral_residues_in})
         total = None
         for name in self.active_adapters:
-            if name not in self.neutral_residues_in:
-                continue
-            w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
-            gates = self.neutral_residues_block_gate
-            block_gate: Any = gates[name] if name in gates else None  # noqa: SIM401  (a ModuleDict has no get)
-            residue, logit = gated_residue(
-                self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate, self._gates[name]
-            )
-            if self.taps.collecting:
-                self.taps.write(name, self.layer, residue, logit)
-            total = residue if total is None else total + residue
+            if name in self.neutral_residues_in:
+                residue = self._residue_of(name, x)
+                total = residue if total is None else total + residue
         return total
+
+    def _residue_of(self, name: str, x: Tensor) -> Tensor:
+        w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
+        gates = self.neutral_residues_block_gate
+        block_gate: Any = gates[name] if name in gates else None  # noqa: SIM401  (a ModuleDict has no get)
+        residue, logit = gated_residue(
+            self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate, self._gates[name]
+        )
+        if self.taps.measures():
+            self.taps.write(name, self.layer, residue, logit)
+        return residue
 
     def _skips(self, x: Tensor) -> bool:
         """Where every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
         active = [name for name in self.active_adapters if name in self.neutral_residues_in]
         gated = all(self._gates[name] == "relu" for name in active)
-        return bool(active) and gated and not self.taps.collecting and skips(self.skip_closed_gates, x)
+        apart = self.mixed is not None or self.taps.measures()
+        return bool(active) and gated and not apart and skips(self.skip_closed_gates, x)
 
     def _open_residue(self, x: Tensor) -> OpenRows | None:
         parts = []
@@ -95,28 +120,51 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         """Attention returns (hidden states, weights), and a mixture of experts may return (.., router logits)."""
         if isinstance(output, tuple):
             return (self._add(output[0], residue), *output[1:])
-        if self.taps.collecting and self.taps.with_blocks:
+        if self.taps.with_blocks and self.taps.measures():
             self.taps.write_block(self.active_adapters, self.layer, output)
         if isinstance(residue, OpenRows):
             return residue.add_to(output)
         return output + residue.to(output.dtype).view_as(output)
-
-    @property
-    def has_sink(self) -> bool:
-        """Whether the residue goes to another module than the one that is wrapped."""
-        return self._hook is not None
 
     def detach_sink(self) -> None:
         if self._hook is not None:
             self._hook.remove()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        raise ModelError(
-            "A gated adapter cannot be merged into the backbone: its gate depends on the token. Keep it as an adapter."
-        )
+        """Adapters without a gate become more width of the FFN.
+
+        Raises ModelError where they cannot (require_mergeable), or safe_merge finds weights that are not finite.
+        """
+        names = self.require_mergeable(check_adapters_to_merge(self, adapter_names))
+        weights = [tuple(getattr(self, part)[name].weight for part in PARAMETER_NAMES[:3]) for name in names]
+        if safe_merge and not all(torch.isfinite(weight).all() for parts in weights for weight in parts):
+            raise ModelError(f"The adapter in layer {self.layer} has weights that are not finite; it is not merged.")
+        if names:
+            before = widen(self.base_layer, weights)  # type: ignore[arg-type]
+            self._unmerged = self._unmerged or before
+            self.merged_adapters = [*self.merged_adapters, *names]
+
+    def require_mergeable(self, names: list[str]) -> list[str]:
+        """Those of the adapters that this layer has. Raises ModelError where one has a gate, or stands beside something
+        that more width cannot replace."""
+        own = [name for name in names if name in self.neutral_residues_in]
+        if any(self._gates[name] != "none" for name in own):
+            raise ModelError(
+                "Only adapters without a gate become a part of the FFN. A gate depends on the token, so a gated "
+                "adapter cannot be merged: keep it as an adapter, and serve it through transformers."
+            )
+        if own:
+            require_widenable(self.base_layer, self.has_sink)
+        return own
+
+    def merged_width(self) -> int:
+        """The width that the layer's adapters have given to the FFN."""
+        return sum(self.neutral_residues_in[name].out_features for name in self.merged_adapters)  # type: ignore[misc]
 
     def unmerge(self) -> None:
-        """Nothing was ever merged."""
+        for part, linear in self._unmerged.items():
+            setattr(self.base_layer, part, linear)
+        self._unmerged, self.merged_adapters = {}, []
 
 
 def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:

@@ -31,15 +31,30 @@ class Taps:
 
     def __init__(self) -> None:
         self.collecting = False
+        self._recomputes = (
+            False  # whether the last pass with gradients was measured, and may be run again on the way back
+        )
         self.adapter: str | None = None
         self.with_blocks = False
         self.slots: dict[tuple[str, int], Tap] = {}
         self.blocks: dict[tuple[str, int], Tensor] = {}
 
+    def measures(self) -> bool:
+        """Whether a pass through a layer is measured: while collecting, and where gradient checkpointing recomputes, on
+        the way back, one that was. Recomputation must do what was done, or its tensors do not match."""
+        if self.collecting:
+            self._recomputes = self._recomputes or torch.is_grad_enabled()
+            return True
+        if self._recomputes and not _on_the_way_back() and torch.is_grad_enabled():
+            self._recomputes = False  # another pass has begun, that nobody measures
+        return self._recomputes and _on_the_way_back()
+
     def write(self, adapter: str, layer: int, residue: Tensor, gate: Tensor | None) -> None:
         """residue (..., d), gate (..., 1) or None."""
         if self.adapter in (None, adapter):
-            self.slots[adapter, layer] = Tap(_size(residue), None if gate is None else gate.flatten())
+            tap = Tap(_size(residue), None if gate is None else gate.flatten())
+            if self.collecting:
+                self.slots[adapter, layer] = tap
 
     def write_block(self, adapters: list[str], layer: int, output: Tensor) -> None:
         """output (..., d): of the block alone, before any residue."""
@@ -50,7 +65,7 @@ class Taps:
 
     @contextmanager
     def collect(self) -> Iterator[Taps]:
-        """Collect while open. Keep it open through the backward pass: recomputation must see the same state."""
+        """Collect while open. The loss may be taken inside, and backward() be called after: see measures()."""
         self.collecting = True
         try:
             yield self
@@ -58,6 +73,11 @@ class Taps:
             self.collecting = False
             self.slots.clear()
             self.blocks.clear()
+
+
+def _on_the_way_back() -> bool:
+    """Whether autograd is at work, as torch.utils.checkpoint asks it; a compiled pass is never recomputed apart."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def _size(values: Tensor) -> Tensor:

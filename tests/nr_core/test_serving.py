@@ -39,7 +39,7 @@ def test_the_vanilla_adapter_is_a_wider_llama(tmp_path):
 
 @pytest.mark.parametrize(
     ("architecture", "config", "message"),
-    [("llama", {}, "a single adapter without a gate"), ("gpt2", {"gate": "none"}, "GPT2MLP is not Llama's FFN"),
+    [("llama", {}, "Only adapters without a gate"), ("gpt2", {"gate": "none"}, "GPT2MLP is not Llama's FFN"),
      ("olmo2", {"gate": "none"}, "not Llama's FFN"), ("llama", {"gate": "none", "layers": [0]}, "1 of 2 layers")],
 )  # fmt: skip
 def test_what_cannot_be_a_wider_llama_is_refused(tmp_path, architecture, config, message):
