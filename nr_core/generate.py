@@ -9,7 +9,7 @@ import torch
 
 from nr_core.errors import ModelError
 from nr_core.language_model import text_config
-from nr_core.tasks.loglikelihood import context_length
+from nr_core.models import context_length
 
 SEEN = 16  # tokens of the prompt that are decoded together with its continuation
 HELD = 16  # tokens that wait for the rest of a character: one of four bytes ends long before
