@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from nr_core.errors import ModelError
-from nr_core.language_model import text_config
 from nr_core.models import context_length
 
 SEEN = 16  # tokens of the prompt that are decoded together with its continuation
@@ -138,7 +137,7 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
 
 
 def _longest(model: Any) -> int | None:
-    return context_length(text_config(model)) if hasattr(model, "config") else None
+    return context_length(model.config) if hasattr(model, "config") else None
 
 
 def _choose(logits: torch.Tensor, temperature: float, draw: torch.Generator) -> torch.Tensor:

@@ -140,7 +140,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         if safe_merge and not all(torch.isfinite(weight).all() for parts in weights for weight in parts):
             raise ModelError(f"The adapter in layer {self.layer} has weights that are not finite; it is not merged.")
         if names:
-            before = widen(self.base_layer, weights)  # type: ignore[arg-type]
+            before = widen(self.base_layer, weights)
             self._unmerged = self._unmerged or before
             self.merged_adapters = [*self.merged_adapters, *names]
 
