@@ -22,7 +22,7 @@ from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import file_sha256, hash_of
-from storage.publish import is_done, publishing, read_manifest, resumable_partial, write_manifest
+from storage.publish import is_done, is_whole, publishing, read_manifest, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
 TOKENIZER_STAGE_VERSION = 1
@@ -137,7 +137,7 @@ def _ensure_tokenizer(
     key = hash_of(inputs, base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
     folder = workspace.tokenizer(key)
     with workspace.lock(f"tokenizer-{key}"):
-        if not is_done(folder):
+        if not is_whole(folder):
             with publishing(folder) as partial:
                 texts = [shards(workspace, name, versions[name], "train") for name in shares]
                 train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)

@@ -1,6 +1,5 @@
 """`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from flows import server
 from flows.addresses import port_is_taken
+from flows.workspace_health import disk_wrong, files_wrong, folder_wrong
+from storage.errors import InputError
 from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
-LOW_DISK_GB = 5.0  # one WARC of Common Crawl has about 1 GB, and a few are on disk at a time
 # What breaks where a bound is passed; pip's own check says only that it is passed.
 SYMPTOMS = {
     "fastapi": "Prefect's server dies at import, or its links are 404",
@@ -38,6 +38,7 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("versions", _versions),
         ("workspace", lambda: _workspace(workspace)),
         ("disk", lambda: _disk(workspace)),
+        ("files", lambda: _files(workspace)),
         ("language model", _language_model),
         ("GPU", _gpu),
         ("server", lambda: _server(home, port)),
@@ -78,22 +79,30 @@ def out_of_bounds(requirements: list[str]) -> Iterator[str]:
 
 
 def _workspace(folder: Path) -> Finding:
-    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding("workspace", f"{existing} cannot be written to", "give yourself write permission, or another")
+    if wrong := folder_wrong(folder):
+        return Finding("workspace", wrong.says, wrong.fix)
     if (folder / "workspace.json").exists():
-        Workspace(folder)  # refuses the format of a later program version with a sentence
+        try:
+            Workspace(folder)  # refuses the format of a later program version
+        except InputError as error:
+            says, _, fix = str(error).rpartition(": ")
+            return Finding("workspace", says, fix)
         return Finding("workspace", f"{folder} is one, and can be written to")
     return Finding("workspace", f"{folder} is not there yet, and can be made")
 
 
 def _disk(folder: Path) -> Finding:
-    existing = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 1e9
-    says = f"{free:.1f} GB free at {existing}"
-    if free < LOW_DISK_GB:
-        return Finding("disk", says, f"have {LOW_DISK_GB:g} GB or more free: `nr gc` says what can go")
-    return Finding("disk", says)
+    says, wrong = disk_wrong(folder)
+    return Finding("disk", wrong.says, wrong.fix) if wrong else Finding("disk", says)
+
+
+def _files(folder: Path) -> Finding:
+    if not (folder / "workspace.json").exists():
+        return Finding("files", "no workspace yet")
+    wrong = list(files_wrong(Workspace(folder)))
+    if not wrong:
+        return Finding("files", "catalog, pointers and manifests can be read (`nr verify` reads all files)")
+    return Finding("files", "; ".join(one.says for one in wrong), "; ".join(one.fix for one in wrong))
 
 
 def _language_model() -> Finding:

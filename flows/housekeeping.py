@@ -1,6 +1,5 @@
 """What a workspace may lose by policy, and its removal: never what a version in use or a kept run needs."""
 
-import json
 import os
 import shutil
 import time
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.bucket_corpora import is_last_here
+from storage.damage import read_json
 from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import Workspace
 
@@ -120,8 +120,9 @@ def _of_runs(workspace: Workspace) -> set[str]:
 
 def _in_work(workspace: Workspace) -> set[str]:
     """Versions whose tokens trainings read that are under way, or were stopped and may go on."""
-    specs = (json.loads(path.read_bytes()) for path in workspace.job_spec("*").parent.glob("*.json"))
-    waiting = (spec for spec in specs if Path(spec["out"]).exists())
+    remedy = "delete it: the command whose job it was (run, train, evaluate) writes it anew"
+    specs = (read_json(path, remedy) for path in workspace.job_spec("*").parent.glob("*.json"))
+    waiting = (spec for spec in specs if spec.get("out") and Path(spec["out"]).exists())
     tokens = (Path(item["tokens"]) for spec in waiting for item in spec.get("inputs", []))
     return {folder.parent.parent.name for folder in tokens}  # VERSION/TOKENIZER/train, wherever the workspace lay
 

@@ -14,18 +14,21 @@ LEAVE_SECONDS = 5.0
 
 
 @contextmanager
-def leaving_on_interrupt() -> Iterator[None]:
+def leaving_on_interrupt(sentence: str = SENTENCE) -> Iterator[None]:
     """An interrupt raises KeyboardInterrupt within; when that has not got through in time, or comes twice, we leave.
 
-    To leave in the middle of anything is safe here: whatever a kill -9 leaves behind, the same command goes on from.
+    `sentence` is said then; an empty one is for commands that have nothing to go on from. To leave in the middle of
+    anything is safe here: whatever a kill -9 leaves behind, the same command goes on from.
     """
     asked = threading.Event()
-    late = threading.Timer(LEAVE_SECONDS, _leave)
+    late = threading.Timer(LEAVE_SECONDS, _leave, [sentence])
     late.daemon = True
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, lambda *_: _leave())
+        signal.signal(signal.SIGINT, lambda *_: _leave(sentence))
         asked.set()
+        if not sentence:  # nor what libraries say of it on their way out
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         late.start()
         raise KeyboardInterrupt
 
@@ -34,13 +37,14 @@ def leaving_on_interrupt() -> Iterator[None]:
         yield
     except BaseException:
         if asked.is_set():  # amid a query DuckDB makes a RuntimeError of it
-            _leave()
+            _leave(sentence)
         raise
     finally:
         late.cancel()
         signal.signal(signal.SIGINT, before)
 
 
-def _leave() -> None:
-    os.write(2, f"{SENTENCE}\n".encode())  # print would refuse where the interrupt came in the middle of another
+def _leave(sentence: str) -> None:
+    if sentence:  # print would refuse where the interrupt came in the middle of another
+        os.write(2, f"{sentence}\n".encode())
     os._exit(INTERRUPTED)

@@ -1,17 +1,45 @@
-"""Keeps tracebacks out of the log where the error is a sentence for the user.
+"""Which errors are a sentence for the user, and no traceback: of ours, of the system, of a damaged or locked file.
 
 Prefect logs a failed task and every flow above it with a traceback each; a mistyped path would drown in them.
 """
 
 import logging
+import sys
+
+from storage.errors import InputError
+from storage.os_errors import is_disk_full, os_sentence
+
+FULL = "the disk is full ({error}): free some space, and the same command goes on"
+DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do with each"
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """What is wrong, where, and what to do; None for what only a programmer can mend."""
+    from nr_core.errors import ModelError
+
+    if isinstance(error, InputError | ModelError):
+        return str(error)
+    said = " ".join(str(error).split())
+    if _is_of(error, "duckdb", "Error") or _is_of(error, "pyarrow", "ArrowException"):
+        if is_disk_full(error):
+            return FULL.format(error=said)
+        return DAMAGED.format(error=said) if "parquet" in said.lower() else None
+    if isinstance(error, OSError):
+        if error.errno is None and "pyarrow" in sys.modules and "parquet" in said.lower():  # Arrow's own
+            return DAMAGED.format(error=said)
+        return FULL.format(error=said) if error.errno is None and is_disk_full(error) else os_sentence(error)
+    return None
+
+
+def _is_of(error: BaseException, library: str, name: str) -> bool:
+    """Without importing a library that nothing has needed so far."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(error, getattr(module, name))
 
 
 class _WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        from nr_core.errors import ModelError
-        from storage.errors import InputError
-
-        if record.exc_info and isinstance(record.exc_info[1], InputError | ModelError):
+        if record.exc_info and record.exc_info[1] is not None and sentence_of(record.exc_info[1]):
             record.exc_info = None
         return True
 

@@ -11,7 +11,7 @@ from nr_core.settings import BaseSpec
 from pipelines.read_text import TextRecord, read_text
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_done, publishing, write_manifest
+from storage.publish import is_whole, publishing, write_manifest
 from storage.workspace import Workspace
 
 LONGEST = 1 << 26  # bytes of one document
@@ -59,7 +59,7 @@ def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, pro
     hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
     folder = workspace.tokens(text.eval_id, hashed)
     with workspace.lock(f"tokens-{text.eval_id}-{hashed}"):
-        if not is_done(folder):
+        if not is_whole(folder):
             with publishing(folder) as partial:
                 shard = partial / "text.parquet"
                 pq.write_table(pa.table({"text": text.documents}), shard)

@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.progress import Progress
 from nr_core.settings import BaseSpec
 from storage.keys import hash_of
-from storage.publish import is_done, publish_folder, resumable_partial, write_manifest
+from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
 TOKENS_STAGE_VERSION = 2
@@ -29,7 +29,7 @@ def ensure_tokens(
     hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
     folder = workspace.tokens(version, hashed)
     with workspace.lock(f"tokens-{version}-{hashed}"):
-        if is_done(folder):
+        if is_whole(folder):
             return folder
         partial, counts = resumable_partial(folder), {}
         for side in SIDES:

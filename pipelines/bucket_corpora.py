@@ -16,7 +16,7 @@ from pipelines.unit_report import report_file
 from storage.atomic import write_atomically
 from storage.bucket import Bucket
 from storage.errors import InputError
-from storage.publish import MANIFEST, is_done, read_manifest
+from storage.publish import MANIFEST, is_whole, read_manifest
 from storage.workspace import Workspace
 
 
@@ -95,9 +95,9 @@ def fetch_version(name: str, version: str, workspace: Workspace) -> bool:
     assert bucket is not None
     for needed in _with_needed(name, version, workspace):
         folder = workspace.corpus_version(name, needed)
-        if not is_done(folder):
+        if not is_whole(folder):
             bucket.download_folder(folder)
-    return is_done(workspace.corpus_version(name, version))
+    return is_whole(workspace.corpus_version(name, version))
 
 
 def _with_needed(name: str, version: str, workspace: Workspace) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _share(name: str, number: int, before: str | None, workspace: Workspace, buc
         )
     # What it came from first: where it is whole, all that it needs is.
     for needed in reversed(list(_with_needed(name, version, workspace))):
-        if is_done(workspace.corpus_version(name, needed)) and not holds_taken_down(name, needed, workspace):
+        if is_whole(workspace.corpus_version(name, needed)) and not holds_taken_down(name, needed, workspace):
             bucket.upload_folder(workspace.corpus_version(name, needed))
     if version != before:
         mine = workspace.moves(name) / f"{number + 1:08d}"

@@ -22,7 +22,7 @@ from pipelines.unit_report import documents_file, is_unit_done, read_report
 from pipelines.work_units import WorkUnit
 from storage.atomic import write_atomically
 from storage.errors import InputError
-from storage.publish import is_done, publishing, read_manifest
+from storage.publish import is_whole, publishing, read_manifest
 from storage.workspace import Workspace
 
 __all__ = ["CORPUS_STAGE_VERSION", "CorpusReport", "build_corpus", "publish_version"]
@@ -83,7 +83,7 @@ def publish_version(
     )
     lineage = find_lineage(name, settings, inputs, workspace)
     target = workspace.corpus_version(name, lineage.version)
-    reused = is_done(target)
+    reused = is_whole(target)
     if not reused:
         try:
             with publishing(target) as partial:

@@ -9,8 +9,10 @@ from pipelines.bad_words import BadWords
 from pipelines.doc_no import number_units
 from pipelines.settings import CorpusSettings
 from pipelines.work_units import WorkUnit
+from storage.damage import DamagedFile
 from storage.keys import hash_of
 from storage.publish import is_done, read_manifest
+from storage.records import read_records
 from storage.workspace import Workspace
 
 CORPUS_STAGE_VERSION = 2  # raise it when the same documents and settings come to give another corpus
@@ -91,12 +93,12 @@ def segment_hash(manifest: Mapping[str, Any]) -> str | None:
 
 def can_continue(name: str, version: str, workspace: Workspace) -> bool:
     """Whether a version and all segments of the index that it names stand as they were."""
-    manifest = read_manifest(workspace.corpus_version(name, version))
+    manifest = _manifest(name, version, workspace)
     return (
         manifest is not None
         and is_done(workspace.corpus_version(name, version))
         and all(
-            (other := read_manifest(workspace.corpus_version(name, segment))) is not None
+            (other := _manifest(name, segment, workspace)) is not None
             and segment_hash(other) == checksum
             and is_done(workspace.corpus_version(name, segment))
             for segment, checksum in manifest["inputs"]["segments"].items()
@@ -107,7 +109,7 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
 def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
     """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
     first = parent["inputs"]["yardstick"]
-    return first if first and read_manifest(workspace.corpus_version(name, first)) else str(parent["key"])
+    return first if first and _manifest(name, first, workspace) else str(parent["key"])
 
 
 def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:
@@ -147,8 +149,28 @@ def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, 
 
 
 def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Manifests from the current version back to the first."""
-    version = workspace.current_version(name)
-    while version and (manifest := read_manifest(workspace.corpus_version(name, version))):
-        yield manifest
-        version = manifest["inputs"]["parent_version"]
+    """Manifests from the current version back to the first.
+
+    Of a version whose folder is gone or damaged the record says what came before: the yardstick stays where it was.
+    """
+    version, seen = workspace.current_version(name), set[str]()
+    while version and version not in seen:
+        seen.add(version)
+        if manifest := _manifest(name, version, workspace):
+            yield manifest
+            version = manifest["inputs"]["parent_version"]
+        else:
+            version = _recorded_parent(version, workspace)
+
+
+def _manifest(name: str, version: str, workspace: Workspace) -> dict[str, Any] | None:
+    """A damaged one is none: the version is made anew."""
+    try:
+        return read_manifest(workspace.corpus_version(name, version))
+    except DamagedFile:
+        return None
+
+
+def _recorded_parent(version: str, workspace: Workspace) -> str | None:
+    rows = read_records(workspace, "corpora", version)
+    return rows[0]["parent_version"] if rows else None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
 from storage.atomic import write_atomically
@@ -61,10 +61,10 @@ def report_file(folder: Path, unit_id: str) -> Path:
 
 
 def read_report(folder: Path, unit_id: str) -> UnitReport | None:
-    """The stored report of a unit, if it was tried."""
+    """The stored report of a unit, if it was tried. One that a power cut left torn is none: the unit is read again."""
     try:
         return UnitReport.model_validate_json(report_file(folder, unit_id).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValidationError):
         return None
 
 

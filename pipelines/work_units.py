@@ -24,7 +24,7 @@ from pipelines.sources.selection import freeze_selection, read_units
 from storage.content_hash import content_hash
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_done, publishing, write_manifest
+from storage.publish import is_whole, publishing, write_manifest
 from storage.workspace import Workspace
 
 SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write other bytes
@@ -169,7 +169,7 @@ def _sample_crawl(source: SampleCrawlSource, workspace: Workspace) -> Path:
     key = hash_of("sample_crawl", SAMPLE_CRAWL_VERSION, source.pages, source.seed)
     folder = workspace.sample(key)
     with workspace.lock(f"sample-{key}"):
-        if not is_done(folder):
+        if not is_whole(folder):
             with publishing(folder) as partial:
                 write_sample_crawl(partial, pages=source.pages, seed=source.seed)
                 settings = source.model_dump()

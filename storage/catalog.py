@@ -7,13 +7,16 @@ publish a copy of it: whoever has the old one open keeps its inode and blocks no
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import duckdb
 
+from storage.atomic import sync
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.record_formats import by_format, reading
+from storage.os_errors import os_sentence
+from storage.record_formats import by_format, reading, refuse_torn
 from storage.workspace import Workspace
 
 # By this file's place, not the package's: a Dask worker has a folder `storage` of its own, first in sys.path.
@@ -43,20 +46,23 @@ def refresh_catalog(workspace: Workspace) -> None:
         private.parent.mkdir(parents=True, exist_ok=True)
         if not _has_current_definitions(private):
             _remove(private)
-        unpublished = private.with_name("unpublished")  # stands while the private catalog is ahead of the published one
-        with duckdb.connect(str(private), config=OFFLINE) as connection:
-            changed = _ingest(connection, workspace, unpublished)
-            if changed:
-                connection.execute("CHECKPOINT")
-        if changed or unpublished.exists() or not workspace.catalog.exists():
+        try:
+            _bring_up(private, workspace)
+        except duckdb.Error:  # damaged where its first pages do not show it: the records are the truth
+            _remove(private)
+            _bring_up(private, workspace)
+        unpublished = _unpublished(private)
+        if unpublished.exists() or not _is_copy(workspace.catalog, private):
             _publish(private, workspace.catalog)
             unpublished.unlink(missing_ok=True)
 
 
 def rebuild_catalog(workspace: Workspace) -> None:
-    """Make the catalog anew from the record files."""
+    """Make the catalog anew from the record files, whatever state it is in."""
     with workspace.lock("catalog"):
         _remove(workspace.private_catalog)
+        _unpublished(workspace.private_catalog).parent.mkdir(parents=True, exist_ok=True)
+        _unpublished(workspace.private_catalog).touch()
     refresh_catalog(workspace)
 
 
@@ -64,7 +70,7 @@ def connect(workspace: Workspace) -> duckdb.DuckDBPyConnection:
     """Open the published catalog for reading (use as a context manager).
 
     Raises:
-        InputError: nothing has been recorded in this workspace yet.
+        InputError: nothing has been recorded in this workspace yet, or the catalog cannot be read.
     """
     if not workspace.catalog.exists():
         raise InputError(
@@ -72,13 +78,34 @@ def connect(workspace: Workspace) -> duckdb.DuckDBPyConnection:
         )
     try:
         return duckdb.connect(str(workspace.catalog), read_only=True, config=OFFLINE)
-    except duckdb.IOException:
-        # Somebody has it open for writing, which locks all others out: read a copy.
-        copy = workspace.private_catalog.with_name(f"copy-{os.getpid()}.duckdb")
-        shutil.copyfile(workspace.catalog, copy)
-        connection = duckdb.connect(str(copy), read_only=True, config=OFFLINE)
-        copy.unlink()  # the connection keeps the file for as long as it needs it
-        return connection
+    except duckdb.Error:
+        # Somebody has it open for writing, which locks all others out, or had an earlier one open and left a log beside
+        # it that does not belong to this one. A copy has neither.
+        return _connect_to_copy(workspace)
+
+
+def _connect_to_copy(workspace: Workspace) -> duckdb.DuckDBPyConnection:
+    private = workspace.private_catalog.parent
+    beside = private if os.access(private, os.W_OK) else None  # elsewhere where the workspace is only to be read
+    with tempfile.TemporaryDirectory(prefix=".copy-", suffix=".partial", dir=beside) as folder:
+        copy = Path(folder, "catalog.duckdb")
+        try:
+            shutil.copyfile(workspace.catalog, copy)
+            # The connection keeps the file for as long as it needs it.
+            return duckdb.connect(str(copy), read_only=True, config=OFFLINE)
+        except duckdb.Error as error:
+            raise InputError(damaged(workspace, error).replace(str(copy), str(workspace.catalog))) from error
+        except OSError as error:
+            raise InputError(f"the catalog cannot be read: {os_sentence(error)}") from error
+
+
+def damaged(workspace: Workspace, error: duckdb.Error) -> str:
+    """The sentence for a catalog that DuckDB cannot read."""
+    said = str(error).splitlines()[0]
+    return (
+        f"the catalog {workspace.catalog} is damaged ({said}): `nr catalog rebuild --workspace {workspace.root}` makes "
+        "it anew from the records"
+    )
 
 
 def _has_current_definitions(private: Path) -> bool:
@@ -90,6 +117,17 @@ def _has_current_definitions(private: Path) -> bool:
     except duckdb.Error:  # unreadable, or killed before its tables stood: the records are the truth
         return False
     return row == (hash_of(SCHEMA, VIEWS),)
+
+
+def _unpublished(private: Path) -> Path:
+    """Stands while the private catalog is ahead of the published one."""
+    return private.with_name("unpublished")
+
+
+def _bring_up(private: Path, workspace: Workspace) -> None:
+    with duckdb.connect(str(private), config=OFFLINE) as connection:
+        if _ingest(connection, workspace, _unpublished(private)):
+            connection.execute("CHECKPOINT")
 
 
 def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpublished: Path) -> bool:
@@ -111,10 +149,13 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpubli
             new = present
         paths = by_format(workspace.records(table) / name for name in sorted(new))
         for written, files_of_format in paths.items():
-            connection.execute(
-                f"INSERT OR REPLACE INTO {table} BY NAME {reading(table, written)}",
-                [files_of_format],
-            )
+            try:
+                connection.execute(
+                    f"INSERT OR REPLACE INTO {table} BY NAME {reading(table, written)}", [files_of_format]
+                )
+            except duckdb.Error:
+                refuse_torn(files_of_format)
+                raise
         if paths:
             connection.executemany(
                 "INSERT OR REPLACE INTO ingested VALUES (?, ?, ?)",
@@ -140,10 +181,31 @@ def _make_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, i
 
 def _remove(database: Path) -> None:
     database.unlink(missing_ok=True)
-    Path(f"{database}.wal").unlink(missing_ok=True)
+    log_beside(database).unlink(missing_ok=True)
+
+
+def _is_copy(published: Path, private: Path) -> bool:
+    """Whether what is published is whole, as far as its size shows, and no log of another lies beside it."""
+    if not published.is_file() or log_beside(published).exists():
+        return False
+    return published.stat().st_size == private.stat().st_size
 
 
 def _publish(private: Path, published: Path) -> None:
+    for left in published.parent.glob(f".{published.name}.*.partial"):  # by who was killed: we hold the lock
+        left.unlink()
     partial = published.with_name(f".{published.name}.{os.getpid()}.partial")
-    shutil.copyfile(private, partial)
-    partial.replace(published)
+    try:
+        shutil.copyfile(private, partial)
+        sync(partial)
+        # Written by whoever had the one before open for writing: beside another catalog it shuts all readers out.
+        log_beside(published).unlink(missing_ok=True)
+        partial.replace(published)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync(published.parent)
+
+
+def log_beside(database: Path) -> Path:
+    """Where DuckDB keeps what was written since the last checkpoint."""
+    return Path(f"{database}.wal")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from storage.atomic import sync, write_atomically
+from storage.damage import DamagedFile, read_json
 from storage.keys import file_sha256
 
 MANIFEST = "manifest.json"
+REMEDY = "delete the folder that it lies in; the command that made it (refresh, run, train) makes it anew"
 
 
 @contextmanager
@@ -80,19 +82,39 @@ def _links(folder: Path, other: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What a published folder says of itself; None where nothing was published.
+
+    Raises:
+        DamagedFile: a power cut or a full disk has left no manifest of ours.
+    """
     try:
-        return dict(json.loads((folder / MANIFEST).read_bytes()))
-    except FileNotFoundError:
+        manifest = read_json(folder / MANIFEST, REMEDY)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    if not isinstance(manifest.get("files"), dict) or not {"key", "inputs", "counts"} <= manifest.keys():
+        raise DamagedFile(f"{folder / MANIFEST} is damaged (it lacks what a manifest has): {REMEDY}")
+    return manifest
 
 
 def is_done(folder: Path) -> bool:
-    """A step is done when its manifest stands and every file in it has the recorded size."""
+    """A step is done when its manifest stands and every file in it has the recorded size.
+
+    Raises:
+        DamagedFile: its manifest cannot be read. What stands beside it may have cost days, and stays until asked.
+    """
     manifest = read_manifest(folder)
     return manifest is not None and all(
         (folder / name).is_file() and (folder / name).stat().st_size == file["bytes"]
         for name, file in manifest["files"].items()
     )
+
+
+def is_whole(folder: Path) -> bool:
+    """`is_done`, where what is damaged can be made anew at little cost: a damaged manifest is none."""
+    try:
+        return is_done(folder)
+    except DamagedFile:
+        return False
 
 
 def resumable_partial(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from storage.catalog import connect
+from storage.catalog import connect, damaged
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -76,6 +76,17 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _refusal(workspace: Workspace, error: duckdb.Error) -> str:
+    said = str(error).strip()
+    if "orrupt" in said:  # a page of the catalog does not fit its checksum
+        return damaged(workspace, error)
+    if isinstance(error, duckdb.ProgrammingError):  # with the place in the statement marked below it
+        return f"DuckDB refused the query: {said}"
+    said = f"DuckDB cannot answer the query: {' '.join(said.split())}"
+    of_files = any(word in said.lower() for word in ("parquet", "thrift", "tprotocol"))
+    return f"{said}: `nr verify` names the files that are damaged, and what to do with each" if of_files else said
+
+
 @contextmanager
 def _one_statement(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect(workspace) as connection:
@@ -84,4 +95,4 @@ def _one_statement(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyCo
                 raise InputError("give one SQL statement, for example: from learning_vs_forgetting")
             yield connection
         except duckdb.Error as error:
-            raise InputError(f"DuckDB refused the query: {error}") from error
+            raise InputError(_refusal(workspace, error)) from error

@@ -2,14 +2,43 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.atomic import write_atomically
-from storage.record_formats import METADATA_KEY, RECORD_FORMAT
+from storage.record_formats import METADATA_KEY, NO_PARQUET, RECORD_FORMAT, refuse_damaged
 from storage.workspace import Workspace
+
+
+def record_file(workspace: Workspace, table: str, scope: str) -> Path:
+    return workspace.records(table) / f"{scope}.parquet"
+
+
+def read_records(workspace: Workspace, table: str, scope: str) -> list[dict[str, Any]]:
+    """The rows that were last recorded of a scope; none where nothing was.
+
+    Raises:
+        DamagedFile: its file cannot be read.
+    """
+    path = record_file(workspace, table, scope)
+    try:
+        return pq.ParquetFile(path).read().to_pylist()
+    except FileNotFoundError:
+        return []
+    except NO_PARQUET as error:
+        refuse_damaged(path, error)
+        raise
+
+
+def last_move(workspace: Workspace, corpus: str) -> str | None:
+    """The version that the last recorded move of a corpus brought into use."""
+    scopes = (path.stem for path in workspace.records("corpus_moves").glob(f"{corpus}-*.parquet"))
+    rows = (row for scope in scopes for row in read_records(workspace, "corpus_moves", scope))
+    moves = [(row["moved"], str(row["version"])) for row in rows if row["corpus"] == corpus]
+    return max(moves)[1] if moves else None
 
 
 def write_records(workspace: Workspace, table: str, scope: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -18,7 +47,7 @@ def write_records(workspace: Workspace, table: str, scope: str, rows: Sequence[M
     Column names are those of schema.sql; the file carries its format in its metadata. Nothing is written
     when the file holds the same already, so that a repeated step leaves the catalog alone; no rows, no file.
     """
-    path = workspace.records(table) / f"{scope}.parquet"
+    path = record_file(workspace, table, scope)
     if not rows:
         path.unlink(missing_ok=True)
         return

@@ -1,21 +1,26 @@
 """The workspace: one folder, and the only place that knows the paths in it."""
 
 import json
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from storage.atomic import write_atomically
+from storage.damage import read_json
 from storage.errors import InputError
 from storage.home import at_home
+from storage.os_errors import os_sentence
 
 if TYPE_CHECKING:
     from storage.bucket import Bucket
 
+POINTED_TO = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*")
 FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
 
 
@@ -42,8 +47,16 @@ class Workspace:
     @property
     def bucket_url(self) -> str | None:
         """Where the Parquet parts lie too, if anywhere."""
-        url = json.loads(self._marker.read_text()).get("bucket")
+        url = self._known.get("bucket")
         return str(url) if url else None
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        remedy = "delete it, and `nr refresh CONFIG` writes it anew (with the config's `bucket`, if there is one)"
+        known = read_json(self._marker, remedy)
+        if not isinstance(known.get("format_version"), int) or not isinstance(known.get("bucket", ""), str):
+            raise InputError(f"{self._marker} is damaged (it names no format): {remedy}")
+        return known
 
     @cached_property
     def bucket(self) -> "Bucket | None":
@@ -56,11 +69,11 @@ class Workspace:
         if not marker.exists():
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
+                self._write_marker()
             except OSError as error:
-                raise InputError(f"`workspace`: {self.root} cannot be made ({error.strerror}); give another") from error
-            self._write_marker()
+                raise InputError(f"`workspace`: {self.root} cannot be made: {os_sentence(error)}") from error
             return
-        version = json.loads(marker.read_text())["format_version"]
+        version = self._known["format_version"]
         if version > FORMAT_VERSION:
             raise InputError(
                 f"workspace {self.root} has format version {version}, and this neutral-residues reads up to "
@@ -80,11 +93,23 @@ class Workspace:
         return self.corpus(name) / version
 
     def current_version(self, name: str) -> str | None:
-        """The version of a corpus that is in use, if one was published."""
+        """The version of a corpus that is in use, if one was published.
+
+        Where a power cut has left the pointer empty or torn, the records of its moves say which it was.
+        Raises InputError where these say nothing either.
+        """
+        pointer = self.corpus(name) / "CURRENT"
         try:
-            return (self.corpus(name) / "CURRENT").read_text().strip()
+            version = pointer.read_bytes().decode("ascii", errors="replace").strip()
         except FileNotFoundError:
             return None
+        if POINTED_TO.fullmatch(version):
+            return version
+        from storage.records import last_move
+
+        if moved := last_move(self, name):
+            return moved
+        raise InputError(f"{pointer} is damaged (it names no version): write the name of a folder beside it into it")
 
     def moves(self, name: str) -> Path:
         """In the bucket only: the versions that came into use of a corpus, as numbered objects."""
@@ -159,9 +184,18 @@ class Workspace:
     def lock(self, name: str) -> Iterator[None]:
         """Hold a file lock, so that two flows in one workspace do not do the same step at once.
 
-        The lock ends with the process: a killed flow leaves none behind.
+        The lock ends with the process: a killed flow leaves none behind. Raises InputError where the lock's file
+        cannot be opened: a read-only disk, a folder of another user.
         """
         folder = self.root / "private" / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # As open as the folder: who may work in it may hold its locks, whoever made the file first.
+            lock = FileLock(folder / f"{name}.lock", mode=stat.S_IMODE(folder.stat().st_mode) & 0o666)
+            lock.acquire()
+        except OSError as error:
+            raise InputError(f"workspace {self.root} cannot be worked in: {os_sentence(error)}") from error
+        try:
             yield
+        finally:
+            lock.release()

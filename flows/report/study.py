@@ -1,6 +1,5 @@
 """What the page says about one base and the runs on it: the answers to the SQL, and the pictures made of them."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +15,7 @@ from flows.report.queries import Answer, ask
 from flows.report.series import HERO, Looks
 from flows.report.trade_off import TradeOff, has_both, trade_off
 from pipelines.languages import NAME_OF_CODE
+from storage.damage import read_json
 from storage.workspace import Workspace
 
 SNIPPET = """# {name}, seed {seed}
@@ -117,7 +117,7 @@ def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
 
 def _ran_code_of_its_base(run: Path) -> bool:
     try:
-        report = json.loads((run / "run.json").read_bytes())
+        report = read_json(run / "run.json", "`nr verify` says what else is, and what to do")
     except FileNotFoundError:  # it failed, or its folder was cleared away
         return False
     return bool(report.get("base", {}).get("trust_remote_code"))

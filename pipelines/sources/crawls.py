@@ -6,6 +6,7 @@ import json
 import random
 import re
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipelines.settings import CommonCrawlSource
@@ -26,7 +27,8 @@ def resolve(crawl: str, collections: str, remote: Remote, workspace: Workspace) 
         return crawl
     frozen = workspace.latest_crawl
     if frozen.exists():
-        return str(json.loads(frozen.read_bytes())["crawl"])
+        with suppress(ValueError, TypeError, KeyError):  # torn by a power cut: it is looked up anew
+            return str(json.loads(frozen.read_bytes())["crawl"])
     listing = remote.read_all(collections, MAX_LISTING_BYTES)
     try:
         names = [str(entry["id"]) for entry in json.loads(listing)]

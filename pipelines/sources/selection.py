@@ -13,7 +13,7 @@ from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.ranges import LOCATION, ByteRange, Span, coalesce
 from pipelines.sources.remote import Remote
 from storage.keys import hash_of
-from storage.publish import is_done, publish_folder, resumable_partial, write_manifest
+from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace
 
 SELECTION_VERSION = 1  # raise it when the same source comes to select other pages
@@ -48,7 +48,7 @@ def freeze_selection(
     key = hash_of("selection", SELECTION_VERSION, crawl, content)
     folder = workspace.selection(key)
     with workspace.lock(f"selection-{key}"):
-        if not is_done(folder):
+        if not is_whole(folder):
             partial = resumable_partial(folder)
             partial.mkdir(parents=True, exist_ok=True)
             read_index(name, source, crawl, remote, partial, say)

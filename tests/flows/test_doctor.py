@@ -58,5 +58,5 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
 
 
 def test_a_full_disk_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.doctor.LOW_DISK_GB", 1e9)
+    monkeypatch.setattr("flows.workspace_health.LOW_DISK_GB", 1e9)
     assert "nr gc" in found(tmp_path, "disk").fix
