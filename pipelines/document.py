@@ -106,7 +106,9 @@ def page_document(
     document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
 ) -> dict[str, Any]:
     """The row of a capture that passed the gate. An opted-out page's text is never looked at further."""
-    if reason := _reason_by_address(capture, document["host"], settings):
+    if reason := _owners_reason(capture.url, document["host"], settings) or header_opt_out(capture, settings.opt_outs):
+        return document | {"reason": reason}
+    if reason := _listed(capture.url, document["host"], settings):
         return document | {"reason": reason}
     if capture.record_type == "conversion":  # text already, without the headers and tags that could opt out
         text = clean(capture.payload.decode(errors="replace"))
@@ -144,16 +146,19 @@ def page_document(
     return document | measure(text, settings, identify)
 
 
-def _reason_by_address(capture: Capture, host: str, settings: DocumentSettings) -> str | None:
-    """Reason why a page is out by its address or headers: what its owner says first, then the user's block-lists."""
-    if (denied := opted_out_hosts(settings)).has_host(host) or denied.has_url(capture.url):
+def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:
+    """Reason why the owner of a page keeps it out, as far as its address tells."""
+    if (denied := opted_out_hosts(settings)).has_host(host) or denied.has_url(url):
         return "denied_host"
-    if reason := robots_rules(settings).opts_out(capture.url) or header_opt_out(capture, settings.opt_outs):
-        return reason
+    return robots_rules(settings).opts_out(url)
+
+
+def _listed(url: str, host: str, settings: DocumentSettings) -> str | None:
+    """Reason why the user's block-lists keep a page out."""
     blocked = block_list(settings)
     if blocked.has_host(host):
         return "blocked_host"
-    return "blocked_url" if blocked.has_url(capture.url) else None
+    return "blocked_url" if blocked.has_url(url) else None
 
 
 def text_document(
@@ -175,6 +180,8 @@ def text_document(
     }
     if document["reason"]:
         return document
+    if host and (reason := _owners_reason(record.url, host, settings) or _listed(record.url, host, settings)):
+        return document | {"reason": reason}
     text = clean(text)
     return document | (measure(text, settings, identify) if text else {"reason": "no_text"})
 

@@ -136,5 +136,6 @@ def _address(value: object) -> str:
         return ""
     value = value.strip()
     if "://" not in value:
-        value = f"http://{value.removeprefix('//')}" if "." in value.partition("/")[0] else ""
+        value = value.removeprefix("//")
+        value = f"http://{value}" if "." in value.partition("/")[0] else ""
     return value if host_of(value) else ""

@@ -41,7 +41,9 @@ class CorpusSettings(StrictSettings):
     text_domain: str = Field(min_length=1, description="What the text is about, in a word or two: help pages, novels")
     sources: list[str] = Field(min_length=1, description="Names of the sources that it draws from")
     hosts: list[str] = Field(
-        default=["*"], min_length=1, description="Host patterns (*, ?, [..]); a text source's host is its name"
+        default=["*"],
+        min_length=1,
+        description="Host patterns (*, ?, [..]); the host of a text without an address is its source's name",
     )
     profile: Profile = Field(
         default="none",

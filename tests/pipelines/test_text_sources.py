@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from fastwarc.stream_io import ZstdWriter
 
-from pipelines.documents import process_unit
-from pipelines.settings import DocumentSettings, TextSource
+from pipelines.corpus import build_corpus
+from pipelines.documents import process_unit, process_units
+from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
+from pipelines.shards import shard_files
+from pipelines.take_down import deny
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import list_work_units
 from storage.workspace import Workspace
-from tests.pipelines.warc_files import ENGLISH, FRENCH, prose
+from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, prose
 
 
 def process(
@@ -102,6 +105,68 @@ def test_a_row_knows_the_address_of_its_page(
             ("novels", f"{path.name}:2"),
             ("novels", f"{path.name}:3"),
         ]
+
+
+def test_a_row_with_an_address_is_held_to_opt_outs_and_lists_as_a_page_is(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, write_warc: Callable[..., Path]
+) -> None:
+    robots = Page("User-agent: CCBot\nDisallow: /zárt", "https://kert.example/robots.txt")
+    (tmp_path / "denied.txt").write_text("őszibarack.example\nkert.example/blog\n")
+    (tmp_path / "blocked.txt").write_text("bolt.example\nhttps://kert.example/arak/\n")
+    settings = document_settings.model_copy(
+        update={
+            "opt_outs": OptOutSettings(
+                hosts=(str(tmp_path / "denied.txt"),), robots_txt=(str(write_warc([robots], "robots.warc.gz")),)
+            ),
+            "block_lists": (str(tmp_path / "blocked.txt"),),
+        }
+    )
+    expected = {
+        "https://www.xn--szibarack-zyb.example/1": "denied_host",
+        "http://kert.example/blog/2": "denied_host",
+        "https://kert.example/z%C3%A1rt/3": "robots_txt",
+        "bolt.example/4": "blocked_host",
+        "https://kert.example/arak/5": "blocked_url",
+        "https://kert.example/6": "kept",
+        "//ŐSZIBARACK.example:80/7": "denied_host",
+        "volume 8": "kept",
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(as_lines([{"text": prose(ENGLISH, n), "url": url} for n, url in enumerate(expected)]))
+    _, documents = process(path, workspace, settings)
+    assert [document["reason"] for document in documents] == list(expected.values())
+    assert all(document["text"] is None for document in documents if document["reason"] != "kept")
+
+
+def test_a_corpus_of_rows_is_split_and_taken_down_by_host(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    rows = [
+        {"text": prose(ENGLISH, n), "url": f"https://{'öt' if n % 5 == 0 else n % 5}.example/{n}"} for n in range(30)
+    ]
+    (tmp_path / "rows.jsonl").write_bytes(as_lines(rows))
+    units = list_work_units({"rows": TextSource(paths=[str(tmp_path / "rows.jsonl")])}, workspace)
+    process_units(units, document_settings, workspace, 1, lambda report: None)
+    settings = CorpusSettings(
+        language="eng",
+        text_domain="x",
+        sources=["rows"],
+        hosts=["öt.example", "[1-3].example"],
+        held_out_min_documents=2,
+    )
+
+    def hosts() -> list[set[str]]:
+        report = build_corpus("rows", settings, units, document_settings, workspace)
+        folder = workspace.corpus_version("rows", report.version)
+        tables = [pq.read_table(shard_files(folder, side), columns=["host"]) for side in ("train", "held_out")]
+        return [set(table["host"].to_pylist()) for table in tables]
+
+    train, held_out = hosts()
+    assert train and held_out and not train & held_out
+    assert train | held_out == {"xn--t-0ga.example", "1.example", "2.example", "3.example"}
+    taken = sorted(train)[0]
+    deny(taken.replace("xn--t-0ga", "ÖT"), "asked", workspace)
+    assert hosts() == [train - {taken}, held_out]
 
 
 def test_a_new_field_leaves_the_ids_of_units_as_they_were(tmp_path: Path, workspace: Workspace) -> None:
