@@ -105,15 +105,26 @@ class Batches:
         return sum(self.inputs[index].role == "original" for index in places)
 
     def sequence(self, number: int) -> tuple[int, np.ndarray[Any, Any]]:
-        """The input that a sequence number falls to, and its tokens (sequence_length + 1,)."""
+        """The input that a sequence number falls to, and its tokens (sequence_length + 1,).
+
+        A model that needs to see an opening token sees one at the begin of every sequence, as in evaluation: it takes
+        the place of the first token, which is never a target.
+        """
         index, ordinal = self._place(number)
-        stream = self.inputs[index].stream.stream
+        source = self.inputs[index].stream
+        stream = source.stream
         windows = (len(stream) - 1) // self.sequence_length
         epoch, position = divmod(ordinal, windows)
         slack = len(stream) - 1 - windows * self.sequence_length
         shift, order = _epoch_order(self.seed, index, epoch, windows, slack)
         start = shift + int(order[position]) * self.sequence_length
-        return index, stream[start : start + self.sequence_length + 1]
+        tokens = stream[start : start + self.sequence_length + 1]
+        if source.opening_token is None:
+            return index, tokens
+        # Where a document opens with the first target, the sequence begins with it, not with two opening tokens.
+        if tokens[1] == source.opening_token and start + len(tokens) < len(stream):
+            tokens = stream[start + 1 : start + 1 + len(tokens)]
+        return index, np.concatenate([[source.opening_token], tokens[1:]])
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
         """Rows rank::ranks of a step: tokens (rows, sequence_length + 1), and which rows are original (rows,)."""

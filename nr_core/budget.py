@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from nr_core.language_model import language_model, text_config
 from nr_core.quantized import count
 
 BUDGET = 0.2  # the paper's main results
@@ -30,12 +31,16 @@ class Backbone:
 
     @classmethod
     def of(cls, model: nn.Module) -> Backbone:
-        """Counts a model of transformers, on any device (meta too). Embeddings: token embeddings and output head."""
-        config = model.config.get_text_config()  # type: ignore[union-attr, operator]
-        heads = (model.get_input_embeddings(), model.get_output_embeddings())  # type: ignore[operator]
-        embeddings = {id(p): count(p) for head in heads if head is not None for p in head.parameters()}
-        total = sum(map(count, model.parameters()))
-        return cls(config.hidden_size, config.num_hidden_layers, total, sum(embeddings.values()))
+        """Counts the language model of a model of transformers, on any device (meta too): of a vision model, no tower.
+
+        Embeddings: see `embedding_tables`.
+        """
+        config = text_config(model)
+        head = model.get_output_embeddings()  # type: ignore[operator]
+        parts = [language_model(model), *([] if head is None else [head])]
+        counts = {id(p): count(p) for part in parts for p in part.parameters()}
+        embeddings = {id(p): count(p) for table in embedding_tables(model) for p in table.parameters()}
+        return cls(config.hidden_size, config.num_hidden_layers, sum(counts.values()), sum(embeddings.values()))
 
     def allowance(self, budget: float, budget_of: str) -> float:
         return budget * (self.total if budget_of == "total" else self.non_embedding)
@@ -55,3 +60,13 @@ class Backbone:
 
     def adapter_parameters(self, width: int, gated: bool = True, layers: int | None = None) -> int:
         return (layers or self.layers) * (3 * self.hidden_size * width + (self.hidden_size if gated else 0))
+
+
+def embedding_tables(model: nn.Module) -> list[nn.Module]:
+    """What is looked up, of tokens (in the first layer or, as in Gemma 3n, in each) and positions, and the output head.
+
+    What is left is what scaling laws count (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 1.3).
+    """
+    heads = [model.get_input_embeddings(), model.get_output_embeddings()]  # type: ignore[operator]
+    looked_up = [module for module in language_model(model).modules() if isinstance(module, nn.Embedding)]
+    return [*(head for head in heads if head is not None), *looked_up]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from nr_core.block_expansion import expand_blocks
-from nr_core.budget import BUDGET, Backbone
+from nr_core.budget import BUDGET, Backbone, embedding_tables
 from nr_core.earlier_runs import NEWEST, activate, load_earlier
+from nr_core.errors import ModelError
+from nr_core.language_model import language_model
 from nr_core.quantized import refuse_to_train
 from nr_core.settings import LocalLoss, MethodName, MethodSettings
 
@@ -100,15 +102,14 @@ def _taps(model: Any) -> Any:
 def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
     model.requires_grad_(True)
     if settings.embeddings == "frozen":
-        for head in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if head is not None:
-                head.requires_grad_(False)
+        for table in embedding_tables(model):
+            table.requires_grad_(False)
     return model
 
 
 def _lora(use_dora: bool) -> Build:
-    """LoRA or DoRA on all linear layers but the output head, at the rank whose parameters come nearest to the
-    adapters'."""
+    """LoRA or DoRA on all linear layers but the output head, and on the experts of a mixture, at the rank whose
+    parameters come nearest to the adapters'."""
 
     def build(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
         from peft import LoraConfig, get_peft_model
@@ -117,18 +118,27 @@ def _lora(use_dora: bool) -> Build:
         head = model.get_output_embeddings()
         linear = {
             name: module
-            for name, module in model.named_modules()
+            for name, module in _named_modules(model)
             if isinstance(module, nn.Linear | Conv1D) and module is not head
         }
+        experts = _experts(model)
+        if use_dora and experts:
+            raise ModelError(
+                f"dora: the model is a mixture of experts ({next(iter(experts))}), which PEFT's DoRA does not cover; "
+                "choose lora, adapter or neutral_residues."
+            )
         transposed = any(isinstance(module, Conv1D) for module in linear.values())
         wanted = backbone.adapter_parameters(_width(settings, backbone))
         if use_dora:  # a magnitude for each output
             wanted -= sum(module.weight.shape[1 if transposed else 0] for module in linear.values())
-        rank = max(1, round(wanted / sum(sum(module.weight.shape) for module in linear.values())))
+        of_rank_one = sum(sum(module.weight.shape) for module in linear.values())
+        of_rank_one += sum(weight.shape[0] * sum(weight.shape[1:]) for weight in experts.values())
+        rank = max(1, round(wanted / of_rank_one))
         config = LoraConfig(
             r=rank,
             lora_alpha=LORA_SCALE * rank,
             target_modules=sorted(linear),
+            target_parameters=sorted(experts) or None,
             fan_in_fan_out=transposed,
             use_dora=use_dora,
             task_type="CAUSAL_LM",
@@ -136,6 +146,24 @@ def _lora(use_dora: bool) -> Build:
         return get_peft_model(model, config)
 
     return build
+
+
+def _named_modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """Those of the language model, by their names in the whole model: no linear layer of an image tower."""
+    home = language_model(model)
+    inside = {id(module) for module in home.modules()}
+    return ((name, module) for name, module in model.named_modules() if id(module) in inside)
+
+
+def _experts(model: Any) -> dict[str, nn.Parameter]:
+    """The weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers."""
+    return {
+        f"{name}.{weight}".lstrip("."): parameter
+        for name, module in _named_modules(model)
+        if not isinstance(module, nn.Conv1d)
+        for weight, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim == 3
+    }
 
 
 def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:

@@ -88,3 +88,19 @@ def test_shares_that_do_not_sum_to_one_and_short_streams_are_refused():
 def test_an_input_of_share_zero_gives_nothing():
     batches = Batches([Input(stream(100), 1.0, "new"), Input(stream(5), 0.0, "original")], 10, 4, 0)
     assert not batches.batch(0)[1].any()
+
+
+@given(st.lists(st.integers(1, 30), min_size=4, max_size=30), st.integers(3, 9), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_sequences_of_models_that_need_an_opening_token_begin_with_it(lengths, length, seed):
+    """Documents are opened by 1 and closed by 2; their tokens are 10, 11, ... in order."""
+    texts = np.split(np.arange(10, 10 + sum(lengths)), np.cumsum(lengths)[:-1])
+    tokens = np.concatenate([[1, *text, 2] for text in texts])
+    offsets = np.cumsum([0, *(n + 2 for n in lengths)])
+    opened = TokenStream(Path("stream"), tokens, offsets, np.array(lengths), 1 << 30, 1, 2, 1)
+    batches = Batches([Input(opened, 1.0, "new")], length, 1, seed)
+    for number in range((len(tokens) - 1) // length):
+        _, row = batches.sequence(number)
+        assert len(row) == length + 1 and row[0] == 1
+        at = int(np.flatnonzero(tokens == row[row > 9][0])[0]) - int(np.flatnonzero(row > 9)[0])
+        assert row[1:].tolist() == tokens[at + 1 : at + 1 + length].tolist()

@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from peft import PeftModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
 
 from nr_core.budget import Backbone
 from nr_core.errors import ModelError
@@ -136,3 +145,52 @@ def test_initialisations():
     assert deviation(low, "out") == deviation(he, "out") == 0
     assert deviation(low, "block_gate") == pytest.approx((64 * 2) ** -0.5, rel=0.3)
     assert not [name for name, _ in he.named_parameters() if "block_gate" in name]
+
+
+def test_what_is_looked_up_is_no_backbone():
+    """Gemma 3n's embedding of each layer, and GPT-2's positions."""
+    per_layer = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64, "vocab_size": 64}
+    sizes = {"num_kv_shared_layers": 0, "layer_types": ["full_attention"] * 2, "laurel_rank": 4, "altup_num_inputs": 2}
+    gemma = tiny_model("gemma3n_text", activation_sparsity_pattern=[0.0, 0.0], **per_layer, **sizes)
+    tables = {id(p): p.numel() for n, p in gemma.named_parameters() if "embed_tokens" in n or "lm_head" in n}
+    assert Backbone.of(gemma).embeddings == sum(tables.values()) >= 64 * 32 + 64 * 2 * 8
+    gpt2 = Backbone.of(tiny_model("gpt2"))
+    assert gpt2.embeddings == 2 * 64 * 32
+
+
+@pytest.mark.parametrize("tower", [2, 3])
+def test_the_budget_is_of_the_language_model_inside_a_vision_model(tower):
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = LlamaConfig(**sizes, vocab_size=64, num_key_value_heads=2)
+    vision = CLIPVisionConfig(**{**sizes, "num_hidden_layers": tower}, image_size=16, patch_size=8)
+    config = LlavaConfig(text_config=text, vision_config=vision, image_token_index=63)
+    model = LlavaForConditionalGeneration(config)
+    alone = LlamaForCausalLM(text)
+    assert Backbone.of(model) == Backbone.of(alone)
+    lora = extend(model, MethodSettings(method="lora"))
+    assert lora.extra_parameters == extend(alone, MethodSettings(method="lora")).extra_parameters
+    assert not [n for n, p in lora.model.named_parameters() if p.requires_grad and "vision" in n]
+
+
+@pytest.mark.parametrize("architecture", ["mixtral", "qwen3_moe"])
+def test_lora_covers_the_experts_of_a_mixture_and_dora_is_refused(architecture, tmp_path):
+    sizes = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
+    sizes |= {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 64}
+    model = tiny_model(architecture, **sizes)
+    tokens = torch.arange(3, 12).unsqueeze(0)
+    expected = model(tokens).logits
+    extension = extend(model, MethodSettings(method="lora", budget=0.3))
+    assert extension.shares()["share_non_embedding"] == pytest.approx(0.3, rel=0.1)
+    trained = [name for name, p in extension.model.named_parameters() if p.requires_grad]
+    assert any("experts" in name for name in trained) and any("q_proj" in name for name in trained)
+    torch.testing.assert_close(extension.model(tokens).logits, expected)
+    for name, parameter in extension.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    changed = extension.model.eval()(tokens).logits
+    assert not torch.allclose(changed, expected, atol=1e-3)
+    extension.model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model(architecture, **sizes), tmp_path).eval()
+    torch.testing.assert_close(loaded(tokens).logits, changed)
+    with pytest.raises(ModelError, match=r"dora: the model is a mixture of experts .* choose lora"):
+        extend(tiny_model(architecture, **sizes), MethodSettings(method="dora"))
