@@ -43,31 +43,39 @@ def push(folder: Path, hub_id: str, base: str | None, private: bool, workspace: 
 
 def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: Path) -> Path:
     """What is uploaded: the adapter (or model), earlier adapters of the run, and its card."""
+    from nr_core.settings import BaseSpec
+
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder} is no finished run (it has no run.json): give the run's own folder or id")
     report = json.loads((folder / "run.json").read_text())
     full = (folder / "model").is_dir()
     shutil.copytree(folder / ("model" if full else "adapter"), content)
     if (folder / "earlier").is_dir():
-        shutil.copytree(folder / "earlier", content / "earlier")
-    named = base or report["base"]["model"]
-    if Path(named).exists():
+        own_cards = shutil.ignore_patterns("README.md")  # they name folders of this machine
+        shutil.copytree(folder / "earlier", content / "earlier", ignore=own_cards)
+    spec = BaseSpec.model_validate(report["base"])
+    if base is not None:  # its revision and file are those of another place
+        kept = {"trust_remote_code": spec.trust_remote_code, "quantize": spec.quantize}
+        spec = BaseSpec.model_validate({"model": base, **kept})
+    if Path(spec.model).exists():
         raise InputError(
-            f"the base of this run is the folder {named}, which nobody else has: name it with --base HUB_ID"
+            f"the base of this run is the folder {spec.model}, which nobody else has: name it with --base HUB_ID (of "
+            "a GGUF file: --base HUB_ID/NAME.gguf)"
         )
+    named = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
     for config in content.rglob("adapter_config.json"):
-        values = json.loads(config.read_text()) | {"base_model_name_or_path": named}
+        values = json.loads(config.read_text()) | {"base_model_name_or_path": named, "revision": spec.revision}
         config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-    (content / "README.md").write_text(card(content, folder, report, hub_id, named, workspace))
+    (content / "README.md").write_text(card(content, folder, report, hub_id, spec, workspace))
     return content
 
 
-def card(content: Path, folder: Path, report: dict[str, Any], hub_id: str, base: str, workspace: Path) -> str:
+def card(content: Path, folder: Path, report: dict[str, Any], hub_id: str, spec: Any, workspace: Path) -> str:
     from nr_core.model_card import model_card
-    from nr_core.settings import BaseSpec
 
-    spec = BaseSpec.model_validate({**report["base"], "model": base})
-    text = model_card(spec, report.get("languages", []), report, hub_id)
+    earlier = content / "earlier"
+    known = len(list(earlier.iterdir())) if earlier.is_dir() else 0
+    text = model_card(spec, report.get("languages", []), report, hub_id, known)
     rows = []
     if (workspace / "catalog.duckdb").is_file():
         rows = query(Workspace(workspace), FIGURES, [folder.name]).rows

@@ -8,10 +8,10 @@ from typing import Any
 
 from nr_core.errors import ModelError
 from nr_core.models import load_base
-from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER, require_safetensors
+from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER, adapter_folders
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
-from nr_core.trained_run import load_run
+from nr_core.trained_run import load_run, with_adapters
 
 
 def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, Any]:
@@ -23,11 +23,12 @@ def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, A
     if (folder / "run.json").is_file():
         base = _base_of_run(folder, trust_remote_code)
         full = folder / MODEL_FOLDER
-        return load_run(base, folder), load_tokenizer(BaseSpec(model=str(full)) if full.is_dir() else base)
+        own = BaseSpec(model=str(full), trust_remote_code=base.trust_remote_code)
+        return load_run(base, folder), load_tokenizer(own if full.is_dir() else base)
     if (folder / "adapter_config.json").is_file():
         return _with_adapter(folder, trust_remote_code)
     if (folder / "config.json").is_file():
-        spec = BaseSpec(model=str(folder))
+        spec = BaseSpec(model=str(folder), trust_remote_code=trust_remote_code)
         return load_base(spec), load_tokenizer(spec)
     raise ModelError(
         f"{folder} holds no run (run.json), no adapter (adapter_config.json) and no model (config.json); give the "
@@ -36,12 +37,11 @@ def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, A
 
 
 def _with_adapter(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
-    from peft import PeftModel
-
-    import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
-
+    """The adapters of before, which are active beside it, lie beside it in its run and inside it on the hub."""
     base = _base_of_adapter(folder, trust_remote_code)
-    return PeftModel.from_pretrained(load_base(base), require_safetensors(folder)), load_tokenizer(base)
+    inside_a_run = folder.name == ADAPTER_FOLDER and (folder.parent / "run.json").is_file()
+    earlier = adapter_folders(folder.parent if inside_a_run else folder)[:-1]
+    return with_adapters(load_base(base), [*earlier, folder]), load_tokenizer(base)
 
 
 def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:

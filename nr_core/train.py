@@ -145,8 +145,11 @@ def _write_model(
             load_tokenizer(spec.base).save_pretrained(partial)
         else:
             model.peft_config[NEWEST].revision = spec.base.revision
+            if spec.base.gguf_file:  # a folder with such a file alone is no model to anybody
+                model.peft_config[NEWEST].base_model_name_or_path = f"{spec.base.model}/{spec.base.gguf_file}"
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
-        (partial / "README.md").write_text(model_card(spec.base, report["languages"], report))
+        card = model_card(spec.base, report["languages"], report, earlier=len(_earlier(spec)))
+        (partial / "README.md").write_text(card)
 
 
 def _earlier(spec: TrainSpec) -> list[Path]:

@@ -17,15 +17,21 @@ def load_run(base: BaseSpec, run: Path | None) -> Any:
     if run is None:
         return load_base(base)
     if (run / MODEL_FOLDER).is_dir():
-        return load_base(BaseSpec(model=str(run / MODEL_FOLDER)))
+        return load_base(BaseSpec(model=str(run / MODEL_FOLDER), trust_remote_code=base.trust_remote_code))
     if not (run / ADAPTER_FOLDER).is_dir():
         raise ModelError(f"{run} holds no trained run: neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; train it first.")
+    return with_adapters(load_base(base), adapter_folders(run))
+
+
+def with_adapters(base: Any, folders: list[Path]) -> Any:
+    """A base with some adapters, oldest first, all active; the last is `default`."""
     from peft import PeftModel
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
-    model = PeftModel.from_pretrained(load_base(base), require_safetensors(run / ADAPTER_FOLDER))
-    for i, folder in enumerate(adapter_folders(run)[:-1]):
-        model.load_adapter(require_safetensors(folder), adapter_name=f"earlier_{i}")
+    *earlier, newest = [require_safetensors(folder) for folder in folders]
+    model = PeftModel.from_pretrained(base, newest)
+    for i, folder in enumerate(earlier):
+        model.load_adapter(folder, adapter_name=f"earlier_{i}")
         activate(model)
-    return model.to(device())
+    return model if getattr(model, "is_quantized", False) else model.to(device())
