@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from pipelines.characters import clean
 from pipelines.evaluation_sets import EvaluationSet
 from pipelines.signature import mix64
 from storage.errors import InputError
@@ -78,8 +79,8 @@ class NgramIndex:
 
 
 def simplified(text: str) -> str:
-    """Lower case, digits as 0, no diacritics, a space for what is in no word."""
-    text = text.lower()
+    """Lower case, digits as 0, no diacritics, nothing unseen, a space for what is in no word."""
+    text = clean(text).lower()
     if not text.isascii():
         text = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).translate(_MARKS))
     return _NO_WORD.sub(" ", _DIGITS.sub("0", text)).strip()

@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.characters import clean, one_line
 from pipelines.decode import decode
 from pipelines.dom_guard import is_too_costly, is_too_deep
-from pipelines.extract import MAX_TITLE_CHARACTERS, all_text, clean, main_content, one_line, title
+from pipelines.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
 from pipelines.gate import gate, is_html
 from pipelines.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.host import host_of
@@ -22,6 +23,7 @@ from pipelines.read_text import TextRecord
 from pipelines.read_warc import Capture
 from pipelines.scores import SCORES, scores
 from pipelines.settings import DocumentSettings
+from pipelines.short_text_guard import mark_short_texts
 from pipelines.signature import shingle_hashes, signatures
 from pipelines.transfer import BodyTooLarge, undo_transfer
 
@@ -126,7 +128,9 @@ def page_document(
     markup = Markup.of(body, decoded)
     if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
-    tree = parse(decoded.text)
+    # Only main content loses short texts: where most pages leave before, few are looked at for them, and parsed again.
+    html = mark_short_texts(decoded.text) if settings.languages is None else decoded.text
+    tree = parse(html)
     if tree is None:
         return document | {"reason": "dom_too_large"}
     if reason := page_opt_out(markup, tree, settings.opt_outs):
@@ -140,6 +144,8 @@ def page_document(
             return document | {"reason": "other_language"}
     if is_too_deep(markup, tree):
         return document | {"reason": "dom_too_deep"}
+    if settings.languages is not None and (marked := mark_short_texts(html)) is not html:
+        tree = parse(marked) or tree
     text = main_content(tree, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}

@@ -5,11 +5,10 @@ import re
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.characters import clean, one_line
 from pipelines.settings import ExtractionSettings
 
 MAX_TITLE_CHARACTERS = 500
-# Crawl text is hostile: control characters can drive a terminal, and lone surrogates cannot be stored.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 # Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
@@ -24,6 +23,7 @@ _FURNITURE = [
     "figcaption",
     *(f"[class*={word}]" + "".join(f":not({part})" for part in _PARTS_OF_PAGE) for word in _FURNITURE_WORDS),
 ]
+_READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
 _MIN_CHARACTERS = 250  # of text; if less is left, perhaps the whole text stood in the furniture
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
@@ -57,8 +57,9 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -
             comments=settings.comments,
             post_meta=settings.post_meta,
             list_bullets=settings.list_bullets,
-            skip_elements=skipped,
-        )
+            skip_elements=[*_READINGS, *skipped],
+        ),
+        line_end=" ",  # what ends lines in plain text ends none in a paragraph of HTML
     )
 
 
@@ -85,13 +86,3 @@ def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:
 
 def title(tree: HTMLTree) -> str | None:
     return one_line(tree.title or "", MAX_TITLE_CHARACTERS) or None
-
-
-def clean(text: str) -> str:
-    """`text` with unified line ends, without control characters, without white space at its ends."""
-    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-
-
-def one_line(text: str, limit: int) -> str:
-    """`text` in one line of at most `limit` characters, without control characters."""
-    return _UNPRINTABLE.sub("", " ".join(text[: 4 * limit].split()))[:limit]

@@ -4,9 +4,11 @@ import unicodedata
 
 import xxhash
 
+from pipelines.combining import cap_marks
+
 
 def normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(unicodedata.normalize("NFC", cap_marks(text)).split())
 
 
 def text_hash(normalised: str) -> bytes:

@@ -7,6 +7,8 @@ for `&lt;` and for NFC, which gives a letter with its accent one form.
 
 import ftfy
 
+from pipelines.combining import cap_marks
+
 _FAULTS_ONLY = ftfy.TextFixerConfig(
     unescape_html=False,
     uncurl_quotes=False,
@@ -20,4 +22,4 @@ _FAULTS_ONLY = ftfy.TextFixerConfig(
 
 def repair(text: str) -> str:
     """`text` with wrongly decoded letters repaired. Plain ASCII has none, and is returned as it is."""
-    return text if text.isascii() else ftfy.fix_text(text, _FAULTS_ONLY)
+    return text if text.isascii() else ftfy.fix_text(cap_marks(text), _FAULTS_ONLY)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import decontaminate
+from pipelines.characters import clean
 from pipelines.decontaminate import NgramIndex, simplified
 from pipelines.evaluation_sets import EvaluationSet
 from storage.errors import InputError
@@ -44,7 +45,7 @@ def test_found_is_what_a_plain_search_finds(one: list[str], other: list[str], te
 
 @given(st.text())
 def test_words_are_those_of_a_plain_simplification(text: str) -> None:
-    assert simplified(text).split() == plain_words(text)
+    assert simplified(text).split() == plain_words(clean(text))
 
 
 def test_a_set_that_cannot_be_found_or_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
