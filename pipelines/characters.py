@@ -36,7 +36,7 @@ _JOINERS = re.compile(
 
 
 def clean(text: str, line_end: str = "\n") -> str:
-    """`text` with `line_end` for all ends of lines but `\\n`, less unseen characters, white space around it and marks beyond 30."""
+    """`text` less unseen characters and space around it, with `line_end` for all ends of lines but `\\n`."""
     if _UNSEEN.search(text):
         if _DOUBLY_ENCODED.search(text):
             text = _decoded_once(text)

@@ -72,7 +72,10 @@ class CorpusSettings(StrictSettings):
         description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
         "paragraphs of which a fifth at most is new, as Kyutai does",
     )
-    repair: bool = Field(default=False, description="Repair wrongly decoded letters with ftfy; about 1 ms a page")
+    repair: bool = Field(
+        default_factory=lambda fields: fields.get("profile") == "fineweb2",  # FineWeb2's own step
+        description="Repair wrongly decoded letters with ftfy; about 1 ms a page. Default: in profile fineweb2 alone",
+    )
     pii: PiiSettings = PiiSettings()
     remove_bar_lines: bool = Field(
         default=False,

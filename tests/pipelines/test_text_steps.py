@@ -44,6 +44,12 @@ def test_an_address_in_a_broken_text_is_found() -> None:
     assert steps.changed == {"repair": 1, "pii": 1}
 
 
+def test_profile_fineweb2_repairs_by_default() -> None:
+    assert TextSteps(settings(profile="fineweb2"))("schÃ¶n") == "schön"
+    assert TextSteps(settings(profile="fineweb2", repair=False))("schÃ¶n") == "schÃ¶n"
+    assert TextSteps(settings())("schÃ¶n") == "schÃ¶n"
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [
