@@ -1,19 +1,21 @@
-"""Read a WARC file record by record. A damaged record costs itself, a damaged file what comes after the damage."""
+"""Read a WARC file record by record. Damage costs the records that it hit, and is said."""
 
 import io
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
+from pipelines.warc_places import Places, decompress_beside, head
 from storage.errors import InputError
 
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
+MAX_FRUITLESS = 100  # places at which a record seems to begin, but none can be read: each may cost such a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +43,132 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class ReadFailure:
-    """Reading broke after the record at `byte_offset` (compressed, 0 if none was read): the rest is lost.
+    """Reading broke behind the record that begins at `byte_offset` (compressed, 0 if none was read), or in it.
 
-    Among single records, the one at `byte_offset` is.
+    `error` says where it goes on, or that the rest is lost. Among single records, the one at `byte_offset` is.
     """
 
     byte_offset: int
     error: str
 
+    def behind(self, earlier: "ReadFailure") -> "ReadFailure":
+        """One failure of two with no record between them."""
+        return replace(earlier, error=f"{earlier.error.rpartition(': ')[0]}: {self.error.rpartition(': ')[2]}")
+
 
 def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
     """Yield a Capture for each record that may be a page, None for each companion, a ReadFailure where reading broke.
 
+    Behind damage it goes on at the next record that can be found: a gzip member, a frame of zstd or lz4, a header.
     Raises InputError when the file is no WARC at all (not one record can be read).
     """
-    records, offset, end = 0, 0, 0
-    with path.open("rb") as stream:
-        lenient = _has_lf_headers(_head(path))
-        iterator = iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient))
-        while True:
-            try:
-                record = next(iterator, None)
-                if record is None:
-                    break
-                # Without it there is no telling where the record ends.
-                if records == 0 and "Content-Length" not in record.headers:
-                    raise OSError("its first record has no Content-Length")
-                offset, end = record.stream_pos, record.stream_pos + record.content_length
-                capture = None if record.record_type & COMPANIONS else _capture(record, max_bytes)
-            except OSError as error:
-                if records == 0:
-                    raise InputError(_not_a_warc(path, error)) from None
-                yield ReadFailure(offset, f"{error} after the record at byte {offset}: the records behind it are lost")
-                return
-            records += 1
-            yield capture
+    lenient, records = _has_lf_headers(head(path)), 0
+    failure: ReadFailure | None = None  # said when it is known where reading went on
+    with path.open("rb") as stream, ExitStack() as opened:
+        content: BinaryIO = stream
+        place: int | None = 0
+        known = fruitless = 0  # items of this run that were given already; runs that gave none
+        while place is not None:
+            run, number = _Run(content, place, lenient, max_bytes), 0
+            for number, item in enumerate(run, 1):
+                if failure is not None:
+                    yield failure
+                    failure = None
+                if number > known:
+                    records += 1
+                    yield item
+            fruitless += run.gave_nothing
+            if fruitless > MAX_FRUITLESS or (run.broke is None and number + known == 0):
+                break
+            with closing(Places(content)) as places:
+                if run.broke and places.compression and not (run.gave_nothing or places.has_own_member(run.offset)):
+                    # The way through the damage is in what was compressed as one.
+                    content, lost = decompress_beside(stream, place, places.compression)
+                    opened.callback(content.close)
+                    if lost:
+                        yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
+                    known, place = number, 0
+                    continue
+                last, said, place = run.mend(places)
+            known = 0
+            if failure is not None and (last or said is None):
+                yield failure
+            failure = said.behind(failure) if said and failure and not last else said
+            records += len(last)
+            yield from last
+        if failure is not None and records > 0:
+            yield failure
     if records == 0:
-        raise InputError(_not_a_warc(path, "it holds no record"))
-    if lenient and _holds_a_record_behind(path, end):
-        yield ReadFailure(offset, f"no record could be read behind the one at byte {offset}: the rest is lost")
+        raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
+
+
+class _Run:
+    """Records one after the other, each given when the next was reached: then it is what its length says.
+
+    `broke` says what ended it, if it was not the file's end; the record at `offset` was the last that began.
+    """
+
+    def __init__(self, stream: BinaryIO, place: int, lenient: bool, max_bytes: int) -> None:
+        stream.seek(place)
+        self._records = iter(
+            ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)
+        )
+        self._max_bytes, self._last = max_bytes, list[Capture | None]()
+        self._is_short, self.gave_nothing = False, True
+        self.offset, self._end = place, place
+        self.broke: str | None = None
+
+    def __iter__(self) -> Iterator[Capture | None]:
+        try:
+            while (record := next(self._records, None)) is not None:
+                yield from self._last
+                self._last, self.gave_nothing = [], False
+                # Without it there is no telling where the first record ends.
+                if self._end == self.offset and "Content-Length" not in record.headers:
+                    raise OSError("its first record has no Content-Length")
+                self.offset, self._end = record.stream_pos, record.stream_pos + record.content_length
+                if len(record.headers.get_multiple("WARC-Type")) > 1:
+                    raise OSError("a header runs into that of the next record")
+                if record.record_type & COMPANIONS:
+                    self._last, read = [None], None
+                else:
+                    capture, read = _capture(record, self._max_bytes)
+                    self._last = [capture]
+                # What is not needed is read over here as it would be next, to see whether it is there.
+                length = int(record.content_length)
+                if (record.reader.consume(length) if read is None else read) < length:
+                    self._is_short, self.broke = True, "the file ends in it"
+                    return
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A panic in the Rust libraries is a BaseException; whatever one record sets off costs that record only.
+        except BaseException as error:  # noqa: BLE001
+            self.broke = str(error) or type(error).__name__
+            return
+        yield from self._last
+
+    def mend(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+        """What the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
+        if self.broke is None:
+            return self._passed_over(places)
+        end = places.end_of_record(self.offset) if self._last else None
+        following = places.next_record(self.offset + 1 if end is None else end)
+        last = self._last if end else [item and replace(item, fault="truncated", payload=b"") for item in self._last]
+        if self._is_short and following is None and last[0] is not None and self._last == last:
+            return last, None, None  # a file that was cut: its last record says so
+        return last, self._failure(self.broke, following), following
+
+    def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+        """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
+        start = places.end_of_record(self.offset) or self._end
+        if places.compression is not None or b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
+            return [], None, None
+        following = places.next_record(start)
+        return [], self._failure("what follows it could not be read", following), following
+
+    def _failure(self, error: str, following: int | None) -> ReadFailure:
+        rest = "the rest is lost" if following is None else f"reading goes on at byte {following}"
+        return ReadFailure(self.offset, f"{error}, after the record at byte {self.offset}: {rest}")
 
 
 def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
@@ -96,7 +185,7 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
                 if record is None:
                     raise OSError("no record is there")
                 capture = (
-                    None if record.record_type & COMPANIONS else replace(_capture(record, max_bytes), offset=offset)
+                    None if record.record_type & COMPANIONS else replace(_capture(record, max_bytes)[0], offset=offset)
                 )
             except OSError as error:
                 yield ReadFailure(offset, f"{error}: the record is lost")
@@ -105,7 +194,8 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
             offset += length
 
 
-def _capture(record: WarcRecord, max_bytes: int) -> Capture:
+def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
+    """What a record is, and how many bytes of its body were read, if any had to be."""
     headers = record.headers
     fault = None if "Content-Length" in headers else "truncated"
     try:
@@ -113,18 +203,19 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
     except OSError:
         fault = fault or "bad_http"
     http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
-    length, payload = record.content_length, b""
+    length, payload, read = record.content_length, b"", None
     is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
     if fault is None and (is_conversion or record.record_type == WarcRecordType.response):
         if length > max_bytes:
             fault = "oversize"
         else:
             payload = record.reader.read(max_bytes)
+            read = len(payload)
             # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
             # the server's length.
             if len(payload) != length or "WARC-Truncated" in headers or _http_length(http) > length:
                 fault, payload = "truncated", b""
-    return Capture(
+    capture = Capture(
         offset=record.stream_pos,
         record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
         record_type=str(record.record_type),
@@ -143,6 +234,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> Capture:
         payload=payload,
         fault=fault,
     )
+    return capture, length if fault == "bad_http" else read
 
 
 def _http_length(http: HeaderMap) -> int:
@@ -150,16 +242,6 @@ def _http_length(http: HeaderMap) -> int:
     announced = (http.get("Content-Length") or "").strip()
     encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
     return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes of a file, decompressed if it is gzip."""
-    with path.open("rb") as stream:
-        head = stream.read(4096)
-    if head[:2] == b"\x1f\x8b":
-        with suppress(zlib.error):
-            head = zlib.decompressobj(31).decompress(head, 64)
-    return head
 
 
 def _has_lf_headers(head: bytes) -> bool:
@@ -170,16 +252,7 @@ def _has_lf_headers(head: bytes) -> bool:
     return head.startswith(b"WARC/") and not head.partition(b"\n")[0].endswith(b"\r")
 
 
-def _holds_a_record_behind(path: Path, end: int) -> bool:
-    """Whether an uncompressed file goes on with a record where the lenient reader took it to end."""
-    with path.open("rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            return False
-        stream.seek(end)
-        return b"\nWARC/" in stream.read(MAX_HEADER_BYTES)
-
-
 def _not_a_warc(path: Path, error: object) -> str:
-    if _head(path).startswith(b"filedesc://"):
+    if head(path).startswith(b"filedesc://"):
         return f"{path} is an ARC v1 file, which is not read: convert it to WARC, or take it out of the source's paths"
     return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,14 +47,85 @@ def test_every_compression(writer: type | None, tmp_path: Path) -> None:
     assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
 
 
-def test_a_corrupt_member_costs_the_remaining_records_only(tmp_path: Path) -> None:
+def read_around(content: bytes, folder: Path) -> tuple[list[str], list[str]]:
+    """The pages that were read whole, and what was said to be damaged."""
+    items = read(content, folder)
+    whole = [item.url for item in items if isinstance(item, Capture) and item.fault is None]
+    return whole, [item.error for item in items if isinstance(item, ReadFailure)]
+
+
+def test_a_corrupt_member_costs_itself(tmp_path: Path) -> None:
     broken = bytearray(WARC)
     broken[OFFSETS[3] + 100 : OFFSETS[3] + 160] = b"\x5a" * 60
-    *captures, failure = read(bytes(broken), tmp_path)
-    assert [capture.offset for capture in captures] == OFFSETS[:3]
-    assert isinstance(failure, ReadFailure)
-    assert failure.byte_offset == OFFSETS[2]
-    assert "Gzip decompression error" in failure.error
+    whole, [error] = read_around(bytes(broken), tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[3]]
+    assert "Gzip decompression error" in error
+    assert error.endswith(f"after the record at byte {OFFSETS[2]}: reading goes on at byte {OFFSETS[4]}")
+
+
+def lying(record: bytes, length: bytes) -> bytes:
+    return re.sub(rb"Content-Length: \d+", b"Content-Length: " + length, record, count=1)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "length too long": lambda record: lying(record, b"999999999"),
+    "length a little too long": lambda record: lying(record, b"%d" % (len(record) + 100)),
+    "length too short": lambda record: lying(record, b"100"),
+    "length no number": lambda record: lying(record, b"1e3"),
+    "header gone": lambda record: b"nothing" + record[8:],
+    "header cut": lambda record: record[:90],
+    "body cut": lambda record: record[:-300],
+    "noise before": lambda record: b"\0" * 1000 + record,
+}
+
+
+@pytest.mark.parametrize("packing", ["member", "zstd frame", "lz4 frame", "none", "one member", "blocks"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_costs_itself_however_the_file_is_packed(damage: str, packing: str, tmp_path: Path) -> None:
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    records[2] = DAMAGE[damage](records[2])
+    content = b"".join(records)
+    if packing == "member":
+        content = b"".join(gzip.compress(record, mtime=0) for record in records)
+    elif packing.endswith("frame"):
+        writer = Lz4Writer if packing == "lz4 frame" else ZstdWriter
+        content = b"".join(framed(writer, record) for record in records)
+    elif packing == "one member":
+        content = gzip.compress(content, mtime=0)
+    elif packing == "blocks":
+        content = b"".join(gzip.compress(content[at : at + 500], mtime=0) for at in range(0, len(content), 500))
+    whole, errors = read_around(content, tmp_path)
+    assert [url for url in whole if url != PAGES[2].url] == [page.url for page in PAGES if page is not PAGES[2]]
+    assert errors
+
+
+def framed(writer: type, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with writer(buffer) as stream:
+        stream.write(content)
+    return buffer.getvalue()
+
+
+def test_a_page_that_quotes_a_record_is_one_page(tmp_path: Path) -> None:
+    quoting = Page(html("x") + gzip.decompress(WARC)[:1500].decode(), "https://www.example.org/quotes")
+    content, _ = warc_bytes([PAGES[0], quoting, PAGES[1]])
+    for packed in (content, gzip.decompress(content), gzip.compress(gzip.decompress(content))):
+        assert read_around(packed, tmp_path) == ([PAGES[0].url, quoting.url, PAGES[1].url], [])
+
+
+def test_a_damaged_first_record_costs_itself(tmp_path: Path) -> None:
+    whole, [error] = read_around(b"\x1f\x8b\x08" + b"?" * 500 + WARC, tmp_path)
+    assert whole == [page.url for page in PAGES]
+    assert "goes on at byte 503" in error
+
+
+@pytest.mark.parametrize(
+    "noise", [b"\x1f\x8b\x08\0\0\0\0\0\0\0", b"WARC/1.0\r\nX: y\r\n", b"WARC/1.0\r\nWARC-Type: response\r\n"]
+)
+def test_of_many_places_at_which_a_record_seems_to_begin_not_all_are_tried(noise: bytes, tmp_path: Path) -> None:
+    first = WARC[: OFFSETS[1]]
+    whole, errors = read_around((first if b"\x1f" in noise else gzip.decompress(first)) + noise * 2000, tmp_path)
+    assert (whole, len(errors)) == ([PAGES[0].url], 1)
 
 
 def test_a_file_that_was_cut_gives_its_last_record_as_truncated(tmp_path: Path) -> None:
@@ -150,3 +223,5 @@ def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) 
     *_, failure = read(whole * 2 + whole.replace(b"WARC/1.0", b"WARC/damage"), tmp_path)
     assert isinstance(failure, ReadFailure)
     assert failure.byte_offset == len(whole)
+    _, _, last = read(whole * 2 + b"noise\n\n" * 3 + whole, tmp_path)
+    assert isinstance(last, Capture)

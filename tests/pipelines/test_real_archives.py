@@ -50,11 +50,11 @@ def test_every_archive_fares_as_the_table_in_the_docs_says(
             reasons[row["reason"]] += row["documents"]
         kept = reasons.pop("kept", 0)
         left = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        found[name] = f"| {name} | {report.records} | {kept} | {left} | " + "rest lost: " * bool(report.failures)
+        found[name] = f"| {name} | {report.records} | {kept} | {left} | " + "damaged: " * bool(report.failures)
     assert found.keys() == expected.keys()
     assert [name for name, row in found.items() if not expected[name].startswith(row)] == []
-    lost = {name for name, row in expected.items() if "rest lost" in row}
-    assert lost == {name for name, row in found.items() if "rest lost" in row}
+    lost = {name for name, row in expected.items() if "damaged" in row}
+    assert lost == {name for name, row in found.items() if "damaged" in row}
 
 
 def test_untranslated_pages_of_the_hungarian_help_stay_out(
