@@ -11,18 +11,20 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from flows.checks import Checks
 from flows.config_errors import first_sentence
 from flows.config_files import refuse_too_deep, resolve_extends, substitute
 from flows.resources import Resources
+from flows.run_form import run_form
 from flows.study_settings import (
     AfterRefresh,
     Base,
@@ -44,15 +46,8 @@ from storage.errors import InputError
 from storage.home import at_home
 
 
-def _without_required(schema: dict[str, Any]) -> None:
-    # Prefect checks a deployment's parameters against this schema before `extends` is resolved.
-    schema.pop("required", None)
-
-
 class Config(Settings):
     """Everything that a flow does. Only the language, the sources and the corpora have no default."""
-
-    model_config = ConfigDict(json_schema_extra=_without_required)
 
     extends: str | None = Field(
         None, description="a config file that this one completes or overrides (null takes a key away)"
@@ -180,6 +175,11 @@ class Config(Settings):
                         f"base.pretrain.sequence_length, {context}; lower the one, raise the other, or leave it out"
                     )
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of a run's parameter, which Prefect checks before `extends` is resolved."""
+        return run_form(handler(core_schema), handler.resolve_ref_schema)
 
     def in_order(self) -> list[str]:
         """The corpora, each after those whose held-out sides it is decontaminated of."""
