@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from nr_core.errors import ModelError
+from nr_core.foreign_files import foreign_files
 from nr_core.models import load_base
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER, adapter_folders
 from nr_core.settings import BaseSpec
@@ -45,7 +47,8 @@ def _with_adapter(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
 
 
 def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:
-    base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+    with _readable(folder / "run.json"):
+        base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
     if base.trust_remote_code and not trust_remote_code:
         raise ModelError(
             f"{folder} was trained on {base.model}, which runs Python code of its own; if you trust that code, say so "
@@ -58,11 +61,16 @@ def _base_of_adapter(folder: Path, trust_remote_code: bool) -> BaseSpec:
     """As its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
     if (folder.parent / "run.json").is_file():
         return _base_of_run(folder.parent, trust_remote_code)
-    config = json.loads((folder / "adapter_config.json").read_text())
-    if not config.get("base_model_name_or_path"):
-        raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
-    return BaseSpec(
-        model=config["base_model_name_or_path"],
-        revision=config.get("revision"),
-        trust_remote_code=trust_remote_code,
-    )
+    with _readable(folder / "adapter_config.json"):
+        config = json.loads((folder / "adapter_config.json").read_text())
+        if not config.get("base_model_name_or_path"):
+            raise ModelError(f"{folder}/adapter_config.json names no base; set base_model_name_or_path in it.")
+        return BaseSpec(
+            model=config["base_model_name_or_path"],
+            revision=config.get("revision"),
+            trust_remote_code=trust_remote_code,
+        )
+
+
+def _readable(file: Path) -> AbstractContextManager[None]:
+    return foreign_files(lambda reason: f"{file} could not be read ({reason}); get the folder anew.")

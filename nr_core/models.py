@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from nr_core.errors import ModelError
+from nr_core.foreign_files import foreign_files, reason_of
 from nr_core.quantized import quantization_config
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec
 
@@ -32,7 +31,7 @@ def load_base(spec: BaseSpec) -> Any:
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
     if spec.quantize:
         options |= {"quantization_config": quantization_config(spec.quantize), "device_map": {"": device()}}
-    try:
+    with foreign_files(lambda reason: _no_model(spec, reason)):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             spec.model,
             output_loading_info=True,
@@ -41,9 +40,10 @@ def load_base(spec: BaseSpec) -> Any:
             dtype=torch.float32,
             **options,
         )
-    except (OSError, ValueError, KeyError, SafetensorError, struct.error) as error:  # the last: a cut GGUF file
-        raise ModelError(_no_model(spec, error)) from error
     model, loading = loaded
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    if isinstance(layers, int) and layers < 1:
+        raise ModelError(_no_model(spec, f"its config.json says {layers} layers"))
     if missing := sorted(loading["missing_keys"]):  # transformers would fill them at random
         raise ModelError(
             f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
@@ -106,7 +106,7 @@ def weights_hash(model: str, revision: str | None = None, gguf_file: str | None 
         return f"{spec.model}@{_commit(spec)}"
     files = [folder / spec.gguf_file] if spec.gguf_file else sorted(folder.glob("*.safetensors"))
     if not files or not all(file.is_file() for file in files):
-        raise ModelError(_no_model(spec, FileNotFoundError(f"{folder} has no such weights")))
+        raise ModelError(_no_model(spec, f"{folder} has no such weights"))
     digest = hashlib.sha256()
     for file in files:
         with open(file, "rb") as content:
@@ -122,12 +122,11 @@ def _commit(spec: BaseSpec) -> str:
     try:
         return Path(hf_hub_download(spec.model, spec.gguf_file or "config.json", revision=spec.revision)).parent.name
     except (OSError, ValueError) as error:
-        raise ModelError(_no_model(spec, error)) from error
+        raise ModelError(_no_model(spec, reason_of(error))) from error
 
 
-def _no_model(spec: BaseSpec, error: BaseException) -> str:
+def _no_model(spec: BaseSpec, reason: str) -> str:
     name = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
         f"No causal language model could be loaded from {name} ({reason}); give a folder with config.json and "
         "safetensors, a .gguf file, or the id of a model on the Hugging Face hub."

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from nr_core.errors import ModelError
+from nr_core.foreign_files import foreign_files
 from nr_core.settings import BaseSpec
 
 END_OF_TEXT = "<|endoftext|>"
@@ -73,15 +74,11 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
 
     spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
     options = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
-    try:
+    sentence = "No tokenizer could be read from {}: {}; give the folder or hub id of a model that comes with one."
+    with foreign_files(lambda reason: sentence.format(spec.model, reason)):
         loaded = AutoTokenizer.from_pretrained(
             spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code, **options
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(
-            f"No tokenizer could be read from {spec.model}: {_first_line(error)}; give the folder or hub id of a "
-            "model that comes with one."
-        ) from error
     if loaded.eos_token_id is None:
         raise ModelError(
             f"The tokenizer of {spec.model} has no end-of-text token (eos_token), which marks where documents end; "

@@ -7,6 +7,7 @@ from typing import Any
 
 from nr_core.earlier_runs import activate
 from nr_core.errors import ModelError
+from nr_core.foreign_files import foreign_files
 from nr_core.models import device, load_base
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER, adapter_folders, require_safetensors
 from nr_core.settings import BaseSpec
@@ -30,8 +31,12 @@ def with_adapters(base: Any, folders: list[Path]) -> Any:
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
     *earlier, newest = [require_safetensors(folder) for folder in folders]
-    model = PeftModel.from_pretrained(base, newest)
-    for i, folder in enumerate(earlier):
-        model.load_adapter(folder, adapter_name=f"earlier_{i}")
-        activate(model)
+    sentence = (
+        "The adapter in {} could not be put on its base: {}; get its folder anew, or give the base it was made for."
+    )
+    with foreign_files(lambda reason: sentence.format(newest, reason)):
+        model: Any = PeftModel.from_pretrained(base, newest)
+        for i, folder in enumerate(earlier):
+            model.load_adapter(folder, adapter_name=f"earlier_{i}")
+            activate(model)
     return model if getattr(model, "is_quantized", False) else model.to(device())
