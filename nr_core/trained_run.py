@@ -31,9 +31,7 @@ def with_adapters(base: Any, folders: list[Path]) -> Any:
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
 
     *earlier, newest = [require_safetensors(folder) for folder in folders]
-    sentence = (
-        "The adapter in {} could not be put on its base: {}; get its folder anew, or give the base it was made for."
-    )
+    sentence = "The adapter in {} could not be put on its base: {}; get its folder anew, or give the base it is for."
     with foreign_files(lambda reason: sentence.format(newest, reason)):
         model: Any = PeftModel.from_pretrained(base, newest)
         for i, folder in enumerate(earlier):
