@@ -24,7 +24,7 @@ from flows.temporary_server import TemporaryServer
 for name, value in environment(Path(".prefect")).items():  # as `nr` does, and before Prefect reads it
     os.environ.setdefault(name, value)
 SERVER = TemporaryServer(Path(os.environ["PREFECT_HOME"]))
-os.environ["PREFECT_API_URL"] = SERVER.api
+os.environ.update(SERVER.settings)
 
 from prefect import flow, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402

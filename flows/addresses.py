@@ -1,9 +1,22 @@
-"""Hosts and ports that services listen on."""
+"""Hosts and ports that services listen on, who may be meant by a request, and what never goes through a proxy."""
 
+import errno
+import ipaddress
+import os
+import re
 import socket
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from storage.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = frozenset({LOOPBACK, "localhost", "::1"})
 REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}  # addresses to listen on that nobody can be sent to
+ALLOWED_HOSTS = "NR_ALLOWED_HOSTS"  # environment: further names that our servers answer to, with spaces between
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
 def address(host: str, port: int) -> str:
@@ -18,6 +31,106 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def port_is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
+def refuse_unusable(host: str, port: int, what: str, option: str) -> None:
+    """Raise InputError unless one can listen there; `what` names the service, `option` the one that gives its port."""
+    if not 0 < port < 2**16:
+        raise InputError(f"port {port}, for {what}, is none: give one from 1 to 65535 with {option}")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (socket.gaierror, UnicodeError):
+        raise InputError(f"--host {host}: there is no such address; give one of this machine") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(f"port {port}, for {what}, is taken by another program: give one with {option}") from None
+        if error.errno == errno.EACCES:
+            raise InputError(f"port {port}, for {what}, needs root: give one over 1023 with {option}") from None
+        raise InputError(f"--host {host}: {error.strerror}; give an address of this machine") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or number, is this machine's own loopback."""
+    number = _number(host)
+    return number.is_loopback if number else host.lower() == "localhost"
+
+
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        number = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return (number.version == 6 and number.ipv4_mapped) or number
+
+
+def hosts_of(texts: Collection[str]) -> list[str]:
+    """The names of a setting of allowed hosts. Raises InputError for what is no name or number of a host."""
+    names = [name.lower() for text in texts for name in text.replace(",", " ").split()]
+    for name in names:
+        if _number(name) is None and not re.fullmatch(r"[a-z0-9_-][a-z0-9._-]*", name):
+            raise InputError(f"--allow-host {name}: give a name or number alone, as in residues.example.org")
+    return names
+
+
+def refusal(headers: Mapping[str, Collection[str]], reached: str, origins: Collection[str] = ()) -> str | None:
+    """Why a request is not for us: its Host is another's, or a page of another origin sends it. None where it is.
+
+    A page elsewhere whose name is made to point to our address asks with that name as Host; one that sends requests
+    across origins has an Origin header that is not the Host. headers: by lower-case name; reached: the address of ours
+    that the connection came in at; origins: further ones whose pages may ask.
+    """
+    host = [_AUTHORITY.fullmatch(value) for value in headers.get("host", ())]
+    if len(host) != 1 or host[0] is None:
+        return "one Host header is needed"
+    name = host[0][1].strip("[]").lower()
+    if name not in _names(reached):
+        return f"{name} is no host of this server; {ALLOWED_HOSTS} or `nr up --allow-host` name further ones"
+    for origin in headers.get("origin", ()):
+        scheme, _, authority = origin.partition("://")
+        asks, default = _AUTHORITY.fullmatch(authority), DEFAULT_PORTS.get(scheme, 0)
+        if origin in origins:
+            continue
+        if not (asks and default and asks[1].lower() == host[0][1].lower()) or (
+            int(asks[2] or default) != int(host[0][2] or default)
+        ):
+            return "pages of other origins may not ask"
+    return None
+
+
+def _names(reached: str) -> set[str]:
+    allowed = set(hosts_of([os.environ.get(ALLOWED_HOSTS, "")]))
+    number = _number(reached)
+    if number is None or number.is_loopback:
+        return allowed | LOOPBACK_NAMES | ({str(number)} if number else set())
+    return allowed | {str(number), socket.gethostname().lower()}
+
+
+def without_proxy(url: str) -> dict[str, str]:
+    """The proxy variables of this environment, so changed that loopback and the host of `url` are asked directly."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [*LOOPBACK_NAMES, urlsplit(url).hostname or LOOPBACK]
+    joined = ",".join(dict.fromkeys([*filter(None, map(str.strip, named.split(","))), *sorted(hosts)]))
+    return {"no_proxy": joined, "NO_PROXY": joined}
+
+
+def proxies() -> dict[str, str]:
+    """The proxies that are set, by the variable in small letters."""
+    values = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES}
+    return {name: value for name, value in values.items() if value}
+
+
+def refuse_unusable_proxies() -> None:
+    """Raise InputError for a proxy variable at which httpx, which Prefect's clients use, would break at each call."""
+    for name, value in proxies().items():
+        scheme = value.partition("://")[0].lower() if "://" in value else "http"
+        if scheme not in ("http", "https", "socks5", "socks5h"):
+            raise InputError(f"{name} is {scheme}://...: a proxy is http, https, socks5 or socks5h; change or unset it")
+        if scheme.startswith("socks") and not _has_socks():
+            raise InputError(f"{name} names a SOCKS proxy, which needs a package: pip install socksio, or unset {name}")
+
+
+def _has_socks() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("socksio") is not None

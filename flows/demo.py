@@ -10,6 +10,7 @@ from pathlib import Path
 from flows.addresses import free_port
 from flows.config import load_config
 from flows.interrupt import INTERRUPTED, SENTENCE
+from flows.own_prefect import take_own_settings
 from flows.server import prefect, running, start, stop
 from flows.table import print_table
 from storage.errors import InputError
@@ -33,6 +34,7 @@ def main() -> int:
     shutil.rmtree(HOME, ignore_errors=True)  # a server of its own each time: no run of an interrupted demo waits in it
     try:
         print("starting a Prefect server and a worker ...", flush=True)
+        take_own_settings()
         services = start(HOME, free_port(), Path.cwd(), worker_output=sys.stdout.fileno())
         print(f"orchestration: {time.monotonic() - began:.0f} s, {services.url}", flush=True)
         watched = prefect("deployment", "run", "extend-language/demo", "--watch")

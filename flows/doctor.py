@@ -1,5 +1,6 @@
 """`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from flows import server
-from flows.addresses import port_is_taken
+from flows import own_prefect, server
+from flows.access import FILE, OTHERS, credential_of, own_credential
+from flows.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
 from flows.workspace_health import disk_wrong, files_wrong, folder_wrong
 from storage.errors import InputError
 from storage.workspace import Workspace
@@ -41,12 +43,17 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("files", lambda: _files(workspace)),
         ("language model", _language_model),
         ("GPU", _gpu),
+        ("proxies", _proxies),
+        ("Prefect's address", lambda: _prefect_address(home)),
+        ("credential", lambda: _credential(home)),
         ("server", lambda: _server(home, port)),
         ("worker", lambda: _worker(home)),
     ]
     for what, check in checks:
         try:
             yield check()
+        except InputError as error:
+            yield Finding(what, str(error), "as it says")
         except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
             yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
 
@@ -136,14 +143,47 @@ def _gpu() -> Finding:
     return Finding("GPU", f"none; torch {torch.__version__} trains on the CPU")
 
 
+def _proxies() -> Finding:
+    refuse_unusable_proxies()
+    if not proxies():
+        return Finding("proxies", "none set")
+    return Finding("proxies", f"{', '.join(proxies())}: downloads go there, Prefect's server here is asked directly")
+
+
+def _prefect_address(home: Path) -> Finding:
+    """The server that PREFECT_API_URL or a file of Prefect's names, which the commands then use."""
+    services, api = server.running(home), os.environ.get(own_prefect.API) or own_prefect.take_own_settings()
+    if not api or (services and api == f"{services.url}/api"):
+        return Finding("Prefect's address", "commands use the server of `nr up`, or one of their own")
+    own_prefect.refuse_dead(api)
+    if services:
+        return Finding(
+            "Prefect's address", f"{api}, and not that of `nr up`, {services.url}", f"unset {own_prefect.API}"
+        )
+    return Finding("Prefect's address", f"{api} answers, and takes the credential")
+
+
+def _credential(home: Path) -> Finding:
+    own_credential()
+    if not (home / FILE).exists() and not server.running(home):
+        return Finding("credential", "none yet: `nr up` and `nr run` make one")
+    credential_of(home)
+    if home.stat().st_mode & OTHERS:
+        return Finding("credential", f"{home} is open to other users", f"chmod 700 {home}, or nr up")
+    return Finding("credential", f"{home / FILE} is yours alone")
+
+
 def _server(home: Path, port: int) -> Finding:
     services = server.running(home)
     if services:
         return Finding("server", f"answers at {services.url}")
     if (home / server.STATE).exists():
         return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")
-    if port_is_taken(port):
-        return Finding("server", f"port {port} is taken by another program", "nr up --port N, with a free port")
+    if port:
+        try:
+            refuse_unusable(LOOPBACK, port, "Prefect's server", "--port")
+        except InputError as error:
+            return Finding("server", str(error), "nr up --port N, with a free port")
     return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.progress import Progress
+from pipelines.child_python import python_environment
 from pipelines.relay_lines import relay_line
 from storage.atomic import write_atomically
 from storage.errors import InputError
@@ -46,7 +47,7 @@ QUIET = {
 }
 
 
-HERE = [sys.executable, "-m"]  # a job in one process of this machine
+HERE = [sys.executable, "-P", "-m"]  # a job in one process of this machine
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class _Lane:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
+            env={**os.environ, **python_environment(), **MALLOC, **QUIET, "OMP_NUM_THREADS": str(self._threads)},
             start_new_session=True,  # an interrupt at the terminal reaches the flow, which stops the job in order
         ) as self._process:
             source = f"{self._command} process {self._process.pid}"

@@ -1,4 +1,4 @@
-"""Prefect's server, started again when something kills it: `python -m flows.keep_prefect server start ...`.
+"""Prefect's server, started again when something kills it: `python -m flows.keep_prefect HOST PORT`.
 
 Flows and workers ask again for a minute before they give up, and a new server answers sooner. One that ends by itself
 is not replaced: its log says why.
@@ -11,15 +11,16 @@ import sys
 import time
 from types import FrameType
 
+from pipelines.child_python import python_command
 from pipelines.parent_death import exit_with_parent
 
 PAUSE_SECONDS = 1.0  # where the machine has no memory for it, it is killed again and again
 CHILD = "--of"
 
 
-def keep(arguments: list[str]) -> int:
-    """Run Prefect's command until it ends by itself or a signal ends us; return its exit code."""
-    command = [sys.executable, "-m", "flows.keep_prefect", CHILD, str(os.getpid()), *arguments]
+def keep(host: str, port: str) -> int:
+    """Run Prefect's server until it ends by itself or a signal ends us; return its exit code."""
+    command = python_command("flows.keep_prefect", CHILD, str(os.getpid()), host, port)
     stopping = False
     child = subprocess.Popen(command)
 
@@ -42,16 +43,15 @@ def keep(arguments: list[str]) -> int:
             child.terminate()
 
 
-def run(parent: int, arguments: list[str]) -> None:
+def run(parent: int, host: str, port: int) -> None:
     exit_with_parent(parent)
-    from prefect.cli import app
+    from flows.prefect_app import serve
 
-    sys.argv = ["prefect", *arguments]
-    app()
+    serve(host, port)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == CHILD:
-        run(int(sys.argv[2]), sys.argv[3:])
+        run(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
     else:
-        sys.exit(keep(sys.argv[1:]))
+        sys.exit(keep(*sys.argv[1:]))

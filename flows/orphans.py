@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows.prefect_api import ask
+from flows.prefect_api import Api
 
 if TYPE_CHECKING:
     from prefect import Flow, State
@@ -34,17 +34,17 @@ def record_process(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[An
         client.update_flow_run_labels(flow_run.id, {LABEL: f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"})
 
 
-def end_orphaned_runs(api: str, *, of_stopped_worker: bool = False) -> None:
+def end_orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> None:
     """Mark the runs of this machine whose process has gone as crashed.
 
     of_stopped_worker: also those of deployments that have none yet, since the worker was stopped that had taken them.
     """
     for state in (UNFINISHED, WAITING):
-        for run in ask("POST", f"{api}/flow_runs/filter", {"flow_runs": {"state": state}}):
+        for run in api.ask("POST", "flow_runs/filter", {"flow_runs": {"state": state}}):
             # A run that is tried again still has the label of the process before, until its own begins.
             process = (run["labels"] or {}).get(LABEL) if run["state_type"] in AT_WORK else None
             if _has_gone(process) if process else of_stopped_worker and run["deployment_id"]:
-                ask("POST", f"{api}/flow_runs/{run['id']}/set_state", {"state": CRASHED, "force": True})
+                api.ask("POST", f"flow_runs/{run['id']}/set_state", {"state": CRASHED, "force": True})
 
 
 def _has_gone(process: str) -> bool:

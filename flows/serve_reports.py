@@ -4,6 +4,7 @@ What is served is a folder of links, one for each workspace: `nr up` puts the fi
 its own. Run as `python -m flows.serve_reports FOLDER HOST PORT`.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -12,8 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from html import escape
@@ -26,13 +27,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 from filelock import FileLock
 
-from flows.addresses import LOOPBACK, address, port_is_taken
+from flows.access import make_private
+from flows.addresses import ALLOWED_HOSTS, LOOPBACK, REACHED_AT, address, hosts_of, refusal, refuse_unusable
+from flows.prefect_api import is_served
+from pipelines.child_python import python_command, python_environment
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
 FOLDER, STATE, LOG = "reports", "reports.json", "reports.log"  # in the folder with Prefect's state
 SHOWN = {".html", ".png", ".svg"}
-LOOPBACK_NAMES = {LOOPBACK, "localhost", "::1"}
+IDLE_SECONDS = 5.0  # that a connection may say nothing
+MOST_CONNECTIONS = 128
 START_SECONDS = STOP_SECONDS = 20
 
 
@@ -56,30 +61,39 @@ class ReportServer:
             return False
 
 
-def start(home: Path, workspace: Path, port: int, host: str = LOOPBACK) -> ReportServer:
+def start(home: Path, workspace: Path, port: int, host: str = LOOPBACK, hosts: Sequence[str] = ()) -> ReportServer:
     """Serve the reports of a workspace, which need not be there yet; one that already serves stays.
+
+    hosts: further names that it answers to.
 
     Raises:
         InputError: the port is taken, or the process ended; the sentence names its log.
     """
+    make_private(home)
     _link(home, workspace / "reports")
     with FileLock(home / "reports.lock"):  # of two at once, the second finds what the first has started
-        return _start(home, port, host)
+        return _start(home, port, host, hosts)
 
 
-def _start(home: Path, port: int, host: str) -> ReportServer:
+def _start(home: Path, port: int, host: str, hosts: Sequence[str]) -> ReportServer:
     found = running(home)
     if found is not None:
         return found
-    if port_is_taken(port):
-        raise InputError(f"port {port}, for the reports, is taken by another program: give one with --reports-port")
-    arguments = [sys.executable, "-m", "flows.serve_reports", str((home / FOLDER).resolve()), host, str(port)]
+    refuse_unusable(host, port, "the reports", "--reports-port")
+    names = hosts_of([*hosts, os.environ.get(ALLOWED_HOSTS, ""), REACHED_AT.get(host, host)])
     with (home / LOG).open("ab") as log:
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            python_command("flows.serve_reports", str((home / FOLDER).resolve()), host, str(port)),
+            env={**os.environ, **python_environment(), ALLOWED_HOSTS: " ".join(names)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     server = ReportServer(process.pid, host, port)
     write_atomically(home / STATE, json.dumps(asdict(server)))
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(server.url):
+    while not is_served(server.url):
         if process.poll() is not None or time.monotonic() > deadline:
             stop(home)
             raise InputError(f"the reports could not be served on {host}, port {port}: see {home / LOG}")
@@ -91,7 +105,7 @@ def running(home: Path) -> ReportServer | None:
     """The server that was started in this folder, if it lives."""
     try:
         server = ReportServer(**json.loads((home / STATE).read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied
         return None
     return server if server.is_alive() else None
 
@@ -128,22 +142,17 @@ def _link(home: Path, reports: Path) -> str:
     return name
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == HTTPStatus.OK)
-    except OSError:
-        return False
-
-
 class Reports(SimpleHTTPRequestHandler):
     """Reports and their pictures, and a list of them; nothing else, and nothing out of a workspace's reports/."""
 
+    timeout = IDLE_SECONDS
+
     def send_head(self) -> Any:
         # A page elsewhere whose name is made to point to loopback would otherwise read the reports through the browser.
-        asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if self.connection.getsockname()[0] in LOOPBACK_NAMES and asked not in LOOPBACK_NAMES:
-            self.send_error(HTTPStatus.FORBIDDEN, "Ask for 127.0.0.1")
+        asked = {"host": self.headers.get_all("Host", []), "origin": self.headers.get_all("Origin", [])}
+        reason = refusal(asked, self.connection.getsockname()[0])
+        if reason is not None:
+            self.send_error(HTTPStatus.FORBIDDEN, reason)
             return None
         return super().send_head()
 
@@ -152,9 +161,8 @@ class Reports(SimpleHTTPRequestHandler):
         parts = [unquote(part) for part in urlsplit(path).path.split("/") if part]
         if not parts:
             return self.directory
-        links = {link.name: link.resolve() for link in Path(self.directory).iterdir() if link.is_symlink()}
-        folder, rest = links.get(parts[0]), "/".join(parts[1:])
-        if folder is not None and "\0" not in rest:
+        folder, rest = _links(Path(self.directory)).get(parts[0]), "/".join(parts[1:])
+        if folder is not None and "\0" not in rest and not any(part.startswith(".") for part in rest.split("/")):
             file = (folder / rest).resolve()
             if file.is_relative_to(folder) and file.suffix in SHOWN:
                 return str(file)
@@ -190,16 +198,36 @@ def index(folder: Path) -> str:
     )
 
 
+def _links(folder: Path) -> dict[str, Path]:
+    """The workspaces' reports by the name under which they are served; what is being made has a dot before it."""
+    return {link.name: link.resolve() for link in folder.iterdir() if link.is_symlink() and link.name[0] != "."}
+
+
 def _reports(folder: Path) -> Iterator[tuple[float, str, Path]]:
-    for link in folder.iterdir():
-        if link.is_symlink():
-            for report in link.resolve().glob("*.html"):
-                yield report.stat().st_mtime, link.name, report
+    for name, reports in _links(folder).items():
+        for report in reports.glob("[!.]*.html"):
+            yield report.stat().st_mtime, name, report
 
 
 def serve(folder: str, host: str, port: int) -> None:
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        request_queue_size = MOST_CONNECTIONS  # of those that wait to be taken
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            # Whoever holds connections without asking anything loses the oldest of them, and holds up nobody.
+            connections.append(request)
+            if len(connections) > MOST_CONNECTIONS:
+                with contextlib.suppress(OSError):
+                    connections.popleft().shutdown(socket.SHUT_RDWR)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            with contextlib.suppress(ValueError):
+                connections.remove(request)
+            super().shutdown_request(request)
+
+    connections: deque[socket.socket] = deque()
 
     def handler(*arguments: Any) -> Reports:
         return Reports(*arguments, directory=folder)

@@ -4,9 +4,8 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,24 +14,50 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from flows.addresses import LOOPBACK, address, port_is_taken
+from flows.access import (
+    OWN,
+    client_settings,
+    credential_for,
+    credential_of,
+    keep,
+    make_private,
+    own_credential,
+    server_settings,
+)
+from flows.addresses import (
+    ALLOWED_HOSTS,
+    LOOPBACK,
+    REACHED_AT,
+    address,
+    hosts_of,
+    refuse_unusable,
+    refuse_unusable_proxies,
+)
+from flows.deployments import POOL, deploy
 from flows.orphans import end_orphaned_runs
-from flows.prefect_api import answers, ask
+from flows.prefect_api import Api
 from flows.processes import end_session, runs_prefect
+from pipelines.child_python import python_command, python_environment
 from storage.atomic import write_atomically
 from storage.errors import InputError
 
-POOL = "nr"
-TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist
 STATE = "services.json"
+PACKAGES = ("flows", "pipelines", "nr_core", "storage")
 ENDED = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
-def environment(home: Path, url: str | None = None) -> dict[str, str]:
-    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere, its server at `url`."""
-    settings = {
+Say = Callable[[str], None]
+
+
+def _nothing(said: str) -> None:
+    pass
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere."""
+    return {
         "PREFECT_HOME": str(home.resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -41,9 +66,6 @@ def environment(home: Path, url: str | None = None) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
     }
-    if url is not None:
-        settings["PREFECT_API_URL"] = f"{url}/api"
-    return settings
 
 
 @dataclass(frozen=True)
@@ -61,65 +83,94 @@ class Services:
         return address(self.host, self.port)
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What makes Prefect's clients talk to this server: Prefect's settings, as environment variables."""
+        return {**environment(Path(self.home)), **client_settings(credential_of(Path(self.home)), self.url)}
+
+    @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **environment(Path(self.home), self.url)}
+        return {**os.environ, **self.settings}
+
+    @property
+    def api(self) -> Api:
+        return Api(f"{self.url}/api", credential_of(Path(self.home)))
 
     def is_healthy(self) -> bool:
-        return answers(f"{self.url}/api/health")
+        return Api(f"{self.url}/api", "").answers()
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers that the server knows of, with their `status`."""
-        return list(ask("POST", f"{self.url}/api/work_pools/{POOL}/workers/filter", {}))
+        return list(self.api.ask("POST", f"work_pools/{POOL}/workers/filter", {}))
 
     def old_runs(self, days: float) -> list[str]:
         """Ids of flow runs that ended more than `days` ago, of whatever outcome; at most 200, the API's page."""
         before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
         runs = {"end_time": {"before_": before}, "state": {"type": {"any_": ENDED}}}
-        return [run["id"] for run in ask("POST", f"{self.url}/api/flow_runs/filter", {"flow_runs": runs})]
+        return [run["id"] for run in self.api.ask("POST", "flow_runs/filter", {"flow_runs": runs})]
 
     def delete_runs(self, ids: Sequence[str]) -> None:
+        api = self.api
         for run in ids:
-            ask("DELETE", f"{self.url}/api/flow_runs/{run}", {})
+            api.ask("DELETE", f"flow_runs/{run}")
 
 
-def up(home: Path, port: int, project: Path, host: str = LOOPBACK) -> Services:
-    """Start what does not run yet and deploy `project`/prefect.yaml; called twice, also at once, it does no harm."""
-    home.mkdir(parents=True, exist_ok=True)
+def up(
+    home: Path, port: int, project: Path, host: str = LOOPBACK, *, hosts: Sequence[str] = (), say: Say = _nothing
+) -> Services:
+    """Start what does not run yet and deploy `project`/prefect.yaml; called twice, also at once, it does no harm.
+
+    hosts: further names that the server answers to; say: is told each step before it begins.
+    """
+    _refuse_other_packages(project)
+    make_private(home)
     with FileLock(home / "up.lock"):
         services = running(home)
         if services is None:
-            return start(home, port, project, host=host)
-        deploy(project, services.environment)
-        _limit_trainings(f"{services.url}/api")
+            return start(home, port, project, host=host, hosts=hosts, say=say)
+        if own_credential() not in (None, credential_of(home)):
+            raise InputError(f"the server at {services.url} has another credential than {OWN}: `nr down`, then `nr up`")
+        say(f"Prefect's server runs at {services.url}; deploying {project / 'prefect.yaml'} ...")
+        deploy(project, home, services.api, services.environment, say)
         return services
 
 
-def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_output: int | None = None) -> Services:
+def start(
+    home: Path,
+    port: int,
+    project: Path,
+    *,
+    host: str = LOOPBACK,
+    hosts: Sequence[str] = (),
+    worker_output: int | None = None,
+    say: Say = _nothing,
+) -> Services:
     """Start server and worker, deploy `project`/prefect.yaml, and return once runs are taken.
 
     Raises:
         InputError: the port is taken, or one of the processes ended; the sentence names its log.
     """
-    if not (project / "prefect.yaml").is_file():
-        raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
-    home.mkdir(parents=True, exist_ok=True)
+    _refuse_other_packages(project)
+    refuse_unusable_proxies()
+    make_private(home)
     stop(home)  # what is left of services that no longer answer
-    if port_is_taken(port):
-        raise InputError(f"port {port} is taken by another program: give another one with --port")
-    url = address(host, port)
-    everything = {**os.environ, **environment(home, url)}
-    keep = [sys.executable, "-m", "flows.keep_prefect", "server", "start", "--host", host, "--port", str(port)]
-    server = _spawn(keep, everything, home / "server.log")
-    worker = None
+    refuse_unusable(host, port, "Prefect's server", "--port")
+    credential, url = keep(home, credential_for(home)), address(host, port)
+    clients = {**os.environ, **environment(home), **client_settings(credential, url)}
+    names = hosts_of([*hosts, os.environ.get(ALLOWED_HOSTS, ""), REACHED_AT.get(host, host)])
+    say(f"starting Prefect's server at {url} (log: {home / 'server.log'}) ...")
+    keeper = python_command("flows.keep_prefect", host, str(port))
+    server = _spawn(keeper, {**clients, **server_settings(credential, url, names)}, home / "server.log")
+    worker, api = None, Api(f"{url}/api", credential)
     try:
-        _wait_for(f"{url}/api/health", server, home / "server.log")
-        end_orphaned_runs(f"{url}/api", of_stopped_worker=True)
+        _wait_for(api, "health", server, home / "server.log")
+        end_orphaned_runs(api, of_stopped_worker=True)
+        say(f"starting its worker (log: {home / 'worker.log'}) ...")
         work = prefect("worker", "start", "--pool", POOL, "--type", "process", "--name", POOL)
-        worker = _spawn(work, everything, home / "worker.log", worker_output)
+        worker = _spawn(work, clients, home / "worker.log", worker_output)
         # The worker makes the pool, which deployments need.
-        _wait_for(f"{url}/api/work_pools/{POOL}", worker, home / "worker.log")
-        deploy(project, everything)
-        _limit_trainings(f"{url}/api")
+        _wait_for(api, f"work_pools/{POOL}", worker, home / "worker.log")
+        say(f"deploying {project / 'prefect.yaml'} ...")
+        deploy(project, home, api, clients, say)
     except BaseException:  # nor does an interrupt leave half of the services behind
         for process in (worker, server):
             if process is not None:
@@ -130,21 +181,35 @@ def start(home: Path, port: int, project: Path, *, host: str = LOOPBACK, worker_
     return services
 
 
+def _refuse_other_packages(project: Path) -> None:
+    """Prefect looks for what a flow imports in the folder of prefect.yaml before it asks the installation."""
+    if not (project / "prefect.yaml").is_file():
+        raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
+    for package in PACKAGES:
+        if (project / f"{package}.py").is_file() and not (project / package).is_dir():
+            raise InputError(f"{project / package}.py has the name of a package of ours, which flows import: rename it")
+
+
 def running(home: Path) -> Services | None:
     """The services that were started in this folder, if both live and answer."""
-    try:
-        services = Services(**json.loads((home / STATE).read_text()))
-    except FileNotFoundError:
+    services = _state(home)
+    if services is None:
         return None
     alive = runs_prefect(services.server_pid) and runs_prefect(services.worker_pid)
     return services if alive and services.is_healthy() else None
 
 
+def _state(home: Path) -> Services | None:
+    try:
+        return Services(**json.loads((home / STATE).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied
+        return None
+
+
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
     """Stop flow runs, worker, server; False if none were started here. `patience`: seconds from signal to signal."""
-    try:
-        services = Services(**json.loads((home / STATE).read_text()))
-    except FileNotFoundError:
+    services = _state(home)
+    if services is None:
         return False
     if runs_prefect(services.worker_pid):
         # In sessions of their own, they outlive the worker. While the server lives they can say that they have stopped;
@@ -164,7 +229,8 @@ def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
 
 
 def prefect(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "prefect", *arguments]
+    """The command of Prefect's own, whose children too leave the current folder's modules alone."""
+    return python_command("prefect", *arguments)
 
 
 def _spawn(
@@ -174,7 +240,7 @@ def _spawn(
         # A session of its own: an interrupt at the terminal reaches us, and we stop the services in order.
         return subprocess.Popen(
             command,
-            env=dict(everything),
+            env={**everything, **python_environment()},
             stdin=subprocess.DEVNULL,
             stdout=stream if output is None else output,
             stderr=subprocess.STDOUT,
@@ -182,29 +248,13 @@ def _spawn(
         )
 
 
-def deploy(project: Path, everything: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        prefect("--no-prompt", "deploy", "--all"), cwd=project, env=dict(everything), capture_output=True, text=True
-    )
-    if done.returncode:
-        raise InputError(f"{project / 'prefect.yaml'} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
-
-
-def _limit_trainings(api: str) -> None:
-    """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them."""
-    limit = {"concurrency_limit": max(1, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))}
-    queues = ask("POST", f"{api}/work_pools/{POOL}/queues/filter", {})
-    if any(queue["name"] == TRAINING_QUEUE for queue in queues):
-        ask("PATCH", f"{api}/work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
-    else:
-        ask("POST", f"{api}/work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(api: Api, path: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not answers(url):
+    while not api.answers(path):
         if process.poll() is not None:
-            raise InputError(f"Prefect ended with exit code {process.returncode} before {url} answered: see {log}")
+            raise InputError(
+                f"Prefect ended with exit code {process.returncode} before {api.url}/{path} answered: see {log}"
+            )
         if time.monotonic() > deadline:
-            raise InputError(f"{url} did not answer within {START_SECONDS} s: see {log}")
+            raise InputError(f"{api.url}/{path} did not answer within {START_SECONDS} s: see {log}")
         time.sleep(0.2)

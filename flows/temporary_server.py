@@ -13,13 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from flows.addresses import LOOPBACK
+from flows.access import client_settings, credential_for, server_settings
+from flows.addresses import LOOPBACK, address
 from flows.orphans import end_orphaned_runs
+from flows.prefect_api import Api
 from flows.server import START_SECONDS, STOP_SECONDS
+from pipelines.child_python import python_command, python_environment
 from pipelines.parent_death import exit_with_parent
 from storage.errors import InputError
 
@@ -35,38 +36,32 @@ class TemporaryServer:
     """The server, started at once, ready after `wait()`, stopped at exit. `home` is PREFECT_HOME, with state and log.
 
     To be made before Prefect is imported: what is registered first ends last, and Prefect sends its last log lines and
-    events at exit.
+    events at exit. `settings` makes Prefect's clients talk to it, as environment variables.
     """
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
+        self._credential = credential_for(home)
         self._log = home / LOG
         self._listener = socket.create_server((LOOPBACK, 0), backlog=1024)
+        self._url = address(LOOPBACK, self._listener.getsockname()[1])
+        self.settings = client_settings(self._credential, self._url)
+        logging.getLogger("prefect.flow_runs").addFilter(_is_no_link)
         self._stopping = threading.Event()
         self._process = self._spawn()
         self._watch = threading.Thread(target=self._replace_dead, daemon=True)
         atexit.register(self._stop)
 
-    @property
-    def api(self) -> str:
-        return f"http://{LOOPBACK}:{self._listener.getsockname()[1]}/api"
-
     def wait(self) -> None:
         """Return when it answers. Raises InputError when it ended instead, or took too long."""
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.api}/health", timeout=1):
-                    break
-            except (urllib.error.URLError, OSError):
-                if self._process.poll() is not None:
-                    raise InputError(
-                        f"Prefect's server ended with exit code {self._process.returncode}: see {self._log}"
-                    ) from None
-                if time.monotonic() > deadline:
-                    raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}") from None
-                time.sleep(0.05)
-        end_orphaned_runs(self.api)  # of commands that were killed
+        api = Api(f"{self._url}/api", self._credential)
+        while not api.answers():
+            if self._process.poll() is not None:
+                raise InputError(f"Prefect's server ended with exit code {self._process.returncode}: see {self._log}")
+            if time.monotonic() > deadline:
+                raise InputError(f"Prefect's server did not answer in {START_SECONDS} s: see {self._log}")
+            time.sleep(0.05)
+        end_orphaned_runs(api)  # of commands that were killed
         self._watch.start()
 
     def _stop(self) -> None:
@@ -83,8 +78,13 @@ class TemporaryServer:
         handle = self._listener.fileno()
         with self._log.open("ab") as stream:
             return subprocess.Popen(
-                [sys.executable, "-m", "flows.temporary_server", str(handle), str(os.getpid())],
-                env={**os.environ, **SETTINGS, "PYTHONPATH": _python_path()},
+                python_command("flows.temporary_server", str(handle), str(os.getpid())),
+                env={
+                    **os.environ,
+                    **SETTINGS,
+                    **server_settings(self._credential, self._url),
+                    **python_environment(),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -103,18 +103,17 @@ class TemporaryServer:
         self._listener.close()  # from here on nobody waits for an answer
 
 
-def _python_path() -> str:
-    rooms = str(Path(__file__).resolve().parent.parent)
-    return os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
+def _is_no_link(record: logging.LogRecord) -> bool:
+    """Prefect tells where a run can be viewed: this server has no pages, and is gone when the command is."""
+    return not record.getMessage().startswith("View at ")
 
 
 def main() -> None:
     handle, parent = map(int, sys.argv[1:])
     exit_with_parent(parent)
-    import uvicorn
+    from flows.prefect_app import serve
 
-    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=handle)])
+    serve(listener=socket.socket(fileno=handle))
 
 
 if __name__ == "__main__":

@@ -141,12 +141,12 @@ def _shared_out(shards: list[tuple[Path, Path]], workers: int) -> list[list[tupl
 
 
 def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], tell: _Progress) -> None:
-    # The children must find this package wherever the parent found it.
+    # The children must find this package wherever the parent found it, and no file of its name where the user stands.
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", "nr_core.token_pieces"],
+            [sys.executable, "-P", "-m", "nr_core.token_pieces"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

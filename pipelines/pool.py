@@ -13,7 +13,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.addresses import redacted_text
+from pipelines.child_python import python_command, python_environment
 from pipelines.relay_lines import relay_in_background
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
@@ -208,18 +208,15 @@ def _end(child: "subprocess.Popen[str]") -> int:
 
 
 def _start_child() -> "subprocess.Popen[str]":
-    # The child must find this package wherever the parent found it; a worker has one core to itself.
-    rooms = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [rooms, os.environ.get("PYTHONPATH")]))
     child = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.worker"],
+        python_command("pipelines.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **python_environment(), "OMP_NUM_THREADS": "1"},  # a worker has one core to itself
     )
     assert child.stderr is not None
     relay_in_background(child.stderr, f"reading process {child.pid}", logger)

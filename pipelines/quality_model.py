@@ -7,7 +7,6 @@ As in DCLM (Li et al. 2024, https://arxiv.org/abs/2406.11794, section 4.4) and d
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 
 import xxhash
 
+from pipelines.child_python import python_command, python_environment
 from pipelines.normalise import normalise
 from pipelines.quality_training import FRESH_MEMORY
 from pipelines.settings import DocumentSettings, QualityModelSettings
@@ -111,8 +111,8 @@ def _train(texts: Path, settings: QualityModelSettings) -> tuple[Any, float]:
     for rate in rates:
         arguments = map(str, (texts, trained, rate, settings.epochs, settings.dimensions))
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.quality_training", *arguments],
-            env={**os.environ, **FRESH_MEMORY},
+            python_command("pipelines.quality_training", *arguments),
+            env={**os.environ, **python_environment(), **FRESH_MEMORY},
             stderr=subprocess.PIPE,
             text=True,
             check=False,

@@ -3,32 +3,62 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.addresses import proxies, refuse_unusable, without_proxy
 from flows.cli.app import WorkspaceFolder, app, existing
 from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.server import Services
 
 Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
 
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of Prefect's server, on loopback.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port of Prefect's server.")] = 4200,
     home: Home = Path(".prefect"),
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
     workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
     reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: --port + 1.")] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(envvar="NR_ALLOWED_HOSTS", help="Name that servers are asked by, as of a proxy before them."),
+    ] = None,
 ) -> None:
     """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
     from flows import serve_reports, server
+    from flows.access import FILE
+    from flows.own_prefect import take_own_settings
 
-    services = server.up(home, port, Path.cwd(), host)
+    elsewhere, hosts = take_own_settings(), allow_host or []
+    if serve_reports.running(home) is None:  # before the server is started, which takes longest
+        refuse_unusable(host, reports_port or port + 1, "the reports", "--reports-port")
+    services = server.up(home, port, Path.cwd(), host, hosts=hosts, say=say)
+    reports = serve_reports.start(home, workspace, reports_port or services.port + 1, host, hosts)
     print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
-    reports = serve_reports.start(home, workspace, reports_port or services.port + 1, host)
     print(f"reports: {reports.url}")
-    print(f"to use it from this shell: export PREFECT_API_URL={services.url}/api PREFECT_HOME={home.resolve()}")
+    print(f"log-in at its pages: the line in {home / FILE}")
+    if elsewhere and elsewhere != f"{services.url}/api":
+        print(f"Prefect's address is set to {elsewhere} here: the next line turns to this server")
+    print(f"to use it from this shell: {exports(services, home / FILE)}")
+
+
+def exports(services: "Services", credential: Path) -> str:
+    """A shell's line after which Prefect's own commands talk to these services; the credential by reference."""
+    names = {"PREFECT_API_URL": f"{services.url}/api", "PREFECT_HOME": str(Path(services.home).resolve())}
+    if proxies():
+        names |= without_proxy(services.url)
+    given = [f"{name}={quote(value)}" for name, value in names.items()]
+    return " ".join(["export", *given, f'PREFECT_API_AUTH_STRING="$(cat {quote(str(credential.resolve()))})"'])
+
+
+def say(step: str) -> None:
+    print(step, flush=True)
 
 
 @app.command()

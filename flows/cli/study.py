@@ -29,6 +29,7 @@ def plan(config: ConfigFile, set_: Overrides = None) -> None:
 
     settings: Config = load_config(config, parse_overrides(set_ or []))
     check_inputs(settings)
+    name_launcher(settings)
     for title, result in plan_refresh(settings, print):
         print_table(result, title)
 
@@ -97,27 +98,53 @@ def from_config(
     from flows.config import load_config
     from flows.inputs import check_inputs
     from flows.interrupt import leaving_on_interrupt
-    from flows.server import environment, running
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
+    name_launcher(config)
     Workspace(config.workspace, config.bucket)
-    home = Path(os.environ.get("PREFECT_HOME", ".prefect"))
-    services = None if "PREFECT_API_URL" in os.environ else running(home)
-    for name, value in environment(home, services.url if services else None).items():
-        os.environ.setdefault(name, value)
+    home = Path(os.environ.get("PREFECT_HOME") or ".prefect")
+    found = find_server(home)
     with leaving_on_interrupt():
-        if "PREFECT_API_URL" not in os.environ:
+        if not found:
             start_server(home)
         getattr(import_module(f"flows.{module}"), flow or module)(config)
+
+
+def name_launcher(config: "Config") -> None:
+    """Somebody else's config is code where it names a command: whoever runs it is told which."""
+    if config.resources.launcher is not None:
+        print(f"resources.launcher: trainings are started by the command `{config.resources.launcher}`", flush=True)
+
+
+def find_server(home: Path) -> bool:
+    """Have Prefect talk to the server that PREFECT_API_URL names, that `nr up` started in `home`, or that the user's
+    files of Prefect name; False if there is none. Raises InputError for one that does not answer."""
+    from flows.addresses import LOOPBACK, address, refuse_unusable_proxies, without_proxy
+    from flows.own_prefect import API, refuse_dead, take_own_settings
+    from flows.server import environment, running
+
+    refuse_unusable_proxies()
+    services, named = running(home), os.environ.get(API)
+    ours = services is not None and named in (None, "", f"{services.url}/api")
+    if not ours:
+        named = take_own_settings()
+    for name, value in environment(home).items():
+        os.environ.setdefault(name, value)
+    if services is not None and ours:
+        os.environ.update(services.settings)
+    elif named:
+        os.environ.update(without_proxy(address(LOOPBACK, 0)))
+        refuse_dead(named)
+    return ours or bool(named)
 
 
 def start_server(home: Path) -> None:
     from flows.temporary_server import TemporaryServer
 
     server = TemporaryServer(home)
-    os.environ["PREFECT_API_URL"] = server.api
+    os.environ.update(server.settings)
     import prefect.main  # noqa: F401 (takes as long as the server takes to start)
 
     server.wait()

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from flows.cli.overrides import parse_overrides
 from flows.config import Config, load_config, parse_config
+from flows.deployments import POOL, TRAINING_QUEUE
 from flows.inputs import check_inputs
 from flows.resources import Resources
-from flows.server import POOL, TRAINING_QUEUE
 from storage.errors import InputError
 from storage.workspace import Workspace
 

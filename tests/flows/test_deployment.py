@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from flows import prefect_api, serve_reports, server
+from flows import deployments, serve_reports, server
 from flows.addresses import free_port
 from flows.orphans import LABEL, end_orphaned_runs
 from storage.errors import InputError
@@ -45,7 +45,7 @@ def project(tmp_path_factory):
         "name": "tiny",
         "entrypoint": f"{Path(__file__).parents[2]}/flows/extend_language.py:extend_language",
         "parameters": {"config": config},
-        "work_pool": {"name": server.POOL},
+        "work_pool": {"name": deployments.POOL},
     }
     refresh = {
         **study,
@@ -58,18 +58,18 @@ def project(tmp_path_factory):
         **study,
         "name": "after-refresh",
         "entrypoint": f"{Path(__file__).parents[2]}/flows/train_on_new_text.py:train_on_new_text",
-        "work_pool": {"name": server.POOL, "work_queue_name": server.TRAINING_QUEUE},
+        "work_pool": {"name": deployments.POOL, "work_queue_name": deployments.TRAINING_QUEUE},
         "triggers": triggers_of("after-refresh", {"config": config}),
     }
-    deployments = {"name": "test", "deployments": [study, refresh, follower]}
-    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments))
+    content = {"name": "test", "deployments": [study, refresh, follower]}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
 def triggers_of(name, parameters):
     """The triggers of a deployment in the repository's own prefect.yaml, with other parameters."""
-    deployments = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())["deployments"]
-    [triggers] = [deployment["triggers"] for deployment in deployments if deployment["name"] == name]
+    listed = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())["deployments"]
+    [triggers] = [deployment["triggers"] for deployment in listed if deployment["name"] == name]
     return [{**trigger, "parameters": parameters} for trigger in triggers]
 
 
@@ -92,7 +92,7 @@ def deployment_run(services, *arguments):
 
 
 def ask(services, path, body, method="POST"):
-    return prefect_api.ask(method, f"{services.url}/api/{path}", body)
+    return services.api.ask(method, path, body)
 
 
 @pytest.mark.deployment
@@ -168,8 +168,49 @@ def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project,
 def test_up_twice_does_no_harm(project, services):
     assert server.up(project / ".prefect", services.port, project) == services
     assert [worker["status"] for worker in services.workers()] == ["ONLINE"]
-    queues = ask(services, f"work_pools/{server.POOL}/queues/filter", {})
-    assert [q["concurrency_limit"] for q in queues if q["name"] == server.TRAINING_QUEUE] == [1]
+    queues = ask(services, f"work_pools/{deployments.POOL}/queues/filter", {})
+    assert [q["concurrency_limit"] for q in queues if q["name"] == deployments.TRAINING_QUEUE] == [1]
+
+
+@pytest.mark.deployment
+def test_what_was_set_on_the_server_stays_over_another_up(project, services):
+    def found(name):
+        [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        [automation] = ask(services, "automations/filter", {})
+        return deployment, automation
+
+    before, automation = found("monthly")
+    [schedule] = before["schedules"]
+    cron = {"cron": "7 4 1 1 *", "timezone": "Asia/Tokyo"}
+    ask(services, f"deployments/{before['id']}/schedules/{schedule['id']}", {"active": True, "schedule": cron}, "PATCH")
+    ask(services, f"deployments/{before['id']}", {"parameters": {**before["parameters"], "only_failed": True}}, "PATCH")
+    ask(services, f"automations/{automation['id']}", {"enabled": False}, "PATCH")
+    queue = f"work_pools/{deployments.POOL}/queues/{deployments.TRAINING_QUEUE}"
+    ask(services, queue, {"concurrency_limit": 3}, "PATCH")
+    file, said = project / "prefect.yaml", []
+    written = file.read_text()
+    content = yaml.safe_load(written)
+    [monthly] = [deployment for deployment in content["deployments"] if deployment["name"] == "monthly"]
+    monthly["description"] = "new words"
+    file.write_text(yaml.safe_dump(content))
+    for _ in range(2):
+        server.up(project / ".prefect", services.port, project, say=said.append)
+        after, automation = found("monthly")
+        [schedule] = after["schedules"]
+        assert schedule["active"] and schedule["schedule"] == {**cron, "day_or": True}
+        assert after["parameters"]["only_failed"] and after["description"] == "new words"
+        assert automation["enabled"] is False
+        assert ask(services, queue, None, "GET")["concurrency_limit"] == 3
+    assert any("schedules stays" in line and "7 4 1 1 *" in line for line in said)
+
+    file.write_text(written)  # and all as it was, for the tests that follow
+    ask(services, f"automations/{automation['id']}", {"enabled": True}, "PATCH")
+    ask(services, queue, {"concurrency_limit": 1}, "PATCH")
+    ask(services, f"deployments/{before['id']}", None, "DELETE")
+    server.up(project / ".prefect", services.port, project)
+    deployment, automation = found("monthly")
+    assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
+    assert automation["enabled"] and deployment["parameters"] == before["parameters"]
 
 
 @pytest.mark.deployment
@@ -206,7 +247,7 @@ def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_
             "state": {"type": "PENDING" if name == "tried again" else "RUNNING"},
         }
         runs[ask(services, "flow_runs/", run)["id"]] = name
-    end_orphaned_runs(f"{services.url}/api")
+    end_orphaned_runs(services.api)
     asked = ask(services, "flow_runs/filter", {"flow_runs": {"id": {"any_": list(runs)}}})
     crashed = {runs[run["id"]] for run in asked if run["state_type"] == "CRASHED"}
     assert len(asked) == len(processes) and crashed == {"killed", "another of its number"}

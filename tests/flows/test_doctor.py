@@ -32,7 +32,9 @@ def test_a_taken_port_is_found(tmp_path):
         other.listen()
         port = other.getsockname()[1]
         assert found(tmp_path, "server", port) == Finding(
-            "server", f"port {port} is taken by another program", "nr up --port N, with a free port"
+            "server",
+            f"port {port}, for Prefect's server, is taken by another program: give one with --port",
+            "nr up --port N, with a free port",
         )
     assert found(tmp_path, "server", port).fix == ""
 

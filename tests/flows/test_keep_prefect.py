@@ -10,7 +10,7 @@ from flows.addresses import free_port
 
 
 def test_a_signal_between_two_servers_ends_it():
-    command = [sys.executable, "-u", "-m", "flows.keep_prefect", "server", "start", "--port", str(free_port())]
+    command = [sys.executable, "-u", "-m", "flows.keep_prefect", "127.0.0.1", str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:
         try:
             while not (servers := psutil.Process(keeper.pid).children()):

@@ -3,6 +3,7 @@
 import http.client
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,6 +19,9 @@ def workspace(tmp_path):
     (reports / "demo & co.html").write_text("<p>learned</p>")
     (reports / "figures" / "trade-off.svg").write_text("<svg/>")
     (reports / "key.txt").write_text("secret")
+    (reports / ".draft.html").write_text("secret")
+    (reports / ".drafts").mkdir()
+    (reports / ".drafts" / "a.html").write_text("secret")
     (reports.parent / "catalog.html").write_text("secret")
     (reports / "out.html").symlink_to(reports.parent / "catalog.html")
     return reports.parent
@@ -55,11 +59,14 @@ def test_reports_are_served_and_nothing_beside_them(home, workspace, monkeypatch
     for path in (
         f"/{name}/key.txt", f"/{name}/../catalog.html", f"/{name}/..%2fcatalog.html", f"/{name}/out.html",
         f"/{name}/", f"/{name}", f"/{name}/%2fetc%2fhostname", f"/{name}//etc/hostname", f"/{name}/%00.html",
+        f"/{name}/.draft.html", f"/{name}/.drafts/a.html", f"/{name}/figures/../.draft.html", f"/{name}/%2edraft.html",
         "/../reports.json", "/%2e%2e/reports.json", "/..", "//etc/hostname", f"/{name}/figures", f"/{name}/nothing",
     ):  # fmt: skip
         status, page = get(server, path)
         assert "secret" not in page and (status == 404 or "<h1>Reports" in page), path
-    assert get(server, "/", host="rebound.example.org")[0] == 403
+    assert "draft" not in page
+    for host in ("rebound.example.org", "127.0.0.1@rebound.example.org", "[", "127.0.0.1.example.org"):
+        assert get(server, "/", host=host)[0] == 403
 
 
 def test_it_listens_on_loopback_alone_once_and_until_it_is_stopped(home, workspace, monkeypatch):
@@ -93,3 +100,17 @@ def test_a_workspace_without_reports_and_a_port_that_is_taken(home, tmp_path):
     (tmp_path / "new" / "reports").mkdir(parents=True)
     (tmp_path / "new" / "reports" / "first.html").write_text("first")
     assert "first.html" in get(server, "/")[1]
+
+
+def test_those_who_connect_and_say_nothing_hold_up_nobody(home, workspace):
+    server = serve_reports.start(home, workspace, free_port())
+    with ExitStack() as stack:
+        for _ in range(3 * serve_reports.MOST_CONNECTIONS):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert get(server, "/")[0] == 200
+
+
+def test_where_others_may_ask_it_answers_to_the_names_that_were_allowed(home, workspace):
+    server = serve_reports.start(home, workspace, free_port(), "0.0.0.0", ["Reports.example.org"])
+    hosts = {"reports.example.org": 200, "reports.example.org:443": 200, "localhost": 200, "other.example.org": 403}
+    assert {host: get(server, "/", host=host)[0] for host in hosts} == hosts
