@@ -1,24 +1,62 @@
-"""Bytes of a page to text: strict UTF-8, the HTTP charset, the page's meta tag, a detector, windows-1252."""
+"""Bytes of a page to text: UTF-8, the HTTP charset, the page's meta tag, a detector, windows-1252.
 
+Charsets are named as the WHATWG's Encoding Standard has it, and mean what browsers take them for.
+"""
+
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
+from pipelines.meta_charset import meta_charset
+
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
 # ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
 MAX_REPLACED_SHARE = 0.1  # of the bytes that are not ASCII
 MAX_CONTROL_SHARE = 0.01  # of the characters
+# UTF-8 that broke in places is UTF-8, whatever the page says. Chosen here: of text in other charsets next to nothing is
+# UTF-8 by chance, but in Thai and Chinese a third can be.
+MAX_BROKEN_SHARE = 0.2  # of what is not ASCII
+# Text of another charset: letters with accents come singly (`Ïðèâåò`), and a word is of one script (`kцnyv`).
+MAX_IMPLAUSIBLE_SHARE = 0.5  # of what is not ASCII
 
-_META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
-_META_BYTES = 4096  # browsers look at 1,024; some pages put scripts first
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_REPLACED = re.compile("[\x80-\x9f\ufffd]")
 _START_BYTES = 4096  # binary data shows itself at once
 _CONTROL_BYTES = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F])
 _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARKS = ((_UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_UTF_16_MARKS[1], "utf-16-be"))
+
+
+# Python's codecs of these names are narrower than what the web writes under them: https://encoding.spec.whatwg.org/.
+_AS_BROWSERS = {
+    "shift_jis": "cp932",
+    "euc_jp": "euc_jis_2004",
+    "iso2022_jp": "iso2022_jp_ext",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "iso8859-11": "cp874",
+}
+_MORE_LABELS = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "x-user-defined": "cp1252"}
+_ACCENTED_RUN = re.compile("[\xa1-\xff]{4,}+")
+_OTHER = "\u0370-\u077f\u0e00-\u0e7f"  # Greek to Syriac, Thai
+_MIXED_WORD = re.compile(f"[{_OTHER}](?=[A-Za-z])|(?<=[A-Za-z])[{_OTHER}]")
+
+
+def _as_control(error: UnicodeError) -> tuple[str, int]:
+    """Bytes without a character in windows-125x are control characters to browsers, which leave the text later."""
+    assert isinstance(error, UnicodeDecodeError)
+    broken = error.object[error.start : error.end]
+    single = len(broken) == 1 and 0x80 <= broken[0] < 0xA0 and error.encoding == "charmap"
+    return (chr(broken[0]) if single else "\ufffd"), error.end
+
+
+codecs.register_error("as_control", _as_control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +71,21 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
         return Decoded(text, "utf-8", "bom" if payload.startswith(_UTF_8_MARK) else "utf-8")
     not_ascii = len(payload.translate(None, delete=bytes(range(128))))
+    implausible = None
     for encoding, source in _candidates(payload, content_type):
-        text = payload.decode(encoding, errors="replace").removeprefix("\ufeff")
-        replaced, controls = text.count("\ufffd"), len(_CONTROLS.findall(text))
+        text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
+        replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
         if replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text):
-            return Decoded(text, encoding, source)
-    return None
+            decoded = Decoded(text, encoding, source)
+            if source == "bom" or encoding == "utf-8" or _is_plausible(text, not_ascii):
+                return decoded
+            implausible = implausible or decoded
+    return implausible
+
+
+def _is_plausible(text: str, not_ascii: int) -> bool:
+    accented = sum(map(len, _ACCENTED_RUN.findall(text)))
+    return max(accented, len(_MIXED_WORD.findall(text))) <= MAX_IMPLAUSIBLE_SHARE * not_ascii
 
 
 def _utf8(payload: bytes) -> str | None:
@@ -57,17 +104,33 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
         if payload.startswith(mark):
             yield encoding, "bom"
     in_header = _HTTP_CHARSET.search(content_type)
-    if in_header and (named := _codec(in_header[1])):
-        yield named, "http"
-    in_page = _META_CHARSET.search(payload[:_META_BYTES])
-    if in_page and (named := _codec(in_page[1].decode("ascii"))):
-        yield named, "meta"
+    in_page = meta_charset(payload)
+    declared = [
+        (codec, source)
+        for label, source in ((in_header and in_header[1], "http"), (in_page, "meta"))
+        if label and (codec := _codec(label))
+    ]
+    # What tells UTF-16 in a meta tag was read as ASCII.
+    declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
+    if _is_broken_utf8(payload):
+        yield "utf-8", next((source for codec, source in declared if codec == "utf-8"), "utf-8")
+    yield from declared
     if detected := detect_encoding(payload):
-        yield detected, "detector"
+        yield _AS_BROWSERS.get(detected, detected), "detector"
     # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
     yield "cp1252", "default"
 
 
-def _codec(charset: str) -> str | None:
+def _is_broken_utf8(payload: bytes) -> bool:
+    """Whether nearly all that is not ASCII is UTF-8."""
+    text = payload.decode("utf-8", errors="replace")
+    broken = text.count("\ufffd") - payload.count(b"\xef\xbf\xbd")
+    not_ascii = len(text) - len(text.encode("ascii", errors="ignore"))
+    return broken <= MAX_BROKEN_SHARE * not_ascii
+
+
+def _codec(label: str) -> str | None:
     """The codec of a charset in the WHATWG's list only: a hostile page must not choose among all of Python's."""
-    return map_encoding_to_html5(charset, fallback_utf8=False)
+    label = label.strip().lower()
+    codec = map_encoding_to_html5(label, fallback_utf8=False) or _MORE_LABELS.get(label)
+    return codec and _AS_BROWSERS.get(codec, codec)

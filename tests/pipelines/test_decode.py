@@ -19,7 +19,14 @@ ONE_ACCENT = "<p>At the cafeü. " + "No other accent on the whole page. " * 20  
         (FRENCH, "utf-8", "text/html; charset=iso-8859-1", "", "utf-8", "utf-8"),
         (FRENCH, "cp1252", 'text/html; charset="ISO-8859-1"', "", "http", "cp1252"),
         (FRENCH, "cp1252", "text/html; charset=utf-8", "<meta charset=windows-1252>", "meta", "cp1252"),
-        (HUNGARIAN, "iso8859-2", "text/html", '<meta http-equiv=x content="text/html; charset=latin2">', "meta", None),
+        (
+            HUNGARIAN,
+            "iso8859-2",
+            "text/html",
+            '<meta http-equiv=Content-Type content="text/html; charset=latin2">',
+            "meta",
+            None,
+        ),
         (FRENCH, "cp1252", "text/html", "<meta charset='utf-8'>", "detector", None),
         (ONE_ACCENT, "cp1252", "text/html", "", "default", "cp1252"),
         (FRENCH, "utf-8-sig", "text/html; charset=koi8-r", "", "bom", "utf-8"),
@@ -64,3 +71,79 @@ def test_valid_utf8_stays_as_it_is(text: str) -> None:
     decoded = decode(text.encode(), "text/html; charset=iso-8859-1")
     assert decoded is not None
     assert decoded.text == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "label"),
+    [
+        ("①㈱髙橋№の本", "cp932", "Shift_JIS"),
+        ("①㈱の本を読む", "euc_jis_2004", "euc-jp"),
+        ("똠방각하 펲시콜라", "cp949", "EUC-KR"),
+        ("香港嘅嘢喺邊度", "big5hkscs", "big5"),
+        ("“ภาษาไทย”…", "cp874", "iso-8859-11"),
+        ("镕基 中文网页 €", "gb18030", "gb2312"),
+        ("“curly” – € déjà vu", "cp1252", "latin1"),
+        ("“Türkçe” ışık", "cp1254", "iso-8859-9"),
+        ("Привет, мир и люди", "mac-cyrillic", "x-mac-cyrillic"),
+    ],
+)
+@pytest.mark.parametrize("declared_in", ["http", "meta"])
+def test_labels_mean_what_browsers_take_them_for(text: str, written_in: str, label: str, declared_in: str) -> None:
+    page = f"<meta charset={label if declared_in == 'meta' else 'none'}><p>{text * 5}</p>"
+    decoded = decode(page.encode(written_in), f"text/html; charset={label if declared_in == 'http' else 'none'}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (page, declared_in)
+
+
+@pytest.mark.parametrize("declared", ["windows-1250", "iso-8859-2", "koi8-r", "utf-8", ""])
+@pytest.mark.parametrize("broken", [b"\xe1", b"\xc5", b"caf\xe9 \xa0"])
+def test_utf_8_that_broke_in_places_is_utf_8(declared: str, broken: bytes) -> None:
+    page = HUNGARIAN.encode() + broken + HUNGARIAN.encode()
+    decoded = decode(page, f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.encoding == "utf-8"
+    assert decoded.text == page.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<!-- <meta charset=windows-1251> -->",
+        "<!DOCTYPE html><html data-x='<meta charset=windows-1251>'>",
+        "<meta name=x content='text/html; charset=windows-1251'>",
+        "<metadata charset=windows-1251>",
+    ],
+)
+def test_what_is_no_declaration(before: str) -> None:
+    page = f'{before}<META content="text/html; charset=windows-1250" http-equiv=content-type>{HUNGARIAN}'
+    decoded = decode(page.encode("cp1250"), "text/html")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.text) == ("cp1250", page)
+
+
+def test_utf_16_in_a_meta_tag_is_utf_8() -> None:
+    page = ("<meta charset=utf-16>" + HUNGARIAN).encode() + b"\xff"
+    decoded = decode(page, "")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.source) == ("utf-8", "meta")
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "declared"),
+    [
+        ("<p>Привет, люди! Сегодня хорошая погода, пойдём гулять в парк.</p>" * 10, "cp1251", "iso-8859-1"),
+        ("<p>Καλημέρα σας, σήμερα είναι μια όμορφη ημέρα στην πόλη.</p>" * 10, "cp1253", "windows-1252"),
+    ],
+)
+def test_text_that_a_declared_charset_makes_implausible(text: str, written_in: str, declared: str) -> None:
+    decoded = decode(text.encode(written_in), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.source == "detector"
+    assert decoded.text == text
+
+
+def test_bytes_without_a_character_are_control_characters() -> None:
+    """As browsers have it; so doubly encoded text can be repaired."""
+    once = decode(b"na\xefve \x81 caf\xe9 " + b"plain t\xe9xt " * 60, "text/html; charset=iso-8859-1")
+    assert once is not None
+    assert once.text.startswith("naïve \x81 café")
