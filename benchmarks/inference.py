@@ -116,7 +116,7 @@ def open_share_of(base: str | None, run: Path, tokens: Path) -> float:
     named = json.loads((run / "run.json").read_text())["base"]
     model = load_run(BaseSpec.model_validate(named | ({"model": base} if base else {})), run).eval()
     stream = TokenStream.open(tokens)
-    settings = EvaluationSettings(sequence_length=256, batch_size=8)
+    settings = EvaluationSettings(batch_size=8)
     figures = score(model, find_taps(model), stream, choose_documents(stream, 20_000), settings)
     return sum(figures.opened.values()) / len(figures.opened) / float(figures.tokens.sum())
 

@@ -335,7 +335,7 @@ def test_a_stream_of_another_tokenizer_is_refused(world, run, tmp_path):
     facts = json.loads((world.new / "tokens.json").read_text())
     other = tmp_path / "tokens"
     other.mkdir()
-    for name in ("stream.bin", "offsets.npy", "byte_lengths.npy"):
+    for name in ("stream.bin", "offsets.npy", "byte_lengths.npy", "lost_bytes.npy"):
         (other / name).symlink_to(world.new / name)
     (other / "tokens.json").write_text(json.dumps({**facts, "vocabulary_size": 5000}))
     spec = world.train_spec(tmp_path / "run")
