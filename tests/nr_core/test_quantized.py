@@ -67,7 +67,7 @@ def narrow(stream, out):
     facts = json.loads((stream / "tokens.json").read_text())
     tokens = np.fromfile(stream / "stream.bin", facts["dtype"]) % 64
     tokens.tofile(out / "stream.bin")
-    for name in ("offsets.npy", "byte_lengths.npy"):
+    for name in ("offsets.npy", "byte_lengths.npy", "lost_bytes.npy"):
         (out / name).symlink_to(stream / name)
     (out / "tokens.json").write_text(json.dumps({**facts, "vocabulary_size": 64}))
     return out
