@@ -119,7 +119,7 @@ def page_document(
         body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)
     except BodyTooLarge:
         return document | {"reason": "oversize"}
-    if not is_html(body, capture.content_type):
+    if not is_html(body, capture.content_type, capture.identified_type):
         return document | {"reason": "not_html"}
     decoded = decode(body, capture.content_type)
     if decoded is None:

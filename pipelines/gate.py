@@ -5,13 +5,23 @@ import re
 from pipelines.read_warc import Capture
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+# Pages where the root is <html>, which browsers take from its namespace.
+_XML_TYPES = ("application/xml", "text/xml")
 # What servers send for files whose kind they do not know. Then, and without a type, the content decides.
-NO_TYPES = ("", "application/octet-stream", "application/unknown", "unknown/unknown", "*/*")
+NO_TYPES = ("", "application/octet-stream", "application/unknown", "unknown/unknown")
+# https://mimesniff.spec.whatwg.org/#parsing-a-mime-type
+_TOKEN = r"[!#$%&'*+.^_`|~0-9a-z-]+"
+_MEDIA_TYPE = re.compile(f"{_TOKEN}/{_TOKEN}")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 
 # https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|!--|"
     rb"(?:html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[ >])",
+    re.IGNORECASE,
+)
+_XHTML_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?[^>]{0,200}+>\s*+|<!--(?:[^-]|-(?!->)){0,2000}+-->\s*+){0,20}+<(?:!doctype\s++)?html[\s>]",
     re.IGNORECASE,
 )
 # PDF, PostScript, GIF, PNG, JPEG, BMP, RIFF, Ogg, MP3, ZIP, RAR, gzip, ELF, Java, SWF; the same standard, section 6.
@@ -27,7 +37,7 @@ def gate(capture: Capture) -> str | None:
     Reasons: not_response, bad_http (headers that cannot be parsed, or over 1 MB), not_http, redirect, bad_status,
     not_html, oversize, truncated (the file or the record ends early), empty.
     """
-    mime = media_type(capture.content_type)
+    mime, identified = media_type(capture.content_type), media_type(capture.identified_type)
     if capture.record_type == "conversion" and mime == "text/plain":
         return capture.fault or (None if capture.payload else "empty")
     if capture.record_type != "response":
@@ -40,7 +50,7 @@ def gate(capture: Capture) -> str | None:
         return "redirect"
     if capture.status != 200:
         return "bad_status"
-    if mime not in HTML_TYPES and mime not in NO_TYPES:
+    if mime not in (*HTML_TYPES, *_XML_TYPES, *NO_TYPES) and identified not in HTML_TYPES:
         return "not_html"
     if capture.fault:
         return capture.fault
@@ -50,11 +60,22 @@ def gate(capture: Capture) -> str | None:
 
 
 def media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+    """The type in a header, as browsers read it: the last that is one, of several; else nothing.
+
+    https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+    """
+    parts = _QUOTED.sub("", content_type).lower().split(",")
+    types = [part.partition(";")[0].strip() for part in parts]
+    return next((found for found in reversed(types) if found != "*/*" and _MEDIA_TYPE.fullmatch(found)), "")
 
 
-def is_html(body: bytes, content_type: str) -> bool:
-    """Whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent."""
-    if media_type(content_type) in NO_TYPES:
-        return _HTML_START.match(body) is not None
-    return not body.startswith(_BINARY_STARTS)
+def is_html(body: bytes, content_type: str, identified_type: str = "") -> bool:
+    """Whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent.
+
+    What the crawler identified (WARC-Identified-Payload-Type) stands in for a header that names no page.
+    """
+    mime = media_type(content_type)
+    if mime in HTML_TYPES or media_type(identified_type) in HTML_TYPES:
+        return not body.startswith(_BINARY_STARTS)
+    start = _XHTML_START if mime in _XML_TYPES else _HTML_START
+    return start.match(body) is not None

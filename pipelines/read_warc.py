@@ -29,6 +29,7 @@ class Capture:
     date: str  # WARC-Date as written
     status: int | None
     content_type: str
+    identified_type: str  # what the crawler took the payload for
     transfer_encoding: str
     content_encoding: str
     robots: tuple[str, ...]  # values of X-Robots-Tag
@@ -223,6 +224,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
         date=headers.get("WARC-Date") or "",
         status=http.status_code,
         content_type=(headers if is_conversion else http).get("Content-Type") or "",
+        identified_type=headers.get("WARC-Identified-Payload-Type") or "",
         transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
         content_encoding=(http.get("Content-Encoding") or "").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
