@@ -1,6 +1,7 @@
 """Read a WARC file record by record. Damage costs the records that it hit, and is said."""
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -9,9 +10,13 @@ from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
-from pipelines.warc_places import Places, decompress_beside, head
+from pipelines.warc_places import MAX_OFF, Places, decompress_beside, head
 from storage.errors import InputError
 
+# A body that lacks no more of the length that its HTTP header announces is whole where it ends as pages do: servers
+# count line ends otherwise than they send them.
+MAX_MISSING_SHARE = 0.05
+_PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z", re.IGNORECASE), 2048
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
@@ -214,7 +219,7 @@ def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
             read = len(payload)
             # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
             # the server's length.
-            if len(payload) != length or "WARC-Truncated" in headers or _http_length(http) > length:
+            if len(payload) != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
                 fault, payload = "truncated", b""
     capture = Capture(
         offset=record.stream_pos,
@@ -237,6 +242,14 @@ def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
         fault=fault,
     )
     return capture, length if fault == "bad_http" else read
+
+
+def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
+    """Whether a body is shorter than the server announced, and not by so little that it is a whole page."""
+    missing = _http_length(http) - len(body)
+    if missing <= MAX_OFF:
+        return False
+    return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
 
 
 def _http_length(http: HeaderMap) -> int:

@@ -11,6 +11,8 @@ from fastwarc.stream_io import BrotliReader, ZstdReader
 
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,200})?\r?\n")
 _MAX_CODINGS = 3  # that one header may name; more is an attack
+_MAX_MEMBERS = 10_000  # of gzip; more is an attack
+_FIRST_STEP, _LONGEST_STEP = 1 << 10, 1 << 18  # bytes that are decompressed at a time
 _STREAMS = {"br": BrotliReader, "zstd": ZstdReader}
 
 
@@ -52,19 +54,24 @@ def _dechunk(payload: bytes) -> bytes:
 
 def _gunzip(payload: bytes, max_bytes: int) -> bytes:
     """All gzip members; padding behind the last is left out."""
-    members: list[bytes] = []
-    size, rest = 0, payload
-    while rest[:2] == b"\x1f\x8b":
-        member = zlib.decompressobj(31)
-        try:
-            members.append(member.decompress(rest, max_bytes - size + 1))
-        except zlib.error:
+    parts: list[bytes] = []
+    size = place = members = 0
+    while payload[place : place + 2] == b"\x1f\x8b":
+        member, step, members = zlib.decompressobj(31), _FIRST_STEP, members + 1
+        if members > _MAX_MEMBERS:
             return payload
-        size += len(members[-1])
-        if size > max_bytes:
-            raise BodyTooLarge
-        rest = member.unused_data
-    return b"".join(members)
+        while not member.eof and place < len(payload):
+            data = payload[place : place + step]
+            place, step = place + len(data), min(2 * step, _LONGEST_STEP)
+            try:
+                parts.append(member.decompress(data, max_bytes - size + 1))
+            except zlib.error:
+                return payload
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise BodyTooLarge
+        place -= len(member.unused_data)  # what is behind a member is copied at each: so it is given in small steps
+    return b"".join(parts)
 
 
 def _inflate(payload: bytes, max_bytes: int) -> bytes:

@@ -24,6 +24,10 @@ COSTLY: dict[str, Callable[[int], str]] = {
     "of several elements": lambda n: ("<p " + " ".join(f"a{i}=''" for i in range(n // 4)) + ">") * 8,
     "at the root": lambda n: "".join(f"<HTML a{i}>" for i in range(n)),
     "at both roots": lambda n: "<body " + "".join(f"x><body a{i} " for i in range(n)) + ">",
+    "ruby's parts": lambda n: "<rb><rp>" * n,
+    "groups of options": lambda n: "<optgroup>" * (2 * n),
+    "items in what stays open": lambda n: "<span>" * n + "<li></li>" * n,
+    "end tags of nothing": lambda n: "<span>" * n + "</x>" * n,
     "tags": lambda n: "<br>" * 40 * n,
 }
 
@@ -43,6 +47,9 @@ def test_costly_pages(kind: str) -> None:
     [
         "<p><b>bold</b> and <i class=x>italic</i></p>" * 20_000,
         "<table>" + "<tr><td><small>1</small></td></tr>" * 20_000,
+        "<table>" + "<tr><td><div><span>1<br><img src=x></span></div>" * 20_000,
+        "<ul>" + "<li><p>x" * 50_000,
+        "<ruby><rb>a</rb><rp>(</rp><rt>b</rt><rp>)</rp></ruby>" * 20_000,
         "<script>" + "x = 1; " * 100_000 + "</script>",
         "<p>" + "word " * 200_000,
         "<button @click=\"() => { open = 1 > 0 }\" x-data='{ a: 1 > 0 }'>x</button>" * 4_000,

@@ -81,6 +81,17 @@ def test_a_bomb_is_bounded(coding: str) -> None:
         undo_transfer(ENCODERS[coding](b"\0" * 50_000_000), "", coding, LIMIT)
 
 
+@given(st.lists(st.binary(max_size=3000), min_size=1, max_size=30), st.binary(max_size=20))
+def test_members_of_any_size(parts: list[bytes], padding: bytes) -> None:
+    body = b"".join(map(gzip.compress, parts)) + b"\0" + padding
+    assert undo_transfer(body, "", "gzip", LIMIT) == b"".join(parts)
+
+
+def test_too_many_members_are_left_as_they_are() -> None:
+    body = gzip.compress(b"", mtime=0) * 20_000
+    assert undo_transfer(body, "", "gzip", LIMIT) is body
+
+
 @given(
     st.binary(max_size=200),
     st.sampled_from(["", "chunked", "gzip"]),
