@@ -22,7 +22,7 @@ class TextSteps:
 
             self._steps["repair"] = repair
         if settings.pii.emails or settings.pii.ip_addresses or settings.pii.phone_numbers:
-            self._steps["pii"] = lambda text: replace_pii(text, settings.pii)
+            self._steps["pii"] = lambda text: replace_pii(text, settings.pii, settings.language)
         if settings.remove_bar_lines:
             self._steps["bar_lines"] = break_at_bar_lines
         self.changed = Counter[str](dict.fromkeys(self._steps, 0))
