@@ -21,6 +21,7 @@ from flows.unit_ledger import failed_units, waiting_units
 from pipelines.settings import CorpusSettings
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
+from storage.catalog import refresh_catalog
 from storage.workspace import Workspace
 
 UNITS_PER_PROCESS = 16  # that a task takes: enough to keep the pool busy, few enough to see progress
@@ -71,6 +72,8 @@ def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> l
     key, workspace = documents_key(config.documents), Workspace(config.workspace)
     # Units of snapshots that the sources have moved on from are read too, if the document settings have changed.
     wanted = units_to_read(units, config.corpora, workspace)
+    if workspace.catalog.exists():  # one that a power cut has torn is made anew here
+        refresh_catalog(workspace)
     waiting = waiting_units(wanted, key, workspace)
     if only_failed:
         waiting = failed_units(waiting, key, workspace)

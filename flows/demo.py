@@ -11,6 +11,7 @@ from flows.addresses import free_port
 from flows.config import load_config
 from flows.interrupt import INTERRUPTED, SENTENCE
 from flows.own_prefect import take_own_settings
+from flows.report import report_file
 from flows.server import prefect, running, start, stop
 from flows.table import print_table
 from storage.errors import InputError
@@ -58,7 +59,7 @@ def show_result() -> None:
     workspace = Workspace(config.workspace)
     print_table(query(workspace, TABLE), title="learning and forgetting, bits per byte of held-out text")
     print('the same: nr sql "from learning_vs_forgetting"')
-    print(f"report:   {workspace.reports / config.name}.html")
+    print(f"report:   {report_file(workspace, config.name)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.in_work import Workers
 from pipelines.bucket_corpora import is_last_here
 from storage.damage import read_json
 from storage.publish import MANIFEST, is_done, read_manifest
@@ -40,7 +41,8 @@ class Waste:
 
 
 def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
-    """What may go from a workspace; nothing is touched."""
+    """What may go from a workspace; nothing is touched. What somebody is at work in stays, however old it is."""
+    workers = Workers(workspace)
     manifests = _corpus_versions(workspace)
     needed = needed_versions(workspace, manifests, keep.versions)
     recent = _newest(manifests, keep.versions) | _current(workspace) | _in_work(workspace)
@@ -48,10 +50,16 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
         *_versions(workspace, manifests, needed),
         *_tokens(workspace, recent),
         *_documents(workspace, manifests, needed, keep.days),
-        *_unfinished(workspace, keep.days),
+        *(item for item in _unfinished(workspace, keep.days) if not workers.are_in(item.path)),
     ]
     folders = {waste.path for waste in found}
     return [waste for waste in found if folders.isdisjoint(waste.path.parents)]  # what lies in one goes with it
+
+
+def left_alone(workspace: Workspace, keep: Keep) -> list[Path]:
+    """Unfinished work that is old enough to go, and that somebody is at work in."""
+    workers = Workers(workspace)
+    return [item.path for item in _unfinished(workspace, keep.days) if workers.are_in(item.path)]
 
 
 def remove(waste: list[Waste], workspace: Workspace) -> None:
@@ -64,7 +72,10 @@ def remove(waste: list[Waste], workspace: Workspace) -> None:
             if item.path.is_relative_to(workspace.root / "corpora") or item.path.parent.name == "documents":
                 workspace.bucket.remove(item.path, item.path / MANIFEST)
     trash = workspace.scratch("trash")
+    workers = Workers(workspace)
     for number, item in enumerate(waste):
+        if workers.are_in(item.path):  # meanwhile
+            continue
         away = trash / f"{os.getpid()}-{number}"
         away.parent.mkdir(parents=True, exist_ok=True)
         item.path.rename(away)

@@ -25,9 +25,12 @@ def sentence_of(error: BaseException) -> str | None:
             return FULL.format(error=said)
         return DAMAGED.format(error=said) if "parquet" in said.lower() else None
     if isinstance(error, OSError):
-        if error.errno is None and "pyarrow" in sys.modules and "parquet" in said.lower():  # Arrow's own
-            return DAMAGED.format(error=said)
-        return FULL.format(error=said) if error.errno is None and is_disk_full(error) else os_sentence(error)
+        if error.errno is not None:
+            return os_sentence(error)
+        if is_disk_full(error):
+            return FULL.format(error=said)
+        # Arrow raises the bare class, of a page that it cannot decompress or parse.
+        return DAMAGED.format(error=said) if type(error) is OSError and "pyarrow" in sys.modules else os_sentence(error)
     return None
 
 

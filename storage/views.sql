@@ -351,15 +351,15 @@ FROM read_parquet(workspace || '/corpora/*/*/left.parquet', union_by_name = true
 COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the verdict, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';
 
 CREATE OR REPLACE MACRO compare_runs(run_a, run_b) AS TABLE
-WITH items AS (
-    SELECT x.eval_id, x.settings_hash, x.metric, unnest(x.numerators) AS a, unnest(x.denominators) AS a_of,
-           unnest(y.numerators) AS b, unnest(y.denominators) AS b_of
+WITH shared AS (
+    SELECT x.eval_id, x.settings_hash, x.metric, x.numerators AS a, x.denominators AS a_of, y.numerators AS b, y.denominators AS b_of,
+           (SELECT count(*) FROM last_evaluations l WHERE l.model_id IN (run_a, run_b) AND l.eval_id = x.eval_id
+            AND l.settings_hash = x.settings_hash) AS lasts
     FROM evaluation_items x JOIN evaluation_items y USING (eval_id, settings_hash, metric)
-    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)
-    -- Once a set: by the settings that are the last of the most of the two.
-    QUALIFY dense_rank() OVER (PARTITION BY x.eval_id, x.metric ORDER BY
-        (SELECT count(*) FROM last_evaluations l WHERE l.model_id IN (run_a, run_b) AND l.eval_id = x.eval_id
-         AND l.settings_hash = x.settings_hash) DESC, x.settings_hash) = 1),
+    WHERE x.model_id = run_a AND y.model_id = run_b AND len(x.numerators) = len(y.numerators)),
+items AS (  -- once a set: by the settings that are the last of the most of the two
+    SELECT eval_id, settings_hash, metric, unnest(a) AS a, unnest(a_of) AS a_of, unnest(b) AS b, unnest(b_of) AS b_of
+    FROM (FROM shared QUALIFY row_number() OVER (PARTITION BY eval_id, metric ORDER BY lasts DESC, settings_hash) = 1)),
 influences AS (
     SELECT eval_id, settings_hash, metric, (sum(a) OVER w) / nullif(sum(a_of) OVER w, 0) AS value_a,
            (sum(b) OVER w) / nullif(sum(b_of) OVER w, 0) AS value_b,
@@ -371,7 +371,7 @@ spreads AS (
            1.96 * sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS half
     FROM influences GROUP BY eval_id, settings_hash, metric)
 SELECT s.name AS eval_set, s.language, s.text_domain, p.metric, p.a, p.b, p.b - p.a AS difference,
-       p.b - p.a - p.half AS low, p.b - p.a + p.half AS high, p.n
+       p.b - p.a - p.half AS low, p.b - p.a + p.half AS high, p.n, p.eval_id
 FROM spreads p JOIN eval_sets s USING (eval_id) ORDER BY s.language, s.name, p.metric;
 COMMENT ON MACRO TABLE compare_runs IS 'Two models (run or base) on the same items: b minus a with its 95 % interval: FROM compare_runs(''model_id'', ''model_id'').';
 

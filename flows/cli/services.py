@@ -20,11 +20,13 @@ Home = Annotated[Path, typer.Option(help="Folder for the state and logs of serve
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of Prefect's server.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port of Prefect's server.", min=1, max=65534)] = 4200,
     home: Home = Path(".prefect"),
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
     workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
-    reports_port: Annotated[int | None, typer.Option(help="Port of the reports; default: --port + 1.")] = None,
+    reports_port: Annotated[
+        int | None, typer.Option(help="Port of the reports; default: --port + 1.", min=1, max=65535)
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(envvar="NR_ALLOWED_HOSTS", help="Name that servers are asked by, as of a proxy before them."),
@@ -100,11 +102,14 @@ def gc(
 ) -> None:
     """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
     from flows import server
-    from flows.housekeeping import Keep, find_waste, remove
+    from flows.housekeeping import Keep, find_waste, left_alone, remove
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace))
-    waste = find_waste(opened, Keep(versions=versions, days=days))
+    keep = Keep(versions=versions, days=days)
+    for path in left_alone(opened, keep):
+        print(f"left alone: {path.relative_to(opened.root)}  (somebody is at work in it)")
+    waste = find_waste(opened, keep)
     for item in waste:
         print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
     services = server.running(home)
@@ -118,7 +123,7 @@ def gc(
 
 @app.command()
 def doctor(
-    port: Annotated[int, typer.Option(help="Port that `nr up` is to have.")] = 4200,
+    port: Annotated[int, typer.Option(help="Port that `nr up` is to have.", min=1, max=65535)] = 4200,
     home: Home = Path(".prefect"),
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:

@@ -2,18 +2,22 @@
 
 A method with several settings (names, learning rates) speaks by the one with the greatest learning minus forgetting;
 it is held against the other method's setting that is nearest to it in learning, because forgetting compares fairly at
-equal learning only. Settings that beat it in both are named.
+equal learning only. Settings that beat it are named. More or less is said only of a difference whose 95 % interval
+does not hold 0; else the two did as much.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.numbers import bits, duration, share
+from flows.report.evidence import Axis, Estimate, Evidence
+from flows.report.numbers import MINUS, bits, duration, share
 from flows.report.series import HERO, Looks
 from flows.report.trade_off import has_both
 
 Row = dict[str, Any]
+AXES: tuple[Axis, Axis] = ("learning", "forgetting")
+NAMED = 3  # more settings than that are only counted
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,11 @@ class Headline:
     more: str
 
 
-def headline(settings: Sequence[Row], looks: Looks, language: str, kept_language: str) -> Headline:
+def headline(
+    settings: Sequence[Row], looks: Looks, language: str, kept_language: str, evidence: Evidence | None = None
+) -> Headline:
     """`settings` are the leaderboard's rows of one base and language: means over seeds."""
+    evidence = evidence or Evidence()
     measured = [row for row in settings if has_both(row)]
     if not measured:
         return Headline(
@@ -34,28 +41,31 @@ def headline(settings: Sequence[Row], looks: Looks, language: str, kept_language
     own = [row for row in measured if row["method"] == HERO]
     chosen = max(own or measured, key=lambda row: row["learning"] - row["forgetting"])
     others = [row for row in measured if row["method"] != chosen["method"]]
-    words = f"{looks.of(chosen).name} {_learned(chosen)} of {language} and {_forgot(chosen, kept_language)}"
+    words = f"{looks.of(chosen).name} {_learned(chosen, evidence)} of {language} and "
+    words += _forgot(chosen, evidence, kept_language)
     more = [] if own else [f"No run of {HERO} has been measured yet."]
     more += _cost(chosen)
     if not others:
         return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
     other = min(others, key=lambda row: abs(row["learning"] - chosen["learning"]))
-    words += f"; {looks.of(other).name} {_learned(other, unit='')} and {_forgot(other)}."
-    return Headline(words, " ".join([*more, _compared(chosen, other, others, looks), _standing(measured, looks)]))
+    words += f"; {looks.of(other).name} {_learned(other, evidence, unit='')} and {_forgot(other, evidence)}."
+    more += [_compared(chosen, other, others, looks, evidence), _standing(measured, looks, evidence)]
+    return Headline(words, " ".join(more))
 
 
-def _learned(row: Row, unit: str = " bits per byte") -> str:
-    value = row["learning"]
-    if bits(value) == bits(0.0):
-        return "learned nothing"
-    return f"learned {bits(value)}{unit}" if value > 0 else f"lost {bits(-value)}{unit}"
+def _learned(row: Row, evidence: Evidence, unit: str = " bits per byte") -> str:
+    value, sign = row["learning"], evidence.figure(row, "learning").sign
+    if sign == 0:
+        return "learned nothing" + ("" if bits(value) == bits(0.0) else " measurable")
+    return f"learned {bits(value)}{unit}" if sign > 0 else f"lost {bits(-value)}{unit}"
 
 
-def _forgot(row: Row, language: str = "") -> str:
+def _forgot(row: Row, evidence: Evidence, language: str = "") -> str:
     value, of = row["forgetting"], f" of {language}" if language else ""
-    if bits(value) == bits(0.0):
+    sign = evidence.figure(row, "forgetting").sign
+    if sign == 0:
         return f"forgot nothing measurable{of}"
-    return f"forgot {bits(value)}{of}" if value > 0 else f"forgot nothing{of} (it gained {bits(-value)})"
+    return f"forgot {bits(value)}{of}" if sign > 0 else f"forgot nothing{of} (it gained {bits(-value)})"
 
 
 def _cost(row: Row) -> list[str]:
@@ -66,35 +76,69 @@ def _cost(row: Row) -> list[str]:
     return [f"It cost {' and '.join(costs)}."] if costs else []
 
 
-def _compared(chosen: Row, other: Row, others: Sequence[Row], looks: Looks) -> str:
+def _compared(chosen: Row, other: Row, others: Sequence[Row], looks: Looks, evidence: Evidence) -> str:
     name, other_name = looks.of(chosen).label, looks.of(other).label
-    beaten_by = [looks.of(row).label for row in others if _beats(row, chosen)]
+    beaten_by = [looks.of(row).label for row in others if _beats(row, chosen, evidence)]
     if beaten_by:
         are = "is" if len(beaten_by) == 1 else "are"
         return f"{_listed(beaten_by)} {are} ahead of {name} on both counts."
-    if _beats(chosen, other):
-        lead = f"{name} is ahead of {other_name}, the nearest to it in learning, on both counts"
-    elif chosen["forgetting"] < other["forgetting"]:
-        lead = f"{name} forgot less than {other_name}, the nearest to it in learning, and learned less"
+    learned, forgot = (evidence.difference(other, chosen, axis) for axis in AXES)
+    beside = f"{other_name}, the nearest to it in learning"
+    if learned.sign == forgot.sign == 0:
+        return f"{name} learned and forgot as much as {beside}{_interval(learned, forgot)}."
+    if learned.sign > 0 > forgot.sign:
+        lead = f"{name} is ahead of {beside}, on both counts"
+    elif learned.sign == 0:
+        word = "less" if forgot.sign < 0 else "more"
+        lead = f"{name} learned as much as {beside}{_interval(learned)}, and forgot {word}"
+    elif forgot.sign == 0:
+        word = "more" if learned.sign > 0 else "less"
+        lead = f"{name} learned {word} than {beside}, and forgot as much{_interval(forgot)}"
+    elif forgot.sign < 0:
+        lead = f"{name} forgot less than {beside}, and learned less"
     else:
-        lead = f"{name} learned more than {other_name}, the nearest to it in learning, and forgot more"
-    if min(chosen["learning"], chosen["forgetting"], other["learning"], other["forgetting"]) <= 0:
-        return lead + "."
-    learning, forgetting = chosen["learning"] / other["learning"], chosen["forgetting"] / other["forgetting"]
-    return f"{lead}: {share(learning)} of its learning at {share(forgetting)} of its forgetting."
+        lead = f"{name} learned more than {beside}, and forgot more"
+    differences: list[tuple[Axis, Estimate]] = [("learning", learned), ("forgetting", forgot)]
+    shares = [
+        f"{share(chosen[axis] / other[axis])} of its {axis}"
+        for axis, estimate in differences
+        if estimate.sign and evidence.figure(chosen, axis).sign > 0 and evidence.figure(other, axis).sign > 0
+    ]
+    return f"{lead}: {' at '.join(shares)}." if shares else f"{lead}."
 
 
-def _beats(row: Row, than: Row) -> bool:
-    learning, forgetting = row["learning"] - than["learning"], than["forgetting"] - row["forgetting"]
-    return learning >= 0 and forgetting >= 0 and (learning > 0 or forgetting > 0)
+def _interval(*estimates: Estimate) -> str:
+    """The intervals that hold 0, for who asks how close as much is."""
+    known = [f"{_signed(e.value - e.half)} to {_signed(e.value + e.half)}" for e in estimates if e.half is not None]
+    of = "s of the differences" if len(known) > 1 else " of the difference"
+    return f" (95 % interval{of} {' and '.join(known)})" if known else ""
 
 
-def _standing(measured: Sequence[Row], looks: Looks) -> str:
+def _signed(value: float) -> str:
+    text = bits(value)
+    return text if text.startswith(MINUS) or not float(text) else f"+{text}"
+
+
+def _beats(row: Row, than: Row, evidence: Evidence) -> bool:
+    return [evidence.difference(than, row, axis).sign for axis in AXES] == [1, -1]
+
+
+def _standing(measured: Sequence[Row], looks: Looks, evidence: Evidence) -> str:
     most, least = max(measured, key=lambda row: row["learning"]), min(measured, key=lambda row: row["forgetting"])
-    return (
-        f"Of {len(measured)} settings, {looks.of(most).label} learned the most ({bits(most['learning'])}) and "
-        f"{looks.of(least).label} forgot the least ({bits(least['forgetting'])})."
-    )
+    tops: list[tuple[Row, Axis, str]] = [
+        (most, "learning", "learned the most"),
+        (least, "forgetting", "forgot the least"),
+    ]
+    said = []
+    for top, axis, words in tops:
+        alike = [row for row in measured if row is not top and evidence.difference(top, row, axis).sign == 0]
+        as_much = f", and {_some([looks.of(row).label for row in alike])} as much" if alike else ""
+        said.append(f"{looks.of(top).label} {words} ({bits(top[axis])}){as_much}")
+    return f"Of {len(measured)} settings, {'; '.join(said) if ', and' in ''.join(said) else ' and '.join(said)}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return _listed(names) if len(names) <= NAMED else f"{len(names)} others"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,9 +16,12 @@ from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
 from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.keys import hash_of
 from storage.workspace import Workspace
 
 HERE = Path(__file__).parent
+# The folders of an absolute path; not those of an address.
+FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
 # Control characters (but tab and line feed), halves of surrogate pairs, and marks that turn the direction of text
 # round: names and configs may hold what somebody put there to be displayed as something else.
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -51,9 +54,13 @@ def write_report(
             script_hash="sha256-" + b64encode(sha256(script.encode()).digest()).decode(),
         )
     )
-    path = workspace.reports / f"{_slug(title)}.html"
+    path = report_file(workspace, title)
     write_atomically(path, html)
     return path
+
+
+def report_file(workspace: Workspace, title: str) -> Path:
+    return workspace.reports / f"{_slug(title)}.html"
 
 
 def bases_of(workspace: Workspace) -> list[str]:
@@ -72,7 +79,14 @@ def _bases(workspace: Workspace, base_model_id: str | None) -> list[str]:
 
 
 def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "report"
+    """A file name out of a title: two titles never share one, in whatever case or script they are."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "report"
+    return slug if slug == title else f"{slug}-{hash_of(ascii(title))[:8]}"
+
+
+def _without_folders(text: str | None) -> str:
+    """A page is made to be shared: where a file lies on this machine is nobody's business."""
+    return FOLDERS.sub("…/", text or "")
 
 
 def _environment() -> Environment:
@@ -86,6 +100,7 @@ def _environment() -> Environment:
     )
     names = ("bits", "count", "short", "share", "duration", "memory", "rate")
     environment.filters.update({name: getattr(numbers, name) for name in names})
+    environment.filters["without_folders"] = _without_folders
     return environment
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.report import queries
 from flows.report.dumbbells import TaskPicture, task_pictures
+from flows.report.evidence import Evidence, evidence_of
 from flows.report.gates import HeatMap, heat_maps
 from flows.report.headline import Headline, headline
 from flows.report.loss_curves import LossCurves, loss_curves
@@ -94,7 +95,7 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
         base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
         ran_its_own_code=any(_ran_code_of_its_base(workspace.run(row["run_id"])) for row in rows["COST"]),
         looks=looks,
-        learned=_learned(rows, looks),
+        learned=_learned(rows, looks, evidence_of(workspace, rows["RUNS"])),
         answers=answers,
         tasks=task_pictures(rows["TASKS"], looks),
         loss_curves=loss_curves(rows["LOSS"], rows["COST"], looks),
@@ -106,13 +107,14 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
 
 
 def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
-    """The run's folder is named whole: a report may be read anywhere on the machine."""
     measured = [row for row in runs if has_both(row)]
     if not measured:
         return None
     own = [row for row in measured if row["method"] == HERO] or measured
     best = max(own, key=lambda row: row["learning"] - row["forgetting"])
-    return SNIPPET.format(folder=str(workspace.run(best["run_id"])), name=best["name"], seed=best["seed"])
+    return SNIPPET.format(
+        folder=str(workspace.run(best["run_id"]).relative_to(workspace.root)), name=best["name"], seed=best["seed"]
+    )
 
 
 def _ran_code_of_its_base(run: Path) -> bool:
@@ -123,7 +125,7 @@ def _ran_code_of_its_base(run: Path) -> bool:
     return bool(report.get("base", {}).get("trust_remote_code"))
 
 
-def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:
+def _learned(rows: dict[str, list[Row]], looks: Looks, evidence: Evidence) -> list[Learned]:
     kept = _named({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]})
     parts = []
     for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
@@ -137,7 +139,7 @@ def _learned(rows: dict[str, list[Row]], looks: Looks) -> list[Learned]:
             Learned(
                 language=name_of_language,
                 kept=kept,
-                headline=headline(settings, looks, name_of_language, kept),
+                headline=headline(settings, looks, name_of_language, kept, evidence),
                 settings=settings,
                 runs=runs,
                 pictures=[(name, picture) for name, picture in pictures if picture is not None],

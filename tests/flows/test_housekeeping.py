@@ -1,5 +1,6 @@
 """`nr gc`: what nothing needs goes, and nothing else."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flows.housekeeping import Keep, find_waste, remove
+from flows.housekeeping import Keep, Waste, find_waste, left_alone, remove
 from storage.atomic import write_atomically
 from storage.publish import publishing, write_manifest
 from storage.workspace import Workspace
@@ -45,7 +46,7 @@ def workspace(tmp_path):
         publish(workspace.tokens(version, "tokenizer"), version, {})
         write_atomically(workspace.documents(f"d-{version}") / "unit.json", "{}")
     write_atomically(workspace.root / "runs" / ".left.partial" / "checkpoints" / "step-1", "x")
-    write_atomically(workspace.records("runs") / ".one.parquet.77.partial", "x")
+    write_atomically(workspace.records("runs") / ".one.parquet.4194399.partial", "x")
     return workspace
 
 
@@ -73,7 +74,7 @@ def test_what_becomes_whole_meanwhile_does_no_harm(workspace):
 
 def test_unfinished_work_and_unused_documents_go_when_they_are_old(workspace):
     old = time.time() - 40 * 86400
-    file = workspace.records("runs") / ".one.parquet.77.partial"
+    file = workspace.records("runs") / ".one.parquet.4194399.partial"
     for path in (workspace.root / "runs" / ".left.partial", workspace.documents("d-nobody"), file):
         for part in (*path.rglob("*"), path):
             os.utime(part, (old, old))
@@ -100,3 +101,23 @@ def test_what_a_training_under_way_reads_stays(workspace):
     assert waste(workspace, versions=1) == {"tokens/trained"}
     shutil.rmtree(partial)  # the training has ended
     assert {"corpora/french/nobody", "tokens/nobody"} <= waste(workspace, versions=1)
+
+
+def test_what_somebody_is_at_work_in_stays_and_is_named(workspace):
+    training = workspace.root / "runs" / ".left.partial"
+    other = workspace.root / "runs" / ".dead.partial"
+    mine = workspace.records("runs") / f".two.parquet.{os.getppid()}.partial"
+    for path in (other / "checkpoints" / "step-1", mine):
+        write_atomically(path, "x")
+    tokens = workspace.tokens("current", "other").with_name(".other.partial")
+    tokens.mkdir(parents=True)
+    keep = Keep(days=0, versions=9)
+    with open(training / ".lock", "w") as lock, workspace.lock("tokens-current-other"):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        alone = {training, mine, tokens}
+        assert set(left_alone(workspace, keep)) == alone
+        found = find_waste(workspace, keep)
+        assert alone.isdisjoint(item.path for item in found) and other in {item.path for item in found}
+        remove([*found, Waste(training, "somebody has begun meanwhile")], workspace)
+        assert training.exists() and not other.exists()
+    assert {training, tokens} <= {item.path for item in find_waste(workspace, keep)}

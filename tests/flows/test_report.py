@@ -11,9 +11,11 @@ from html.parser import HTMLParser
 import pytest
 
 from flows.report import write_report
+from flows.report.evidence import Evidence, evidence_of
 from flows.report.headline import headline
 from flows.report.labels import Box, Placer
 from flows.report.numbers import bits, duration, rate, share, short
+from flows.report.queries import RUNS, ask
 from flows.report.scale import scale_of
 from flows.report.series import Looks
 from nr_core.settings import BaseSpec
@@ -196,6 +198,46 @@ def test_the_headline_is_honest(own, other, words):
     assert words in f"{said.words} {said.more}"
 
 
+@pytest.mark.parametrize(
+    ("learned", "forgot", "words"),
+    [
+        ((0.02, 0.03), (-0.1, 0.01), "learned as much as lora, the nearest to it in learning (95 % interval of the "
+         "difference \N{MINUS SIGN}0.039 to +0.079), and forgot less: 50\u202f% of its forgetting."),
+        ((0.02, 0.001), (-0.1, 0.09), "learned more than lora, the nearest to it in learning, and forgot as much"),
+        ((0.02, 0.03), (-0.1, 0.09), "learned and forgot as much as lora, the nearest to it in learning (95 % "),
+        ((0.02, 0.001), (-0.1, 0.01), "is ahead of lora, the nearest to it in learning, on both counts: "),
+    ],
+)  # fmt: skip
+def test_more_and_less_are_said_of_differences_that_are_more_than_chance(learned, forgot, words):
+    rows = [
+        {"language": "fra", "name": method, "method": method, "learning_rate": 1e-3, "seed": 0, "run_id": method,
+         "learning": learning, "forgetting": forgetting, "learning_stderr": 0.01, "forgetting_stderr": 0.01}
+        for method, learning, forgetting in (("neutral_residues", 0.52, 0.1), ("lora", 0.5, 0.2))
+    ]  # fmt: skip
+    evidence = Evidence(rows, lambda a, b: {"learning": learned, "forgetting": forgot})
+    said = headline(rows, Looks(rows), "French", "English", evidence)
+    assert words in said.more
+    tied = learned[1] * 1.96 > abs(learned[0])
+    assert ("neutral_residues learned the most (0.520), and lora as much" in said.more) == tied
+
+
+def test_a_figure_whose_interval_holds_0_is_nothing_measurable():
+    row = {"language": "fra", "name": "lora", "method": "lora", "learning_rate": 1e-3, "seed": 0, "run_id": "l",
+           "learning": 0.02, "forgetting": -0.03, "learning_stderr": 0.02, "forgetting_stderr": 0.02}  # fmt: skip
+    said = headline([row], Looks([row]), "French", "English", Evidence([row]))
+    assert said.words == "lora learned nothing measurable of French and forgot nothing measurable of English."
+
+
+def test_the_interval_of_a_difference_is_that_of_the_pair_and_of_the_seeds(workspace):
+    runs = ask(workspace, RUNS, "base").rows
+    evidence = evidence_of(workspace, runs)
+    a, b = (next(row for row in runs if row["method"] == method) for method in ("lora", "finetune"))
+    found = evidence.difference(a, b, "learning")
+    pair = "FROM compare_runs('m-lora-0', 'm-finetune-0') WHERE language = 'fra' AND metric = 'bits_per_byte'"
+    ((low, high),) = query(workspace, f"SELECT low, high {pair}").rows
+    assert found.half == pytest.approx((high - low) / 2, abs=0.02) and found.sign == 1
+
+
 def test_every_statement_shown_is_one_that_runs(workspace):
     _, parsed = read(workspace)
     statements = [text for text in parsed.statements if text != "nr sql"]
@@ -280,8 +322,42 @@ def test_a_workspace_without_a_catalog_is_a_sentence(tmp_path):
 
 
 def test_file_names_come_from_titles(workspace):
-    assert write_report(workspace, title="../../A  study: α").name == "a-study.html"
-    assert write_report(workspace, title="日本語").parent == workspace.reports
+    assert write_report(workspace, title="a-study").name == "a-study.html"
+    titles = [
+        "../../A  study: α",
+        "A study",
+        "a study",
+        "A Study",
+        "日本語",
+        "中文",
+        "Ελληνικά",
+        "",
+        "report",
+        "x" * 90,
+    ]
+    names = {write_report(workspace, title=title).name.lower() for title in titles}
+    assert len(names) == len(titles) and "a-study.html" not in names
+    assert {path.name.lower() for path in workspace.reports.iterdir()} == names | {"a-study.html"}
+
+
+def test_no_folder_of_the_machine_is_on_the_page(workspace):
+    write_records(workspace, "models", "base", [{"model_id": "base", "source": "/home/somebody/models/tiny"}])
+    failed = {"run_id": "f", "base_model_id": "base", "method": "lora", "status": "failed", "seed": 0}
+    write_records(workspace, "runs", "f", [{**failed, "error": "no such file: /home/somebody/base/config.json"}])
+    refresh_catalog(workspace)
+    config = "source: /srv/data/crawl/*.warc.gz\nbucket: file:///srv/shared/place\nurl: https://example.org/a/b/c.gz\n"
+    page, parsed = read(workspace, config_yaml=config)
+    assert not re.search(r"/home/|/srv/|/crawl/", page) and str(workspace.root) not in page
+    for kept in ("…/tiny", "…/config.json", "…/*.warc.gz", "https://example.org/a/b/c.gz", "…/french.warc.gz"):
+        assert kept in parsed.text
+
+
+def test_a_table_that_goes_on_beyond_the_edge_shows_it(workspace):
+    """The shadow at its edge and the bar are the style's; every table but the fixed ones lies in such a frame."""
+    page, parsed = read(workspace)
+    assert "scrollbar-width: thin" in page and "no-repeat scroll" in page
+    tables = parsed.count("div", "scroll") + parsed.count("div", "heat") + parsed.count("table", "funnel")
+    assert sum(tag == "table" for tag, _ in parsed.tags) == tables
 
 
 def test_importing_the_report_needs_neither_prefect_nor_torch():
@@ -319,7 +395,7 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     seen = "neutral_residues, seed 0: 0.500 to 0.650, difference +0.150 (95 % interval +0.0"
     assert f"<title>{seen}" in page and parsed.count("line", "bell") == 6
     assert parsed.count("line", "error") == 6 * 2 * 2 + 6, "crosses in both trade-off plots, and the tasks' intervals"
-    assert "/crawl/french.warc.gz" in parsed.text and "0.050" in parsed.text
+    assert "…/french.warc.gz" in parsed.text and "0.050" in parsed.text
     assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
     points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
     assert len(points) == 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
