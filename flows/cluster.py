@@ -95,7 +95,8 @@ def _task_runner(resources: Resources) -> Any:
             if resources.address:
                 return DaskTaskRunner(address=resources.address)
             workers = {"n_workers": resources.reading_workers(), "threads_per_worker": 1, "dashboard_address": None}
-            return DaskTaskRunner(cluster_kwargs=workers)
+            # Whoever reaches a scheduler has it run code: certificates of this cluster's own keep other users out.
+            return DaskTaskRunner(cluster_kwargs={**workers, "security": True})
         from prefect_ray import RayTaskRunner
 
         if resources.address:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from flows.access import make_private
 from flows.addresses import free_port
 from flows.config import load_config
 from flows.interrupt import INTERRUPTED, SENTENCE
@@ -36,6 +37,7 @@ def main() -> int:
     try:
         print("starting a Prefect server and a worker ...", flush=True)
         take_own_settings()
+        make_private(HOME.parent)
         services = start(HOME, free_port(), Path.cwd(), worker_output=sys.stdout.fileno())
         print(f"orchestration: {time.monotonic() - began:.0f} s, {services.url}", flush=True)
         watched = prefect("deployment", "run", "extend-language/demo", "--watch")

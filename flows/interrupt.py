@@ -1,5 +1,6 @@
 """Ctrl-C in a terminal ends a command within seconds, whatever it is at, with one sentence and exit code 130."""
 
+import logging
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ def leaving_on_interrupt(sentence: str = SENTENCE) -> Iterator[None]:
         asked.set()
         if not sentence:  # nor what libraries say of it on their way out
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        logging.disable(logging.ERROR)  # Prefect tells of one between two steps by a traceback
         late.start()
         raise KeyboardInterrupt
 

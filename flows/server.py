@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from filelock import FileLock
@@ -27,6 +28,7 @@ from flows.access import (
 from flows.addresses import (
     ALLOWED_HOSTS,
     LOOPBACK,
+    LOOPBACK_NAMES,
     REACHED_AT,
     address,
     hosts_of,
@@ -94,6 +96,15 @@ class Services:
     @property
     def api(self) -> Api:
         return Api(f"{self.url}/api", credential_of(Path(self.home)))
+
+    def is_at(self, api: str) -> bool:
+        """Whether an address of Prefect's API is this server's, by whatever name of loopback."""
+        try:
+            named, port = urlsplit(api).hostname, urlsplit(api).port
+        except ValueError:
+            return False
+        same_host = named == urlsplit(self.url).hostname or {named, self.host} <= LOOPBACK_NAMES
+        return same_host and port == self.port
 
     def is_healthy(self) -> bool:
         return Api(f"{self.url}/api", "").answers()

@@ -49,7 +49,7 @@ class TemporaryServer:
         self._stopping = threading.Event()
         self._process = self._spawn()
         self._watch = threading.Thread(target=self._replace_dead, daemon=True)
-        atexit.register(self._stop)
+        atexit.register(self.stop)
 
     def wait(self) -> None:
         """Return when it answers. Raises InputError when it ended instead, or took too long."""
@@ -64,7 +64,7 @@ class TemporaryServer:
         end_orphaned_runs(api)  # of commands that were killed
         self._watch.start()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         self._stopping.set()
         self._listener.close()
         self._process.terminate()

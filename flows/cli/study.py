@@ -127,7 +127,7 @@ def find_server(home: Path) -> bool:
 
     refuse_unusable_proxies()
     services, named = running(home), os.environ.get(API)
-    ours = services is not None and named in (None, "", f"{services.url}/api")
+    ours = services is not None and (not named or services.is_at(named))
     if not ours:
         named = take_own_settings()
     for name, value in environment(home).items():

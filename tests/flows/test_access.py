@@ -18,6 +18,7 @@ from flows.access import FILE, client_settings, credential_for, credential_of, m
 from flows.addresses import LOOPBACK, address, free_port, hosts_of, refusal, refuse_unusable
 from flows.prefect_api import Api
 from flows.server import environment
+from flows.temporary_server import TemporaryServer
 from pipelines.child_python import python_command, python_environment
 from storage.errors import InputError
 
@@ -128,15 +129,37 @@ def test_nor_does_one_of_another_origin_or_host_with_it(api):
 
 def test_websockets_ask_for_the_same(api):
     url, right = api.url.replace("http", "ws") + "/events/out", {"type": "auth", "token": api.credential}
-    with pytest.raises(InvalidStatus, match="403"):
-        connect(url, subprotocols=["prefect"], origin="https://other.example", proxy=None)
-    for token in (None, "nr:guessed"):
-        with connect(url, subprotocols=["prefect"], proxy=None) as socket_, pytest.raises(ConnectionClosed):
-            socket_.send(json.dumps({"type": "auth", "token": token}))
-            socket_.recv(timeout=30)
+    sockets = ("events/in", "logs/out", "task_runs/subscriptions/scheduled", "work_pools/nr/workers/connect")
+    for asked in (url, *(url.replace("events/out", path) for path in sockets)):
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(asked, subprotocols=["prefect"], origin="https://other.example", proxy=None)
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(asked, proxy=None)
+        for token in (None, "nr:guessed"):
+            with connect(asked, subprotocols=["prefect"], proxy=None) as socket_, pytest.raises(ConnectionClosed):
+                socket_.send(json.dumps({"type": "auth", "token": token}))
+                socket_.recv(timeout=30)
     with connect(url, subprotocols=["prefect"], proxy=None) as socket_:
         socket_.send(json.dumps(right))
         assert json.loads(socket_.recv(timeout=30))["type"] == "auth_success"
+
+
+def test_the_server_of_a_single_command_asks_for_it_too(tmp_path, monkeypatch):
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    server = TemporaryServer(tmp_path)
+    try:
+        server.wait()
+        api = Api(server.settings["PREFECT_API_URL"], server.settings["PREFECT_API_AUTH_STRING"])
+        for method, path in (("GET", "/admin/version"), ("POST", "/flows/"), ("POST", "/block_documents/filter")):
+            assert status(api, method, path) in (401, 403)
+            assert status(api, method, path, credential=api.credential, Origin="https://other.example") == 403
+            assert status(api, method, path, credential=api.credential, Host="other.example") == 403
+        assert api.ask("POST", "flows/filter", {}) == []
+    finally:
+        server.stop()
 
 
 def test_the_pages_ask_the_api_where_they_came_from(api):
