@@ -27,6 +27,7 @@ _BESIDE = re.compile(
 _RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+_=~%-]{24,}")
 _CONTAINER_SCHEMES = ("abfs", "abfss", "wasb", "wasbs")  # container@account, which is no password
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>`{}|\\^]+")
+_PARTS = re.compile(r"[/?#&=:@;]+")
 _QUERY = re.compile(r"\?[^\s'\"<>`{}|\\^()]+")
 
 
@@ -44,8 +45,14 @@ def redacted(address: str) -> str:
     return f"{before}://{path}{question if kept or not query else ''}{kept}"
 
 
-def redacted_text(text: str) -> str:
-    """A text, such as an error's, with the addresses in it redacted, and what looks like the query of one."""
+def redacted_text(text: str, about: str = "") -> str:
+    """A text, such as an error's, with the addresses in it redacted, and what looks like the query of one.
+
+    What `about`, the address that the error is of, would lose is masked by itself too: libraries name parts of it.
+    """
+    secrets = set(_PARTS.split(about)) - set(_PARTS.split(redacted(about)))
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     text = _URL.sub(lambda found: redacted(found[0]), text)
     return _QUERY.sub(lambda found: f"?{redacted_query(found[0][1:])}", text)
 

@@ -61,7 +61,9 @@ def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             f"{scheme}:// addresses need another package ({error}): pip install it, then try again"
         ) from None
     except ValueError as error:
-        raise InputError(f"{redacted(url)}: {redacted_text(str(error))}; https://, s3:// and hf:// are read") from None
+        raise InputError(
+            f"{redacted(url)}: {redacted_text(str(error), url)}; https://, s3:// and hf:// are read"
+        ) from None
     return filesystem, path
 
 

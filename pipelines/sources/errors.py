@@ -24,5 +24,5 @@ class FetchError(InputError):
     """A file could not be fetched. `missing` as in Permanent."""
 
     def __init__(self, url: str, error: Permanent) -> None:
-        super().__init__(f"{redacted(url)} could not be fetched: {redacted_text(str(error))}")
+        super().__init__(f"{redacted(url)} could not be fetched: {redacted_text(str(error), url)}")
         self.missing = error.missing

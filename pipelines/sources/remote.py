@@ -143,11 +143,11 @@ class Remote:
         try:
             host = urlsplit(url).netloc
         except ValueError as error:
-            raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error))}") from None
+            raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error), url)}") from None
         try:
             return self._patience.repeat(host, request, progress)
         except Permanent as error:
-            raise FetchError(url, error) from error
+            raise FetchError(url, error) from None  # libraries name the whole address, which a traceback would log
 
 
 def _is_http(url: str) -> bool:

@@ -56,6 +56,9 @@ def test_errors() -> None:
     said = redacted_text(f"Failed to parse: 'https://u:canary@h.example/a', {tried}")
     assert said == f"Failed to parse: 'https://h.example/a', tried {PUBLIC} at url: /a.warc? (refused); why?"
 
+    parts = redacted_text("'me:can' is no host and port", "https://me:can/ary@h.example/a?token=canary")
+    assert parts == "'***:***' is no host and port"
+
 
 @given(st.text(st.sampled_from("a:/@?&=;#~%sig[].1"), max_size=60))
 def test_once_is_enough(tail: str) -> None:
