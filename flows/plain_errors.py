@@ -3,13 +3,16 @@
 Prefect logs a failed task and every flow above it with a traceback each; a mistyped path would drown in them.
 """
 
+import errno
 import logging
+import os
 import sys
 
 from storage.errors import InputError
 from storage.os_errors import is_disk_full, os_sentence
 
 FULL = "the disk is full ({error}): free some space, and the same command goes on"
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
 DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do with each"
 
 
@@ -21,9 +24,7 @@ def sentence_of(error: BaseException) -> str | None:
         return str(error)
     said = " ".join(str(error).split())
     if _is_of(error, "duckdb", "Error") or _is_of(error, "pyarrow", "ArrowException"):
-        if is_disk_full(error):
-            return FULL.format(error=said)
-        return DAMAGED.format(error=said) if "parquet" in said.lower() else None
+        return _of_a_library(error, said)
     if isinstance(error, OSError):
         if error.errno is not None:
             return os_sentence(error)
@@ -32,6 +33,18 @@ def sentence_of(error: BaseException) -> str | None:
         # Arrow raises the bare class, of a page that it cannot decompress or parse.
         return DAMAGED.format(error=said) if type(error) is OSError and "pyarrow" in sys.modules else os_sentence(error)
     return None
+
+
+def _of_a_library(error: BaseException, said: str) -> str | None:
+    """DuckDB and Arrow tell in words of their own what the system refused."""
+    if is_disk_full(error):
+        return FULL.format(error=said)
+    for number in REFUSED:
+        if os.strerror(number) in said:
+            return os_sentence(OSError(number, said))
+    if "parquet" in said.lower():
+        return DAMAGED.format(error=said)
+    return said if _is_of(error, "duckdb", "IOException") else None  # as of a file that another program has locked
 
 
 def _is_of(error: BaseException, library: str, name: str) -> bool:

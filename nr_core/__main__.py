@@ -80,12 +80,12 @@ def _run(job: str, path: Path) -> bool:
 def _read(spec_class: type[JobSpec], path: Path) -> Any:
     try:
         return spec_class.model_validate(json.loads(path.read_text()))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is no readable JSON spec: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise ModelError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}.") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValidationError is a ValueError too
+        raise ModelError(f"{path} is no readable JSON spec: {error}.") from error
 
 
 @contextmanager
@@ -102,9 +102,18 @@ def _owning(spec: JobSpec) -> Iterator[None]:
         identity = spec.identity()
         if not begun.is_file():
             write_json(begun, identity)
-        elif json.loads(begun.read_text()) != identity:
+        elif _begun_with(begun) != identity:
             raise ModelError(f"{spec.out} was begun with other settings; give another folder, or delete that one.")
         yield
+
+
+def _begun_with(begun: Path) -> Any:
+    try:
+        return json.loads(begun.read_bytes())
+    except ValueError as error:
+        raise ModelError(
+            f"{begun} is damaged, as by a power cut: delete it, and the same command goes on from its last checkpoint."
+        ) from error
 
 
 def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -> None:

@@ -46,6 +46,20 @@ def test_a_damaged_parquet_file_is_a_sentence_whoever_reads_it(tmp_path):
             assert "nr verify" in (sentence_of(error.value) or ""), error.value
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ('IO Error: Cannot open file "/x/a.parquet": Permission denied', "you may not"),
+        ('IO Error: Cannot open file "/x/a.parquet": Read-only file system', "read-only"),
+        ('IO Error: Could not write file "/x/a.parquet": No space left on device', "disk is full"),
+        ('IO Error: Could not set lock on file "/x/catalog.duckdb": Conflicting lock is held in python', "Conflicting"),
+    ],
+)
+def test_what_the_system_refused_duckdb_is_told_apart_from_damage(said, words):
+    sentence = sentence_of(duckdb.IOException(said))
+    assert words in sentence and "nr verify" not in sentence
+
+
 def test_a_programmers_error_keeps_its_traceback():
     assert sentence_of(KeyError("x")) is None and sentence_of(duckdb.InternalException("bug")) is None
 
