@@ -35,7 +35,7 @@ from flows.addresses import (
     refuse_unusable,
     refuse_unusable_proxies,
 )
-from flows.deployments import POOL, deploy
+from flows.deployments import POOL, deploy, read
 from flows.orphans import end_orphaned_runs
 from flows.prefect_api import Api
 from flows.processes import end_session, runs_prefect
@@ -132,7 +132,7 @@ def up(
 
     hosts: further names that the server answers to; say: is told each step before it begins.
     """
-    _refuse_other_packages(project)
+    _check(project)
     make_private(home)
     with FileLock(home / "up.lock"):
         services = running(home)
@@ -160,7 +160,7 @@ def start(
     Raises:
         InputError: the port is taken, or one of the processes ended; the sentence names its log.
     """
-    _refuse_other_packages(project)
+    _check(project)
     refuse_unusable_proxies()
     make_private(home)
     stop(home)  # what is left of services that no longer answer
@@ -192,10 +192,12 @@ def start(
     return services
 
 
-def _refuse_other_packages(project: Path) -> None:
-    """Prefect looks for what a flow imports in the folder of prefect.yaml before it asks the installation."""
+def _check(project: Path) -> None:
+    """Refuse before anything is started a folder that cannot be deployed, or whose files would be imported for ours."""
     if not (project / "prefect.yaml").is_file():
         raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
+    read(project / "prefect.yaml")
+    # Prefect looks for what a flow imports in this folder before it asks the installation.
     for package in PACKAGES:
         if (project / f"{package}.py").is_file() and not (project / package).is_dir():
             raise InputError(f"{project / package}.py has the name of a package of ours, which flows import: rename it")

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from flows.access import FILE, client_settings, credential_for, credential_of, make_private, server_settings
 from flows.addresses import LOOPBACK, address, free_port, hosts_of, refusal, refuse_unusable
 from flows.prefect_api import Api
-from flows.server import environment
+from flows.server import environment, up
 from flows.temporary_server import TemporaryServer
 from pipelines.child_python import python_command, python_environment
 from storage.errors import InputError
@@ -223,3 +223,16 @@ def test_elsewhere_a_server_answers_to_its_number_its_name_and_what_was_allowed(
     assert refusal(pages, LOOPBACK) and refusal(pages, LOOPBACK, ["https://pages.example.org"]) is None
     with pytest.raises(InputError, match="--allow-host"):
         hosts_of(["https://residues.example.org"])
+
+
+def test_a_folder_that_cannot_be_deployed_is_refused_before_anything_starts(tmp_path):
+    file = tmp_path / "prefect.yaml"
+    for written, says in (("deployments: [", "cannot be read"), ("deployments: {a: 1}", "needs a list")):
+        file.write_text(written)
+        with pytest.raises(InputError, match=says):
+            up(tmp_path / "home", free_port(), tmp_path)
+    file.write_text("deployments: []")
+    (tmp_path / "flows.py").write_text("raise SystemExit(7)")
+    with pytest.raises(InputError, match="name of a package of ours"):
+        up(tmp_path / "home", free_port(), tmp_path)
+    assert not (tmp_path / "home").exists()
