@@ -24,6 +24,11 @@ DIFFERENT_SETTINGS = """WITH flat AS (
 SELECT DISTINCT substr(x.path, 3) AS setting, x.setting AS a, y.setting AS b
 FROM flat x JOIN flat y ON y.path = x.path AND x.run_id = $a AND y.run_id = $b
 WHERE x.setting IS DISTINCT FROM y.setting ORDER BY 1"""
+RUNS_BY = """SELECT run_id, coalesce(name, method), seed FROM runs
+WHERE CASE WHEN EXISTS (FROM runs WHERE run_id = $run) THEN run_id = $run
+      ELSE starts_with(run_id, $run) OR coalesce(name, method) = $run END
+QUALIFY status = 'done' OR count(*) FILTER (status = 'done') OVER () = 0 ORDER BY 2, 3, 1"""
+SHOWN_RUNS = 8
 COMPARED = """SELECT eval_set, language, metric, a, b, difference, low, high, n FROM compare_runs($a, $b)"""
 
 # Tables of MLflow's store by their own columns (mlflow/store/tracking/dbmodels/models.py), one query each.
@@ -77,19 +82,25 @@ def compare(workspace: Workspace, a: str, b: str) -> list[tuple[str, Result]]:
     ]
 
 
-def find_run(workspace: Workspace, beginning: str) -> str:
-    """The id of the run that begins so; the beginning of one id is enough.
+def find_run(workspace: Workspace, run: str) -> str:
+    """The id of a run by its id, the first letters of its id, or its name; of several those that are done count.
 
     Raises:
-        InputError: there is none, or there are several.
+        InputError: there is none, or there are several, which the sentence lists.
     """
-    found = query(workspace, "SELECT run_id FROM runs WHERE starts_with(run_id, ?) ORDER BY 1", [beginning]).rows
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
+    found = query(workspace, RUNS_BY, {"run": run}).rows
+    if len(found) == 1:
+        return str(found[0][0])
+    if not found:
         raise InputError(
-            f"{what} of {workspace.root} with an id that begins with {beginning!r}; `nr results` lists the ids"
+            f"no run of {workspace.root} has the name {run!r} or an id that begins so; `nr results` lists them"
         )
-    return str(found[0][0])
+    shown = ", ".join(f"{run_id} ({name} seed {seed})" for run_id, name, seed in found[:SHOWN_RUNS])
+    more = f" and {len(found) - SHOWN_RUNS} more" if len(found) > SHOWN_RUNS else ""
+    raise InputError(
+        f"{len(found)} runs of {workspace.root} have the name {run!r} or an id that begins so: {shown}{more}; "
+        "give the first letters of one id"
+    )
 
 
 def export(workspace: Workspace, out: Path, format: Format) -> list[Path]:

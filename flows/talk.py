@@ -5,26 +5,35 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from flows.results import find_run
 from flows.table import without_control
 from storage.errors import InputError
+from storage.home import at_home
 from storage.publish import is_done
 from storage.workspace import Workspace
 
 
 def run_folder(run: str, workspace: Path) -> Path:
-    """The folder of a run: `run` is one, or the id of a run in the workspace.
+    """The folder of a run: `run` is one, or the id of a run in the workspace, its first letters, or its name.
 
     Raises:
-        InputError: neither is the case.
+        InputError: none of it is the case, or several runs are meant.
     """
-    if Path(run).is_dir():
-        return Path(run)
-    known = "/" not in run and (workspace / "workspace.json").exists()
-    if known and is_done(folder := Workspace(workspace).run(run)):
-        return folder
-    raise InputError(
-        f'there is no folder {run} and no finished run of that id in {workspace}; `nr sql "from runs"` lists the runs'
-    )
+    given = at_home(run)
+    if (given / "run.json").is_file():
+        return given
+    if (at_home(workspace) / "workspace.json").exists():
+        there = Workspace(workspace)
+        if "/" not in run and is_done(folder := there.run(run)):
+            return folder
+        if there.catalog.exists() and not given.is_dir():
+            run_id = find_run(there, run)
+            if is_done(folder := there.run(run_id)):
+                return folder
+            raise InputError(f"run {run_id} is not finished, or its folder {folder} is not whole; train it again")
+    if given.is_dir():
+        return given
+    raise InputError(f"there is no folder {run}, and {workspace} has no finished run of that id or name")
 
 
 def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:

@@ -21,6 +21,7 @@ from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
+from flows.results import find_run
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
@@ -160,7 +161,19 @@ def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Worksp
 
 
 def _builds_on(config: Config) -> dict[str, str | None]:
-    return {"add_to": config.add_to, "start_from": config.start_from}
+    workspace = Workspace(config.workspace)
+    asked = {"add_to": config.add_to, "start_from": config.start_from}
+    return {field: _whole_id(workspace, field, run) if run else None for field, run in asked.items()}
+
+
+def _whole_id(workspace: Workspace, field: str, run: str) -> str:
+    """What a run is built on is part of its id: the whole id, however the user named it."""
+    if "/" not in run and is_done(workspace.run(run)):
+        return run
+    try:
+        return find_run(workspace, run)
+    except InputError as error:
+        raise InputError(f"`{field}`: {error}") from error
 
 
 def _finished(workspace: Workspace, field: str, run_id: str) -> Path:

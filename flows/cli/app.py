@@ -1,11 +1,12 @@
 """The Typer app of `nr`, and the options that its commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from storage.errors import InputError
+from storage.home import at_home
 
 app = typer.Typer(
     help="Extend a language model to a new language without losing what it knows.",
@@ -15,11 +16,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigFile = Annotated[Path, typer.Argument(help="A YAML file, like configs/demo.yaml.")]
+# No shell puts the home in behind an option's =.
+AT_HOME: Any = {"parser": at_home, "metavar": "PATH"}
+
+ConfigFile = Annotated[Path, typer.Argument(**AT_HOME, help="A YAML file, like configs/demo.yaml.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
 ]
-WorkspaceFolder = Annotated[Path, typer.Option("--workspace", help="The folder that holds the results.")]
+WorkspaceFolder = Annotated[Path, typer.Option("--workspace", **AT_HOME, help="The folder that holds the results.")]
 
 
 def existing(workspace: Path) -> Path:

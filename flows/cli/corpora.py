@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.app import WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
 from storage.errors import InputError
 
 
@@ -14,7 +14,7 @@ from storage.errors import InputError
 def train_quality(
     good: Annotated[str, typer.Argument(help="Published corpus that good texts are like.")],
     random: Annotated[str, typer.Argument(help="Published corpus of random pages, in the same language.")],
-    out: Annotated[Path, typer.Option(help="Model to write: .bin, or .ftz for a quantised one.")],
+    out: Annotated[Path, typer.Option(**AT_HOME, help="Model to write: .bin, or .ftz for a quantised one.")],
     workspace: WorkspaceFolder = Path("workspace"),
     documents: Annotated[int, typer.Option(help="At most so many texts of each.", min=100)] = 50_000,
     learning_rate: Annotated[float, typer.Option(help="Of fastText; halved where it diverges.", max=1)] = 0.1,

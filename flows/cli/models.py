@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.app import WorkspaceFolder, app
+from flows.cli.app import AT_HOME, WorkspaceFolder, app
 
-RunToUse = Annotated[str, typer.Argument(help="A run's id, or its folder.")]
+RunToUse = Annotated[str, typer.Argument(help="A run's id or its beginning, its name, or its folder.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
 Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the base.")]
-SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0)]
+SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0, max=2**32 - 1)]
 
 
 @app.command()
@@ -68,10 +68,10 @@ def push(
 @app.command()
 def sample(
     model: Annotated[str, typer.Argument(help="Folder or hub id of the base.")],
-    out: Annotated[Path, typer.Option(help="JSONL file to write: a text source for a config.")],
+    out: Annotated[Path, typer.Option(**AT_HOME, help="JSONL file to write: a text source for a config.")],
     documents: Annotated[int, typer.Option(help="How many documents.", min=1)] = 1000,
     max_tokens: Annotated[int, typer.Option(help="Longest document.", min=2)] = 512,
-    seed: Annotated[int, typer.Option(help="Of the sampling.", min=0)] = 0,
+    seed: SamplingSeed = 0,
 ) -> None:
     """Let a base write replay text, where none of its own training data is at hand."""
     from nr_core.sample_text import sample_text

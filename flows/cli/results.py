@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.app import WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
 from storage.errors import InputError
 
 catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def results(workspace: WorkspaceFolder = Path("workspace")) -> None:
 
 @app.command()
 def compare(
-    run_a: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or its beginning.")],
+    run_a: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, its beginning, or its name.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN", help="The other.")],
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
@@ -59,7 +59,7 @@ def compare(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    out: Annotated[Path, typer.Argument(**AT_HOME, help="Folder to write to.")],
     workspace: WorkspaceFolder = Path("workspace"),
     format: Annotated[
         Literal["parquet", "csv", "mlflow"], typer.Option(help="mlflow: CSV of MLflow's tables and columns.")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.addresses import proxies, refuse_unusable, without_proxy
-from flows.cli.app import WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
 from storage.errors import InputError
 
 if TYPE_CHECKING:
     from flows.server import Services
 
-Home = Annotated[Path, typer.Option(help="Folder for the state and logs of server and worker.")]
+Home = Annotated[Path, typer.Option(**AT_HOME, help="Folder for the state and logs of server and worker.")]
 
 
 @app.command()
@@ -23,7 +23,9 @@ def up(
     port: Annotated[int, typer.Option(help="Port of Prefect's server.", min=1, max=65534)] = 4200,
     home: Home = Path(".prefect"),
     host: Annotated[str, typer.Option(help="Address to listen on; others than loopback let others in.")] = "127.0.0.1",
-    workspace: Annotated[Path, typer.Option(help="Serve its reports; flows add those of theirs.")] = Path("workspace"),
+    workspace: Annotated[Path, typer.Option(**AT_HOME, help="Serve its reports; flows add those of theirs.")] = Path(
+        "workspace"
+    ),
     reports_port: Annotated[
         int | None, typer.Option(help="Port of the reports; default: --port + 1.", min=1, max=65535)
     ] = None,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.app import ConfigFile, Overrides, WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, ConfigFile, Overrides, WorkspaceFolder, app, existing
 from flows.cli.overrides import parse_overrides
+from storage.home import at_home
 
 if TYPE_CHECKING:
     from flows.config import Config
@@ -67,15 +68,18 @@ def sweep(config: ConfigFile, set_: Overrides = None) -> None:
 
 @app.command()
 def evaluate(
-    what: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML file, or the id of a run with --tasks.")],
+    what: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG|RUN", parser=at_home, help="A YAML file, or a run's id or name with --tasks."),
+    ],
     set_: Overrides = None,
     tasks: Annotated[
         str | None, typer.Option(help="For a run: tasks by name, with commas between, or task files.")
     ] = None,
     harness: Annotated[Literal["own", "lm_eval"], typer.Option(help="lm_eval: its own tasks and scorer.")] = "own",
-    task_data: Annotated[Path, typer.Option(help="Folder with data of tasks that the hub does not give.")] = Path(
-        "task-data"
-    ),
+    task_data: Annotated[
+        Path, typer.Option(**AT_HOME, help="Folder with data of tasks that the hub does not give.")
+    ] = Path("task-data"),
     items: Annotated[int | None, typer.Option(help="At most so many items of a task.", min=1)] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:

@@ -2,11 +2,13 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from flows.results import compare, export, find_run, results
+from flows.talk import run_folder
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
@@ -41,8 +43,23 @@ def test_compare_shows_settings_and_paired_figures(workspace):
     assert {row["eval_set"] for row in figures.as_dicts()} == {"french", "how-to", "novel", "notice", "vocabulary"}
     with pytest.raises(InputError, match=r"no run of .* 'nothing'"):
         find_run(workspace, "nothing")
-    with pytest.raises(InputError, match="2 runs of"):
+    with pytest.raises(InputError, match="2 runs of") as several:
         find_run(workspace, "")
+    assert all(f"{run_id} ({name} seed 0)" in str(several.value) for name, run_id in ids.items())
+    assert find_run(workspace, "lora") == ids["lora"] == find_run(workspace, ids["lora"])
+
+
+def test_a_run_is_taken_by_the_beginning_of_its_id_and_by_its_name(workspace, tmp_path, monkeypatch):
+    ids = run_ids(workspace)
+    for given in (ids["lora"], ids["lora"][:8], "lora", str(workspace.run(ids["lora"]))):
+        assert run_folder(given, workspace.root) == workspace.run(ids["lora"])
+    monkeypatch.setenv("HOME", str(workspace.root.parent))
+    assert run_folder("lora", Path("~", workspace.root.name)) == workspace.run(ids["lora"])
+    for given in ("lor", "../lora", "~/lora"):
+        with pytest.raises(InputError, match="no run of|there is no folder"):
+            run_folder(given, workspace.root)
+    with pytest.raises(InputError, match="there is no folder lora"):
+        run_folder("lora", tmp_path)
 
 
 def test_export_writes_every_table_and_mlflows(workspace, tmp_path):

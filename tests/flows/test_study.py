@@ -106,7 +106,7 @@ def test_generate_and_chat_write_what_the_run_says(study):
     talk = nr(folder, "chat", run.name, "--max-tokens", "4", "--temperature", "0", input="Bonjour\n\nEncore\n")
     assert talk.returncode == 0 and len(talk.stdout.splitlines()) >= 2, talk.stderr
     unknown = nr(folder, "generate", "nobody", "Le chat")
-    assert unknown.returncode == 2 and "there is no folder nobody and no finished run of that id" in unknown.stderr
+    assert unknown.returncode == 2 and "has the name 'nobody' or an id that begins so" in unknown.stderr
 
 
 def test_sampled_text_is_a_source(study):
