@@ -116,7 +116,8 @@ class Config(Settings):
             return validate(values)
         refuse_too_deep(values)
         complete = resolve_extends(values)
-        complete = _with_wanted_languages(substitute(complete, str(complete.get("data_root", "."))))
+        complete = substitute(complete, str(complete.get("data_root", ".")))
+        complete = _with_wanted_languages(_with_splits(complete))
         config = validate(complete)
         _refuse_odd_numbers(complete, config)
         return config
@@ -208,6 +209,23 @@ def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
     languages = {corpus.get("language") for corpus in corpora.values() if isinstance(corpus, Mapping)}
     known = sorted(language for language in languages if language in NAME_OF_CODE)  # others are refused by their corpus
     return {**values, "documents": {**documents, "languages": known}} if known else values
+
+
+def _with_splits(values: dict[str, Any]) -> dict[str, Any]:
+    """Unless the config says how, a corpus of one text source is split by document: it may well be of one host."""
+    sources, corpora = values.get("sources"), values.get("corpora")
+    if not isinstance(sources, Mapping) or not isinstance(corpora, Mapping):
+        return values
+    split = {name: corpus for name, corpus in corpora.items() if _is_one_text(corpus, sources)}
+    return {**values, "corpora": {**corpora, **{name: {**one, "split_by": "document"} for name, one in split.items()}}}
+
+
+def _is_one_text(corpus: Any, sources: Mapping[str, Any]) -> bool:
+    if not isinstance(corpus, Mapping) or "split_by" in corpus or not isinstance(corpus.get("sources"), list):
+        return False
+    named = [sources.get(name) for name in corpus["sources"] if isinstance(name, str)]
+    source = named[0] if len(named) == 1 and isinstance(named[0], Mapping) else {}
+    return source.get("kind") == "text" and not source.get("url_field")
 
 
 def _refuse_odd_numbers(given: Any, taken: Any, field: str = "") -> None:

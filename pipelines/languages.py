@@ -5,6 +5,7 @@ ISO 639-1 code of a macrolanguage (zh, ar, no) the code is the macrolanguage's, 
 fastText's `als` is Wikipedia's Alemannic (gsw, not Tosk Albanian), `bh` Bihari, `sh` Serbo-Croatian.
 """
 
+import re
 from difflib import get_close_matches
 
 from storage.errors import InputError
@@ -42,9 +43,24 @@ war war Waray|wuu wuu Wu Chinese|xal xal Kalmyk|xmf xmf Mingrelian|yi yid Yiddis
 zh zho Chinese
 """
 
+# What else is asked for, each line behind the code that it is here: single languages of FineWeb2 and GlotLID of which
+# lid.176 knows the macrolanguage (https://iso639-3.sil.org/code_tables/macrolanguage_mappings/data), and codes of
+# ISO 639-2/B or retired ones (https://www.loc.gov/standards/iso639-2/php/code_list.php).
+_OTHER_CODES = """
+ara arb ary ars apc ajp acm acq aeb apd afb ayl arq|aze azj|est ekk vro|fas pes prs per|grn gug|kom kpv koi
+kur kmr sdh|lav lvs ltg|mlg plt bhr|mon khk|msa zsm zlm may|nep npi|nor nob nb|ori ory spv|pus pbt pst|que quy quz qxa
+sqi als aln aae aat alb|srd sro src|swa swh swc|uzb uzn uzs|yid ydd yih ji|zho cmn hak nan cdo hsn chi|gom knn kok
+heb iw hbo|ind in|ron mo rum|hrv scr|srp scc|hye arm|eus baq|mya bur|ces cze|nld dut|fra fre|kat geo|deu ger|ell gre
+isl ice|mkd mac|slk slo|bod tib|cym wel
+"""
+
 _ROWS = [entry.split(" ", 2) for line in _TABLE.split("\n") for entry in line.split("|") if entry]
 CODE_OF_LABEL: dict[str, str] = {label: code for label, code, _ in _ROWS}
 NAME_OF_CODE: dict[str, str] = {code: name for _, code, name in _ROWS}
+_CODES_OF_OTHER: dict[str, list[str]] = {}
+for _codes in (entry.split() for line in _OTHER_CODES.split("\n") for entry in line.split("|") if entry):
+    for _other in _codes[1:]:
+        _CODES_OF_OTHER.setdefault(_other, []).append(_codes[0])
 
 
 def known_language(code: str) -> str:
@@ -55,9 +71,11 @@ def known_language(code: str) -> str:
     if code in NAME_OF_CODE:
         return code
     code_of_name = {name.lower(): iso for iso, name in NAME_OF_CODE.items()}
-    asked = code.strip().lower()
-    if asked in NAME_OF_CODE or asked in CODE_OF_LABEL:
-        near = [CODE_OF_LABEL.get(asked, asked)]
+    asked = re.split("[-_]", code.strip().lower())[0]  # FineWeb2's hun_Latn, and pt-BR
+    if asked in NAME_OF_CODE:
+        near = [asked]
+    elif known := [*_CODES_OF_OTHER.get(asked, []), *filter(None, [CODE_OF_LABEL.get(asked)])]:
+        near = known
     else:
         names = get_close_matches(asked, code_of_name, n=3, cutoff=0.75)
         near = [code_of_name[name] for name in names] or get_close_matches(asked, NAME_OF_CODE, n=3)

@@ -64,8 +64,9 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
             f"add sources, or lower {field}"
         )
     if documents < settings.held_out_min_documents:
+        or_lower = f", or lower {field}" if documents else ""
         raise InputError(
             f"corpus {name}: the held-out side would have {documents} of {len(groups)} documents, since nearly all are "
-            f"of one {settings.split_by}; set corpora.{name}.split_by to document, or lower {field}"
+            f"of one {settings.split_by}; set corpora.{name}.split_by to document{or_lower}"
         )
     return chosen

@@ -70,7 +70,7 @@ def sweep(config: ConfigFile, set_: Overrides = None) -> None:
 def evaluate(
     what: Annotated[
         Path,
-        typer.Argument(metavar="CONFIG|RUN", parser=at_home, help="A YAML file, or a run's id or name with --tasks."),
+        typer.Argument(metavar="CONFIG|RUN", parser=at_home, help="A YAML file, or a run with --tasks."),
     ],
     set_: Overrides = None,
     tasks: Annotated[

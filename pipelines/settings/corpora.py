@@ -92,7 +92,9 @@ class CorpusSettings(StrictSettings):
     )
     licence: str | None = Field(default=None, min_length=1, description="What the data card says of the text's licence")
     split_by: Literal["host", "url_path", "document"] = Field(
-        default="host", description="What is held out whole: a host, a path in all its languages, or a document"
+        default="host",
+        description="What is held out whole: a host, a path in all its languages, or a document; in a config, "
+        "document for a corpus of one text source without url_field",
     )
     held_out_share: float = Field(default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out")
     held_out_min_documents: int = Field(default=20, ge=1, description="At least this many documents are held out")

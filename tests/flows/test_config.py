@@ -292,6 +292,19 @@ def test_pages_are_read_in_the_languages_of_the_corpora_unless_the_config_says_w
     assert load_config(config).documents.languages == ("fra", "hun")
 
 
+def test_a_corpus_of_one_text_source_is_split_by_document_unless_the_config_says_how():
+    sources = {**SMALL["sources"], "own": {"kind": "text", "paths": ["own.jsonl"]}}
+    french = {**SMALL["corpora"]["french"], "sources": ["own"]}
+
+    def split(corpus=french, **source):
+        values = {"sources": {**sources, "own": {**sources["own"], **source}}, "corpora": {"french": corpus}}
+        return parse_config({**SMALL, **values, "inputs": []}, "x").corpora["french"].split_by
+
+    assert split() == "document"
+    assert split({**french, "split_by": "host"}) == split({**french, "sources": ["own", "sample"]}) == "host"
+    assert split({**french, "sources": ["sample"]}) == split(url_field="link") == "host"
+
+
 def test_several_new_languages_are_learned_jointly():
     hungarian = {"language": "hun", "text_domain": "web", "sources": ["sample"]}
     inputs = [

@@ -56,7 +56,7 @@ def test_a_run_is_taken_by_the_beginning_of_its_id_and_by_its_name(workspace, tm
     monkeypatch.setenv("HOME", str(workspace.root.parent))
     assert run_folder("lora", Path("~", workspace.root.name)) == workspace.run(ids["lora"])
     for given in ("lor", "../lora", "~/lora"):
-        with pytest.raises(InputError, match="no run of|there is no folder"):
+        with pytest.raises(InputError, match=r"no run of|there is no folder"):
             run_folder(given, workspace.root)
     with pytest.raises(InputError, match="there is no folder lora"):
         run_folder("lora", tmp_path)
