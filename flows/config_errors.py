@@ -60,6 +60,8 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
         annotations = [part for annotation in annotations for part in _members(annotation)]
         candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
         fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
+        if step == "[key]":
+            continue  # the key before it is what is wrong
         if len(candidates) > 1 and not fields and tag is None:
             tag = step
             continue  # the tag of a discriminated union, which is no key that the user wrote
