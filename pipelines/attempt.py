@@ -5,10 +5,11 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import accumulate, count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from pipelines.identify import LanguageIdentifier
 from pipelines.languages import UNDETERMINED
 from pipelines.read_text import TextRecord, read_text
 from pipelines.read_warc import Capture, ReadFailure, read_records, read_warc
+from pipelines.reading_place import NOTHING, Poison
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import Fetched
 from pipelines.unit_report import Failure, FunnelRow, UnitReport, documents_file
@@ -27,6 +29,8 @@ from storage.atomic import sync
 from storage.errors import InputError
 from storage.keys import file_sha256
 
+Item = TypeVar("Item", Capture, TextRecord, Capture | None)
+DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
 logger = logging.getLogger(__name__)
 
 ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
@@ -51,11 +55,13 @@ class Attempt:
         settings: DocumentSettings,
         identify: LanguageIdentifier,
         folder: Path,
-        on_record: Callable[[], object],
+        on_record: Callable[[int], object],
+        poison: Poison,
     ) -> UnitReport:
         """Write the unit's documents file. A file that cannot be read, or a full disk, gives a report `failed`."""
         self.file, self.records_of_batch, self.on_record = Path(fetched.file), fetched.records, on_record
-        on_record()
+        self.poison = poison
+        on_record(NOTHING)
         self.failures.extend(fetched.failures)
         try:
             self.bytes = self.file.stat().st_size
@@ -76,6 +82,14 @@ class Attempt:
                 for rows in _row_groups(self._documents(settings, identify)):
                     sign(rows, settings)
                     writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            if self.counts[UNDETERMINED, DAMAGED]:
+                error = self.failures[-1]["error"]
+                logger.warning(
+                    "%s: damaged at %d places; at the last: %s",
+                    self.unit.path,
+                    self.counts[UNDETERMINED, DAMAGED],
+                    error,
+                )
             sync(partial)
             file_bytes, file_hash = partial.stat().st_size, file_sha256(partial)
             partial.replace(file)
@@ -83,7 +97,8 @@ class Attempt:
             partial.unlink(missing_ok=True)
         return self._report(
             status="done",
-            documents=sum(self.counts.values()),
+            documents=sum(self.counts.values())
+            - self.counts[UNDETERMINED, DAMAGED],  # nobody knows how many those were
             funnel=[
                 FunnelRow(
                     language=language,
@@ -119,7 +134,6 @@ class Attempt:
     def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
         read = self._texts if self.unit.kind == "text" else self._pages
         for row, document in enumerate(read(settings, identify)):
-            self.on_record()
             key = document.get("language", UNDETERMINED), document["reason"]
             self.counts[key] += 1
             self.characters[key] += document["characters"]
@@ -130,41 +144,72 @@ class Attempt:
             captures = read_warc(self.file, settings.max_bytes)
         else:
             captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
-        for capture in captures:
-            if isinstance(capture, ReadFailure):
-                self._failure(capture)
-                continue
-            self.records += 1
+        for number, capture in self._records(captures):
             if capture is None:
                 continue
             document = capture_document(capture)
+            if number in self.poison.records:
+                document["reason"] = "poison_record"
             if document["reason"] is None:
-                document = self._page(document, capture, settings, identify)
+                document = self._guarded(
+                    document, f"at byte {capture.offset}", page_document, capture, settings, identify
+                )
             yield document
 
-    def _page(
-        self, document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
+    def _records(self, items: Iterable[Item | ReadFailure]) -> Iterator[tuple[int, Item]]:
+        """Records with their numbers. Where the reader itself fails or is known to hang, what it gave before stays."""
+        records = iter(items)
+        for number in count():
+            self.on_record(2 * number)
+            if number == self.poison.stop:
+                self._failure(ReadFailure(0, f"record {number} ended the processes that read it: the rest is lost"))
+                return
+            try:
+                item = next(records)
+            except StopIteration:
+                return
+            except (InputError, OSError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                logger.exception("%s: record %d could not be read", self.unit.path, number)
+                self._failure(ReadFailure(0, f"{type(error).__name__} at record {number}: the rest is lost"))
+                return
+            self.on_record(2 * number + 1)
+            if isinstance(item, ReadFailure):
+                self._failure(item)
+            else:
+                self.records += 1
+                yield number, item
+
+    def _guarded(
+        self, document: dict[str, Any], where: str, make: Callable[..., dict[str, Any]], *given: Any
     ) -> dict[str, Any]:
         try:
-            return page_document(document, capture, settings, identify)
+            return make(document, *given)
         except (KeyboardInterrupt, SystemExit):
             raise
         # A panic in the Rust libraries is a BaseException; whatever one page sets off costs that page only.
         except BaseException:
-            logger.exception("%s: the record at byte %d could not be extracted", self.unit.path, capture.offset)
+            logger.exception("%s: the record %s could not be extracted", self.unit.path, where)
             return document | {"reason": "extraction_failed"}
 
     def _texts(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
         options = self.unit.options
-        for record in read_text(self.file, options, settings.max_bytes):
-            if isinstance(record, ReadFailure):
-                self._failure(record)
-                continue
-            self.records += 1
+        source = options["source"]
+        for number, record in self._records(read_text(self.file, options, settings.max_bytes)):
+            if number in self.poison.records:
+                record = replace(record, fault="poison_record", text="")
             for part, text in enumerate(_parts(record, options["max_characters"])):
-                yield text_document(record, text, part, options["source"], settings, identify)
+                failed = replace(record, fault=record.fault or "extraction_failed")
+                yield self._guarded(
+                    text_document(failed, "", part, source, settings, identify),
+                    f"{record.record_id!r}",
+                    lambda _, *given: text_document(*given),
+                    *(record, text, part, source, settings, identify),
+                )
 
     def _failure(self, failure: ReadFailure) -> None:
+        self.counts[UNDETERMINED, DAMAGED] += 1
         entry = Failure(byte_offset=failure.byte_offset, error=failure.error)
         if self.records_of_batch is not None:
             offsets = accumulate((place.length for place in self.records_of_batch), initial=0)

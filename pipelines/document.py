@@ -34,6 +34,8 @@ MIN_LIKELIHOOD = 0.02
 
 # In the order a page meets them. A document leaves at one stage with one reason; `kept` reached main content.
 STAGE_OF_REASON: Mapping[str, str] = {
+    "damaged": "read",
+    "poison_record": "read",
     "unreadable": "read",
     "no_text": "read",
     "truncated": "read",

@@ -11,6 +11,7 @@ from pipelines.given_files import block_list, given_files_hash, opted_out_hosts,
 from pipelines.identify import find_language_model, load_identifier
 from pipelines.pool import NotRead, run_in_workers
 from pipelines.quality_model import load_quality_model
+from pipelines.reading_place import Poison
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.take_down import take_over_deny_list
@@ -45,11 +46,13 @@ def process_unit(
     settings: DocumentSettings,
     folder: Path,
     fetched: Fetched | None = None,
-    on_record: Callable[[], object] = lambda: None,
+    on_record: Callable[[int], object] = lambda number: None,
+    poison: Poison = Poison(),  # noqa: B008 (frozen)
 ) -> UnitReport:
     """Read one unit into `folder`; a unit that is done returns its stored report at once.
 
-    `fetched` is what a Fetcher brought of it; a local file needs none. `on_record` is called before each record. A
+    `fetched` is what a Fetcher brought of it; a local file needs none. `on_record` is called before each record
+    with twice its number, and once more when it was read; those of `poison` are passed over. A
     file that cannot be read is a report of status failed and costs this unit only.
     Raises InputError when there is no language identifier, or when not even the report can be written.
     """
@@ -57,7 +60,9 @@ def process_unit(
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(fetched or Fetched(unit.path), settings, identify, folder, on_record)
+        report = _next_attempt(unit, folder).run(
+            fetched or Fetched(unit.path), settings, identify, folder, on_record, poison
+        )
         write_report(folder, report)
     return report
 

@@ -17,10 +17,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from enum import Enum, auto
 from pathlib import Path
 
 from pipelines.addresses import redacted_text
 from pipelines.child_python import python_command, python_environment
+from pipelines.reading_place import NOTHING, Poison, ReadingPlace
 from pipelines.relay_lines import relay_in_background
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
@@ -33,7 +35,17 @@ logger = logging.getLogger(__name__)
 
 # The DOM guard keeps pages under 2 s; what gets past it cannot be interrupted, only ended with its process.
 RECORD_SECONDS = 300
-PROCESSES_FOR_A_UNIT = 3  # that a unit may take with it before it counts as failed
+PROCESSES_FOR_A_UNIT = 3  # that may be killed in a unit, each at another record, before it counts as failed
+MAX_POISON = 10  # records of a unit that may end a process each; for each the unit is read anew
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+
+
+class _End(Enum):
+    """How a worker process ended."""
+
+    BY_THE_RECORD = auto()  # which hung or crashed it
+    KILLED = auto()  # by somebody, or for want of memory
+    OTHER = auto()
 
 
 class NotRead(Exception):
@@ -128,7 +140,8 @@ class _Slot(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._task = {"parent": os.getpid(), "settings": settings.model_dump(), "folder": str(folder)}
-        self._task["record_seconds"] = RECORD_SECONDS
+        self._place = ReadingPlace()
+        self._task |= {"record_seconds": RECORD_SECONDS, "place": self._place.descriptor}
         self._ready, self._ended = ready, ended
         self._context = contextvars.copy_context()  # of the flow's task, whose log takes what the child prints
         self._child: subprocess.Popen[str] | None = None
@@ -150,24 +163,45 @@ class _Slot(threading.Thread):
             self._child.kill()
 
     def _read(self, unit: WorkUnit, fetched: Fetched) -> UnitReport | NotRead:
-        """One unit, by another process where one is killed: a later refresh would take it in as a later unit."""
-        for left in reversed(range(PROCESSES_FOR_A_UNIT)):
+        """One unit, by another process where one ends in it, without the record that was seen to end one.
+
+        Not later: a later refresh would take it in as a later unit.
+        """
+        poison, before = Poison(), (NOTHING, False)
+        killed = 0
+        while True:
             try:
-                return self._process(unit, fetched)
+                return self._process(unit, fetched, poison)
             except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
-                killed, how = self._bury_child(error)
-                if not (killed and left) or self._stopped.is_set():
+                end, how = self._bury_child(error)
+            place = self._place.read()
+            killed += end is _End.KILLED
+            if end is _End.OTHER or self._stopped.is_set() or len(poison.records) >= MAX_POISON:
+                break
+            number, was_read = place
+            if number <= 0 and not was_read:  # nothing of the file could be read
+                if end is _End.BY_THE_RECORD or killed >= PROCESSES_FOR_A_UNIT:
                     break
-                self._context.run(logger.warning, "%s: %s; it is read again", unit.path, how)
+            elif end is _End.BY_THE_RECORD or place == before:
+                if number == poison.stop:
+                    break
+                passed = {*poison.records, number} if was_read else poison.records
+                poison = Poison(passed, poison.stop if was_read else number)
+                how += f"; record {number} of the file is left out"
+            elif killed >= PROCESSES_FOR_A_UNIT:
+                break
+            before = place
+            self._context.run(logger.warning, "%s: %s; it is read again", unit.path, how)
         return NotRead(how)
 
-    def _process(self, unit: WorkUnit, fetched: Fetched) -> UnitReport:
+    def _process(self, unit: WorkUnit, fetched: Fetched, poison: Poison) -> UnitReport:
+        self._place.write(NOTHING)
         if self._child is None:
-            self._child = self._context.run(_start_child)
+            self._child = self._context.run(_start_child, self._place.descriptor)
             if self._stopped.is_set():  # after kill() had looked for a child
                 self._child.kill()
             self._send(self._task)
-        self._send({"unit": unit.record(), "fetched": asdict(fetched)})
+        self._send({"unit": unit.record(), "fetched": asdict(fetched), "poison": poison.message()})
         assert self._child.stdout is not None
         return UnitReport.model_validate_json(self._child.stdout.readline())
 
@@ -176,21 +210,23 @@ class _Slot(threading.Thread):
         self._child.stdin.write(json.dumps(message) + "\n")
         self._child.stdin.flush()
 
-    def _bury_child(self, error: Exception) -> tuple[bool, str]:
-        """Forget a child that stopped answering. Returns whether another might do better, and what became of it."""
+    def _bury_child(self, error: Exception) -> tuple["_End", str]:
+        """Forget a child that stopped answering. Returns what became of it."""
         child, self._child = self._child, None
         if child is None:
-            return False, f"no worker process could be started ({error})"
+            return _End.OTHER, f"no worker process could be started ({error})"
         code = _end(child)
         if code == -signal.SIGALRM:
             return (
-                False,
+                _End.BY_THE_RECORD,
                 f"the worker process was ended: it got no further for {RECORD_SECONDS} s, in one record of the file",
             )
         if code < 0:
             name = signal.Signals(-code).name
-            return True, f"the worker process was ended by {name}; out of memory, if nobody sent it"
-        return False, f"the worker process ended with exit code {code}; what it printed says why"
+            if -code in _CRASHES:
+                return _End.BY_THE_RECORD, f"the worker process crashed ({name})"
+            return _End.KILLED, f"the worker process was ended by {name}; out of memory, if nobody sent it"
+        return _End.OTHER, f"the worker process ended with exit code {code}; what it printed says why"
 
     def _end_child(self) -> None:
         if self._child is not None:
@@ -207,7 +243,7 @@ def _end(child: "subprocess.Popen[str]") -> int:
     return code
 
 
-def _start_child() -> "subprocess.Popen[str]":
+def _start_child(place: int) -> "subprocess.Popen[str]":
     child = subprocess.Popen(
         python_command("pipelines.worker"),
         stdin=subprocess.PIPE,
@@ -216,6 +252,7 @@ def _start_child() -> "subprocess.Popen[str]":
         text=True,
         encoding="utf-8",
         errors="replace",
+        pass_fds=[place],
         env={**os.environ, **python_environment(), "OMP_NUM_THREADS": "1"},  # a worker has one core to itself
     )
     assert child.stderr is not None

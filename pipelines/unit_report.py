@@ -11,7 +11,7 @@ from storage.errors import InputError
 
 
 class Failure(TypedDict):
-    """Where reading broke inside a unit: what follows the record at `byte_offset` is lost.
+    """Where reading broke inside a unit, behind the record at `byte_offset` or in it; `error` says where it went on.
 
     In a batch of byte ranges only the record at `byte_offset` of `path` is.
     """

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.documents import process_unit
 from pipelines.parent_death import exit_with_parent
+from pipelines.reading_place import NOTHING, Poison, ReadingPlace
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import fetched_from
 from pipelines.work_units import WorkUnit
@@ -27,13 +28,21 @@ def main() -> None:
     exit_with_parent(task["parent"])
     settings = DocumentSettings.model_validate(task["settings"])
     folder = Path(task["folder"])
+    place = ReadingPlace(task.get("place"))
+
+    def on_record(number: int) -> None:
+        place.write(number)
+        signal.alarm(task["record_seconds"])
+
     # Reports go to the real stdout; whatever a library prints goes to stderr and cannot be taken for one.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as reports:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         for line in sys.stdin:
             message = json.loads(line)
+            place.write(NOTHING)
             unit, fetched = WorkUnit(**message["unit"]), fetched_from(message["fetched"])
-            report = process_unit(unit, settings, folder, fetched, lambda: signal.alarm(task["record_seconds"]))
+            poison = Poison.of(message["poison"]) if "poison" in message else Poison()
+            report = process_unit(unit, settings, folder, fetched, on_record, poison)
             signal.alarm(0)
             print(report.model_dump_json(), file=reports, flush=True)
 

@@ -32,7 +32,7 @@ def resolve(crawl: str, collections: str, remote: Remote, workspace: Workspace) 
     listing = remote.read_all(collections, MAX_LISTING_BYTES)
     try:
         names = [str(entry["id"]) for entry in json.loads(listing)]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         names = []
     # Year and week sort as text; the list also has collections under other names.
     newest = max(filter(_CRAWL.fullmatch, names), default=None)

@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
 from pipelines.settings import FetchSettings
 from pipelines.sources.body import Body
 from pipelines.sources.errors import Permanent, Transient
+from pipelines.sources.header_deadline import with_header_deadline
 from pipelines.sources.patience import retry_after_seconds
 
 CHUNK_BYTES = 1 << 16
@@ -91,7 +92,7 @@ class Http:
         )
         if proxy not in self._pools:
             size = self._settings.connections
-            self._pools[proxy] = (
+            self._pools[proxy] = with_header_deadline(
                 urllib3.PoolManager(maxsize=size) if proxy is None else urllib3.ProxyManager(proxy, maxsize=size)
             )
         return self._pools[proxy]

@@ -19,6 +19,7 @@ from storage.atomic import write_atomically
 from storage.errors import InputError
 
 Result = TypeVar("Result")
+MAX_UNTOLD_BYTES = 32 << 30  # of a file whose size the server does not tell
 PROGRESS_BYTES = 1 << 20  # a download that broke after so much is not counted as a failure: it goes on from there
 
 
@@ -122,6 +123,9 @@ class Remote:
                 file.truncate(body.offset)
                 file.seek(body.offset)
                 for chunk in body.chunks:
+                    most = MAX_UNTOLD_BYTES if body.total is None else body.total
+                    if file.tell() + len(chunk) > most:
+                        raise Permanent(f"more than {most} bytes came, which is all that it may have")
                     file.write(chunk)
                     if self._patience.stopped:
                         raise Stopped

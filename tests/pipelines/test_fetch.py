@@ -3,7 +3,11 @@
 import gzip
 import importlib.util
 import json
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -25,6 +29,7 @@ from pipelines.settings import (
     TextSource,
     WarcSource,
 )
+from pipelines.sources.crawls import resolve
 from pipelines.sources.errors import FetchError
 from pipelines.sources.patience import Stopped, retry_after_seconds
 from pipelines.sources.ranges import ByteRange, coalesce
@@ -246,3 +251,46 @@ def test_settings_say_which_sample_has_no_size() -> None:
         CommonCrawlIndexSource(crawl="latest", seed=1)
     with pytest.raises(ValueError, match="crawl"):
         CommonCrawlSource(crawl="../../x")
+
+
+@contextmanager
+def answering(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A server that answers every request with these bytes, slowly."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(65536)
+                        for part in parts:
+                            connection.sendall(part)
+                            time.sleep(pause)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/file"
+
+
+def test_headers_that_drip_have_a_deadline() -> None:
+    settings = FetchSettings(timeout_seconds=0.5, attempts=2, first_wait_seconds=0.01)
+    with (
+        answering(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 100, pause=0.1) as url,
+        pytest.raises(FetchError, match="timed out"),
+    ):
+        Remote(settings).read_all(url, 1000)
+
+
+def test_a_server_that_sends_more_than_it_announced_is_cut_off(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-99/100\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = [b"10000\r\n" + bytes(65536) + b"\r\n"] * 100
+    with answering(head, *chunks) as url, pytest.raises(FetchError, match="more than 100 bytes"):
+        Remote(FetchSettings(attempts=2, first_wait_seconds=0.01)).download(url, tmp_path / "file")
+    assert (tmp_path / "file").stat().st_size <= 100
+
+
+def test_a_list_of_crawls_nested_beyond_reason_is_a_sentence(workspace: Workspace) -> None:
+    deep = b"[" * 1_000_000
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(deep)
+    with answering(head + deep) as url, pytest.raises(InputError, match="lists no crawl"):
+        resolve("latest", url, Remote(FetchSettings(attempts=1)), workspace)

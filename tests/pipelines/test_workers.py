@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.documents import process_units
-from pipelines.settings import DocumentSettings, WarcSource
+from pipelines.settings import DocumentSettings, TextSource, WarcSource
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit, list_work_units
 from storage.workspace import Workspace
@@ -184,3 +184,52 @@ def test_stopping_early_ends_the_children(
     with pytest.raises(KeyboardInterrupt):
         process_units(units, document_settings, workspace, 2, interrupt)
     assert set(children(os.getpid())) == before
+
+
+# Python imports this at the start of every process: some pages hang, or crash the process, when they are measured.
+POISONOUS = """
+import os, signal, sys
+if "pipelines.worker" in sys.orig_argv:
+    from pipelines import document
+    measure = document.measure
+    def poisoned(text, *given):
+        if "hangs" in text:
+            signal.pause()
+        if "crashes" in text:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if "bursts" in text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "panics" in text:
+            raise BaseException("a panic")
+        return measure(text, *given)
+    document.measure = poisoned
+"""
+
+
+@pytest.mark.parametrize("kind", ["warc", "text"])
+def test_a_record_that_ends_its_process_costs_itself(
+    kind: str,
+    write_warc: WriteWarc,
+    tmp_path: Path,
+    workspace: Workspace,
+    document_settings: DocumentSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.pool.RECORD_SECONDS", 3)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(POISONOUS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parents[2])]))
+    texts = [
+        f"{prose(ENGLISH, n)} This page {what}." for n, what in enumerate(("hangs", "is fine", "crashes", "bursts"))
+    ]
+    texts += [prose(ENGLISH, 5) + " This page panics.", prose(ENGLISH, 6)]
+    if kind == "warc":
+        path = write_warc([Page(html(text)) for text in texts])
+        [one] = list_work_units({"crawl": WarcSource(paths=[str(path)])}, workspace)
+    else:
+        (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        [one] = list_work_units({"texts": TextSource(paths=[str(tmp_path / "texts.jsonl")])}, workspace)
+    [report] = process_units([one], document_settings, workspace, 1, lambda report: None)
+    assert (report.status, report.records) == ("done", 6)
+    reasons = {row["reason"]: row["documents"] for row in report.funnel}
+    assert reasons == {"poison_record": 3, "extraction_failed": 1, "kept": 2}

@@ -1,0 +1,45 @@
+"""How far a worker process is in its unit, in memory that outlives it: who buries it knows which record ended it."""
+
+import mmap
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_BYTES = 8
+NOTHING = -1  # no record was come to
+
+
+@dataclass(frozen=True)
+class Poison:
+    """Records of a unit that ended the processes which read it, by their number in the file."""
+
+    records: Collection[int] = field(default_factory=frozenset)  # they are passed over
+    stop: int | None = None  # the one that cannot even be passed over: reading ends before it
+
+    def message(self) -> dict[str, Any]:
+        return {"records": sorted(self.records), "stop": self.stop}
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> "Poison":
+        return cls(frozenset(message["records"]), message["stop"])
+
+
+class ReadingPlace:
+    """A number that two processes share: twice that of the record, and one more when it was read and is at work."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as this object)
+            self._file.truncate(_BYTES)
+            descriptor = self._file.fileno()
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _BYTES)
+
+    def write(self, place: int) -> None:
+        self._memory[:] = place.to_bytes(_BYTES, "little", signed=True)
+
+    def read(self) -> tuple[int, bool]:
+        """The number of the record, and whether it was read already."""
+        place = int.from_bytes(self._memory[:], "little", signed=True)
+        return (NOTHING, False) if place < 0 else divmod(place, 2)  # type: ignore[return-value]
