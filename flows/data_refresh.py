@@ -1,5 +1,6 @@
 """Flow data-refresh: what is new of the sources becomes documents, and the documents become corpora."""
 
+import logging
 from typing import cast
 
 from prefect import flow, task
@@ -18,6 +19,7 @@ from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
 from flows.secrets import take_secrets
 from flows.unit_ledger import failed_units, waiting_units
+from pipelines.corpus_report import CorpusReport
 from pipelines.settings import CorpusSettings
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit
@@ -130,7 +132,27 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
         name, "kept" if report.reused else "new", report.version, report.documents, report.held_out_documents,
         report.changes.documents_gained, report.changes.documents_lost, report.characters / 1e6,
     )  # fmt: skip
+    if (said := on_neither_side(report, settings)) and not report.reused:
+        get_run_logger().log(logging.WARNING if report.parent_version else logging.INFO, "corpus %s: %s", name, said)
     return report.version
+
+
+def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | None:
+    """What the held-out side will cost later refreshes; of a later version what it did cost, where that is much."""
+    if report.parent_version is None:
+        if settings.split_by == "document":
+            return None
+        return (
+            f"its {report.held_out_documents} held-out documents stay the yardstick: what later refreshes bring of the "
+            f"same {settings.split_by}s is on neither side, so let the first refresh of a corpus be a large one"
+        )
+    lost = sum(row["documents"] for row in report.funnel if row["reason"] == "held_out_group")
+    if lost <= 2 * settings.held_out_share * (report.documents + lost):
+        return None
+    return (
+        f"{lost} of {report.documents + lost} documents are of a {settings.split_by} that its first version held out, "
+        "and on neither side; a corpus of another name would choose anew"
+    )
 
 
 @task(cache_policy=NO_CACHE)

@@ -44,19 +44,25 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
     """The groups to hold out, given the group of each document: those whose hash is in the lowest share, and more in
     the order of their hashes until there are enough documents.
 
+    A group with more of the documents than the share asked is held out only where without such there are not enough:
+    what a large host brings later would be on neither side.
+
     Raises InputError when either side would be left with too little.
     """
     sizes = Counter(groups)
     hashes = {group: xxhash.xxh3_64_intdigest(group.encode(errors="replace")) for group in sizes}
     chosen: set[str] = set()
     documents = 0
-    for group in sorted(sizes, key=lambda group: (hashes[group], group)):
-        enough = documents >= settings.held_out_min_documents
-        if enough and hashes[group] >= settings.held_out_share * 2**64:
-            break
-        if sizes[group] <= MAX_GROUP_SHARE * len(groups):
-            chosen.add(group)
-            documents += sizes[group]
+    in_order = sorted(sizes, key=lambda group: (hashes[group], group))
+    small = max(1.0, settings.held_out_share * len(groups))
+    for largest, share in ((small, settings.held_out_share), (MAX_GROUP_SHARE * len(groups), 0.0)):
+        for group in in_order:
+            enough = documents >= settings.held_out_min_documents
+            if enough and hashes[group] >= share * 2**64:
+                break
+            if group not in chosen and sizes[group] <= largest:
+                chosen.add(group)
+                documents += sizes[group]
     field = f"corpora.{name}.held_out_min_documents ({settings.held_out_min_documents})"
     if groups and documents == len(groups):
         raise InputError(

@@ -8,6 +8,9 @@ from contextlib import closing
 
 import yaml
 
+from flows.data_refresh import on_neither_side
+from pipelines.corpus_report import CorpusChanges, CorpusReport
+from pipelines.settings import CorpusSettings
 from storage.query import query
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
@@ -130,3 +133,20 @@ def test_what_failed_is_tried_again_alone(tmp_path, language_model):
     with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
         bars = database.execute("SELECT key, data FROM artifact WHERE type = 'progress'").fetchall()
     assert ("reading", 100) in bars
+
+
+def test_what_a_held_out_side_costs_is_said_beforehand_and_where_it_is_much():
+    settings = CorpusSettings(language="eng", text_domain="x", sources=["s"], split_by="host", held_out_share=0.05)
+    facts = {"version": "v", "name": "c", "language": "eng", "text_domain": "x", "characters": 1, "repeats": 0,
+             "unit_ids": [], "content_hash_held_out": "h", "created": "2031", "reused": False,
+             "held_out_documents": 20}  # fmt: skip
+    changes = CorpusChanges(**dict.fromkeys(CorpusChanges.model_fields, 0))
+
+    def said(parent, documents, lost):
+        funnel = [{"reason": "held_out_group", "documents": lost}, {"reason": "kept", "documents": documents}]
+        report = CorpusReport(**facts, parent_version=parent, documents=documents, funnel=funnel, changes=changes)
+        return on_neither_side(report, settings)
+
+    assert "20 held-out documents stay the yardstick" in said(None, 180, 0)
+    assert said("v0", 1000, 60) is None
+    assert "150 of 250 documents are of a host that its first version held out" in said("v0", 100, 150)

@@ -1,6 +1,7 @@
 """Held-out groups: by hash alone, in all languages, never a whole corpus."""
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +68,21 @@ def test_about_the_share_is_held_out() -> None:
 def test_an_empty_side_is_refused(groups: list[str], fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         held_out_groups("a", groups, corpus(**fields))
+
+
+def test_a_large_group_is_held_out_only_where_there_are_not_enough_small_ones() -> None:
+    settings = corpus(held_out_share=0.05, held_out_min_documents=20)
+    small = [f"host {number}" for number in range(300)]
+    for number in range(40):
+        large = f"large {number}"
+        assert large not in held_out_groups("a", [*small, *[large] * 100], settings)
+    few = [f"host {number % 4}" for number in range(100)]
+    assert 20 <= sum(group in held_out_groups("a", few, settings) for group in few) <= 50
+
+
+def test_small_groups_are_held_out_as_they_were() -> None:
+    """By hash alone: a corpus whose groups are small keeps the side that it would have had before there were limits."""
+    groups = [f"group {number % 400}" for number in range(900)]
+    held_out = held_out_groups("a", groups, corpus(held_out_share=0.05, held_out_min_documents=1))
+    by_hash = {group for group in groups if xxhash.xxh3_64_intdigest(group.encode()) < 0.05 * 2**64}
+    assert held_out == by_hash
