@@ -108,7 +108,9 @@ def _names(reached: str) -> set[str]:
 
 def without_proxy(url: str) -> dict[str, str]:
     """The proxy variables of this environment, so changed that loopback and the host of `url` are asked directly."""
-    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    named = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").strip()
+    if named == "*":  # nothing is asked through one, and beside other names it would mean itself
+        return {"no_proxy": named, "NO_PROXY": named}
     hosts = [*LOOPBACK_NAMES, urlsplit(url).hostname or LOOPBACK]
     joined = ",".join(dict.fromkeys([*filter(None, map(str.strip, named.split(","))), *sorted(hosts)]))
     return {"no_proxy": joined, "NO_PROXY": joined}

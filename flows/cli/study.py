@@ -108,7 +108,7 @@ def from_config(
     check_inputs(config, *needs)
     name_launcher(config)
     Workspace(config.workspace, config.bucket)
-    home = Path(os.environ.get("PREFECT_HOME") or ".prefect")
+    home = Path(os.environ.get("PREFECT_HOME") or ".prefect").expanduser()
     found = find_server(home)
     with leaving_on_interrupt():
         if not found:

@@ -86,6 +86,8 @@ def test_a_proxy_is_not_asked_for_loopback_beside_what_was_excepted_before(monke
     monkeypatch.setenv("no_proxy", "example.org, 10.0.0.1")
     excepted = without_proxy("http://192.0.2.7:4200")["no_proxy"].split(",")
     assert excepted == ["example.org", "10.0.0.1", "127.0.0.1", "192.0.2.7", "::1", "localhost"]
+    monkeypatch.setenv("no_proxy", "*")
+    assert without_proxy("http://192.0.2.7:4200")["NO_PROXY"] == "*"
 
 
 def test_the_printed_exports_are_quoted_for_the_shell(tmp_path):
