@@ -1,19 +1,20 @@
 """Main content of a page, as text."""
 
 import re
+from collections.abc import Callable
 
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import ElementNode, HTMLTree
 
 from pipelines.characters import clean, one_line
+from pipelines.letters import is_closing, is_salutation
 from pipelines.settings import ExtractionSettings
 
 MAX_TITLE_CHARACTERS = 500
 
 
 # Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
-# consent, copyright lines, captions. The headline has its own column, `title`. Where such a word names a large part of
-# the page itself (<body class="cookies-on">), it is no furniture.
+# consent, copyright lines, captions. The headline has its own column, `title`.
 _PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 _FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
 _FURNITURE = [
@@ -23,11 +24,52 @@ _FURNITURE = [
     "figcaption",
     *(f"[class*={word}]" + "".join(f":not({part})" for part in _PARTS_OF_PAGE) for word in _FURNITURE_WORDS),
 ]
+_SEEMING = ",".join(f"[class*={word}]" for word in _FURNITURE_WORDS)
+# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next.
+_CONTENT_WORDS = {
+    "article",
+    "body",
+    "category",
+    "content",
+    "entry",
+    "informed",
+    "issue",
+    "main",
+    "post",
+    "recipe",
+    "story",
+    "tag",
+    "topic",
+}
+_SEEMING_CONTENT = ",".join(
+    f"[class*={word}]:is([class*=article],[class*=category],[class*=content],[class*=informed])"
+    for word in ("newsletter", "cookie", "consent", "copyright")  # of these alone: the query costs by their number
+)
+_BANNER_WORDS = {
+    "banner",
+    "bar",
+    "box",
+    "button",
+    "close",
+    "form",
+    "modal",
+    "notice",
+    "overlay",
+    "popup",
+    "signup",
+    "wp",
+}
+_WORDS = re.compile(r"[a-z]+")
+_MIN_LARGE, _MAX_FURNITURE_SHARE = 500, 0.3  # characters, and share of the page's: so much text is no furniture
 _READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
-_MIN_CHARACTERS = 250  # of text; if less is left, perhaps the whole text stood in the furniture
+_FEW_CHARACTERS, _MIN_SHARE = 1000, 0.4  # if so little is left, perhaps much of the text stood in the furniture
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
+_LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
+_LISTS_NEAR_ROOT = "body>ul,body>*>ul,body>*>*>ul"
+_MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
+_MAX_SIGNATURE_LINES = 4  # with the closing line
 _SENTENCE_END = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
 
 
@@ -42,10 +84,45 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
     resiliparse's rules (https://resiliparse.chatnoir.eu/en/stable/man/extract/html2text.html), and ours over elements
     and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .966.
     """
+    _forget_classes(tree, _SEEMING_CONTENT, lambda part: _names_content((part.getattr("class") or "").lower()))
+    _deepen_lists(tree)
     text = _extract(tree, settings, _FURNITURE)
-    if len(text) < _MIN_CHARACTERS and len(whole := _extract(tree, settings, [])) >= _MIN_CHARACTERS:
-        text = whole
+    if len(text) < _FEW_CHARACTERS:
+        _forget_classes(tree, _SEEMING, lambda part: _is_large(part, tree))
+        whole = _extract(tree, settings, [])
+        if len(text) < _MIN_SHARE * len(whole):
+            text = whole
     return _trim_ends(text)
+
+
+def _forget_classes(tree: HTMLTree, selector: str, is_content: Callable[[ElementNode], bool]) -> None:
+    """Take away classes that only seem to name furniture: the library goes by them too, and knows no exceptions."""
+    for part in tree.document.query_selector_all(selector) if tree.document else ():
+        if is_content(part):
+            part["class"] = ""
+
+
+def _deepen_lists(tree: HTMLTree) -> None:
+    """Put lists without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
+    for part in tree.document.query_selector_all(_LISTS_NEAR_ROOT) if tree.document else ():
+        is_menu = part.query_selector(_CONTROLS) is not None
+        if is_menu or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
+            continue
+        for _ in range(_MIN_LIST_DEPTH - 1):
+            if tree.document is not None and part.parent is not None:
+                box = tree.document.create_element("div")
+                part.parent.replace_child(box, part)
+                box.append_child(part)
+
+
+def _names_content(names: str) -> bool:
+    words = set(_WORDS.findall(names))
+    return bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS
+
+
+def _is_large(part: ElementNode, tree: HTMLTree) -> bool:
+    size = len(part.text or "")
+    return size >= _MIN_LARGE and tree.body is not None and size > _MAX_FURNITURE_SHARE * len(tree.body.text or "")
 
 
 def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -> str:
@@ -64,11 +141,28 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -
 
 
 def _trim_ends(text: str) -> str:
-    """`text` without short lines before its first sentence and after its last, if they are a small part of it."""
+    """`text` without short lines before its first sentence and after its last, if they are a small part of it.
+
+    Lists stay, with the line above them, and so do salutations and what closes a letter.
+    """
     lines = text.split("\n")
     start = _end_of_short(lines, _MAX_HEAD_LINE, len(text))
     stop = len(lines) - _end_of_short(lines[start:][::-1], _MAX_TAIL_LINE, len(text))
+    start = next((number for number in range(start) if _begins_content(lines, number, start)), start)
+    closing = next((number for number in range(stop, len(lines)) if is_closing(lines[number])), None)
+    if closing is not None:
+        rest = [number for number in range(closing, len(lines)) if lines[number].strip()]
+        stop = rest[:_MAX_SIGNATURE_LINES][-1] + 1
     return "\n".join(lines[start:stop]).strip()
+
+
+def _begins_content(lines: list[str], number: int, stop: int) -> bool:
+    """Whether a short line above the first sentence greets somebody, or stands above a list."""
+    if is_salutation(lines[number]):
+        return True
+    below = [line for line in lines[number + 1 : stop] if line.strip()][:_MIN_LIST_ITEMS]
+    is_heading = bool(lines[number].strip()) and not lines[number].startswith(_LIST_INDENT)
+    return is_heading and len(below) == _MIN_LIST_ITEMS and all(line.startswith(_LIST_INDENT) for line in below)
 
 
 def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:

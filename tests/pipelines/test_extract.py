@@ -1,5 +1,6 @@
 """Main content: what is left of a page, and what of its ends."""
 
+import pytest
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.extract import main_content
@@ -48,3 +49,47 @@ def test_short_lines_at_the_ends_go_lists_and_inner_headings_stay() -> None:
 def test_a_page_without_a_sentence_keeps_its_lines() -> None:
     lines = [f"Roses are red number {number}" for number in range(20)]
     assert text_of("<article>" + "".join(f"<p>{line}</p>" for line in lines) + "</article>") == lines
+
+
+@pytest.mark.parametrize(
+    "name", ["newsletter-content", "category-cookies post", "informed-consent", "copyright-article"]
+)
+def test_words_of_furniture_in_names_of_content_mean_nothing(name: str) -> None:
+    body = f"<article><p>{SENTENCES}</p><div class='{name}'>{PARAGRAPHS}</div></article>"
+    assert "\n".join(text_of(body)).count(SENTENCES.split("\n")[3]) == 2
+
+
+@pytest.mark.parametrize("name", ["newsletter", "cookie-text", "popup"])
+def test_most_of_the_prose_is_no_furniture(name: str) -> None:
+    intro = "The first sentence of the page stands alone, and there are many more in the part below. " * 3
+    body = f"<div><p>{intro}</p><div class='{name}'>{PARAGRAPHS}</div></div>"
+    assert text_of(body)[1:] == SENTENCES.split("\n")
+
+
+def test_ingredients_stay() -> None:
+    items = "".join(f"<li>{count} spoons of flour</li>" for count in range(4))
+    lines = text_of(f"<article><h2>Ingredients</h2><ul>{items}</ul><h2>Preparation</h2>{PARAGRAPHS}</article>")
+    assert [line.strip() for line in lines[:6]] == [
+        "Ingredients",
+        *(f"{count} spoons of flour" for count in range(4)),
+        "Preparation",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("salutation", "closing"),
+    [
+        ("Dear Mr Smith", "Kind regards"),
+        ("Liebe Anna", "Viele Grüße"),
+        ("Kedves Péter", "Üdvözlettel"),
+        ("Cher ami", "Bien à toi"),
+    ],
+)
+def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str) -> None:
+    article = f"<p>3 May</p><p>{salutation}</p>{PARAGRAPHS}<p>{closing}</p><p>Somebody</p>"
+    assert text_of(f"<article>{article}</article>") == [salutation, *SENTENCES.split("\n"), closing, "Somebody"]
+
+
+def test_readings_of_ruby_go() -> None:
+    body = "<article><p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を読む人が多い。</p></article>"
+    assert text_of(body) == ["漢字を読む人が多い。"]
