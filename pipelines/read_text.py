@@ -30,6 +30,7 @@ class TextRecord:
     title: str
     text: str
     fault: str | None
+    has_own_id: bool = False  # `record_id` is the source's, not file name and row number
     url: str = ""  # address of the page that the text was taken from, if the row gives one
 
 
@@ -108,16 +109,16 @@ class _Fields:
 def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str, max_bytes: int) -> TextRecord:
     if isinstance(row, str):
         return TextRecord(name, "", "", row)
-    if options["id_field"] and (own := value_of(row, options["id_field"])) is not None:
-        name = str(own)
+    own = value_of(row, options["id_field"]) if options["id_field"] else None
+    name = name if own is None else str(own)
     title = str(value_of(row, options["title_field"]) or "") if options["title_field"] else ""
     url = _address(value_of(row, options.get("url_field") or URL))
     text = value_of(row, options["text_field"])
     if not isinstance(text, str):
-        return TextRecord(name, title, "", "no_text", url)
+        return TextRecord(name, title, "", "no_text", own is not None, url)
     if len(text) > max_bytes:
-        return TextRecord(name, title, "", "oversize", url)
-    return TextRecord(name, title, text, None, url)
+        return TextRecord(name, title, "", "oversize", own is not None, url)
+    return TextRecord(name, title, text, None, own is not None, url)
 
 
 def value_of(row: Mapping[str, Any], field: str) -> Any:

@@ -325,3 +325,14 @@ def test_a_file_that_cannot_be_read_is_a_failed_unit(
     assert report.status == "failed"
     assert report.error is not None
     assert re.search(sentence, report.error)
+
+
+def test_ids_that_shards_repeat_name_no_two_texts(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    found = []
+    for shard in range(3):
+        path = tmp_path / f"shard{shard}.jsonl"
+        path.write_bytes(as_lines([{"id": row, "text": prose(ENGLISH, 10 * shard + row)} for row in range(3)]))
+        found += process(path, workspace, document_settings, id_field="id")[1]
+    assert len({document["doc_id"] for document in found}) == len(found) == 9
