@@ -1,0 +1,96 @@
+"""In which precision matrix products are computed: bf16 where the device is faster at it, else fp32.
+
+Adapters, optimiser, norms, the residual stream, losses and taps stay in fp32 whatever the choice (autocast).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nr_core.files import read_json, write_json
+from nr_core.language_model import text_config
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISION_FILE = "precision.json"
+# bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
+LEAST_GAIN = 1.3
+TIMED_TOKENS, TIMED_ROUNDS = 1024, 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """fp32 or bf16, and why, for the log and the table runs."""
+
+    precision: Literal["fp32", "bf16"]
+    reason: str
+
+    def autocast(self, device: torch.device) -> Any:
+        """The context in which a model computes."""
+        return torch.autocast(device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def choose(asked: Precision, model: Any) -> Choice:
+    """Decide for a model, on the device where it lies.
+
+    `auto` on a CPU: bf16 where the processor has AMX or AVX512-BF16 and a product of the model's own size, timed now,
+    is faster; without either, bf16 products are tens of times slower than fp32.
+    """
+    device = next(model.parameters()).device
+    if asked != "auto":
+        return Choice(asked, "as set")
+    if device.type == "cuda":
+        return Choice("bf16", "a GPU") if torch.cuda.is_bf16_supported() else Choice("fp32", "a GPU without bf16")
+    if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        return Choice("fp32", "the processor has neither AMX nor AVX512-BF16")
+    config = text_config(model)
+    gain = _gain(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
+    what = f"a matrix product of the model's size is {gain:.1f} times as fast in bf16 as in fp32"
+    return Choice("bf16" if gain >= LEAST_GAIN else "fp32", what)
+
+
+def choose_once(asked: Precision, model: Any, folder: Path) -> Choice:
+    """Decide as `choose` does, and remember it in the folder: a job that goes on computes as it began."""
+    path = folder / PRECISION_FILE
+    if path.is_file():
+        return Choice(**read_json(path))
+    choice = choose(asked, model)
+    write_json(path, {"precision": choice.precision, "reason": choice.reason})
+    return choice
+
+
+def hold_frozen_in_bf16(model: nn.Module) -> None:
+    """Keep what autocast would make of frozen linear weights at each step: the same values, half of the memory.
+
+    A head that shares the embedding's matrix gets a copy of its own: embeddings stay in fp32, and with them the
+    residual stream.
+    """
+    embedding = model.get_input_embeddings().weight  # type: ignore[operator]
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad and module.weight.dtype == torch.float32:
+            held = module.weight.detach().to(torch.bfloat16)
+            if module.weight is embedding:
+                module.weight = nn.Parameter(held, requires_grad=False)
+            else:
+                module.weight.data = held
+
+
+def _gain(inner: int, outer: int) -> float:
+    """How many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
+    autocast."""
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    tokens, weights = torch.randn(TIMED_TOKENS, inner), torch.randn(outer, inner)
+    for _ in range(TIMED_ROUNDS):
+        for dtype in seconds:
+            held = weights.to(dtype)
+            begun = time.perf_counter()
+            F.linear(tokens.to(dtype), held)
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - begun)
+    return seconds[torch.float32] / seconds[torch.bfloat16]
