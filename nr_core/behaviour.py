@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.models import context_length, load_base, named
 from nr_core.run_folder import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
@@ -31,28 +33,28 @@ MOST_PROMPTS = 64
 class Base:
     """The base of a run: the run without its adapter, or for a run that is a whole model, the base itself."""
 
-    def __init__(self, model: Any, spec: BaseSpec, run: Path) -> None:
-        self._run = model
-        self._own = load_base(spec).eval() if (run / MODEL_FOLDER).is_dir() else None
+    def __init__(self, run: Head, spec: BaseSpec, folder: Path) -> None:
+        self._run = run
+        self._own = Head(load_base(spec).eval()) if (folder / MODEL_FOLDER).is_dir() else None
 
     @contextmanager
-    def active(self) -> Iterator[Any]:
+    def active(self) -> Iterator[Head]:
         if self._own is not None:
             yield self._own
             return
-        with self._run.disable_adapter():
+        with self._run.model.disable_adapter():
             yield self._run
 
 
 def behaviour_rows(
-    eval_id: str, model: Any, base: Base, stream: TokenStream, settings: EvaluationSettings
+    eval_id: str, head: Head, base: Base, stream: TokenStream, settings: EvaluationSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of the tables evaluations and evaluation_items, on behaviour_tokens of the stream."""
     metrics, items = [], []
     documents = choose_documents(stream, settings.behaviour_tokens)
     for metric, ratio in (
-        ("kl_to_base", divergence(model, base, stream, documents, settings)),
-        ("greedy_agreement", agreement(model, base, stream, documents, settings)),
+        ("kl_to_base", divergence(head, base, stream, documents, settings)),
+        ("greedy_agreement", agreement(head, base, stream, documents, settings)),
     ):
         key = {"eval_id": eval_id, "metric": metric}
         n, error = len(ratio.numerators), bootstrap_error(ratio)
@@ -64,33 +66,44 @@ def behaviour_rows(
 
 @torch.inference_mode()
 def divergence(
-    model: Any, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings
+    head: Head, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings
 ) -> Ratio:
-    device, settings = next(model.parameters()).device, fitted(settings, model)
+    device, settings = next(head.model.parameters()).device, fitted(settings, head.model)
     texts = [stream.content(document) for document in documents]
     sums = np.zeros(len(texts))
     for owners, windows, known, lengths in window_batches(texts, settings, stream.context_token):
         inputs = torch.from_numpy(windows[:, :-1]).to(device)
         places = np.arange(inputs.shape[1])
         scored = (places >= known[:, None]) & (places < lengths[:, None])
-        with base.active() as original:
-            expected = original(input_ids=inputs, use_cache=False).logits.float().log_softmax(-1)
-        found = model(input_ids=inputs, use_cache=False).logits.float().log_softmax(-1)
-        each = F.kl_div(found, expected, reduction="none", log_target=True).sum(-1).double().cpu().numpy()
+        each = _divergences(head, base, inputs).double().cpu().numpy()
         np.add.at(sums, owners, (each * scored).sum(1))
     if not np.isfinite(sums).all():
         raise ModelError(
-            f"There is no kl_to_base: {named(model)} or its base puts out numbers that are not finite (NaN or "
+            f"There is no kl_to_base: {named(head.model)} or its base puts out numbers that are not finite (NaN or "
             "infinite); give another base."
         )
     return Ratio(sums, np.array([float(len(text)) for text in texts]))
 
 
+def _divergences(head: Head, base: Base, inputs: Tensor) -> Tensor:
+    """KL(base ‖ run) at each of the tokens (B, T), in nats."""
+    with base.active() as original:
+        expected, to_expected = original.hidden(inputs)
+    found, to_found = head.hidden(inputs)
+    expected, parts = expected.flatten(0, 1), []
+    for states, piece in head.pieces(found.flatten(0, 1)):
+        with base.active():
+            before = to_expected(expected[piece]).float().log_softmax(-1)
+        after = to_found(states).float().log_softmax(-1)
+        parts.append(F.kl_div(after, before, reduction="none", log_target=True).sum(-1))
+    return torch.cat(parts).view_as(inputs)
+
+
 @torch.inference_mode()
-def agreement(model: Any, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings) -> Ratio:
-    device = next(model.parameters()).device
+def agreement(head: Head, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings) -> Ratio:
+    device = next(head.model.parameters()).device
     texts = [stream.content(document) for document in documents]
-    longest = context_length(model.config) or PROMPT + CONTINUATION
+    longest = context_length(head.model.config) or PROMPT + CONTINUATION
     length = min(PROMPT, longest // 2)
     # Prompts of one length need no padding; a document that is shorter gives none.
     prompts = [text[:length] for text in texts if len(text) >= length][:MOST_PROMPTS]
@@ -106,8 +119,15 @@ def agreement(model: Any, base: Base, stream: TokenStream, documents: list[int],
         start = ids.shape[1]
         with base.active() as original:
             for _ in range(continued):
-                ids = torch.cat([ids, original(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], 1)
-        chosen = model(input_ids=ids[:, :-1], use_cache=False).logits[:, start - 1 :].argmax(-1)
+                ids = torch.cat([ids, _greedy(original, ids, ids.shape[1] - 1)], 1)
+        chosen = _greedy(head, ids[:, :-1], start - 1)
         same.append((chosen == ids[:, start:]).double().sum(1).cpu().numpy())
     agreed = np.concatenate(same)
     return Ratio(agreed, np.full(len(agreed), float(continued)))
+
+
+def _greedy(head: Head, ids: Tensor, start: int) -> Tensor:
+    """Choose the likeliest token behind each place of ids (B, T) from `start` on: (B, T - start)."""
+    states, to_logits = head.hidden(ids)
+    asked = states[:, start:]
+    return torch.cat([to_logits(part).argmax(-1) for part, _ in head.pieces(asked.flatten(0, 1))]).view(len(ids), -1)

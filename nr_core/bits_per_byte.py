@@ -13,31 +13,29 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.models import named
 from nr_core.tokens import TokenStream
 
 MOST_LOST = 0.01  # of a text's bytes: its figure is too low by about as much, which is less than seeds differ by
 
 
-@torch.no_grad()
-def window_nats(model: Any, windows: np.ndarray[Any, Any], scored: Tensor) -> np.ndarray[Any, Any]:
+def window_nats(head: Head, windows: np.ndarray[Any, Any], scored: Tensor) -> np.ndarray[Any, Any]:
     """Nats of the tokens that are scored, by window.
 
     windows (rows, length + 1): token ids, the first of which is context, padded on the right; scored (rows, length):
     which of the others count. Returns (rows,) in double. Raises ModelError where one is not finite.
     """
-    inputs = torch.from_numpy(windows).to(next(model.parameters()).device)
+    inputs = torch.from_numpy(windows).to(next(head.model.parameters()).device)
     # Windows are padded on the right, so a causal model needs no mask; what the padding predicts is dropped.
-    logits = model(input_ids=inputs[:, :-1], use_cache=False).logits
-    nats = F.cross_entropy(logits.flatten(0, 1).float(), inputs[:, 1:].flatten(), reduction="none")
-    sums = nats.view(scored.shape).double().cpu().masked_fill(~scored, 0.0).sum(1).numpy()
+    nats = head.token_nats(inputs[:, :-1], inputs[:, 1:])
+    sums = nats.double().cpu().masked_fill(~scored, 0.0).sum(1).numpy()
     if not np.isfinite(sums).all():
         raise ModelError(
-            f"There are no bits per byte: {named(model)} puts out numbers that are not finite (NaN or infinite), since "
+            f"There are no bits per byte: {named(head.model)} puts out numbers that are not finite (NaN or infinite), since "
             "its weights are damaged or its activations overflow; give another model."
         )
     return sums

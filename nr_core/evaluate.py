@@ -20,7 +20,9 @@ from nr_core import stopping
 from nr_core.behaviour import Base, behaviour_rows
 from nr_core.bits_per_byte import bits_per_byte, lost_share, ratio, scored_places, window_nats
 from nr_core.files import write_json
+from nr_core.head import Head
 from nr_core.models import check_vocabulary
+from nr_core.precision import Choice, choose
 from nr_core.progress import Progress
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.specs import EvaluateSpec
@@ -90,13 +92,15 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
 
     streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
     model = load_run(spec.base, spec.run)
-    model.eval()
+    precision = choose(spec.settings.precision, model)
+    Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
+    head = Head(model.eval(), precision)
     settings = fitted(spec.settings, model) if streams else spec.settings
     chosen = [choose_documents(stream, settings.max_tokens) for _, stream in streams]
     for (_, stream), documents in zip(streams, chosen, strict=True):
         check_vocabulary(model, stream.vocabulary_size, stream.folder)
         lost_share(stream, documents)
-    base = Base(model, spec.base, spec.run) if spec.run is not None and streams else None
+    base = Base(head, spec.base, spec.run) if spec.run is not None and streams else None
     taps = find_taps(model)
     total = sum(
         len(stream.content(document))
@@ -117,15 +121,15 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
             rate = done / (time.monotonic() - begun)
             progress.report(done, total, rate, (total - done) / rate, name)
 
-        figures = score(model, taps, stream, documents, settings, advance)
+        figures = score(head, taps, stream, documents, settings, advance)
         metrics += figures.metrics(eval_id)
         items += figures.by_item(eval_id)
         activity += figures.gate_activity(eval_id)
         if base is not None:
-            more, sums = behaviour_rows(eval_id, model, base, stream, settings)
+            more, sums = behaviour_rows(eval_id, head, base, stream, settings)
             metrics += more
             items += sums
-    task_metrics, task_items = evaluate_tasks(model, spec, progress)
+    task_metrics, task_items = evaluate_tasks(model, spec, progress, precision)
     result = {"metrics": metrics + task_metrics, "items": items + task_items, "gate_activity": activity}
     if spec.harness is not None:
         from nr_core.tasks.harness import harness_rows, run_harness
@@ -139,7 +143,9 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     write_json(spec.out / EVALUATION_FILE, result)
 
 
-def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[list[Any], list[Any]]:
+def evaluate_tasks(
+    model: Any, spec: EvaluateSpec, progress: Progress, precision: Choice
+) -> tuple[list[Any], list[Any]]:
     """Rows of the tables evaluations and evaluation_items, of every task of the spec."""
     from nr_core.tasks.items import read_items
     from nr_core.tasks.kinds import ask, rows_of
@@ -149,7 +155,7 @@ def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[
     by_item: list[Any] = []
     if spec.tasks:
         length = spec.settings.sequence_length or DEFAULT_LENGTH
-        scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * length)
+        scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * length, precision)
     for task in spec.tasks:
         begun = time.monotonic()
 
@@ -168,7 +174,7 @@ def evaluate_tasks(model: Any, spec: EvaluateSpec, progress: Progress) -> tuple[
 
 @torch.inference_mode()
 def score(
-    model: Any,
+    head: Head,
     taps: Taps | None,
     stream: TokenStream,
     documents: list[int],
@@ -180,7 +186,7 @@ def score(
     Raises ModelError where the windows are longer than the model's context, where the tokenizer loses too much of the
     text, and where the model's output is not finite.
     """
-    settings = fitted(settings, model)
+    settings = fitted(settings, head.model)
     texts = [stream.content(document) for document in documents]
     figures = SetFigures(
         nats=np.zeros(len(texts)),
@@ -191,9 +197,9 @@ def score(
     for owners, windows, known, lengths in window_batches(texts, settings, stream.context_token):
         scored = scored_places(windows.shape[1] - 1, known, lengths)
         with taps.collect() if taps is not None else nullcontext():
-            np.add.at(figures.nats, owners, window_nats(model, windows, scored))
+            np.add.at(figures.nats, owners, window_nats(head, windows, scored))
             if taps is not None:
-                _add_taps(figures, taps, scored.flatten().to(next(model.parameters()).device))
+                _add_taps(figures, taps, scored.flatten().to(next(head.model.parameters()).device))
         advance(int((lengths - known).sum()))
     return figures
 

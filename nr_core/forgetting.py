@@ -27,6 +27,7 @@ from nr_core.batches import Input
 from nr_core.bits_per_byte import bits_per_byte, lost_share, scored_places, window_nats
 from nr_core.earlier_runs import NEWEST
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.settings import DEFAULT_LENGTH, LoopSettings
 from nr_core.tokens import TokenStream
 from nr_core.windows import cut, padded
@@ -57,16 +58,16 @@ class Slice:
     def bytes_per_token(self) -> float:
         return float(self.bytes.sum()) / sum(map(len, self.windows))
 
-    def nats(self, model: Any, chosen: Sequence[int], batch_tokens: int) -> Tokens:
+    def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int) -> Tokens:
         """Nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
-        training = model.training
-        model.eval()
+        training = head.model.training
+        head.model.eval()
         nats = np.zeros(len(chosen))
         windows = [(i, self.windows[index], 0) for i, index in enumerate(chosen)]
         rows = max(1, batch_tokens // max(map(len, self.windows)))
         for owners, inputs, known, lengths in padded(windows, rows, self.context_token):
-            nats[owners] = window_nats(model, inputs, scored_places(inputs.shape[1] - 1, known, lengths))
-        model.train(training)
+            nats[owners] = window_nats(head, inputs, scored_places(inputs.shape[1] - 1, known, lengths))
+        head.model.train(training)
         return nats
 
 
@@ -160,14 +161,14 @@ class ForgettingBudget:
 
     def __init__(
         self,
-        model: Any,
+        head: Head,
         steering: Slice,
         measuring: Slice,
         bound: float,
         settings: LoopSettings,
         record: list[dict[str, float]] | None = None,
     ) -> None:
-        self.model, self.steering, self.measuring, self.bound = model, steering, measuring, bound
+        self.head, self.steering, self.measuring, self.bound = head, steering, measuring, bound
         self.every = max(1, settings.steps // UPDATES)
         length = settings.sequence_length or DEFAULT_LENGTH
         self.batch_tokens = (settings.micro_batch_size or settings.batch_size) * length
@@ -199,19 +200,19 @@ class ForgettingBudget:
         count = len(self.steering.windows)
         chosen = [(update * self.windows + i) % count for i in range(self.windows)]
         self._know_base([index for index in chosen if index not in self._base])
-        now = self.steering.nats(self.model, chosen, self.batch_tokens)
+        now = self.steering.nats(self.head, chosen, self.batch_tokens)
         before = np.array([self._base[index] for index in chosen])
         return bits_per_byte(now - before, self.steering.bytes[chosen])[0]
 
     def _know_base(self, indices: list[int]) -> None:
         if indices:
-            with without_the_new_adapter(self.model):
-                nats = self.steering.nats(self.model, indices, self.batch_tokens)
+            with without_the_new_adapter(self.head.model):
+                nats = self.steering.nats(self.head, indices, self.batch_tokens)
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
     def measured(self) -> tuple[float, float | None]:
         """Forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
         every = range(len(self.measuring.windows))
-        with without_the_new_adapter(self.model):
-            before = self.measuring.nats(self.model, every, self.batch_tokens)
-        return bits_per_byte(self.measuring.nats(self.model, every, self.batch_tokens) - before, self.measuring.bytes)
+        with without_the_new_adapter(self.head.model):
+            before = self.measuring.nats(self.head, every, self.batch_tokens)
+        return bits_per_byte(self.measuring.nats(self.head, every, self.batch_tokens) - before, self.measuring.bytes)

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nr_core.precision import FP32, Choice
+
 PIECE_BYTES = 1 << 27  # of fp32 logits; their gradient and the model's own bf16 logits stand beside it, in all < 256 MB
 
 ToLogits = Callable[[Tensor], Tensor]
@@ -43,14 +45,17 @@ class _Known(nn.Module):
 
 
 class Head:
-    """The way of a causal language model from its last hidden states to logits. model: wrapped by PEFT or not.
+    """The way of a causal language model from its last hidden states to logits, in the precision that was chosen.
+
+    model: wrapped by PEFT or not.
 
     A model whose forward cannot be parted there (perhaps one that brings its own code) gives all logits at once; only
     what is made of them is then made by pieces. Where it parts is tried on two tokens.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, model: Any, precision: Choice = FP32) -> None:
+        self.model, self.precision = model, precision
+        self._device = next(model.parameters()).device
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         places = [f"{name}{inner}" for inner in ("", ".decoder") for name in (self._causal.base_model_prefix, "model")]
         self._decoder: str | None = next(filter(self._parts_at, places), None)
@@ -62,8 +67,9 @@ class Head:
         Within: parameters that FSDP2 has cut are whole only while the model runs. options: of the model's forward.
         """
         if self._decoder is None:
-            logits: Tensor = self.model(input_ids=input_ids, use_cache=False, **options).logits
-            return use(logits, lambda piece: piece)
+            with self.precision.autocast(self._device):
+                logits: Tensor = self.model(input_ids=input_ids, use_cache=False, **options).logits
+                return use(logits, lambda piece: piece)
         causal, (home, _, name) = self._causal, self._decoder.rpartition(".")
         parent = causal.get_submodule(home)
         plain, own = causal.forward, causal.__dict__.get("forward")
@@ -75,7 +81,7 @@ class Head:
             def to_logits(hidden: Tensor) -> Tensor:
                 known = copy.copy(outputs)
                 known["last_hidden_state"] = hidden[None] if hidden.dim() == 2 else hidden
-                with _in_place_of(parent, name, _Known(decoder, known)):
+                with _in_place_of(parent, name, _Known(decoder, known)), self.precision.autocast(self._device):
                     logits: Tensor = plain(input_ids=input_ids[:, :1], use_cache=False).logits
                 return logits[0] if hidden.dim() == 2 else logits
 
@@ -83,7 +89,8 @@ class Head:
 
         causal.forward = forward
         try:
-            found: Found = self.model(input_ids=input_ids)
+            with self.precision.autocast(self._device):
+                found: Found = self.model(input_ids=input_ids)
             return found
         finally:
             del causal.forward
@@ -93,22 +100,32 @@ class Head:
     def summed(self, criterion: Criterion, input_ids: Tensor, **options: Any) -> Tensor:
         """The sum of a criterion over all tokens, a scalar with a gradient for all that is trained."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        size = self.piece_size()
 
         def use(hidden: Tensor, to_logits: ToLogits) -> Tensor:
-            total: Tensor = _SummedByPieces.apply(hidden, to_logits, criterion, size, *trained)
+            total: Tensor = _SummedByPieces.apply(hidden, self.pieces, to_logits, criterion, *trained)
             return total
 
         return self.run(use, input_ids, **options)
 
+    def hidden(self, input_ids: Tensor, **options: Any) -> tuple[Tensor, ToLogits]:
+        """The last hidden states (B, T, d), and what makes logits of them."""
+        return self.run(lambda hidden, to_logits: (hidden, to_logits), input_ids, **options)
+
+    def pieces(self, flat: Tensor) -> Iterator[tuple[Tensor, slice]]:
+        """Flat hidden states (n, d), a few at a time, each with its place."""
+        size = max(1, PIECE_BYTES // (4 * self._causal.get_output_embeddings().weight.shape[0]))
+        for start in range(0, len(flat), size):
+            piece = slice(start, start + size)
+            yield flat[piece], piece
+
     def token_nats(self, input_ids: Tensor, targets: Tensor, **options: Any) -> Tensor:
         """The cross-entropy of each target (B, T), in nats, fp32; no gradient."""
-        flat, size = targets.flatten(), self.piece_size()
+        flat = targets.flatten()
 
         def use(hidden: Tensor, to_logits: ToLogits) -> Tensor:
             nats = [
                 F.cross_entropy(to_logits(states).float(), flat[piece], reduction="none")
-                for states, piece in _pieces(hidden.flatten(0, 1), size)
+                for states, piece in self.pieces(hidden.flatten(0, 1))
             ]
             return torch.cat(nats).view_as(targets)
 
@@ -118,35 +135,17 @@ class Head:
     @torch.no_grad()
     def _parts_at(self, place: str) -> bool:
         self._decoder, training = place, self.model.training
-        ids = torch.tensor([[0, 1]], device=next(self.model.parameters()).device)
+        ids = torch.tensor([[0, 1]], device=self._device)
         self.model.eval()  # dropout would tell the two ways apart
         try:
             found = self.run(lambda hidden, to_logits: to_logits(hidden), ids)
-            torch.testing.assert_close(found, self.model(input_ids=ids, use_cache=False).logits)
+            with self.precision.autocast(self._device):
+                torch.testing.assert_close(found, self.model(input_ids=ids, use_cache=False).logits)
         except (AssertionError, AttributeError, TypeError, KeyError, IndexError, ValueError, RuntimeError):
             return False
         finally:
             self.model.train(training)
         return True
-
-    def piece_size(self) -> int:
-        """Tokens a piece."""
-        vocabulary = self._causal.get_output_embeddings().weight.shape[0]
-        return max(1, PIECE_BYTES // (4 * vocabulary))
-
-
-def cross_entropy(targets: Tensor, count: int) -> Criterion:
-    """-log p of each of targets (B, T), divided by `count`; what a step sums over the global batch."""
-    flat = targets.flatten()
-
-    def of_piece(logits: Tensor, piece: slice) -> tuple[Tensor, Tensor]:
-        wanted = flat[piece].unsqueeze(-1)
-        gradient = F.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-        nats = -gradient.gather(-1, wanted).sum() / count
-        gradient.exp_().scatter_add_(-1, wanted, torch.full_like(wanted, -1, dtype=gradient.dtype))
-        return nats, gradient.div_(count)
-
-    return of_piece
 
 
 class _SummedByPieces(torch.autograd.Function):
@@ -154,13 +153,13 @@ class _SummedByPieces(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, to_logits: ToLogits, criterion: Criterion, size: int, *trained: nn.Parameter
+        ctx: Any, hidden: Tensor, pieces: Any, to_logits: ToLogits, criterion: Criterion, *trained: nn.Parameter
     ) -> Tensor:
         flat = hidden.detach().flatten(0, 1)
         total = torch.zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         gradient = torch.empty_like(flat)
         of_trained: list[Tensor | None] = [None] * len(trained)
-        for states, piece in _pieces(flat, size):
+        for states, piece in pieces(flat):
             states.requires_grad_(True)
             with torch.enable_grad():
                 logits = to_logits(states)
@@ -179,12 +178,6 @@ class _SummedByPieces(torch.autograd.Function):
         of_hidden, *of_trained = (None if found is None else found * grads[0] for found in ctx.gradients)
         ctx.gradients = ()
         return of_hidden, None, None, None, *of_trained
-
-
-def _pieces(flat: Tensor, size: int) -> Iterator[tuple[Tensor, slice]]:
-    for start in range(0, len(flat), size):
-        piece = slice(start, min(start + size, len(flat)))
-        yield flat[piece], piece
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from nr_core.document_mask import document_positions, require_document_mask
 from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.forgetting import ForgettingBudget
+from nr_core.head import Head
 from nr_core.loss import lm_loss, local_loss, open_gates
 from nr_core.models import named
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
@@ -83,7 +84,7 @@ class Loop:
     peak_tokens: the tokens a second at which all devices would compute at their peak, where that is known.
     """
 
-    model: Any
+    head: Head
     batches: Batches
     settings: LoopSettings
     peak_rate: float
@@ -97,6 +98,10 @@ class Loop:
     forgetting: ForgettingBudget | None = None  # adapts alpha
     ranks: Ranks = field(default_factory=Ranks)
     peak_tokens: float | None = None
+
+    @property
+    def model(self) -> Any:
+        return self.head.model
 
     def run(self) -> LoopState:
         """Train from the last checkpoint in folder/checkpoints, or from the start, to the last step.
@@ -180,9 +185,7 @@ class Loop:
             role = is_original.to(device).repeat_interleave(length)
             tapped = self.taps is not None and (self.alpha > 0 or log)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
-                with autocast(device):
-                    logits = self.model(input_ids=rows[:, :-1], use_cache=False, **self._positions(rows)).logits
-                loss = lm_loss(logits, rows[:, 1:], targets)
+                loss = lm_loss(self.head, rows, targets, **self._positions(rows))
                 figures.lm_loss += loss.item()
                 if self.taps is not None and self.alpha > 0:
                     local = local_loss(self.taps, role, expected, self.local_loss, targets)
@@ -283,11 +286,6 @@ class Loop:
             f"tokens open a gate in any layer (at most {most:.2%}), so nothing is learned; lower alpha, the rate, "
             "take another seed, or a base that was trained for longer."
         )
-
-
-def autocast(device: torch.device) -> Any:
-    """bf16 products on a GPU; fp32 on the CPU, where bf16 is many times slower without AVX-512 or AMX."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def write_steps(rows: list[dict[str, Any]], path: Path) -> None:

@@ -15,40 +15,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nr_core.head import Criterion, Head
 from nr_core.settings import LocalLoss
 from nr_core.taps import Taps
 
 SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros would make the relative size infinite
 
 
-class _SummedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy, summed, whose backward runs once only.
+def lm_loss(head: Head, tokens: Tensor, global_targets: int, **options: Any) -> Tensor:
+    """Next-token cross-entropy of tokens (B, T + 1) over the target tokens of the global batch: a scalar, in nats.
 
-    torch's own makes two more tensors of the logits' size on the way back, which for a small model is an eighth of the
-    step; here the saved log-probabilities become the gradient.
+    options: of the model's forward.
     """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        ctx.log_probabilities, ctx.targets = F.log_softmax(logits, dim=-1), targets.unsqueeze(-1)
-        return -ctx.log_probabilities.gather(-1, ctx.targets).sum()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        gradient = ctx.log_probabilities.exp_()
-        ctx.log_probabilities = None
-        gradient.scatter_add_(-1, ctx.targets, torch.full_like(ctx.targets, -1, dtype=gradient.dtype))
-        return gradient.mul_(grads[0]), None
+    return head.summed(cross_entropy(tokens[:, 1:], global_targets), tokens[:, :-1], **options)
 
 
-def lm_loss(logits: Tensor, targets: Tensor, global_targets: int) -> Tensor:
-    """logits (B, T, V), targets (B, T); global_targets: target tokens of the global batch. A scalar, in nats."""
-    total: Tensor = _SummedCrossEntropy.apply(_at_least_fp32(logits), targets)
-    return total / global_targets
+def cross_entropy(targets: Tensor, global_targets: int) -> Criterion:
+    """-log p of each of targets (B, T), over global_targets. The saved log-probabilities become the gradient, which
+    spares two tensors of the logits' size."""
+    flat = targets.flatten()
 
+    def of_piece(logits: Tensor, piece: slice) -> tuple[Tensor, Tensor]:
+        wanted = flat[piece].unsqueeze(-1)
+        gradient = F.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        nats = -gradient.gather(-1, wanted).sum() / global_targets
+        gradient.exp_().scatter_add_(-1, wanted, torch.full_like(wanted, -1, dtype=gradient.dtype))
+        return nats, gradient.div_(global_targets)
 
-def _at_least_fp32(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+    return of_piece
 
 
 def local_loss(

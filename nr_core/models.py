@@ -37,7 +37,7 @@ def load_base(spec: BaseSpec) -> Any:
             output_loading_info=True,
             revision=spec.revision,
             trust_remote_code=spec.trust_remote_code,
-            dtype=torch.float32,
+            dtype=getattr(torch, spec.dtype),
             **options,
         )
     model, loading = loaded

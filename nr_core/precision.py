@@ -5,6 +5,7 @@ Adapters, optimiser, norms, the residual stream, losses and taps stay in fp32 wh
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nr_core.files import read_json, write_json
+from nr_core.files import write_json
 from nr_core.language_model import text_config
+from nr_core.settings import Precision
 
-Precision = Literal["auto", "fp32", "bf16"]
 PRECISION_FILE = "precision.json"
 # bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
 LEAST_GAIN = 1.3
@@ -37,6 +38,9 @@ class Choice:
         return torch.autocast(device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
 
+FP32 = Choice("fp32", "nobody chose")
+
+
 def choose(asked: Precision, model: Any) -> Choice:
     """Decide for a model, on the device where it lies.
 
@@ -45,9 +49,13 @@ def choose(asked: Precision, model: Any) -> Choice:
     """
     device = next(model.parameters()).device
     if asked != "auto":
-        return Choice(asked, "as set")
+        return Choice(asked, "it is set so")
     if device.type == "cuda":
-        return Choice("bf16", "a GPU") if torch.cuda.is_bf16_supported() else Choice("fp32", "a GPU without bf16")
+        return (
+            Choice("bf16", "the device is a GPU")
+            if torch.cuda.is_bf16_supported()
+            else Choice("fp32", "the GPU knows no bf16")
+        )
     if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
         return Choice("fp32", "the processor has neither AMX nor AVX512-BF16")
     config = text_config(model)
@@ -60,7 +68,7 @@ def choose_once(asked: Precision, model: Any, folder: Path) -> Choice:
     """Decide as `choose` does, and remember it in the folder: a job that goes on computes as it began."""
     path = folder / PRECISION_FILE
     if path.is_file():
-        return Choice(**read_json(path))
+        return Choice(**json.loads(path.read_text()))
     choice = choose(asked, model)
     write_json(path, {"precision": choice.precision, "reason": choice.reason})
     return choice
@@ -82,11 +90,12 @@ def hold_frozen_in_bf16(model: nn.Module) -> None:
                 module.weight.data = held
 
 
+@torch.no_grad()
 def _gain(inner: int, outer: int) -> float:
     """How many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
     autocast."""
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    tokens, weights = torch.randn(TIMED_TOKENS, inner), torch.randn(outer, inner)
+    tokens, weights = torch.ones(TIMED_TOKENS, inner), torch.ones(outer, inner)
     for _ in range(TIMED_ROUNDS):
         for dtype in seconds:
             held = weights.to(dtype)

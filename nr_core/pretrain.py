@@ -11,8 +11,10 @@ from nr_core.batches import Batches, Input
 from nr_core.budget import Backbone
 from nr_core.errors import ModelError
 from nr_core.files import write_json
+from nr_core.head import Head
 from nr_core.loop import Loop, write_steps
 from nr_core.models import device
+from nr_core.precision import choose_once
 from nr_core.progress import Progress
 from nr_core.settings import PretrainSettings
 from nr_core.specs import PretrainSpec
@@ -36,7 +38,7 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     model = _llama(settings, tokenizer)
     model.to(device())
     loop = Loop(
-        model=model,
+        head=Head(model, choose_once(settings.precision, model, spec.out)),
         batches=Batches(inputs, settings.sequence_length, settings.batch_size, spec.seed),
         settings=settings,
         peak_rate=settings.learning_rate,

@@ -29,6 +29,8 @@ Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
 # A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "fp32", "bf16"]
+BaseDtype = Literal["float32", "bfloat16"]
 Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
@@ -55,7 +57,7 @@ class Settings(BaseModel):
 class BaseSpec(Settings):
     """A backbone: a folder, a .gguf file or an id on the Hugging Face hub."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"quantize"})
+    added: ClassVar[frozenset[str]] = frozenset({"quantize", "dtype"})
 
     model: str = Field(min_length=1, description="folder of a Hugging Face model, .gguf file, or id on the hub")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub; default: its main branch")
@@ -63,6 +65,11 @@ class BaseSpec(Settings):
         default=None, description="name of the GGUF file inside the folder or the hub repository"
     )
     trust_remote_code: bool = Field(default=False, description="run Python code that comes with the model")
+    dtype: BaseDtype = Field(
+        default="float32",
+        description="in which the base's frozen weights are held; bfloat16 halves their memory; adapters stay float32; "
+        "not for finetune and llama_pro",
+    )
     quantize: Quantization | None = Field(
         default=None, description="hold the base's linear layers in 8 or 4 bits; not for finetune and llama_pro"
     )
@@ -179,11 +186,14 @@ class MethodSettings(Settings):
         return self.name or self.method
 
 
+PRECISION = "of matrix products: fp32, bf16, or auto, bf16 on a GPU and on a processor with AMX or AVX512-BF16 that is faster so"
+
+
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"not_finite", "fsdp_from", "compile_layers", "recompute_layers", "document_mask"}
+        {"not_finite", "fsdp_from", "compile_layers", "recompute_layers", "document_mask", "precision"}
     )
 
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
@@ -217,6 +227,7 @@ class LoopSettings(Settings):
         default=False,
         description="tokens attend to no earlier document of their sequence; positions begin anew in each",
     )
+    precision: Precision = Field(default="auto", description=PRECISION)
     compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
     recompute_layers: bool = Field(
         default=False, description="recompute each layer on the way back: less memory, about a third more time"
@@ -277,7 +288,7 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"stride", "behaviour_tokens"})
+    added: ClassVar[frozenset[str]] = frozenset({"stride", "behaviour_tokens", "precision"})
 
     sequence_length: int | None = Field(
         default=None,
@@ -298,6 +309,7 @@ class EvaluationSettings(Settings):
         "what the one before did not; default: they do not overlap",
     )
 
+    precision: Precision = Field(default="auto", description=PRECISION)
     behaviour_tokens: int = Field(
         default=4096,
         ge=1,

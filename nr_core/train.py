@@ -25,11 +25,13 @@ from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.flops import peak_tokens
 from nr_core.forgetting import ForgettingBudget, reserve
+from nr_core.head import Head
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
 from nr_core.methods import Extension, extend
 from nr_core.model_card import model_card
 from nr_core.models import check_vocabulary, device, load_base, window_length
+from nr_core.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.progress import Progress
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings
@@ -58,15 +60,21 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     model = extension.model.to(device())
     if spec.start_from is not None:
         start_from(model, spec.start_from)
+    precision = ranks.agree(choose_once(spec.training.precision, model, spec.out) if ranks.leads else None)
+    Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
+    head = Head(model, precision)
     peak = peak_tokens(model, length, ranks.count)
     set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
     cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
+    # FSDP2 wants one type of parameters, and a model that is saved whole keeps its own.
+    if precision.precision == "bf16" and not cut and not extension.method.saves_full_model:
+        hold_frozen_in_bf16(model)
     forgetting = None
     if spec.method.max_forgetting is not None:
         inputs, steering, measuring = reserve(inputs, length, window_length(base, None, "training"))
-        forgetting = ForgettingBudget(model, steering, measuring, spec.method.max_forgetting, training)
+        forgetting = ForgettingBudget(head, steering, measuring, spec.method.max_forgetting, training)
     loop = Loop(
-        model=model,
+        head=head,
         batches=Batches(inputs, length, training.batch_size, spec.seed),
         settings=training,
         peak_rate=extension.learning_rate,
@@ -89,7 +97,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     weights = _gathered(model, extension) if cut else None
     if not ranks.leads:
         return
-    report = _report(spec, extension, loop.alpha, state, ranks) | measured
+    report = _report(spec, extension, loop.alpha, state, ranks, precision) | measured
     _write_model(spec, extension, weights, report)
     copy_earlier(earlier, spec.out)
     write_steps(state.rows, spec.out / "steps.parquet")
@@ -115,7 +123,9 @@ def _gathered(model: Any, extension: Extension) -> dict[str, torch.Tensor]:
     return {name: whole(p.detach()) for name, p in model.named_parameters() if full or p.requires_grad}
 
 
-def _report(spec: TrainSpec, extension: Extension, alpha: float, state: LoopState, ranks: Ranks) -> dict[str, Any]:
+def _report(
+    spec: TrainSpec, extension: Extension, alpha: float, state: LoopState, ranks: Ranks, precision: Choice
+) -> dict[str, Any]:
     return {
         "method": spec.method.method,
         "languages": sorted({source.language for source in spec.inputs if source.role == "new"}),
@@ -131,6 +141,8 @@ def _report(spec: TrainSpec, extension: Extension, alpha: float, state: LoopStat
         "steps": state.step,
         "skipped_steps": state.skipped,
         "devices": ranks.count,
+        "precision": precision.precision,
+        "precision_reason": precision.reason,
     }
 
 

@@ -8,7 +8,6 @@ of its own accord (T5's end-of-text token) is neither in the context nor scored.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +16,9 @@ import torch
 from torch import Tensor
 
 from nr_core.errors import ModelError
+from nr_core.head import Head, ToLogits
 from nr_core.models import context_length, named
+from nr_core.precision import FP32, Choice
 from nr_core.tasks.figures import Scored
 from nr_core.tasks.token_tree import Tree, batches_of, trees_of
 from nr_core.tokens import closing_tokens
@@ -30,11 +31,11 @@ Pair = tuple[str, str]
 class Scorer:
     """A model and its tokenizer. batch_tokens: tokens a forward pass, padding included."""
 
-    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int = 4096) -> None:
+    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int = 4096, precision: Choice = FP32) -> None:
         self.model, self.tokenizer, self.batch_tokens = model.eval(), tokenizer, batch_tokens
         self.device = next(model.parameters()).device
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._keeps_logits = "logits_to_keep" in inspect.signature(core.forward).parameters
+        self._head = Head(model, precision)
         self._longest = context_length(core.config)
         self._reach = attention_reach(core.config)
         self._closing = closing_tokens(tokenizer) if callable(tokenizer) else 0
@@ -120,7 +121,7 @@ class Scorer:
             numbers = sorted(tree.paths, key=lambda i: -len(tree.paths[i]))[:4]
             last = [tree.paths[i][-1] for i in numbers]
             try:
-                together, kept = self._logits([tree], last)
+                together = self._logits([tree], last)
             except (RuntimeError, ValueError, TypeError, IndexError):  # such a mask is not for this architecture
                 self._sharing = False
                 return False
@@ -128,15 +129,20 @@ class Scorer:
             for node, i in zip(last, numbers, strict=True):
                 plain = Tree()
                 plain.add(i, inputs[i], [])
-                apart = self._logits([plain], [len(inputs[i]) - 1])[0][0, -1].float()
-                beside = together[0, int(torch.searchsorted(kept, node))].float()
+                apart = self._logits([plain], [len(inputs[i]) - 1])[0]
+                beside = together[last.index(node)]
                 gap = (beside.log_softmax(-1) - apart.log_softmax(-1)).abs()
                 differences.append(float((gap * apart.softmax(-1)).sum()))
             self._sharing = max(differences) < AGREEMENT
         return bool(self._sharing)
 
-    def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> tuple[Tensor, Tensor]:
-        """Logits (rows, kept nodes, vocabulary) in float32, and the nodes kept: those asked for, or all."""
+    def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> Tensor:
+        """The logits (nodes, vocabulary) behind some nodes of the first tree, in float32."""
+        states, to_logits = self._states(batch)
+        return to_logits(states[0, nodes]).float()
+
+    def _states(self, batch: Sequence[Tree]) -> tuple[Tensor, ToLogits]:
+        """The last hidden states (rows, nodes, d), and what makes logits of them."""
         size = len(batch[0].tokens)
         tokens = np.zeros((len(batch), size), dtype=np.int64)
         depths = np.zeros_like(tokens)
@@ -150,12 +156,24 @@ class Scorer:
             mask = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill(~seen, torch.finfo(dtype).min)
             options = {"attention_mask": mask, "position_ids": torch.from_numpy(depths).to(self.device)}
         # Without branches rows are padded on the right, and a causal model needs no mask.
-        kept = torch.arange(size, device=self.device)
-        if self._keeps_logits:
-            kept = torch.tensor(sorted(set(nodes)), device=self.device)
-            options["logits_to_keep"] = kept
-        logits = self.model(input_ids=torch.from_numpy(tokens).to(self.device), use_cache=False, **options).logits
-        return (logits if self._keeps_logits else logits[:, kept]), kept
+        return self._head.hidden(torch.from_numpy(tokens).to(self.device), **options)
+
+    def _normalised(
+        self, batch: Sequence[Tree], places: Tensor, where: Tensor, wanted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of each asked token: its log-probability, and whether it is the likeliest.
+
+        places: the nodes that are asked of, counted over all rows; where (asked,): which of them; wanted (asked,).
+        """
+        states, to_logits = self._states(batch)
+        values, likeliest = torch.empty(len(wanted), device=self.device), torch.empty_like(wanted)
+        for part, piece in self._head.pieces(states.flatten(0, 1)[places]):
+            logits = to_logits(part).float()
+            here = (where >= piece.start) & (where < piece.stop)
+            row = where[here] - piece.start
+            values[here] = logits[row, wanted[here]] - logits.logsumexp(-1)[row]
+            likeliest[here] = logits.argmax(-1)[row]
+        return values, likeliest == wanted
 
     def _score_batch(
         self, batch: Sequence[Tree], sequences: Sequence[list[int]], begins: Sequence[int]
@@ -167,22 +185,19 @@ class Scorer:
             for position in range(begins[number], len(sequences[number]))
         ]
         rows, numbers, nodes, targets = (list(column) for column in zip(*asked, strict=True)) if asked else [[]] * 4
-        logits, kept = self._logits(batch, nodes or [0])
-        columns = torch.searchsorted(kept, torch.tensor(nodes, dtype=torch.long, device=self.device))
         # Several continuations may be predicted at one node: each node's distribution is normalised once.
+        of_rows = torch.tensor(rows, dtype=torch.long, device=self.device) * len(batch[0].tokens)
         places, where = torch.unique(
-            torch.tensor(rows, dtype=torch.long, device=self.device) * len(kept) + columns, return_inverse=True
+            of_rows + torch.tensor(nodes, dtype=torch.long, device=self.device), return_inverse=True
         )
-        chosen = logits.flatten(0, 1)[places].float()
-        totals, best = chosen.logsumexp(-1), chosen.argmax(-1)
         wanted = torch.tensor(targets, dtype=torch.long, device=self.device)
-        values = (chosen[where, wanted] - totals[where]).double().cpu().numpy()
+        found, best = self._normalised(batch, places, where, wanted)
+        values, likeliest = found.double().cpu().numpy(), best.cpu().numpy()
         if not np.isfinite(values).all():
             raise ModelError(
                 f"The task has no figures: {named(self.model)} puts out numbers that are not finite (NaN or infinite), "
                 "since its weights are damaged or its activations overflow; give another model."
             )
-        likeliest = (best[where] == wanted).cpu().numpy()
         sums: dict[int, list[float]] = {number: [] for tree in batch for number in tree.paths}
         greedy = dict.fromkeys(sums, True)
         for number, value, is_best in zip(numbers, values, likeliest, strict=True):
