@@ -30,6 +30,7 @@ import nr_core.residue_layer
 from nr_core.adapter import GatedAdapter
 from nr_core.errors import ModelError
 from nr_core.evaluate import choose_documents, score
+from nr_core.head import Head
 from nr_core.loss import local_loss
 from nr_core.models import load_base
 from nr_core.progress import Progress
@@ -142,7 +143,7 @@ def figures(model: Any, streams: dict[str, TokenStream], length: int) -> dict[st
     found = {}
     for name, stream in streams.items():
         documents, settings = choose_documents(stream, MOST_TOKENS), EvaluationSettings(sequence_length=length)
-        sums = score(model, nr_core.residue_layer.find_taps(model), stream, documents, settings)
+        sums = score(Head(model), nr_core.residue_layer.find_taps(model), stream, documents, settings)
         bits = float(sums.nats.sum() / math.log(2) / sums.bytes.sum())
         opened = sum(sums.opened.values()) / max(len(sums.opened), 1) / float(sums.tokens.sum())
         found[name] = (bits, 1 - opened)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nr_core.evaluate import score
+from nr_core.head import Head
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tokens import TokenStream
@@ -117,7 +118,7 @@ def open_share_of(base: str | None, run: Path, tokens: Path) -> float:
     model = load_run(BaseSpec.model_validate(named | ({"model": base} if base else {})), run).eval()
     stream = TokenStream.open(tokens)
     settings = EvaluationSettings(batch_size=8)
-    figures = score(model, find_taps(model), stream, choose_documents(stream, 20_000), settings)
+    figures = score(Head(model), find_taps(model), stream, choose_documents(stream, 20_000), settings)
     return sum(figures.opened.values()) / len(figures.opened) / float(figures.tokens.sum())
 
 

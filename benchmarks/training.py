@@ -33,6 +33,7 @@ from flows.jobs import MALLOC
 from nr_core import memory
 from nr_core.batches import Batches, Input
 from nr_core.flops import peak_tokens
+from nr_core.head import Head
 from nr_core.loop import Loop
 from nr_core.methods import extend
 from nr_core.optimiser import adamw
@@ -84,7 +85,7 @@ class Method:
             base = shape.kind(shape.config)
         extension = extend(base, MethodSettings(method=name))
         self.loop = Loop(
-            model=extension.model.to(device).train(),
+            head=Head(extension.model.to(device).train()),
             batches=Batches(inputs, shape.sequence_length, shape.batch_size, seed=0),
             settings=settings,
             peak_rate=extension.learning_rate,

@@ -35,8 +35,8 @@ def window_nats(head: Head, windows: np.ndarray[Any, Any], scored: Tensor) -> np
     sums = nats.double().cpu().masked_fill(~scored, 0.0).sum(1).numpy()
     if not np.isfinite(sums).all():
         raise ModelError(
-            f"There are no bits per byte: {named(head.model)} puts out numbers that are not finite (NaN or infinite), since "
-            "its weights are damaged or its activations overflow; give another model."
+            f"There are no bits per byte: {named(head.model)} puts out numbers that are not finite (NaN or infinite), "
+            "since its weights are damaged or its activations overflow; give another model."
         )
     return sums
 

@@ -48,7 +48,17 @@ def load_base(spec: BaseSpec) -> Any:
         raise ModelError(
             f"{spec.model} lacks {len(missing)} of the model's weights, {missing[0]} among them; give a complete model."
         )
+    if spec.gguf_file:
+        _forget_quantization(model)
     return model if getattr(model, "is_quantized", False) else model.to(device())
+
+
+def _forget_quantization(model: Any) -> None:
+    """Make a model out of a GGUF file an ordinary one: transformers read it into plain weights, and goes on calling it
+    quantized, which keeps it from moving to a device and from being saved."""
+    model.hf_quantizer, model.is_quantized = None, False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
 
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:

@@ -186,7 +186,10 @@ class MethodSettings(Settings):
         return self.name or self.method
 
 
-PRECISION = "of matrix products: fp32, bf16, or auto, bf16 on a GPU and on a processor with AMX or AVX512-BF16 that is faster so"
+PRECISION = (
+    "of matrix products: fp32, bf16 or auto, which is bf16 on a GPU and on a processor with AMX or AVX512-BF16 where a "
+    "product timed at the start is faster so"
+)
 
 
 class LoopSettings(Settings):

@@ -80,6 +80,15 @@ class TrainSpec(JobSpec):
             raise ValueError("add_to: a run goes on from another or is added to it; give add_to or start_from")
         return self
 
+    @model_validator(mode="after")
+    def _trains_in_float32(self) -> TrainSpec:
+        if self.base.dtype != "float32" and self.method.method in ("finetune", "llama_pro"):
+            raise ValueError(
+                f"base.dtype: {self.method.method} trains the base's own weights, and {self.base.dtype} loses small "
+                "updates; leave base.dtype out, or choose lora, adapter or neutral_residues"
+            )
+        return self
+
     @field_validator("inputs")
     @classmethod
     def _something_to_learn(cls, inputs: list[TrainInput]) -> list[TrainInput]:

@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from nr_core.head import Head
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from tests.nr_core.architectures import EXCLUDED, REFERENCE, tiny
@@ -36,7 +37,7 @@ def gradients(model, checkpointing):
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     with find_taps(model).collect() as taps:
-        loss = lm_loss(model(TOKENS[:, :-1], use_cache=False).logits, TOKENS[:, 1:], 16)
+        loss = lm_loss(Head(model), TOKENS, 16)
         (loss + local_loss(taps, torch.ones(16, dtype=torch.bool), 16)).backward()
     return [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
 

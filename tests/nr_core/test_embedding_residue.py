@@ -12,6 +12,7 @@ from peft import PeftModel, get_peft_model
 from nr_core.batches import Input
 from nr_core.embedding_residue import unused_tokens
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.tokens import TokenStream
@@ -99,7 +100,7 @@ def test_the_residue_on_the_embedding_equals_its_formula_and_is_in_the_local_los
     )
     original = torch.tensor([False, True])
     with find_taps(model).collect() as taps:
-        loss = lm_loss(model(NEW[:, :-1]).logits, NEW[:, 1:], 10)
+        loss = lm_loss(Head(model), NEW, 10)
         loss = loss + local_loss(taps, original.repeat_interleave(5), 5)
         assert set(taps.slots) == {("default", -1), ("default", 1)}
         gradients = torch.autograd.grad(loss, list(tensors.values()))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from nr_core.bits_per_byte import ratio
 from nr_core.errors import ModelError
 from nr_core.evaluate import evaluate, score
+from nr_core.head import Head
 from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, EvaluationSettings
@@ -173,8 +174,8 @@ def test_text_that_the_tokens_lose_is_refused_or_its_share_is_told(world, tmp_pa
         stream = TokenStream.open(tmp_path / name)
         if name == "half":
             with pytest.raises(ModelError, match=r"loses 33.3% of the bytes of .*half"):
-                score(model, None, stream, [0, 1], EvaluationSettings())
+                score(Head(model), None, stream, [0, 1], EvaluationSettings())
         else:
-            rows = score(model, None, stream, [0, 1], EvaluationSettings()).metrics(name)
+            rows = score(Head(model), None, stream, [0, 1], EvaluationSettings()).metrics(name)
             shares[name] = [row["value"] for row in rows if row["metric"] == "lost_text"]
     assert shares == {"hardly": [pytest.approx(3 / 762)], "whole": []}

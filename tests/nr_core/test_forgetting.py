@@ -17,6 +17,7 @@ from nr_core.earlier_runs import activate
 from nr_core.errors import ModelError
 from nr_core.evaluate import score
 from nr_core.forgetting import ALPHA_RANGE, ForgettingBudget, Slice, reserve, without_the_new_adapter
+from nr_core.head import Head
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import BaseSpec, EvaluationSettings, LoopSettings
 from nr_core.tokens import TokenStream
@@ -67,7 +68,7 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     text = slice_of(tokens)
     model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8))
     loop = LoopSettings(steps=64, batch_size=3, sequence_length=8)
-    silent = ForgettingBudget(model, text, text, 0.01, loop)
+    silent = ForgettingBudget(Head(model), text, text, 0.01, loop)
     falling = [silent.after_step(step) for step in range(1, 65)]
     assert all(later <= earlier for earlier, later in itertools.pairwise(falling))
     assert falling[-1] == pytest.approx(ALPHA_RANGE[0])
@@ -76,7 +77,7 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     for name, parameter in model.named_parameters():
         if "neutral_residues" in name:
             torch.nn.init.normal_(parameter, std=1.0)
-    loud = ForgettingBudget(model, text, text, 1e-4, loop)
+    loud = ForgettingBudget(Head(model), text, text, 1e-4, loop)
     rising = [loud.after_step(step) for step in range(1, 65)]
     assert rising[-1] == pytest.approx(ALPHA_RANGE[1])
     with torch.no_grad():
@@ -94,13 +95,13 @@ def test_a_training_measures_forgetting_as_an_evaluation_does(world, run, tmp_pa
     stream = TokenStream.open(world.old)
     models = [load_run(BaseSpec(model=str(world.base)), folder).eval() for folder in (None, trained)]
     documents = list(range(stream.documents - 3, stream.documents))
-    scores = [score(model, None, stream, documents, EvaluationSettings()) for model in models]
+    scores = [score(Head(model), None, stream, documents, EvaluationSettings()) for model in models]
     bits = [figures.metrics("old")[0]["value"] for figures in scores]
     texts = [stream.content(document) for document in documents]
     windows = cut(texts, 32)  # the base's context
     sizes = [len(text) * stream.byte_lengths[documents[i]] / len(texts[i]) for i, text, _ in windows]
     measuring = Slice([text for _, text, _ in windows], np.array(sizes), stream.context_token)
-    budget = ForgettingBudget(models[1], measuring, measuring, 0.01, LoopSettings(batch_size=2))
+    budget = ForgettingBudget(Head(models[1]), measuring, measuring, 0.01, LoopSettings(batch_size=2))
     assert budget.measured()[0] == pytest.approx(bits[1] - bits[0], rel=1e-3)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from peft import get_peft_model
 from pydantic import ValidationError
 
+from nr_core.head import Head
 from nr_core.loss import lm_loss, local_loss
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.settings import Gate, LocalLoss, MethodSettings, Placement
@@ -86,7 +87,7 @@ def test_loss_and_gradients_equal_the_formulas(gate, local, placement, layers):
 
     find_taps(model).with_blocks = local == "relative_l1"
     with find_taps(model).collect() as taps:
-        loss = lm_loss(model(tokens[:, :-1]).logits, tokens[:, 1:], 36)
+        loss = lm_loss(Head(model), tokens, 36)
         if local != "none":
             loss = loss + ALPHA * local_loss(taps, original.repeat_interleave(9), 18, local, 36)
         loss.backward()
@@ -128,7 +129,7 @@ def test_gradients_equal_with_gradient_checkpointing():
             model.gradient_checkpointing_enable({"use_reentrant": False})
         tokens = torch.arange(3, 23).view(2, 10)
         with find_taps(model).collect() as taps:
-            loss = lm_loss(model(tokens[:, :-1], use_cache=False).logits, tokens[:, 1:], 18)
+            loss = lm_loss(Head(model), tokens, 18)
             (loss + local_loss(taps, torch.ones(18, dtype=torch.bool), 18)).backward()
         gradients.append([p.grad for p in model.parameters() if p.requires_grad])
     for plain, recomputed in zip(*gradients, strict=True):

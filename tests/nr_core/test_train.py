@@ -22,6 +22,7 @@ from nr_core.adapter import GatedAdapter
 from nr_core.batches import Batches, Input
 from nr_core.checkpoints import LoopState
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.loop import Loop
 from nr_core.methods import extend
 from nr_core.models import load_base
@@ -297,7 +298,7 @@ def test_the_local_loss_weighs_the_same_in_batches_of_any_size(world, tmp_path):
     means = []
     for size in (1, 2, 8):
         loop = Loop(
-            model=extension.model,
+            head=Head(extension.model),
             batches=Batches(inputs, 16, size, seed=0),
             settings=TrainingSettings(batch_size=size, sequence_length=16),
             peak_rate=1e-3,
