@@ -60,6 +60,10 @@ class Head:
         places = [f"{name}{inner}" for inner in ("", ".decoder") for name in (self._causal.base_model_prefix, "model")]
         self._decoder: str | None = next(filter(self._parts_at, places), None)
 
+    def computing(self) -> Any:
+        """The context in which the model computes."""
+        return self.precision.autocast(self._device)
+
     def run(self, use: Callable[[Tensor, ToLogits], Found], input_ids: Tensor, **options: Any) -> Found:
         """Call the model, and within that call `use` with its last hidden states (B, T, d) and what makes logits
         of them, (..., n, d) -> (..., n, V).
@@ -67,7 +71,7 @@ class Head:
         Within: parameters that FSDP2 has cut are whole only while the model runs. options: of the model's forward.
         """
         if self._decoder is None:
-            with self.precision.autocast(self._device):
+            with self.computing():
                 logits: Tensor = self.model(input_ids=input_ids, use_cache=False, **options).logits
                 return use(logits, lambda piece: piece)
         causal, (home, _, name) = self._causal, self._decoder.rpartition(".")
@@ -81,7 +85,7 @@ class Head:
             def to_logits(hidden: Tensor) -> Tensor:
                 known = copy.copy(outputs)
                 known["last_hidden_state"] = hidden[None] if hidden.dim() == 2 else hidden
-                with _in_place_of(parent, name, _Known(decoder, known)), self.precision.autocast(self._device):
+                with _in_place_of(parent, name, _Known(decoder, known)), self.computing():
                     logits: Tensor = plain(input_ids=input_ids[:, :1], use_cache=False).logits
                 return logits[0] if hidden.dim() == 2 else logits
 
@@ -89,7 +93,7 @@ class Head:
 
         causal.forward = forward
         try:
-            with self.precision.autocast(self._device):
+            with self.computing():
                 found: Found = self.model(input_ids=input_ids)
             return found
         finally:
@@ -139,7 +143,7 @@ class Head:
         self.model.eval()  # dropout would tell the two ways apart
         try:
             found = self.run(lambda hidden, to_logits: to_logits(hidden), ids)
-            with self.precision.autocast(self._device):
+            with self.computing():
                 torch.testing.assert_close(found, self.model(input_ids=ids, use_cache=False).logits)
         except (AssertionError, AttributeError, TypeError, KeyError, IndexError, ValueError, RuntimeError):
             return False

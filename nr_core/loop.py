@@ -112,7 +112,8 @@ class Loop:
         """
         settings, folder = self.settings, self.folder / "checkpoints"
         if settings.document_mask:
-            require_document_mask(self.model)
+            with self.head.computing():
+                require_document_mask(self.model)
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
         state = checkpoints.restore(folder, parameters, optimiser)

@@ -23,6 +23,8 @@ from nr_core.settings import Precision
 PRECISION_FILE = "precision.json"
 # bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
 LEAST_GAIN = 1.3
+# Narrower models spend their time in small operations, of which bf16 makes more; and there noise would decide.
+SMALLEST_WIDTH = 512
 TIMED_TOKENS, TIMED_ROUNDS = 1024, 5
 
 
@@ -59,6 +61,8 @@ def choose(asked: Precision, model: Any) -> Choice:
     if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
         return Choice("fp32", "the processor has neither AMX nor AVX512-BF16")
     config = text_config(model)
+    if config.hidden_size < SMALLEST_WIDTH:
+        return Choice("fp32", f"the model is narrower than {SMALLEST_WIDTH}")
     gain = _gain(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
     what = f"a matrix product of the model's size is {gain:.1f} times as fast in bf16 as in fp32"
     return Choice("bf16" if gain >= LEAST_GAIN else "fp32", what)
