@@ -103,9 +103,10 @@ class Head:
 
     def summed(self, criterion: Criterion, input_ids: Tensor, **options: Any) -> Tensor:
         """The sum of a criterion over all tokens, a scalar with a gradient for all that is trained."""
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
         def use(hidden: Tensor, to_logits: ToLogits) -> Tensor:
+            # Asked here: while the model runs, FSDP2 has the whole parameters in place of its parts of them.
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
             total: Tensor = _SummedByPieces.apply(hidden, self.pieces, to_logits, criterion, *trained)
             return total
 

@@ -62,7 +62,7 @@ def test_a_run_trains_under_the_mask(world, run, tmp_path):
         for out in (
             run(
                 world.train_spec(
-                    tmp_path / str(mask), training={"document_mask": mask, "steps": 3, "sequence_length": 96}
+                    tmp_path / str(mask), training={"document_mask": mask, "steps": 3, "sequence_length": 32}
                 )
             )
             for mask in (False, True)
