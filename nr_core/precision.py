@@ -23,9 +23,9 @@ from nr_core.settings import Precision
 PRECISION_FILE = "precision.json"
 # bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
 LEAST_GAIN = 1.3
-# Narrower models spend their time in small operations, of which bf16 makes more. A step of neutral residues in bf16 took
-# 1.33, .76 and .60 of its time in fp32 at widths of 64, 128 and 256 (4 layers; AMD EPYC with AVX512-BF16, one thread,
-# CPU seconds, 28 November 2026).
+# Narrower models spend their time in small operations, of which bf16 makes more. A step of neutral residues in bf16
+# took 1.33, .76 and .60 of its time in fp32 at widths of 64, 128 and 256 (4 layers; AMD EPYC with AVX512-BF16, one
+# thread, CPU seconds, 28 November 2026).
 SMALLEST_WIDTH = 256
 TIMED_TOKENS, TIMED_ROUNDS = 1024, 5
 
