@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,15 +94,17 @@ class Pieces:
 def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
     """The conversation as the model's own chat template writes it; of a base that has none, the text as it stands.
 
-    Without the template's opening token where the tokenizer puts it there by itself. Raises ModelError where the
-    template refuses the conversation.
+    Without the template's opening token where the tokenizer puts it there by itself. What a turn spells as a control
+    token (`<|im_end|>`) is text, and gets a space behind its first character: only the template opens and ends turns.
+    Raises ModelError where the template refuses the conversation.
     """
     from jinja2 import TemplateError
 
+    spoken = [{**turn, "content": _without_control(tokenizer, turn)} for turn in turns]
     if not tokenizer.chat_template:
-        return "\n".join(turn["content"] for turn in turns)
+        return "\n".join(turn["content"] for turn in spoken)
     try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        text = str(tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
     except (TemplateError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"The model's chat template does not take this conversation ({_first_line(error)}); use `nr generate`, or "
@@ -110,6 +113,20 @@ def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
     bare = text.removeprefix(tokenizer.bos_token or "")
     same = _ids(tokenizer, bare, special=True) == _ids(tokenizer, text, special=False)
     return bare if same else text
+
+
+def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
+    """What is said in a turn, with no control token in it: a special one, or, of a user, one that the template writes
+    (a model's own answer may hold those, as </think>)."""
+    template = str(tokenizer.chat_template or "") if turn["role"] != "assistant" else ""
+    tokens = [token for token in tokenizer.added_tokens_decoder.values() if token.special or token.content in template]
+    # Tokens that take the spaces around them are found in spite of those.
+    names = {token.content.strip() for token in tokens}
+    spelled = [re.escape(name) for name in sorted(names, key=len, reverse=True) if len(name) > 1]
+    if not spelled:
+        return turn["content"]
+    pattern = re.compile("|".join(spelled))
+    return pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", turn["content"])
 
 
 def _prompt_ids(tokenizer: Any, prompt: str) -> list[int]:

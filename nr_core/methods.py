@@ -156,13 +156,16 @@ def _named_modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _experts(model: Any) -> dict[str, nn.Parameter]:
-    """The weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers."""
+    """The weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers.
+
+    Not what is (1, 1, d), as RWKV's mixing weights are.
+    """
     return {
         f"{name}.{weight}".lstrip("."): parameter
         for name, module in _named_modules(model)
         if not isinstance(module, nn.Conv1d)
         for weight, parameter in module.named_parameters(recurse=False)
-        if parameter.ndim == 3
+        if parameter.ndim == 3 and min(parameter.shape) > 1
     }
 
 

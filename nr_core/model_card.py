@@ -38,15 +38,17 @@ def model_card(
     front += [f"- {language}" for language in languages] + ["---"]
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value is not None)]
     title = f"# {method.replace('_', ' ').capitalize()}: {', '.join(languages)}"
-    remote = (
+    notes = (
         ["The base runs code of its own: it was loaded with `trust_remote_code`.", ""] if base.trust_remote_code else []
     )
+    if base.gguf_file and not full:
+        notes += ["PEFT's `AutoPeftModelForCausalLM` reads no GGUF file: load the base as below.", ""]
     address = hub_id or "this folder"
     if full:
         code = full_model_code(address, base.trust_remote_code)
     else:
         code = adapter_code(base, method, address, [_earlier(i, hub_id) for i in range(earlier)])
-    return "\n".join([*front, "", title, "", *table, "", *remote, "```python", code, "```", ""])
+    return "\n".join([*front, "", title, "", *table, "", *notes, "```python", code, "```", ""])
 
 
 def _earlier(number: int, hub_id: str | None) -> str:

@@ -94,6 +94,16 @@ class NeutralResiduesModel(BaseTuner):
         with mixed_batch(self._layers(), names, set(self.peft_config), kwargs.get("num_beams")):
             yield
 
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """As the base's own. Raises ModelError where an adapter extends the embedding."""
+        if isinstance(self.model.get_input_embeddings(), EmbeddingResidueLayer):
+            raise ModelError(
+                "The adapter extends the token embedding, which cannot be resized beneath it; resize that of the base, "
+                "and put the adapter on it afterwards."
+            )
+        resized: nn.Module = self.model.resize_token_embeddings(*args, **kwargs)
+        return resized
+
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
         self._require_mergeable(adapter_names)
         super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)

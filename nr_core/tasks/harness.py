@@ -13,6 +13,10 @@ from typing import Any
 from nr_core.errors import ModelError
 from nr_core.models import named
 
+NOT_FINITE = (
+    "{} has no figures: {} puts out numbers that are not finite (NaN or infinite), since its weights are damaged or "
+    "its activations overflow; give another model."
+)
 # What the harness calls a figure of a task, beside the filter's name; others are left out.
 ITEM_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
 
@@ -54,6 +58,7 @@ def run_harness(
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
         raise ModelError(f"lm_eval has no task {unknown[0]}; `python -m lm_eval ls tasks` lists them.")
     core = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, device=str(model.device))
+    watch = model.register_forward_hook(_refuse_nan)  # a text that was made of NaN looks like any other
     try:
         result = simple_evaluate(
             model=core, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=1000, log_samples=True
@@ -69,8 +74,16 @@ def run_harness(
             f"lm_eval could not run {', '.join(tasks)} ({reason}); its data comes from the Hugging Face hub: fetch it "
             "where there is a network, or ask for the task without --harness, with its data in a local file."
         ) from error
+    finally:
+        watch.remove()
     _refuse_what_is_not_finite(result["samples"], named(model))
     return [figure for task in result["samples"] for figure in _figures(task, result)]
+
+
+def _refuse_nan(model: Any, args: Any, output: Any) -> None:
+    """The last place only: on the left lm_eval pads, and what padding puts out is nobody's."""
+    if output.logits[:, -1].isnan().any():
+        raise ModelError(NOT_FINITE.format("lm_eval", named(model)))
 
 
 def _refuse_what_is_not_finite(samples: dict[str, Any], model: str) -> None:
@@ -78,10 +91,7 @@ def _refuse_what_is_not_finite(samples: dict[str, Any], model: str) -> None:
     for task, rows in samples.items():
         answers = [answer for row in rows for answer in _numbers(row.get("filtered_resps"))]
         if not all(map(math.isfinite, answers)):
-            raise ModelError(
-                f"{task} has no figures: {model} puts out numbers that are not finite (NaN or infinite), since its "
-                "weights are damaged or its activations overflow; give another model."
-            )
+            raise ModelError(NOT_FINITE.format(task, model))
 
 
 def _numbers(answer: Any) -> Iterator[float]:

@@ -1,5 +1,7 @@
 """Parameter accounting, against the counts of published models on the meta device."""
 
+import copy
+
 import pytest
 import torch
 from peft import PeftModel
@@ -11,6 +13,8 @@ from transformers import (
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    RwkvConfig,
+    RwkvForCausalLM,
 )
 
 from nr_core.budget import Backbone
@@ -194,3 +198,10 @@ def test_lora_covers_the_experts_of_a_mixture_and_dora_is_refused(architecture, 
     torch.testing.assert_close(loaded(tokens).logits, changed)
     with pytest.raises(ModelError, match=r"dora: the model is a mixture of experts .* choose lora"):
         extend(tiny_model(architecture, **sizes), MethodSettings(method="dora"))
+
+
+def test_mixing_weights_of_one_row_are_no_experts():
+    model = RwkvForCausalLM(RwkvConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, context_length=16))
+    for method in ("lora", "dora"):
+        extended = extend(copy.deepcopy(model), MethodSettings(method=method)).model
+        assert not [n for n, p in extended.named_parameters() if p.requires_grad and "time_mix" in n]

@@ -84,6 +84,8 @@ REPORT = {"method": "neutral_residues", "extra_parameters": 1, "share_non_embedd
      ({"model": "org/base", "quantize": "torchao-int8"}, "TorchAoConfig(Int8WeightOnlyConfig())")],
 )  # fmt: skip
 def test_the_code_loads_the_base_as_the_run_did(base, argument):
-    code = code_of(model_card(BaseSpec.model_validate(base), ["fra"], REPORT), "this folder", "x")
+    card = model_card(BaseSpec.model_validate(base), ["fra"], REPORT)
+    code = code_of(card, "this folder", "x")
     compile(code, "card", "exec")
     assert argument in code
+    assert ("reads no GGUF file" in card) == ("gguf_file" in code)

@@ -117,6 +117,18 @@ def test_the_residue_on_the_embedding_equals_its_formula_and_is_in_the_local_los
         torch.testing.assert_close(gradient, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("embeddings", ["frozen", "new_rows", "residue"])
+def test_the_embedding_is_resized_only_where_no_adapter_extends_it(embeddings):
+    model = get_peft_model(tiny_model("llama"), config(embeddings))
+    rows = model.get_input_embeddings().weight.shape[0]
+    if embeddings == "frozen":
+        model.resize_token_embeddings(rows + 4)
+        assert model(OLD).logits.shape[-1] == rows + 4
+    else:
+        with pytest.raises(ModelError, match="cannot be resized beneath it; resize that of the base"):
+            model.resize_token_embeddings(rows + 4)
+
+
 def stream(tokens):
     values = np.array(tokens)
     return TokenStream(None, values, np.array([0, len(values)]), np.array([len(values)]), 64, None, 0, 0)

@@ -383,3 +383,26 @@ def test_the_harness_gives_the_same_accuracies(world, model, tmp_path, monkeypat
     monkeypatch.setattr(model[0].config, "max_position_embeddings", 2)
     with pytest.raises(ModelError, match="an item is longer than the 2 tokens of the model's context"):
         run_harness(*model, ["their_arc"], batch_size=4, include_path=tmp_path)
+
+
+@pytest.mark.parametrize("output_type", ["generate_until", "loglikelihood_rolling"])
+def test_the_harness_has_no_figures_of_a_model_that_is_not_finite(model, tmp_path, monkeypatch, output_type):
+    """Nor of what it wrote, which looks like any other text."""
+    pytest.importorskip("lm_eval", reason="needs the extra `eval`: pip install 'neutral-residues[eval]'")
+    from nr_core.tasks.harness import run_harness
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"text": text, "said": "a"}) + "\n" for text in ("b c", "d"))
+    )
+    data = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(tmp_path / "rows.jsonl")}}}
+    generated = output_type == "generate_until"
+    asked = {"doc_to_text": "{{text}}" if generated else "", "doc_to_target": "{{said}}" if generated else "{{text}}"}
+    metric = "exact_match" if generated else "bits_per_byte"
+    content = {"task": "theirs", "test_split": "test", "output_type": output_type, **data, **asked}
+    content |= {"metric_list": [{"metric": metric}]} | ({"generation_kwargs": {"max_gen_toks": 4}} if generated else {})
+    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(content))
+    broken = copy.deepcopy(model[0])
+    broken.lm_head.weight.data[3] = float("nan")
+    with pytest.raises(ModelError, match=r"has no figures: the model .* not finite"):
+        run_harness(broken, model[1], ["theirs"], batch_size=2, include_path=tmp_path)
