@@ -212,7 +212,9 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         "peak_memory",
     )
     created = (read_manifest(folder) or {})["created"]
-    record_run(workspace, {**row, **{name: facts[name] for name in measured}, "created": created}, inputs)
+    precision = {name: facts.get(name) for name in ("precision", "precision_reason")}  # none in runs of before
+    figures = {name: facts[name] for name in measured}
+    record_run(workspace, {**row, **figures, **precision, "created": created}, inputs)
     model = {"model_id": run.run_id, "source": "run", "weights_hash": None, "parent_model_id": base.model_id}
     record_model(workspace, {**model, "created": created})
     record_training_steps(workspace, run.run_id, folder / "steps.parquet")

@@ -116,7 +116,7 @@ CREATE TABLE IF NOT EXISTS runs (
     run_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, base_model_id VARCHAR, model_id VARCHAR, method VARCHAR,
     settings VARCHAR, seed BIGINT, status VARCHAR, error VARCHAR,
     learning_rate DOUBLE, extra_parameters BIGINT, share_non_embedding DOUBLE, share_total DOUBLE,
-    tokens BIGINT, seconds DOUBLE, peak_memory BIGINT, created TIMESTAMPTZ);
+    tokens BIGINT, seconds DOUBLE, peak_memory BIGINT, precision VARCHAR, precision_reason VARCHAR, created TIMESTAMPTZ);
 COMMENT ON TABLE runs IS 'One training: a method on a base with inputs, settings and a seed (run_id is the hash of these).';
 COMMENT ON COLUMN runs.run_id IS 'hash of base, method, training settings, inputs and seed';
 COMMENT ON COLUMN runs.name IS 'what tables and plots call the run: the method''s name in the config, else the method';
@@ -134,6 +134,8 @@ COMMENT ON COLUMN runs.share_total IS 'extra parameters over all of the base''s 
 COMMENT ON COLUMN runs.tokens IS 'tokens trained on; NULL if it failed';
 COMMENT ON COLUMN runs.seconds IS 'wall time of the training steps, over all resumptions; NULL if it failed';
 COMMENT ON COLUMN runs.peak_memory IS 'most memory used, in bytes: the GPU''s where there is one, else resident memory; NULL if it failed';
+COMMENT ON COLUMN runs.precision IS 'of matrix products in training: fp32 or bf16; NULL if it failed, or for runs from before it was a choice';
+COMMENT ON COLUMN runs.precision_reason IS 'why that precision: as set, or what was seen of the processor';
 COMMENT ON COLUMN runs.created IS 'when the run was published, or when its last attempt failed';
 
 CREATE TABLE IF NOT EXISTS run_inputs (
