@@ -174,7 +174,7 @@ def evaluate_tasks(
 
 @torch.inference_mode()
 def score(
-    head: Head,
+    model: Any,
     taps: Taps | None,
     stream: TokenStream,
     documents: list[int],
@@ -183,9 +183,12 @@ def score(
 ) -> SetFigures:
     """Sum the nats of every token of some documents. advance(tokens) is called after each batch.
 
+    model: a model, in the precision of its weights, or its Head, which may say another.
+
     Raises ModelError where the windows are longer than the model's context, where the tokenizer loses too much of the
     text, and where the model's output is not finite.
     """
+    head = model if isinstance(model, Head) else Head(model)
     settings = fitted(settings, head.model)
     texts = [stream.content(document) for document in documents]
     figures = SetFigures(

@@ -3,8 +3,8 @@
 A stream is a folder: stream.bin (uint16 where no id of the tokenizer is above 65,535, else uint32: every document,
 opened by the beginning-of-text token where the tokenizer writes one, closed by the end-of-text token), offsets.npy
 (int64, documents + 1), byte_lengths.npy (int64, UTF-8 bytes of each document), lost_bytes.npy (int64, how many of them
-the tokens do not give back) and tokens.json. It holds no packing, no sequence length and no role: those belong to a
-run.
+the tokens do not give back; without this file none count as lost) and tokens.json. It holds no packing, no sequence
+length and no role: those belong to a run.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class TokenStream:
     opening_token: int | None
     end_of_text_token: int
     context_token: int
-    lost_bytes: np.ndarray[Any, Any] | None = None  # (documents,); None: nothing is lost
+    lost_bytes: np.ndarray[Any, Any] | None = None  # (documents,); None: nobody has counted them
 
     @classmethod
     def open(cls, folder: str | Path) -> TokenStream:
@@ -121,7 +121,8 @@ class TokenStream:
             stream = np.memmap(folder / "stream.bin", dtype=facts["dtype"], mode="r")
             offsets = np.load(folder / "offsets.npy")
             byte_lengths = np.load(folder / "byte_lengths.npy")
-            lost_bytes = np.load(folder / "lost_bytes.npy")
+            lost = folder / "lost_bytes.npy"
+            lost_bytes = np.load(lost) if lost.exists() else None
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{folder} holds no token stream ({_first_line(error)}); tokenise the corpus again."

@@ -87,6 +87,12 @@ def test_progress_is_told(world, tmp_path):
     assert told == [(64, 150), (128, 150), (150, 150)]
 
 
+def test_a_stream_of_somebody_else_may_lack_what_was_lost(world, tmp_path):
+    for name in ("tokens.json", "stream.bin", "offsets.npy", "byte_lengths.npy"):
+        (tmp_path / name).symlink_to(world.new / name)
+    assert TokenStream.open(tmp_path).lost_bytes is None
+
+
 def test_what_is_missing_is_said(world, tmp_path):
     tokenizer = load_tokenizer(str(world.tokenizer))
     tokenizer.save_pretrained(tmp_path / "endless")
