@@ -24,6 +24,7 @@ from nr_core.errors import ModelError
 from nr_core.files import writing
 from nr_core.forgetting import ForgettingBudget
 from nr_core.head import Head
+from nr_core.kl_to_base import KLToBase
 from nr_core.loss import lm_loss, local_loss, open_gates
 from nr_core.models import named
 from nr_core.optimiser import adamw, learning_rate, warmup_steps
@@ -44,6 +45,7 @@ STEP_COLUMNS = pa.schema(
         ("tokens", pa.int64()),
         ("lm_loss", pa.float64()),
         ("local_loss", pa.float64()),
+        ("kl_loss", pa.float64()),
         ("alpha", pa.float64()),
         ("learning_rate", pa.float64()),
         ("tokens_per_second", pa.float64()),
@@ -61,6 +63,7 @@ class StepFigures:
 
     lm_loss: float = 0.0
     local_loss: float = 0.0
+    kl_loss: float = 0.0
     open_new: Tensor | None = None
     open_original: Tensor | None = None
     tokens_new: int = 0
@@ -70,8 +73,9 @@ class StepFigures:
         """Sum what each process saw of its rows: all then log and judge alike."""
         if ranks.count == 1:
             return
-        sums = ranks.sum(torch.tensor([self.lm_loss, self.local_loss], dtype=torch.float64, device=device))
-        self.lm_loss, self.local_loss = float(sums[0]), float(sums[1])
+        losses = [self.lm_loss, self.local_loss, self.kl_loss]
+        sums = ranks.sum(torch.tensor(losses, dtype=torch.float64, device=device))
+        self.lm_loss, self.local_loss, self.kl_loss = sums.tolist()
         for opened in (self.open_new, self.open_original):
             if opened is not None and len(opened):
                 ranks.sum(opened)
@@ -94,6 +98,7 @@ class Loop:
     taps: Taps | None = None
     local_loss: LocalLoss = "l1"
     alpha: float = 0.0
+    kl: KLToBase | None = None
     dead_gate_share: float = 0.0
     forgetting: ForgettingBudget | None = None  # adapts alpha
     ranks: Ranks = field(default_factory=Ranks)
@@ -185,9 +190,14 @@ class Loop:
             rows = rows.to(device)
             role = is_original.to(device).repeat_interleave(length)
             tapped = self.taps is not None and (self.alpha > 0 or log)
+            options = self._positions(rows)
+            kl = None if self.kl is None else self.kl.on(rows, is_original, expected, **options)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
-                loss = lm_loss(self.head, rows, targets, **self._positions(rows))
+                loss = lm_loss(self.head, rows, targets, kl, **options)
                 figures.lm_loss += loss.item()
+                if self.kl is not None and kl is not None:
+                    figures.kl_loss += kl.value
+                    figures.lm_loss -= self.kl.weight * kl.value
                 if self.taps is not None and self.alpha > 0:
                     local = local_loss(self.taps, role, expected, self.local_loss, targets)
                     figures.local_loss += local.item()
@@ -215,6 +225,7 @@ class Loop:
             "tokens": state.tokens,
             "lm_loss": figures.lm_loss,
             "local_loss": figures.local_loss if self.alpha > 0 else None,
+            "kl_loss": None if self.kl is None else figures.kl_loss,
             "alpha": self.alpha,
             "learning_rate": rate,
             "tokens_per_second": speed,
@@ -226,7 +237,7 @@ class Loop:
 
     def _is_finite(self, step: int, figures: StepFigures, norm: float, rate: float, state: LoopState) -> bool:
         """Before the optimiser's step: what is not finite never reaches the weights, nor a checkpoint."""
-        if math.isfinite(figures.lm_loss + figures.local_loss + norm):
+        if math.isfinite(figures.lm_loss + figures.local_loss + figures.kl_loss + norm):
             return True
         if state.step == state.skipped and not math.isfinite(figures.lm_loss):
             raise ModelError(

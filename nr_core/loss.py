@@ -22,12 +22,21 @@ from nr_core.taps import Taps
 SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros would make the relative size infinite
 
 
-def lm_loss(head: Head, tokens: Tensor, global_targets: int, **options: Any) -> Tensor:
+def lm_loss(head: Head, tokens: Tensor, global_targets: int, beside: Criterion | None = None, **options: Any) -> Tensor:
     """Next-token cross-entropy of tokens (B, T + 1) over the target tokens of the global batch: a scalar, in nats.
 
-    options: of the model's forward.
+    beside: what is added to it, of the same pieces of logits. options: of the model's forward.
     """
-    return head.summed(cross_entropy(tokens[:, 1:], global_targets), tokens[:, :-1], **options)
+    criterion = cross_entropy(tokens[:, 1:], global_targets)
+    return head.summed(criterion if beside is None else _sum(criterion, beside), tokens[:, :-1], **options)
+
+
+def _sum(first: Criterion, second: Criterion) -> Criterion:
+    def of_piece(logits: Tensor, piece: slice) -> tuple[Tensor, Tensor]:
+        (value, gradient), (more, of_more) = first(logits, piece), second(logits, piece)
+        return value + more, gradient.add_(of_more)
+
+    return of_piece
 
 
 def cross_entropy(targets: Tensor, global_targets: int) -> Criterion:

@@ -25,6 +25,7 @@ Gate = Literal["relu", "elu", "sigmoid", "none"]
 LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
 Initialisation = Literal["low_variance", "he"]
 Placement = Literal["ffn", "attention"]
+KLDirection = Literal["base_to_model", "model_to_base"]
 Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
 # A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -89,7 +90,10 @@ class MethodSettings(Settings):
     """How a base is extended. Fields left out take the method's values in nr_core.variants and nr_core.methods."""
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"}
+        {
+            *("gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"),
+            *("kl_to_base", "kl_direction"),
+        }
     )
 
     method: MethodName = Field(
@@ -138,6 +142,15 @@ class MethodSettings(Settings):
         description="bits per byte that may be lost on the original language: alpha is adapted in training so that "
         "this holds on a slice of its text that is kept out of training",
     )
+    kl_to_base: float | None = Field(
+        default=None,
+        gt=0,
+        description="weight of the KL divergence from the base's next-token distributions, on original-language text",
+    )
+    kl_direction: KLDirection | None = Field(
+        default=None,
+        description="of kl_to_base: base_to_model, KL(base ‖ model), the default, or model_to_base, KL(model ‖ base)",
+    )
 
     @field_validator("layers")
     @classmethod
@@ -155,6 +168,8 @@ class MethodSettings(Settings):
         known = EMBEDDINGS.get(self.method, ())
         if self.embeddings is not None and self.embeddings not in known:
             raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
+        if self.kl_direction is not None and self.kl_to_base is None:
+            raise ValueError("kl_direction: there is no divergence to take; give kl_to_base, its weight, too")
         self._refuse_contradictory_losses()
         return self
 

@@ -81,6 +81,16 @@ class TrainSpec(JobSpec):
         return self
 
     @model_validator(mode="after")
+    def _has_text_to_stay_near_on(self) -> TrainSpec:
+        originals = any(source.role == "original" and source.share > 0 for source in self.inputs)
+        if self.method.kl_to_base is not None and not originals:
+            raise ValueError(
+                "method.kl_to_base: the divergence is taken on original-language text, and no input has the role "
+                "original and a share above 0; add one, or leave kl_to_base out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _trains_in_float32(self) -> TrainSpec:
         if self.base.dtype != "float32" and self.method.method in ("finetune", "llama_pro"):
             raise ValueError(

@@ -26,9 +26,10 @@ from nr_core.files import write_json, writing
 from nr_core.flops import peak_tokens
 from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.head import Head
+from nr_core.kl_to_base import copy_of_base, kl_to_base
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
-from nr_core.methods import Extension, extend
+from nr_core.methods import METHODS, Extension, extend
 from nr_core.model_card import model_card
 from nr_core.models import check_vocabulary, device, load_base, window_length
 from nr_core.precision import Choice, choose_once, hold_frozen_in_bf16
@@ -56,6 +57,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
     earlier = _earlier(spec)
+    frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].saves_full_model else None
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     model = extension.model.to(device())
     if spec.start_from is not None:
@@ -73,6 +75,9 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     if spec.method.max_forgetting is not None:
         inputs, steering, measuring = reserve(inputs, length, window_length(base, None, "training"))
         forgetting = ForgettingBudget(head, steering, measuring, spec.method.max_forgetting, training)
+    kl = None
+    if spec.method.kl_to_base is not None:
+        kl = kl_to_base(spec.method.kl_to_base, spec.method.kl_direction or "base_to_model", head, frozen, cut)
     loop = Loop(
         head=head,
         batches=Batches(inputs, length, training.batch_size, spec.seed),
@@ -84,6 +89,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         taps=extension.taps,
         local_loss=extension.local_loss,
         alpha=extension.alpha,
+        kl=kl,
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,

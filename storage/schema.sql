@@ -202,7 +202,7 @@ COMMENT ON COLUMN evaluation_items.denominators IS 'UTF-8 bytes or tokens of a d
 
 CREATE TABLE IF NOT EXISTS training_steps (
     run_id VARCHAR NOT NULL, step BIGINT NOT NULL, tokens BIGINT, lm_loss DOUBLE, local_loss DOUBLE, alpha DOUBLE,
-    learning_rate DOUBLE, tokens_per_second DOUBLE, mfu DOUBLE, gradient_norm DOUBLE,
+    kl_loss DOUBLE, learning_rate DOUBLE, tokens_per_second DOUBLE, mfu DOUBLE, gradient_norm DOUBLE,
     open_rate_new DOUBLE, open_rate_original DOUBLE,
     PRIMARY KEY (run_id, step));
 COMMENT ON TABLE training_steps IS 'The course of a training, also of a base pretrained here (run_id is then its model_id).';
@@ -212,6 +212,7 @@ COMMENT ON COLUMN training_steps.tokens IS 'tokens trained on so far';
 COMMENT ON COLUMN training_steps.lm_loss IS 'mean cross-entropy of this step''s batch, in nats per token';
 COMMENT ON COLUMN training_steps.local_loss IS 'mean of ||residue||1 / hidden size over layers and original-language tokens, before the weight alpha; NULL where alpha is 0';
 COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the training loss; 0 where there is none';
+COMMENT ON COLUMN training_steps.kl_loss IS 'mean KL divergence to the base over original-language tokens, in nats, before the weight kl_to_base; NULL where there is no such term';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
 COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/flops.py); NULL on a CPU and where the peak is not known';

@@ -34,8 +34,8 @@ from nr_core.trained_run import load_run
 from tests.nr_core.tiny import assert_same
 
 COLUMNS = [
-    "step", "tokens", "lm_loss", "local_loss", "alpha", "learning_rate", "tokens_per_second", "mfu", "grad_norm",
-    "open_rate_new", "open_rate_original",
+    "step", "tokens", "lm_loss", "local_loss", "kl_loss", "alpha", "learning_rate", "tokens_per_second", "mfu",
+    "grad_norm", "open_rate_new", "open_rate_original",
 ]  # fmt: skip
 
 
