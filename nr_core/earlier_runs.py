@@ -22,7 +22,18 @@ from nr_core.settings import BaseSpec, MethodSettings
 
 NEWEST = "default"  # PEFT's own name of an adapter that is not given one
 # What must be equal for the weights of one adapter to mean the same in another.
-BUILD = ("width", "gate", "activation", "placement", "layers", "post_norm", "embeddings", "new_rows", "use_dora")
+BUILD = (
+    "width",
+    "gate",
+    "activation",
+    "placement",
+    "layers",
+    "post_norm",
+    "embeddings",
+    "new_rows",
+    "use_dora",
+    "trainable_token_indices",
+)
 
 
 def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -> None:
@@ -127,5 +138,7 @@ def _require_same_build(
 
 def saved_new_rows(run: Path) -> list[int] | None:
     """The tokens whose rows a run has extended: newer text may well use others."""
-    rows: list[int] | None = json.loads((run / "adapter" / "adapter_config.json").read_text()).get("new_rows")
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    of_lora: dict[str, list[int]] = config.get("trainable_token_indices") or {}
+    rows: list[int] | None = config.get("new_rows") or next(iter(of_lora.values()), None)
     return rows

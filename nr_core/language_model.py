@@ -41,6 +41,16 @@ def decoder_stack(model: nn.Module) -> LayerStack:
     return found[0]
 
 
+def chosen_layers(model: nn.Module, layers: list[int]) -> list[nn.Module]:
+    """Some decoder layers, counted from 0. Raises ModelError where the model has no such layer."""
+    stack = decoder_stack(model).layers
+    if unknown := [layer for layer in layers if layer >= len(stack)]:
+        raise ModelError(
+            f"The model has no layer {unknown[0]}: its {len(stack)} layers are 0 to {len(stack) - 1}; correct `layers`."
+        )
+    return [stack[layer] for layer in layers]
+
+
 def text_config(model: nn.Module) -> Any:
     """The part of the config that is the text decoder's. Raises ModelError where it names several."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from nr_core.optimiser import adamw, learning_rate, warmup_steps
 from nr_core.progress import Progress
 from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.taps import Taps
+from nr_core.weight_rules import WeightRule
 
 MOST_SKIPPED = 10  # steps that are not finite in a row: by then the weights are lost, and skipping hides it
 # Tensors of adapters, of which every one must get a gradient. Block expansion and finetuning train others, and a batch
@@ -101,6 +103,7 @@ class Loop:
     kl: KLToBase | None = None
     dead_gate_share: float = 0.0
     forgetting: ForgettingBudget | None = None  # adapts alpha
+    rules: Sequence[WeightRule] = ()
     ranks: Ranks = field(default_factory=Ranks)
     peak_tokens: float | None = None
 
@@ -121,7 +124,8 @@ class Loop:
                 require_document_mask(self.model)
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         optimiser = adamw(parameters.values(), settings)
-        state = checkpoints.restore(folder, parameters, optimiser)
+        kept = parameters | {name: p for rule in self.rules for name, p in rule.kept().items()}
+        state = checkpoints.restore(folder, kept, optimiser)
         if self.forgetting is not None:
             self.forgetting.record = state.forgetting
             self.alpha = self.forgetting.alpha
@@ -139,12 +143,16 @@ class Loop:
                 group["lr"] = rate
             figures = self.forward_backward(step, log)
             self.ranks.sum_gradients(list(parameters.values()))
+            for rule in self.rules:
+                rule.before_step()
             norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)))
             finite = self._is_finite(step, figures, norm, rate, state)
             in_a_row = 0 if finite else in_a_row + 1
             if finite:
                 self._require_gradients(state, parameters)
                 optimiser.step()
+                for rule in self.rules:
+                    rule.after_step()
             elif in_a_row == MOST_SKIPPED:
                 raise ModelError(
                     f"{self.progress.label}: the last {MOST_SKIPPED} steps, to step {step + 1}, were not finite and "
@@ -171,9 +179,11 @@ class Loop:
                 self.alpha = self.forgetting.after_step(state.step)
             stop = self.ranks.any(stopping.requested.is_set()) and state.step < settings.steps
             if stop or (state.step % settings.checkpoint_every == 0 and state.step < settings.steps):
-                checkpoints.save(folder, state, parameters, optimiser, self.ranks)
+                checkpoints.save(folder, state, kept, optimiser, self.ranks)
             if stop:
                 raise stopping.Stopped
+        for rule in self.rules:
+            rule.finish()
         return state
 
     def forward_backward(self, step: int, log: bool) -> StepFigures:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from nr_core.block_expansion import expand_blocks
 from nr_core.budget import BUDGET, Backbone, embedding_tables
 from nr_core.earlier_runs import NEWEST, activate, load_earlier
-from nr_core.errors import ModelError
-from nr_core.language_model import language_model
+from nr_core.language_model import chosen_layers, decoder_stack
+from nr_core.lora import add_lora
 from nr_core.quantized import refuse_to_train
 from nr_core.settings import LocalLoss, MethodName, MethodSettings
 
-LORA_SCALE = 2  # of the small experiments: lora_alpha / r
 ALPHA = 0.01  # the paper's weight of the local loss, for d = 2048 and 100,000 steps
 
 
@@ -100,73 +101,32 @@ def _taps(model: Any) -> Any:
 
 
 def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-    model.requires_grad_(True)
-    if settings.embeddings == "frozen":
+    """All weights; of some layers alone where `layers` says so; of each kind of a layer's tensors half of the layers'
+    where `freeze` does."""
+    model.requires_grad_(settings.layers is None)
+    if settings.layers is not None:
+        for layer in chosen_layers(model, settings.layers):
+            layer.requires_grad_(True)
+    if settings.freeze == "random_half":
+        _freeze_a_random_half(decoder_stack(model).layers)
+    if settings.embeddings is not None or settings.layers is None:
         for table in embedding_tables(model):
-            table.requires_grad_(False)
+            table.requires_grad_(settings.variant("embeddings") == "trained")
     return model
 
 
-def _lora(use_dora: bool) -> Build:
-    """LoRA or DoRA on all linear layers but the output head, and on the experts of a mixture, at the rank whose
-    parameters come nearest to the adapters'."""
+def _freeze_a_random_half(layers: nn.ModuleList) -> None:
+    """Of each kind of tensor (q_proj.weight, ...) that of half of the layers, drawn from torch's global generator.
 
-    def build(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-        from peft import LoraConfig, get_peft_model
-        from transformers.pytorch_utils import Conv1D
-
-        head = model.get_output_embeddings()
-        linear = {
-            name: module
-            for name, module in _named_modules(model)
-            if isinstance(module, nn.Linear | Conv1D) and module is not head
-        }
-        experts = _experts(model)
-        if use_dora and experts:
-            raise ModelError(
-                f"dora: the model is a mixture of experts ({next(iter(experts))}), which PEFT's DoRA does not cover; "
-                "choose lora, adapter or neutral_residues."
-            )
-        transposed = any(isinstance(module, Conv1D) for module in linear.values())
-        wanted = backbone.adapter_parameters(_width(settings, backbone))
-        if use_dora:  # a magnitude for each output
-            wanted -= sum(module.weight.shape[1 if transposed else 0] for module in linear.values())
-        of_rank_one = sum(sum(module.weight.shape) for module in linear.values())
-        of_rank_one += sum(weight.shape[0] * sum(weight.shape[1:]) for weight in experts.values())
-        rank = max(1, round(wanted / of_rank_one))
-        config = LoraConfig(
-            r=rank,
-            lora_alpha=LORA_SCALE * rank,
-            target_modules=sorted(linear),
-            target_parameters=sorted(experts) or None,
-            fan_in_fan_out=transposed,
-            use_dora=use_dora,
-            task_type="CAUSAL_LM",
-        )
-        return get_peft_model(model, config)
-
-    return build
-
-
-def _named_modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
-    """Those of the language model, by their names in the whole model: no linear layer of an image tower."""
-    home = language_model(model)
-    inside = {id(module) for module in home.modules()}
-    return ((name, module) for name, module in model.named_modules() if id(module) in inside)
-
-
-def _experts(model: Any) -> dict[str, nn.Parameter]:
-    """The weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers.
-
-    Not what is (1, 1, d), as RWKV's mixing weights are.
+    After half fine-tuning (Hui et al., https://arxiv.org/abs/2404.18466), which draws within each layer.
     """
-    return {
-        f"{name}.{weight}".lstrip("."): parameter
-        for name, module in _named_modules(model)
-        if not isinstance(module, nn.Conv1d)
-        for weight, parameter in module.named_parameters(recurse=False)
-        if parameter.ndim == 3 and min(parameter.shape) > 1
-    }
+    kinds: dict[str, list[nn.Parameter]] = {}
+    for layer in layers:
+        for name, parameter in layer.named_parameters():
+            kinds.setdefault(name, []).append(parameter)
+    for held in kinds.values():
+        for index in torch.randperm(len(held))[: len(held) // 2].tolist():
+            held[index].requires_grad_(False)
 
 
 def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
@@ -202,16 +162,12 @@ def _llama_pro(model: Any, settings: MethodSettings, backbone: Backbone, new_row
     return expand_blocks(model, backbone.allowance(settings.budget or BUDGET, settings.budget_of))
 
 
-def _width(settings: MethodSettings, backbone: Backbone) -> int:
-    return backbone.adapter_width(settings.budget or BUDGET, settings.budget_of)
-
-
 # Learning rates: the paper's, chosen there for the best trade-off (method.md, Training). Small models want more.
 # llama_pro has none there; its own authors' is 2e-4 (https://arxiv.org/abs/2401.02415, section 4.1).
 METHODS: dict[MethodName, Method] = {
     "finetune": Method(_finetune, 5e-5, saves_full_model=True),
-    "lora": Method(_lora(use_dora=False), 5e-5),
-    "dora": Method(_lora(use_dora=True), 5e-5),
+    "lora": Method(add_lora, 5e-5),
+    "dora": Method(partial(add_lora, use_dora=True), 5e-5),
     "adapter": Method(_adapters, 2e-4),
     "neutral_residues": Method(_adapters, 2e-4),
     "llama_pro": Method(_llama_pro, 2e-4, saves_full_model=True),

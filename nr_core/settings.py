@@ -92,7 +92,7 @@ class MethodSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"),
-            *("kl_to_base", "kl_direction"),
+            *("kl_to_base", "kl_direction", "rank", "freeze", "l2_to_base", "ema"),
         }
     )
 
@@ -128,7 +128,30 @@ class MethodSettings(Settings):
         default=None, description="the block that adapters stand beside: ffn (default) or attention"
     )
     layers: list[int] | None = Field(
-        default=None, min_length=1, description="layers with an adapter, counted from 0; default: all"
+        default=None,
+        min_length=1,
+        description="layers with an adapter or LoRA, or that finetune trains (then without the embeddings, unless "
+        "`embeddings: trained`), counted from 0; default: all",
+    )
+    rank: int | None = Field(
+        default=None, ge=1, description="of LoRA and DoRA; default: the one that comes nearest to the budget"
+    )
+    freeze: Literal["random_half"] | None = Field(
+        default=None,
+        description="finetune: random_half leaves each kind of a layer's tensors as it is in half of the layers, drawn "
+        "by the seed",
+    )
+    l2_to_base: float | None = Field(
+        default=None,
+        gt=0,
+        description="finetune: weight of half the squared distance of the weights from the base's, in place of "
+        "weight_decay",
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="finetune: decay of the weights' moving average, which begins at the base and is what is saved",
     )
     embeddings: Embeddings | None = Field(
         default=None,
@@ -168,6 +191,10 @@ class MethodSettings(Settings):
         known = EMBEDDINGS.get(self.method, ())
         if self.embeddings is not None and self.embeddings not in known:
             raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
+        if self.freeze is not None and self.layers is not None:
+            raise ValueError("freeze: layers says already what is trained; give one of the two")
+        if self.rank is not None and self.budget is not None:
+            raise ValueError("rank: the budget gives the rank; give one of the two")
         if self.kl_direction is not None and self.kl_to_base is None:
             raise ValueError("kl_direction: there is no divergence to take; give kl_to_base, its weight, too")
         self._refuse_contradictory_losses()

@@ -38,6 +38,7 @@ from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.weight_rules import base_weights, weight_rules
 
 RUN_FILE = "run.json"  # written last: a run whose run.json stands is finished
 
@@ -53,6 +54,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     base = load_base(spec.base)
     length = window_length(base, spec.training.sequence_length, "training")
     training = spec.training.model_copy(update={"sequence_length": length})
+    if spec.method.l2_to_base is not None:
+        training = training.model_copy(update={"weight_decay": 0.0})
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
@@ -60,6 +63,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].saves_full_model else None
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     model = extension.model.to(device())
+    started_at = base_weights(model, spec.method)
     if spec.start_from is not None:
         start_from(model, spec.start_from)
     precision = ranks.agree(choose_once(spec.training.precision, model, spec.out) if ranks.leads else None)
@@ -93,6 +97,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,
+        rules=weight_rules(model, spec.method, started_at),
         ranks=ranks,
         peak_tokens=peak,
     )

@@ -16,14 +16,18 @@ FIELDS = {
     "initialisation": "has its own initialisation",
     "placement": "has no adapters to place",
     "layers": "has no adapters to place",
+    "rank": "has no matrices of a low rank",
+    "freeze": "leaves the base frozen",
+    "l2_to_base": "leaves the base frozen",
+    "ema": "leaves the base frozen",
     "embeddings": "leaves the embeddings frozen",
 }
 
 _ADAPTERS = frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
 ALLOWED: dict[str, frozenset[str]] = {
-    "finetune": frozenset({"embeddings"}),
-    "lora": frozenset({"budget"}),
-    "dora": frozenset({"budget"}),
+    "finetune": frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema"}),
+    "lora": frozenset({"budget", "rank", "layers", "embeddings"}),
+    "dora": frozenset({"budget", "rank", "layers"}),
     "llama_pro": frozenset({"budget"}),
     "adapter": _ADAPTERS,
     "neutral_residues": _ADAPTERS | {"gate", "local_loss", "alpha", "max_forgetting"},
@@ -31,6 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
 
 EMBEDDINGS = {
     "finetune": ("trained", "frozen"),
+    "lora": ("frozen", "new_rows"),
     "adapter": ("frozen", "new_rows", "residue"),
     "neutral_residues": ("frozen", "new_rows", "residue"),
 }
