@@ -79,7 +79,7 @@ def _runs(config: Config, standing: Mapping[str, str], workspace: Workspace) -> 
             missing = [item.corpus for item in config.inputs if item.corpus not in standing]
             if missing:
                 why = f"corpus {missing[0]} gets a new version"
-            elif run := _run(config, method, seed, config.inputs, standing, workspace):
+            elif run := _run(config, method.trained, seed, config.inputs, standing, workspace):
                 yield label, "stands", f"run {run} has the same inputs and settings", None
                 continue
             else:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Run:
     method: MethodSettings
     seed: int
     inputs: list[dict[str, Any]]  # corpus_version, role, language, share, corpus
+    made_of: str | None = None  # the finetuned run that it lies between base and, not trained itself
 
     @property
     def label(self) -> str:
@@ -73,11 +74,11 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
     training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
     builds_on = {name: run for name, run in _builds_on(config).items() if run}
-    return [
+    trained = [
         Run(
             run_id=hash_of(
                 base.model_id,
-                method.model_dump(mode="json", exclude={"name"}),
+                method.trained.model_dump(mode="json", exclude={"name"}),
                 training,
                 bears,
                 seed,
@@ -90,6 +91,15 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
         )
         for seed in config.seeds
         for method in config.methods
+    ]
+    return [one for run in trained for one in (replace(run, method=run.method.trained), *_between(run))]
+
+
+def _between(run: Run) -> list[Run]:
+    """The points between base and a run, where its method asks for them."""
+    return [
+        replace(run, run_id=hash_of(run.run_id, point.interpolate), method=point, made_of=run.run_id)
+        for point in run.method.points()
     ]
 
 
@@ -106,31 +116,42 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
         logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
         if waiting:
             refuse_full_disk(workspace.root, config.resources.min_free_gb, "training")
-        jobs = _jobs(waiting, config, base, workspace, progress)
-        resources = config.resources
-        errors = run_jobs(
-            "train",
-            jobs,
-            workspace,
-            progress,
-            processes=resources.training_processes,
-            threads=resources.training_threads(),
-            devices=resources.devices,
-            launcher=resources.launcher,
-        )
-        for run in waiting:
-            if run.label not in errors and not is_done(workspace.run(run.run_id)):
-                publish_job(
-                    workspace.run(run.run_id),
-                    step="train",
-                    inputs={item["corpus_version"]: item["role"] for item in run.inputs},
-                    settings={"method": run.method.model_dump(mode="json"), "seed": run.seed},
-                )
+        errors = _train([run for run in waiting if run.made_of is None], config, base, workspace, progress)
+        between = [run for run in waiting if run.made_of is not None]
+        ready = [run for run in between if is_done(workspace.run(str(run.made_of)))]
+        errors |= _train(ready, config, base, workspace, progress)
+        errors |= {run.label: "the finetuning that it is made of failed" for run in between if run not in ready}
         for run in runs:
             _record(workspace, run, config, base, errors.get(run.label))
         refresh_catalog(workspace)
     refuse_failures(errors)
     return [run.run_id for run in runs]
+
+
+def _train(
+    runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress
+) -> dict[str, str]:
+    """Train and publish; the errors, by label."""
+    resources = config.resources
+    errors = run_jobs(
+        "train",
+        _jobs(runs, config, base, workspace, progress),
+        workspace,
+        progress,
+        processes=resources.training_processes,
+        threads=resources.training_threads(),
+        devices=resources.devices,
+        launcher=resources.launcher,
+    )
+    for run in runs:
+        if run.label not in errors and not is_done(workspace.run(run.run_id)):
+            publish_job(
+                workspace.run(run.run_id),
+                step="train",
+                inputs={item["corpus_version"]: item["role"] for item in run.inputs},
+                settings={"method": run.method.model_dump(mode="json"), "seed": run.seed},
+            )
+    return errors
 
 
 def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
@@ -156,6 +177,8 @@ def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Worksp
             "seed": run.seed,
             **{name: str(_finished(workspace, name, other)) for name, other in _builds_on(config).items() if other},
         }
+        if run.made_of is not None:
+            spec["interpolate_from"] = str(workspace.run(run.made_of))
         jobs.append(Job(run.label, spec))
     return jobs
 
@@ -190,7 +213,7 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         "name": run.method.label,
         "base_model_id": base.model_id,
         "model_id": run.run_id,
-        "method": run.method.method,
+        "method": run.method.method if run.made_of is None else "interpolation",
         "settings": recorded_settings(run.method, config.training),
         "seed": run.seed,
         "status": "failed" if error else "done",

@@ -16,7 +16,7 @@ def model_card(
     """languages: ISO 639-3 of the new ones; report: what run.json holds; hub_id: where it is loaded from, if not from
     the run's own folder; earlier: how many adapters are active beside the newest."""
     method = report["method"]
-    full = METHODS[method].saves_full_model
+    full = method not in METHODS or METHODS[method].saves_full_model  # no method: made of a full model
     name = f"{base.model}/{base.gguf_file}" if base.gguf_file else base.model
     rows = [
         ("method", method),

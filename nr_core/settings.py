@@ -30,6 +30,7 @@ Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
 # A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "fp32", "bf16"]
 BaseDtype = Literal["float32", "bfloat16"]
 Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
@@ -92,7 +93,7 @@ class MethodSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset(
         {
             *("gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"),
-            *("kl_to_base", "kl_direction", "rank", "freeze", "l2_to_base", "ema"),
+            *("kl_to_base", "kl_direction", "rank", "freeze", "l2_to_base", "ema", "interpolate"),
         }
     )
 
@@ -175,6 +176,12 @@ class MethodSettings(Settings):
         description="of kl_to_base: base_to_model, KL(base ‖ model), the default, or model_to_base, KL(model ‖ base)",
     )
 
+    interpolate: list[Share] | None = Field(
+        default=None,
+        min_length=1,
+        description="finetune: one more run for each λ, not trained: the weights base + λ · (finetuned − base)",
+    )
+
     @field_validator("layers")
     @classmethod
     def _layers_in_order(cls, layers: list[int] | None) -> list[int] | None:
@@ -193,6 +200,8 @@ class MethodSettings(Settings):
             raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
         if self.freeze is not None and self.layers is not None:
             raise ValueError("freeze: layers says already what is trained; give one of the two")
+        if self.interpolate is not None and len(set(self.interpolate)) < len(self.interpolate):
+            raise ValueError("interpolate: give each share once")
         if self.rank is not None and self.budget is not None:
             raise ValueError("rank: the budget gives the rank; give one of the two")
         if self.kl_direction is not None and self.kl_to_base is None:
@@ -226,6 +235,18 @@ class MethodSettings(Settings):
     @property
     def label(self) -> str:
         return self.name or self.method
+
+    @property
+    def trained(self) -> MethodSettings:
+        """What is trained: without the points that are made of it afterwards."""
+        return self.model_copy(update={"interpolate": None})
+
+    def points(self) -> list[MethodSettings]:
+        """One for each λ of interpolate."""
+        return [
+            self.model_copy(update={"interpolate": [share], "name": f"{self.label} λ {share:g}"})
+            for share in self.interpolate or []
+        ]
 
 
 PRECISION = (

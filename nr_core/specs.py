@@ -63,11 +63,25 @@ class TrainSpec(JobSpec):
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
     seed: Seed = 0
-    added: ClassVar[frozenset[str]] = frozenset({"add_to", "start_from"})
+    added: ClassVar[frozenset[str]] = frozenset({"add_to", "start_from", "interpolate_from"})
     add_to: Path | None = Field(
         default=None, description="folder of a run whose adapters stay active, frozen, beside the new one"
     )
     start_from: Path | None = Field(default=None, description="folder of a run whose weights the training starts from")
+
+    interpolate_from: Path | None = Field(
+        default=None, description="folder of a finetuned run: nothing is trained, method.interpolate holds one share"
+    )
+
+    @model_validator(mode="after")
+    def _interpolates_once(self) -> TrainSpec:
+        shares = self.method.interpolate or []
+        if (self.interpolate_from is None) != (not shares) or len(shares) > 1:
+            raise ValueError(
+                "interpolate_from: a job makes one model between base and a finetuned run; give it with one share in "
+                "method.interpolate, or leave both out to train"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adds_an_adapter(self) -> TrainSpec:

@@ -26,6 +26,7 @@ from nr_core.files import write_json, writing
 from nr_core.flops import peak_tokens
 from nr_core.forgetting import ForgettingBudget, reserve
 from nr_core.head import Head
+from nr_core.interpolation import interpolate
 from nr_core.kl_to_base import copy_of_base, kl_to_base
 from nr_core.layer_passes import decoder_layers, set_layer_passes
 from nr_core.loop import Loop, write_steps
@@ -49,6 +50,10 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     Goes on from the last checkpoint in out/checkpoints. Raises ModelError for what the user can mend.
     """
     ranks = joined_ranks()
+    if spec.interpolate_from is not None and spec.method.interpolate:
+        if ranks.leads:
+            interpolate(spec, spec.interpolate_from, spec.method.interpolate[0])
+        return
     refuse_uneven(spec.training, ranks)
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
     base = load_base(spec.base)

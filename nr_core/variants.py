@@ -20,12 +20,13 @@ FIELDS = {
     "freeze": "leaves the base frozen",
     "l2_to_base": "leaves the base frozen",
     "ema": "leaves the base frozen",
+    "interpolate": "is not finetuning of a model of the base's shape",
     "embeddings": "leaves the embeddings frozen",
 }
 
 _ADAPTERS = frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
 ALLOWED: dict[str, frozenset[str]] = {
-    "finetune": frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema"}),
+    "finetune": frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema", "interpolate"}),
     "lora": frozenset({"budget", "rank", "layers", "embeddings"}),
     "dora": frozenset({"budget", "rank", "layers"}),
     "llama_pro": frozenset({"budget"}),

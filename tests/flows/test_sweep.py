@@ -2,8 +2,11 @@
 
 import pytest
 
+from flows.base import PreparedBase
 from flows.config import parse_config
 from flows.sweep import expanded
+from flows.train import planned_runs
+from nr_core.settings import BaseSpec
 from storage.errors import InputError
 from tests.flows.test_config import SMALL
 
@@ -38,6 +41,21 @@ def test_what_is_not_varied_stays():
     methods, seeds = points(alphas=[2.0])
     assert seeds == [0]
     assert methods == [("neutral_residues alpha 2", None, 2.0), ("bounded", None, None), ("lora lr 0.5", 0.5, None)]
+
+
+def test_points_between_base_and_finetuned_model_leave_the_id_of_the_finetuning_alone():
+    def runs(**more):
+        method = {"method": "finetune", "learning_rate": 0.001, **more}
+        config = parse_config({**SMALL, "methods": [method], "sweep": {"seeds": [3, 4]}}, "my.yaml")
+        versions = {item.corpus: "1" for item in config.inputs}
+        return planned_runs(expanded(config), versions, PreparedBase(model_id="base", spec=BaseSpec(model="base")))
+
+    plain, wide = runs(), runs(interpolate=[0.3, 0.7])
+    label = "finetune lr 0.001"
+    assert [run.label for run in wide[:3]] == [f"{label}{point} seed 3" for point in ("", " λ 0.3", " λ 0.7")]
+    assert [run.run_id for run in wide[::3]] == [run.run_id for run in plain]
+    assert wide[0].method == plain[0].method and [run.made_of for run in wide[:3]] == [None, *[wide[0].run_id] * 2]
+    assert len({run.run_id for run in wide}) == 6
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def write(path, spec):
 
 def figures(out):
     rows = pq.read_table(out / "steps.parquet").to_pylist()
-    return [{key: value for key, value in row.items() if key not in ("tokens_per_second", "mfu", "kl_loss")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if key not in ("tokens_per_second", "mfu", "kl_loss")} for row in rows
+    ]
 
 
 def assert_alike(out, other):

@@ -1,5 +1,7 @@
 """Ways to keep what a base knows that neutral residues are held against: what is trained, and by which formula."""
 
+import json
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -132,6 +134,24 @@ def test_a_lora_with_rows_is_trained_saved_and_goes_on(world, run, tmp_path):
     assert not torch.allclose(load_run(base, on)(TOKENS).logits, held(TOKENS).logits)
 
 
+def test_a_point_between_base_and_finetuned_model(world, run, tmp_path):
+    method = {"method": "finetune", "learning_rate": 1e-2}
+    finetuned = run(world.train_spec(tmp_path / "finetuned", method=method))
+    changes = {"method": {**method, "interpolate": [0.25]}, "interpolate_from": str(finetuned)}
+    point = run(world.train_spec(tmp_path / "point", **changes))
+    base = load_base(BaseSpec(model=str(world.base))).state_dict()
+    end, between = (load_file(folder / "model" / "model.safetensors") for folder in (finetuned, point))
+    assert between.keys() == end.keys()
+    for name, tensor in between.items():
+        torch.testing.assert_close(tensor, 0.75 * base[name] + 0.25 * end[name])
+    facts = json.loads((point / "run.json").read_text())
+    assert (facts["method"], facts["share"], facts["steps"]) == ("interpolation", 0.25, 12)
+    assert load_run(BaseSpec(model=str(world.base)), point)(TOKENS).logits.isfinite().all()
+    assert "# Interpolation" in (point / "model" / "README.md").read_text()
+    with pytest.raises(ValidationError, match="it with one share in method"):
+        run(world.train_spec(tmp_path / "none", method=changes["method"]))
+
+
 @pytest.mark.parametrize(
     ("method", "changes", "message"),
     [
@@ -139,6 +159,8 @@ def test_a_lora_with_rows_is_trained_saved_and_goes_on(world, run, tmp_path):
         ("lora", {"embeddings": "residue"}, "residue is not for lora; choose frozen or new_rows"),
         ("finetune", {"rank": 4}, "has no matrices of a low rank"),
         ("finetune", {"freeze": "random_half", "layers": [0]}, "freeze: layers says already"),
+        ("lora", {"interpolate": [0.5]}, "interpolate: lora is not finetuning"),
+        ("finetune", {"interpolate": [0.5, 0.5]}, "give each share once"),
         ("lora", {"ema": 0.9}, "ema: lora leaves the base frozen"),
         ("neutral_residues", {"l2_to_base": 0.1}, "l2_to_base: neutral_residues leaves the base frozen"),
         ("llama_pro", {"freeze": "random_half"}, "freeze: llama_pro leaves the base frozen"),

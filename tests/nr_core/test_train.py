@@ -45,7 +45,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def figures(run: Path) -> list[dict]:
     rows = pq.read_table(run / "steps.parquet").to_pylist()
-    return [{name: value for name, value in row.items() if name not in ("tokens_per_second", "mfu", "kl_loss")} for row in rows]
+    return [
+        {name: value for name, value in row.items() if name not in ("tokens_per_second", "mfu", "kl_loss")}
+        for row in rows
+    ]
 
 
 def same(first: Path, second: Path) -> bool:
