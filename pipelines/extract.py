@@ -1,7 +1,8 @@
 """Main content of a page, as text."""
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import ElementNode, HTMLTree
@@ -24,7 +25,6 @@ _FURNITURE = [
     "figcaption",
     *(f"[class*={word}]" + "".join(f":not({part})" for part in _PARTS_OF_PAGE) for word in _FURNITURE_WORDS),
 ]
-_SEEMING = ",".join(f"[class*={word}]" for word in _FURNITURE_WORDS)
 # A name is of what the text is about, and of no furniture, where it has one of these words and none of the next.
 _CONTENT_WORDS = {
     "article",
@@ -41,10 +41,6 @@ _CONTENT_WORDS = {
     "tag",
     "topic",
 }
-_SEEMING_CONTENT = ",".join(
-    f"[class*={word}]:is([class*=article],[class*=category],[class*=content],[class*=informed])"
-    for word in ("newsletter", "cookie", "consent", "copyright")  # of these alone: the query costs by their number
-)
 _BANNER_WORDS = {
     "banner",
     "bar",
@@ -60,17 +56,22 @@ _BANNER_WORDS = {
     "wp",
 }
 _WORDS = re.compile(r"[a-z]+")
-_MIN_LARGE, _MAX_FURNITURE_SHARE = 500, 0.3  # characters, and share of the page's: so much text is no furniture
+# Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
+# Banners of consent can be as long: beside a text of some length (_FEW_CHARACTERS) they stay furniture.
+_MAX_LOST_SHARE, _MIN_LOST = 0.5, 500
+_CONSENT_NAME = re.compile("cookie|consent|gdpr|privacy")
 _READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
-_FEW_CHARACTERS, _MIN_SHARE = 1000, 0.4  # if so little is left, perhaps much of the text stood in the furniture
+# If so little is left, perhaps much of the text stood in the furniture. Where there is little in all, it has none.
+_FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
 _LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
-_LISTS_NEAR_ROOT = "body>ul,body>*>ul,body>*>*>ul"
+# One query for all parts that are looked at: a walk through the page takes a tenth of the time of main content.
+_LOOKED_AT = ",".join(["body>ul", "body>*>ul", "body>*>*>ul", *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _MAX_SIGNATURE_LINES = 4  # with the closing line
-_SENTENCE_END = re.compile(r"[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
+_SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
 
 
 def all_text(tree: HTMLTree) -> str:
@@ -84,45 +85,77 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
     resiliparse's rules (https://resiliparse.chatnoir.eu/en/stable/man/extract/html2text.html), and ours over elements
     and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .965.
     """
-    _forget_classes(tree, _SEEMING_CONTENT, lambda part: _names_content((part.getattr("class") or "").lower()))
-    _deepen_lists(tree)
-    text = _extract(tree, settings, _FURNITURE)
-    if len(text) < _FEW_CHARACTERS:
-        _forget_classes(tree, _SEEMING, lambda part: _is_large(part, tree))
-        whole = _extract(tree, settings, [])
-        if len(text) < _MIN_SHARE * len(whole):
+    seeming = _mend(tree)
+    text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
+    if large := _large(seeming, len(text)):
+        for part in large:
+            part["class"] = ""
+        text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
+    if len(text) < _FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
+        whole = _extract(tree, settings, _READINGS)
+        if len(whole) >= _MIN_WHOLE and len(text) < _MIN_SHARE * len(whole):
             text = whole
     return _trim_ends(text)
 
 
-def _forget_classes(tree: HTMLTree, selector: str, is_content: Callable[[ElementNode], bool]) -> None:
-    """Take away classes that only seem to name furniture: the library goes by them too, and knows no exceptions."""
-    for part in tree.document.query_selector_all(selector) if tree.document else ():
-        if is_content(part):
-            part["class"] = ""
+def _mend(tree: HTMLTree) -> list[ElementNode]:
+    """Keep lists and parts that the library would drop; returns the rest of the parts that seem furniture by name.
 
-
-def _deepen_lists(tree: HTMLTree) -> None:
-    """Put lists without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
-    for part in tree.document.query_selector_all(_LISTS_NEAR_ROOT) if tree.document else ():
-        is_menu = part.query_selector(_CONTROLS) is not None
-        if is_menu or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
+    It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
+    """
+    seeming = []
+    for part in _parts(tree, _LOOKED_AT):
+        name = part.getattr("class") or ""
+        if part.tag == "ul":
+            _deepen_list(tree, part)
+        if not any(word in name for word in _FURNITURE_WORDS):
             continue
-        for _ in range(_MIN_LIST_DEPTH - 1):
-            if tree.document is not None and part.parent is not None:
-                box = tree.document.create_element("div")
-                part.parent.replace_child(box, part)
-                box.append_child(part)
+        if _names_content(name.lower()):
+            part["class"] = ""
+        elif part.tag not in _PARTS_OF_PAGE:
+            seeming.append(part)
+    return seeming
+
+
+def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
+    """The parts that match, as a tuple: the library's own list looks each of them up from its start again."""
+    return tree.document.query_selector_all(selector)[:] if tree.document else ()
+
+
+def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
+    """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
+    if part.query_selector(_CONTROLS) is not None or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
+        return
+    for _ in range(_MIN_LIST_DEPTH - 1):
+        if tree.document is not None and part.parent is not None:
+            box = tree.document.create_element("div")
+            part.parent.replace_child(box, part)
+            box.append_child(part)
+
+
+def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
+    """The parts of names under which most of the text stands, given how many characters were kept of the rest."""
+    groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
+    for part in seeming:
+        name = (part.getattr("class") or "").lower()
+        if kept < _FEW_CHARACTERS or not _CONSENT_NAME.search(name):
+            groups[" ".join(_WORDS.findall(name))].append(part)
+    large = []
+    for parts in groups.values():
+        lost = sum(len(part.text or "") for part in parts)
+        if lost >= _MIN_LOST and lost > _MAX_LOST_SHARE * (kept + lost):
+            large += parts
+    return large
+
+
+def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
+    lost = sum(len(part.text or "") for part in _parts(tree, ",".join(_FURNITURE)))
+    return kept < _MIN_SHARE * (kept + lost)
 
 
 def _names_content(names: str) -> bool:
     words = set(_WORDS.findall(names))
     return bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS
-
-
-def _is_large(part: ElementNode, tree: HTMLTree) -> bool:
-    size = len(part.text or "")
-    return size >= _MIN_LARGE and tree.body is not None and size > _MAX_FURNITURE_SHARE * len(tree.body.text or "")
 
 
 def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -> str:
@@ -134,7 +167,7 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -
             comments=settings.comments,
             post_meta=settings.post_meta,
             list_bullets=settings.list_bullets,
-            skip_elements=[*_READINGS, *skipped],
+            skip_elements=[",".join(skipped)],  # one selector: six take a tenth of the time more
         ),
         line_end=" ",  # what ends lines in plain text ends none in a paragraph of HTML
     )

@@ -52,7 +52,7 @@ def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> st
     """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
     if tree.document is None or not may_opt_out(markup, settings):
         return None
-    for tag in tree.document.query_selector_all(_META):
+    for tag in tree.document.query_selector_all(_META)[:]:  # its own list looks each up from the start again
         name = (tag.get_attribute("name") or "").strip().lower()
         content = tag.get_attribute("content") or ""
         if name == "tdm-reservation":
