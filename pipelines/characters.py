@@ -37,13 +37,18 @@ _JOINERS = re.compile(
 
 def clean(text: str, line_end: str = "\n") -> str:
     """`text` less unseen characters and space around it, with `line_end` for all ends of lines but `\\n`."""
-    if _UNSEEN.search(text):
+    if not _is_seen(text) and _UNSEEN.search(text):
         if _DOUBLY_ENCODED.search(text):
             text = _decoded_once(text)
         text = _UNSEEN.sub("", _LINE_ENDS.sub(line_end, text.replace("\r\n", "\n")).replace("\x1f", " "))
     if "\u200d" in text or "\u200c" in text:
         text = _JOINERS.sub(r"\1", text)
     return cap_marks(text).strip()
+
+
+def _is_seen(text: str) -> bool:
+    """A quick look that clears most texts: Python counts all unseen characters but U+034F as not printable."""
+    return text.replace("\n", "").replace("\t", "").replace("\xa0", "").isprintable() and "\u034f" not in text
 
 
 def one_line(text: str, limit: int) -> str:

@@ -18,13 +18,8 @@ MAX_TITLE_CHARACTERS = 500
 # consent, copyright lines, captions. The headline has its own column, `title`.
 _PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 _FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
-_FURNITURE = [
-    "h1",
-    "header",
-    "footer",
-    "figcaption",
-    *(f"[class*={word}]" + "".join(f":not({part})" for part in _PARTS_OF_PAGE) for word in _FURNITURE_WORDS),
-]
+_FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
+_FURNITURE = ["h1", "header", "footer", "figcaption", f"[{_FURNITURE_MARK}]"]
 # A name is of what the text is about, and of no furniture, where it has one of these words and none of the next.
 _CONTENT_WORDS = {
     "article",
@@ -90,6 +85,7 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
     if large := _large(seeming, len(text)):
         for part in large:
             part["class"] = ""
+            part.remove_attribute(_FURNITURE_MARK)
         text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
     if len(text) < _FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
         whole = _extract(tree, settings, _READINGS)
@@ -113,6 +109,7 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
         if _names_content(name.lower()):
             part["class"] = ""
         elif part.tag not in _PARTS_OF_PAGE:
+            part[_FURNITURE_MARK] = ""
             seeming.append(part)
     return seeming
 

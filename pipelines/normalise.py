@@ -8,7 +8,9 @@ from pipelines.combining import cap_marks
 
 
 def normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", cap_marks(text)).split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", cap_marks(text))
+    return " ".join(text.split())
 
 
 def text_hash(normalised: str) -> bytes:

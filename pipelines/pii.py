@@ -40,7 +40,12 @@ _SECTION_BEHIND = re.compile(rf"\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", 
 _ORDINAL_BEHIND = re.compile(r"\.[ \t]+([^\W\d_])")
 _HEADING_BEHIND = re.compile(r"[.)]?[ \t]+[^\W\d_]")
 _MOST_OF_SECTIONS = 30  # sections of a chapter; an address with four such numbers is one in 4,000
-_MAYBE_IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:]|\.\d)", re.ASCII)  # 2000::/3
+# 2000::/3, also with the last four bytes written as version 4 is.
+_MAYBE_IPV6 = re.compile(
+    r"(?<![\w:.])[23][0-9A-Fa-f]{3}(?:(?::[0-9A-Fa-f]{0,4}){1,6}:(?:\d{1,3}\.){3}\d{1,3}|(?::[0-9A-Fa-f]{0,4}){2,7})"
+    r"(?![\w:]|\.\d)",
+    re.ASCII,
+)
 # International (+49 30 1234567), North American ((555) 123-4567), and with a leading zero (030/123 45 67).
 _MAYBE_PHONE = re.compile(
     r"(?<![\w.,:/+-])(?:(?:\+|00)[1-9](?:[ ./-]{0,2}\(?\d\)?){6,14}|\(?[2-9]\d\d(?:\) ?|[.-])\d{3}[.-]\d{4}"
@@ -57,10 +62,10 @@ def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -
     if settings.emails and "@" in text:
         text = _EMAIL.sub(EMAIL, text)
     if settings.ip_addresses:
-        if text.count(".") > 2:
-            text = _MAYBE_IPV4.sub(lambda match: IPV4 if _is_ipv4(match) else match[0], text)
         if text.count(":") > 1:
             text = _MAYBE_IPV6.sub(lambda match: IPV6 if _is_public(match[0]) else match[0], text)
+        if text.count(".") > 2:
+            text = _MAYBE_IPV4.sub(lambda match: IPV4 if _is_ipv4(match) else match[0], text)
     if settings.phone_numbers:
         text = _MAYBE_PHONE.sub(lambda match: PHONE if _has_phone_digits(match[0]) else match[0], text)
         text = replace_phone_numbers(text, language, PHONE)

@@ -93,3 +93,25 @@ def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str
 def test_readings_of_ruby_go() -> None:
     body = "<article><p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を読む人が多い。</p></article>"
     assert text_of(body) == ["漢字を読む人が多い。"]
+
+
+@pytest.mark.parametrize("name", ["photo-caption", "popup-text-{}", "newsletter"])
+def test_most_of_a_long_page_is_no_furniture(name: str) -> None:
+    """Also where each part of that name is small."""
+    intro = " ".join(f"Sentence {number} of the introduction stands in a paragraph of its own." for number in range(20))
+    parts = "".join(f"<div class='{name.format(number)}'>{PARAGRAPHS}</div>" for number in range(20))
+    text = text_of(f"<div><p>{intro}</p>{parts}</div>")
+    assert text[0] == intro
+    assert text.count(SENTENCES.split("\n")[1]) == 20
+
+
+def test_a_banner_beside_a_long_text_stays_out() -> None:
+    intro = " ".join(f"Sentence {number} of the introduction stands in a paragraph of its own." for number in range(20))
+    banner = f"<div class='cookie-popup'>{PARAGRAPHS * 20}</div>"
+    assert text_of(f"<div><p>{intro}</p></div>{banner}") == [intro]
+
+
+def test_many_lists_are_looked_through_in_linear_time() -> None:
+    """Beyond the time limit of a test if each were looked up from the start of the page."""
+    item = "<ul class=caption><li>one<li>two<li>three</ul>"
+    assert "one" in "\n".join(text_of(f"<p>{SENTENCES}</p>{item * 5000}"))

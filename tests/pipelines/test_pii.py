@@ -148,6 +148,8 @@ PIECES = st.sampled_from(["a@b.com", "8.8.8.8", "2a00::1", "+36 30 123 4567", "w
 @example("1." * 50_000)
 @example("2000:" * 20_000)
 @example("0 12" * 20_000)
+@example("2a00::18.8.8.8")
+@example("2a00::192.0.2.1 8.8.8.8::1 2a00:8.8.8.8")
 def test_a_second_time_changes_nothing(text: str) -> None:
     once = replace_pii(text, ALL)
     assert replace_pii(once, ALL) == once
@@ -157,3 +159,8 @@ def test_a_second_time_changes_nothing(text: str) -> None:
 def test_lines_are_replaced_alike_in_any_order(lines: list[str]) -> None:
     together = replace_pii("\n".join(lines), ALL).split("\n")
     assert together == [replace_pii(line, ALL) for line in "\n".join(lines).split("\n")]
+
+
+@pytest.mark.parametrize("address", ["2a00::8.8.8.8", "2001:4860:0:1::93.184.216.34", "2a00:1:2:3:4:5:8.8.4.4"])
+def test_an_address_that_ends_as_version_4_goes_whole(address: str) -> None:
+    assert replace_pii(f"at {address}, port 80", ALL) == f"at {IPV6}, port 80"
