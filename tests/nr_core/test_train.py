@@ -346,3 +346,22 @@ def test_a_stream_of_another_tokenizer_is_refused(world, run, tmp_path):
     spec["inputs"][0]["tokens"] = str(other)
     with pytest.raises(ModelError, match="holds the token 4999, the model has rows for 300"):
         run(spec)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["neutral_residues", "lora"])
+def test_a_base_held_in_bf16_is_extended_in_fp32_adapters(world, run, tmp_path, method, precision):
+    spec = world.train_spec(tmp_path / "run", method={"method": method}, training={"steps": 3, "precision": precision})
+    spec["base"]["dtype"] = "bfloat16"
+    out = run(spec)
+    weights = load_file(out / "adapter" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["precision"], facts["precision_reason"]) == (precision, "it is set so")
+
+
+def test_a_base_held_in_bf16_is_not_finetuned(world, run, tmp_path):
+    spec = world.train_spec(tmp_path / "run", method={"method": "finetune"})
+    spec["base"]["dtype"] = "bfloat16"
+    with pytest.raises(ValueError, match=r"base\.dtype: finetune trains the base's own weights"):
+        run(spec)
