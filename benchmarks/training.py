@@ -3,6 +3,7 @@
     python benchmarks/training.py                     # Llama, d = 512, 4 layers, 2 x 512 tokens, one thread
     python benchmarks/training.py --toy               # seconds: shows that the script runs, its figures mean nothing
     python benchmarks/training.py --shape gemma-2b    # on a GPU; without --shape smollm2-135m and gemma-2b
+    python benchmarks/training.py --model SmolLM2-135M-Instruct.Q4_1.gguf    # a real one: precisions and peak memory
 
 The steps are those of nr_core.loop: forward, loss, backward, clipping, AdamW. All methods take the same tokens under
 the same settings, one after the other in each round; a figure is the median over rounds of the ratio within a round, in
@@ -10,6 +11,10 @@ CPU seconds (on a GPU, seconds). taps_overhead: what the local loss and the taps
 
 The last line is JSON: step_vs_finetune, step_vs_lora, taps_overhead, mfu (null on a CPU), and on a GPU of each shape
 tokens a second, MFU and peak memory by method. The GPU part has not been run by us yet.
+
+With --model, 4 x 512 tokens a step, each case in a process of its own, in two rounds: bf16_vs_fp32 (tokens a CPU second
+of neutral residues; null where bf16 would not be chosen), step_vs_finetune in the better precision (limit .87), and
+peak_memory_mb of neutral residues with --micro-batch sequences a forward pass.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,9 +42,11 @@ from nr_core.flops import peak_tokens
 from nr_core.head import Head
 from nr_core.loop import Loop
 from nr_core.methods import extend
+from nr_core.models import load_base
 from nr_core.optimiser import adamw
+from nr_core.precision import choose, hold_frozen_in_bf16
 from nr_core.progress import Progress
-from nr_core.settings import MethodSettings, TrainingSettings
+from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
 from nr_core.tokens import TokenStream
 
 METHODS = ("finetune", "neutral_residues", "lora")
@@ -179,17 +187,83 @@ def measure(shape: Shape, pairs: int) -> dict[str, Any]:
     }
 
 
+def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[str, float]:
+    """CPU seconds (on a GPU, seconds) of a step on a real model, and this process's peak memory in MB."""
+    base = load_base(BaseSpec(model=path))
+    settings = TrainingSettings(batch_size=4, sequence_length=512, micro_batch_size=micro_batch)
+    extension = extend(base, MethodSettings(method=name))
+    model, choice = extension.model.train(), choose(precision, base)
+    if choice.precision == "bf16" and not extension.method.saves_full_model:
+        hold_frozen_in_bf16(model)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = random_inputs(Path(folder), base.get_input_embeddings().weight.shape[0])
+    loop = Loop(
+        head=Head(model, choice),
+        batches=Batches(inputs, 512, 4, seed=0),
+        settings=settings,
+        peak_rate=extension.learning_rate,
+        seed=0,
+        folder=Path(),
+        progress=Progress("benchmark", name, "steps"),
+        taps=extension.taps,
+        alpha=extension.alpha,
+    )
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser, seconds = adamw(parameters, settings), []
+    memory.reset_peak()  # loading is not the step
+    for step in range(4):  # the first warms up
+        begun = clock()
+        loop.forward_backward(step, log=False)
+        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        seconds.append(clock() - begun)
+    return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": memory.peak() / 1e6}
+
+
+def measure_real(path: str, micro_batch: int) -> dict[str, Any]:
+    better = choose("auto", load_base(BaseSpec(model=path)))
+    cases = [("neutral_residues", better.precision), ("finetune", better.precision), ("neutral_residues", "fp32")]
+    found: dict[tuple[str, str], list[dict[str, float]]] = {case: [] for case in cases}
+    for turn in (cases, cases[::-1]):
+        for case in dict.fromkeys(turn):
+            options = ["--model", path, "--micro-batch", str(micro_batch), "--case", ",".join(case)]
+            done = subprocess.run([sys.executable, __file__, *options], capture_output=True, text=True, check=True)
+            found[case].append(json.loads(done.stdout.splitlines()[-1]))
+            print(*case, found[case][-1], flush=True)
+    seconds = {case: statistics.median(one["seconds"] for one in found[case]) for case in found}
+    ours = ("neutral_residues", better.precision)
+    faster = seconds["neutral_residues", "fp32"] / seconds[ours] if better.precision == "bf16" else None
+    return {
+        "precision": better.precision,
+        "reason": better.reason,
+        "bf16_vs_fp32": faster and round(faster, 3),
+        "step_vs_finetune": round(seconds[ours] / seconds["finetune", better.precision], 4),
+        "peak_memory_mb": round(max(one["peak_memory_mb"] for one in found[ours])),
+        "tokens_per_second": {" ".join(case): round(4 * 512 / value, 1) for case, value in seconds.items()},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--toy", action="store_true", help="the same as --shape toy --pairs 3")
     parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--model", help="folder or .gguf file of a real model")
+    parser.add_argument("--micro-batch", type=int, default=1, help="with --model: sequences a forward pass")
+    parser.add_argument("--case", help=argparse.SUPPRESS)  # of a child: method,precision
     arguments = parser.parse_args()
     if os.environ.get("MALLOC_MMAP_MAX_") is None:  # read by glibc when a process starts; trainings run under it too
         os.execve(
             sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **MALLOC, "OMP_NUM_THREADS": "1"}
         )
     torch.set_num_threads(1)
+    if arguments.case:
+        print(json.dumps(real_step(arguments.model, *arguments.case.split(","), arguments.micro_batch)))
+        return
+    if arguments.model:
+        print(json.dumps(measure_real(arguments.model, arguments.micro_batch)))
+        return
     usual = ("smollm2-135m", "gemma-2b") if torch.cuda.is_available() else ("d512",)
     chosen = ("toy",) if arguments.toy else (arguments.shape,) if arguments.shape else usual
     measured = {}
