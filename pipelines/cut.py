@@ -1,6 +1,11 @@
-"""Cut a long text, such as a novel, into documents."""
+"""Cut a long text, such as a novel: into documents, and into pieces that are worked on one after the other."""
 
+import re
 from collections.abc import Iterator
+
+# Memory goes by the number of words and lines, which are objects of 50 bytes and more: one piece's take up to 60 MB.
+PIECE_CHARACTERS = 1_000_000
+_SPACE = re.compile(r"\s")  # the same characters that str.split() parts words by
 
 
 def cut(text: str, max_characters: int) -> Iterator[str]:
@@ -24,3 +29,15 @@ def cut(text: str, max_characters: int) -> Iterator[str]:
             start += 1
     if part := text[start:].strip():
         yield part
+
+
+def pieces(text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
+    """Yield consecutive pieces that hold all of the text and part no word: each as long as `size`, or a little longer.
+
+    A text that is not longer is one piece.
+    """
+    start = 0
+    while len(text) - start > size and (space := _SPACE.search(text, start + size)):
+        yield text[start : space.start()]
+        start = space.start()
+    yield text[start:]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xxhash
 
 from pipelines.characters import clean
+from pipelines.cut import pieces
 from pipelines.evaluation_sets import EvaluationSet
 from pipelines.signature import mix64
 from storage.errors import InputError
@@ -66,7 +67,15 @@ class NgramIndex:
 
     def find(self, text: str) -> Contamination | None:
         """What a text shares with a set, or None."""
-        words = simplified(text).split()
+        words: list[str] = []
+        for piece in pieces(simplified(text)):
+            kept = max(len(words) - self._words + 1, 0)  # an n-gram may lie in two pieces
+            words = words[kept:] + piece.split()
+            if found := self._find(words):
+                return found
+        return None
+
+    def _find(self, words: list[str]) -> Contamination | None:
         hashes = _ngram_hashes(words, self._words)
         if not len(hashes) or not len(self._hashes):
             return None

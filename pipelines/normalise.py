@@ -5,12 +5,13 @@ import unicodedata
 import xxhash
 
 from pipelines.combining import cap_marks
+from pipelines.cut import pieces
 
 
 def normalise(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", cap_marks(text))
-    return " ".join(text.split())
+    return " ".join(words for piece in pieces(text) if (words := " ".join(piece.split())))
 
 
 def text_hash(normalised: str) -> bytes:

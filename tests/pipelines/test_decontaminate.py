@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines import decontaminate
 from pipelines.characters import clean
+from pipelines.cut import pieces
 from pipelines.decontaminate import NgramIndex, simplified
 from pipelines.evaluation_sets import EvaluationSet
 from storage.errors import InputError
@@ -55,3 +56,15 @@ def test_a_set_that_cannot_be_found_or_is_too_large_is_refused(monkeypatch: pyte
     monkeypatch.setattr(decontaminate, "_BLOCK", 4)
     with pytest.raises(InputError, match="the sets up to large have more than 10 n-grams"):
         NgramIndex([as_set("large", [f"{letter} b c d e f" for letter in "ghijklmnopq"])], 3)
+
+
+@settings(deadline=None)
+@given(texts, texts, st.integers(1, 4), st.integers(1, 20))
+def test_what_lies_in_two_pieces_of_a_long_text_is_found(given: str, text: str, n: int, size: int) -> None:
+    if not ngrams(given, n):
+        return
+    index = NgramIndex([as_set("one", [given])], n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decontaminate, "pieces", lambda text: pieces(text, size))
+        in_pieces = index.find(text)
+    assert in_pieces == index.find(text)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.extract import all_text, clean, main_content
-from pipelines.scores import SCORES, scores
+from pipelines.normalise import normalise
+from pipelines.scores import MAX_CHARACTERS, SCORES, scores
 from pipelines.settings import ExtractionSettings
 from tests.pipelines.slow_scores import slow_scores
 
@@ -93,3 +95,22 @@ def test_as_the_slow_ones_on_real_texts(shared_data: Path) -> None:
         texts += [clean(json.loads(line)["text"][:20_000]) for line, _ in zip(novels, range(5), strict=False)]
     for text in filter(None, texts):
         assert scores(text, "hun") == pytest.approx(slow_scores(text, "hun"))
+
+
+def test_a_text_of_any_length_is_scored_by_its_first_million_characters() -> None:
+    text = "".join(f"Sentence {number} of a very long text.\n" for number in range(MAX_CHARACTERS // 30))
+    assert len(text) > MAX_CHARACTERS
+    assert scores(text + "#" * 500, "eng") == scores(text[:MAX_CHARACTERS].strip(), "eng")
+    assert scores(text, "eng")["words"] == len(text[:MAX_CHARACTERS].split())
+
+
+@pytest.mark.parametrize("repeated", [".!? ", "a\n", "a b\n", "\U0001f600\n", "Buy it\n\n"])
+def test_memory_goes_by_the_length_of_a_text_not_by_its_lines_and_words(repeated: str) -> None:
+    text = (repeated * (4_000_000 // len(repeated))).strip()
+    tracemalloc.start()
+    try:
+        scores(text, "eng")
+        normalise(text)
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
