@@ -18,9 +18,9 @@ pytestmark = pytest.mark.shared
 
 # Pages of the Hungarian help that are in English: 239 by the data's own README, and those of which only the headline is
 # Hungarian, which is no part of the main content.
-UNTRANSLATED = 247
+UNTRANSLATED = 252
 STAGES_OF_WEB_PAGES = {
-    "deu": {"language_score": 5, "too_short": 43, "exact_copy": 386, "kept": 659},
+    "deu": {"language_score": 7, "too_short": 40, "exact_copy": 386, "kept": 660},
     "eng": {"language_score": 21, "too_short": 23, "exact_copy": 80, "near_copy": 2, "kept": 436},
 }
 
