@@ -11,6 +11,7 @@ from pipelines.bucket_corpora import version_in_bucket
 from pipelines.documents import documents_key
 from pipelines.lineage import has_settings
 from pipelines.settings import CorpusSettings
+from pipelines.take_down import holds_taken_down
 from pipelines.work_units import WorkUnit
 from storage.publish import is_done, read_manifest
 from storage.query import Result, query
@@ -67,6 +68,8 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
         return "new", f"version {version} was made with other settings of `documents`"
     if new := own - set(manifest["counts"]["unit_ids"]):
         return "new", f"{len(new)} of its {len(own)} units are not in version {version}"
+    if manifest is not there and (hosts := holds_taken_down(name, version, workspace)):
+        return "new", f"version {version} holds pages of {hosts[0]}, which was taken down"
     return "stands", f"version {version} has all its units, by the same settings"
 
 

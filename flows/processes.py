@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 
 def runs_prefect(pid: int) -> bool:
     """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
@@ -14,6 +16,18 @@ def runs_prefect(pid: int) -> bool:
         return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def prefect_of(home: Path) -> list[int]:
+    """Processes of Prefect that keep their state in a folder: those that lead a session, as all that we start."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            pid = process.pid
+            if os.getsid(pid) == pid and runs_prefect(pid):
+                there = process.environ().get("PREFECT_HOME")
+                found += [pid] if there and Path(there).resolve() == home.resolve() else []
+    return found
 
 
 def end_session(pid: int, patience: float, process: subprocess.Popen[bytes] | None = None) -> None:

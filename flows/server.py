@@ -38,9 +38,10 @@ from flows.addresses import (
 from flows.deployments import POOL, deploy, read
 from flows.orphans import end_orphaned_runs
 from flows.prefect_api import Api
-from flows.processes import end_session, runs_prefect
+from flows.processes import end_session, prefect_of, runs_prefect
 from pipelines.child_python import python_command, python_environment
 from storage.atomic import write_atomically
+from storage.damage import DamagedFile
 from storage.errors import InputError
 
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
@@ -213,10 +214,19 @@ def running(home: Path) -> Services | None:
 
 
 def _state(home: Path) -> Services | None:
+    """What was started. A damaged file is none, as after a power cut, unless something of it lives: a second server
+    on its database would not do. Raises DamagedFile then."""
     try:
-        return Services(**json.loads((home / STATE).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied
+        return Services(**json.loads((home / STATE).read_bytes()))
+    except FileNotFoundError:
         return None
+    except (ValueError, TypeError, RecursionError) as error:
+        if not (left := prefect_of(home)):
+            return None
+        pids = " ".join(map(str, left))
+        raise DamagedFile(
+            f"{home / STATE} is damaged, and what it tells of still runs: `kill {pids}`, delete the file, then `nr up`"
+        ) from error
 
 
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.take_down import denied_hosts
 from storage.catalog import connect, log_beside
 from storage.errors import InputError
 from storage.os_errors import os_sentence
@@ -53,11 +54,12 @@ def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
 
 
 def files_wrong(workspace: Workspace) -> Iterator[Wrong]:
-    """What a power cut, a full disk or a killed reader has left: the catalog, the pointers, the manifests."""
+    """What a power cut, a full disk or a killed reader has left: list, catalog, pointers, manifests."""
     rebuild = f"nr catalog rebuild --workspace {workspace.root}"
     if log_beside(workspace.catalog).exists():
         yield Wrong(f"{log_beside(workspace.catalog)} is left of who had the catalog open for writing", rebuild)
     try:
+        denied_hosts(workspace)
         if workspace.catalog.exists():
             connect(workspace).close()
         for name in workspace.published_corpora():

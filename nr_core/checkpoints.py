@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nr_core.distributed import Ranks, fill, whole
 from nr_core.files import writing
+from nr_core.progress import Progress
 
 
 @dataclass
@@ -66,15 +68,38 @@ def save(
 
 
 def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> LoopState:
-    """Load the newest checkpoint into parameters and optimiser; a fresh state where there is none."""
-    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
-    if not found:
-        return LoopState()
-    saved = load_file(found[-1] / "trainable.safetensors")
+    """Load the newest checkpoint that is whole into parameters and optimiser; a fresh state where there is none.
+
+    One that a broken disk has torn is passed over, with a word in the log: the training goes on from the one before, or
+    begins again.
+    """
+    for checkpoint in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            state, saved, moments = _read(checkpoint)
+        except (SafetensorError, FileNotFoundError, ValueError, TypeError) as error:
+            Progress.log(f"{checkpoint} is damaged ({error}): the training goes on from what there is before it")
+            continue
+        _fill(parameters, optimiser, saved, moments)
+        return state
+    return LoopState()
+
+
+def _read(checkpoint: Path) -> tuple[LoopState, dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """All of a checkpoint, before any of it goes into a model."""
+    state = LoopState(**json.loads((checkpoint / "state.json").read_bytes()))
     moments: dict[str, dict[str, Tensor]] = {}
-    for key, value in load_file(found[-1] / "optimiser.safetensors").items():
+    for key, value in load_file(checkpoint / "optimiser.safetensors").items():
         name, _, moment = key.rpartition("/")
         moments.setdefault(name, {})[moment] = value
+    return state, load_file(checkpoint / "trainable.safetensors"), moments
+
+
+def _fill(
+    parameters: dict[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    saved: dict[str, Tensor],
+    moments: dict[str, dict[str, Tensor]],
+) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(fill(parameter, saved[name]))
@@ -83,4 +108,3 @@ def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.
                 moment: value.to(parameter.device, copy=True) if value.ndim == 0 else fill(parameter, value)
                 for moment, value in moments.get(name, {}).items()
             }
-    return LoopState(**json.loads((found[-1] / "state.json").read_text()))

@@ -20,9 +20,14 @@ from pipelines.host import host_named
 from pipelines.shards import shard_files
 from pipelines.url_list import UrlList
 from storage.atomic import write_atomically
+from storage.damage import DamagedFile
 from storage.errors import InputError
 from storage.workspace import Workspace
 
+REMEDY = (
+    'write it anew as {"host": "example.org", "reason": "", "added": ""}, one line a host, or delete it and give each '
+    "host to `nr forget` again; until then nothing is made, so that no host comes back"
+)
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?")
 
 
@@ -36,18 +41,24 @@ class Denied:
 
 
 def denied_hosts(workspace: Workspace) -> list[Denied]:
-    """The list, in the order of entry."""
+    """The list, in the order of entry. Raises DamagedFile where it is empty or a line is no entry, since a list that
+    is read without one of its hosts lets their pages back in."""
     try:
-        lines = workspace.deny_list.read_text().splitlines()
+        lines = workspace.deny_list.read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    return [_entry(line) for line in lines]
+    if not lines:  # it is written with its first host
+        raise DamagedFile(f"{workspace.deny_list} is damaged (empty): {REMEDY}")
+    return [_entry(line, f"line {number} of {workspace.deny_list}") for number, line in enumerate(lines, 1)]
 
 
-def _entry(line: str | bytes) -> Denied:
+def _entry(line: bytes, place: str) -> Denied:
     """An entry as it was written, its host in the form in which hosts are compared."""
-    fields = json.loads(line)
-    return Denied(**fields | {"host": host_named(fields["host"])})
+    try:
+        fields = {name: str(value) for name, value in json.loads(line).items()}
+        return Denied(**fields | {"host": host_named(fields["host"])})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DamagedFile(f"{place} is damaged (no host that was taken down): {REMEDY}") from error
 
 
 def deny(host: str, reason: str, workspace: Workspace) -> Denied:
@@ -76,8 +87,10 @@ def take_over_deny_list(workspace: Workspace) -> None:
         entries = denied_hosts(workspace)
         here = {entry.host for entry in entries}
         there = {name.removesuffix(".json") for name in bucket.names(workspace.shared_deny_list)}
-        found = [bucket.read(workspace.shared_deny_list / f"{host}.json") for host in sorted(there - here)]
-        if new := [_entry(content) for content in found if content]:
+        paths = [workspace.shared_deny_list / f"{host}.json" for host in sorted(there - here)]
+        found = [(path, bucket.read(path)) for path in paths]
+        # One that has gone since is None; one of no bytes is damaged.
+        if new := [_entry(content, f"{path.name} in {bucket.url}") for path, content in found if content is not None]:
             _write([*entries, *new], workspace)
         for entry in entries:
             if entry.host not in there:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flows.config import parse_config
 from flows.plan_steps import plan_steps, reading_rates
 from flows.recording import recorded_settings
 from pipelines.documents import documents_key
+from pipelines.take_down import deny
 from pipelines.work_units import WorkUnit
 from storage.atomic import write_atomically
 from storage.catalog import refresh_catalog
@@ -71,6 +74,21 @@ def test_what_stands_and_what_does_not_say_why(config):
     french = config.corpora["french"].model_copy(update={"bad_words": str(words)})
     listed = config.model_copy(update={"corpora": {**config.corpora, "french": french}})
     assert outcomes(listed)[0] == ("new", "its list of bad words is not that of version french-1", None)
+
+
+def test_a_version_with_pages_of_a_host_that_was_taken_down_does_not_stand(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    hosts = pa.table({"host": ["fr.gone.example", "stays.example"]})
+    pq.write_table(hosts, workspace.corpus_version("french", "french-1") / "train-00000.parquet")
+    deny("other.example", "asked", workspace)
+    assert [row[0] for row in outcomes(config)] == ["stands", "stands", "new"]
+    deny("gone.example", "asked", workspace)
+    assert outcomes(config)[:2] == [
+        ("new", "version french-1 holds pages of gone.example, which was taken down", None),
+        ("stands", "version english-1 has all its units, by the same settings", None),
+    ]
 
 
 def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,27 @@ def test_resuming_is_bitwise_and_the_micro_batch_is_not_seen(world, run, tmp_pat
     micro = run(world.train_spec(tmp_path / "micro", training={"micro_batch_size": 5}))
     for row, other in zip(figures(micro), figures(undisturbed), strict=True):
         assert row == pytest.approx(other, rel=1e-3)
+
+
+@pytest.mark.parametrize("file", ["trainable.safetensors", "optimiser.safetensors", "state.json"])
+@pytest.mark.parametrize("kept", [0, 40])
+def test_a_torn_checkpoint_is_passed_over(tmp_path, capfd, file, kept):
+    parameters = {"w": torch.nn.Parameter(torch.ones(4, 4))}
+    optimiser = adamw(parameters.values(), TrainingSettings())
+    parameters["w"].grad = torch.ones(4, 4)
+    optimiser.step()
+    checkpoints.save(tmp_path, LoopState(step=3), parameters, optimiser)
+    shutil.copytree(tmp_path / "step-00000003", tmp_path / "step-00000005")
+    torn = tmp_path / "step-00000005" / file
+    torn.write_bytes(torn.read_bytes()[:kept])
+    fresh = {"w": torch.nn.Parameter(torch.zeros(4, 4))}
+    assert checkpoints.restore(tmp_path, fresh, adamw(fresh.values(), TrainingSettings())).step == 3
+    assert fresh["w"].equal(parameters["w"])
+    (tmp_path / "step-00000003" / file).unlink()
+    unread = {"w": torch.nn.Parameter(torch.zeros(4, 4))}
+    assert checkpoints.restore(tmp_path, unread, adamw(unread.values(), TrainingSettings())) == LoopState()
+    assert not unread["w"].any()
+    assert "step-00000005 is damaged" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("micro_batch", [3, 23, 53])
