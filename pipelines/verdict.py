@@ -17,6 +17,7 @@ from pipelines.settings import CorpusSettings
 
 # Reason and remedy: of pages that never came here, then in the order in which a document meets the rules.
 REMEDIES: Mapping[str, str] = {
+    "poison_record": "they hung or ended what read them; look into these records, or leave their file out",
     "other_language": "their whole page is in none of documents.languages",
     "host": "their host fits no pattern of corpora.{name}.hosts",
     "language": "they are not in language '{language}' (corpora.{name}.language)",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from pipelines.addresses import redacted
+from pipelines.read_text import known_kinds, text_suffix
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -101,9 +102,16 @@ def _units(
         signed = None if public == url else SecretStr(url)
         files.append((public.rpartition("/")[2], public, size, hash_of(public, size), signed))
     seen: set[str] = set()
+    content_of_name: dict[str, str] = {}
     for file_name, path, size, content, signed in files:
         options: dict[str, Any] = {}
         if isinstance(source, TextSource):
+            if text_suffix(file_name) is None:
+                raise InputError(
+                    f"sources.{name}.paths: {path} is of no known kind; a text source reads {known_kinds()}"
+                )
+            if content_of_name.setdefault(file_name, content) != content:
+                file_name = f"{content}/{file_name}"  # another file of this name: its documents are others
             options = source.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
             if source.url_field is None:
                 del options["url_field"]  # so that units keep the ids they had before there was such a field

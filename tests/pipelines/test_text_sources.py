@@ -24,6 +24,7 @@ from pipelines.shards import shard_files
 from pipelines.take_down import deny
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import list_work_units
+from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, prose
 
@@ -296,7 +297,6 @@ def test_a_bomb_stays_small(
 @pytest.mark.parametrize(
     ("name", "fields", "sentence"),
     [
-        ("texts.csv", {}, "of no known kind"),
         ("texts.parquet", {}, "is not a Parquet file"),
         ("good.parquet", {"text_field": "nothing"}, r"has no column \['nothing'\]"),
         ("good.parquet", {"text_field": "many"}, r"many holds list<.*>, no text"),
@@ -336,3 +336,23 @@ def test_ids_that_shards_repeat_name_no_two_texts(
         path.write_bytes(as_lines([{"id": row, "text": prose(ENGLISH, 10 * shard + row)} for row in range(3)]))
         found += process(path, workspace, document_settings, id_field="id")[1]
     assert len({document["doc_id"] for document in found}) == len(found) == 9
+
+
+def test_files_of_one_name_in_several_folders_have_ids_of_their_own(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    for folder, first in (("a", 0), ("b", 10), ("c", 0)):  # c is a copy of a, and adds nothing
+        (tmp_path / folder).mkdir()
+        rows = [{"text": prose(ENGLISH, first + row)} for row in range(3)]
+        (tmp_path / folder / "part.jsonl").write_bytes(as_lines(rows))
+    found = []
+    for unit in list_work_units({"novels": TextSource(paths=[f"{tmp_path}/*/part.jsonl"])}, workspace):
+        process_unit(unit, document_settings, workspace.root)
+        found += pq.read_table(workspace.root / f"{unit.unit_id}.parquet").to_pylist()
+    assert len({document["doc_id"] for document in found}) == len({d["url"] for d in found}) == len(found) == 6
+
+
+def test_a_file_of_no_known_kind_is_refused_before_it_is_read(tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "novel.pdf").write_bytes(b"%PDF")
+    with pytest.raises(InputError, match=r"sources.novels.paths: .*novel.pdf is of no known kind; .*\.parquet"):
+        list_work_units({"novels": TextSource(paths=[str(tmp_path / "novel.pdf")])}, workspace)
