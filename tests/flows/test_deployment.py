@@ -19,11 +19,14 @@ import yaml
 
 from flows import deployments, serve_reports, server
 from flows.addresses import free_port
+from flows.config import Config, load_config
+from flows.extend_language import extend_language
 from flows.orphans import LABEL, end_orphaned_runs
 from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
+from tests.flows.test_run_form import form_posts
 
 TINY = Path(__file__).parent / "tiny.yaml"
 METHODS = ["adapter", "finetune", "lora", "neutral_residues"]
@@ -298,6 +301,38 @@ def test_a_failed_run_calls_the_webhook(tmp_path, services):
 def test_wrong_parameters_make_no_run(services):
     refused = deployment_run(services, "-p", 'config={"training": {"steps": "many"}}')
     assert refused.returncode != 0 and "steps" in refused.stdout + refused.stderr
+
+
+def study_of_run(services, parameters):
+    """The study of a run that is made for the far future, as the flow would read it, and then taken back."""
+    deployment = ask(services, "deployments/name/extend-language/tiny", None, method="GET")
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}
+    body = {"parameters": parameters(deployment), "state": state, "enforce_parameter_schema": True}
+    run = ask(services, f"deployments/{deployment['id']}/create_flow_run", body)
+    ask(services, f"flow_runs/{run['id']}", None, method="DELETE")
+    return extend_language.validate_parameters(run["parameters"])["config"]
+
+
+def as_the_form_shows_it(deployment):
+    schema = deployment["parameter_openapi_schema"]
+    return form_posts(schema, deployment["parameters"], schema["definitions"])
+
+
+@pytest.mark.deployment
+def test_the_form_of_the_server_and_what_is_posted_give_the_study_that_is_meant(project, services):
+    inherited = {"extends": str(TINY), "workspace": str(project / "workspace")}
+    expected = load_config(str(TINY)).model_copy(update={"workspace": inherited["workspace"]})
+    assert study_of_run(services, lambda deployment: {}) == expected
+    assert study_of_run(services, as_the_form_shows_it) == expected
+    for change in (
+        {"base": {"pretrain": {"steps": 5}}},
+        {"training": {"steps": 7}},
+        {"training": None},
+        {"methods": [{"method": "lora", "learning_rate": "1e-3"}]},
+        {"corpora": {"italian": {"language": "ita", "text_domain": "web", "sources": ["sample"]}}},
+    ):
+        found = study_of_run(services, lambda deployment, change=change: {"config": {**inherited, **change}})
+        assert found == Config.model_validate({**inherited, **change})
 
 
 @pytest.mark.deployment
