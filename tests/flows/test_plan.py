@@ -24,6 +24,7 @@ def test_plan_shows_sizes_and_records_and_fetches_no_page(tmp_path, monkeypatch,
         fields = f"server: '{server.url}', collections: '{server.url}/collinfo.json'"
         (tmp_path / "study.yaml").write_text(CONFIG.format(server=fields))
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")  # narrower ones leave columns out
         monkeypatch.setattr(sys, "argv", ["nr", "plan", "study.yaml"])
         with pytest.raises(SystemExit) as ended:
             cli.main()
