@@ -124,6 +124,7 @@ def test_what_failed_is_tried_again_alone(tmp_path, language_model):
                 if "Finished in state" in line and "Flow run" in line:
                     break
             workspace = Workspace(tmp_path / "workspace")
+            assert workspace.catalog.exists(), said
             assert query(workspace, UNITS).rows == [("one.warc.gz", "done", 1), ("two.warc.gz", "failed", 1)], said
             server.script.clear()
             said += flows.communicate("\n", timeout=200)[0]
