@@ -29,6 +29,15 @@ def nr(*arguments, cwd):
     return subprocess.run(call, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
 
 
+@pytest.fixture(autouse=True)
+def same_import_path():
+    """Prefect puts the folder of a flow's file in front of sys.path, for good: there our secrets.py hides the standard
+    library's from every child that is given that path."""
+    before = sys.path[:]
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory, language_model) -> Path:
     """A folder with study.yaml and the workspace of its run: two methods, three corpora, a text and a task."""
