@@ -116,16 +116,21 @@ class Method:
         memory.reset_peak()
         self.loop.alpha, given = self.loop.alpha if alpha is None else alpha, self.loop.alpha
         begun = clock()
-        self.loop.forward_backward(step, log=False)
-        float(torch.nn.utils.clip_grad_norm_(self.parameters, self.loop.settings.clip))
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        take_step(self.loop, self.parameters, self.optimiser, step)
         seconds = clock() - begun
         self.loop.alpha = given
         if torch.cuda.is_available():  # other methods' models are there too
             own = getattr(self, "own_memory", 0)
             self.peak_memory = max(getattr(self, "peak_memory", 0), own + memory.peak() - before)
         return seconds
+
+
+def take_step(loop: Loop, parameters: list[torch.nn.Parameter], optimiser: torch.optim.Optimizer, step: int) -> None:
+    """As nr_core.loop takes it, without its guards and figures."""
+    loop.forward_backward(step, log=False)
+    float(torch.nn.utils.clip_grad_norm_(parameters, loop.settings.clip))
+    optimiser.step()
+    optimiser.zero_grad()
 
 
 def allocated() -> int:
@@ -213,10 +218,7 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
     memory.reset_peak()  # loading is not the step
     for step in range(4):  # the first warms up
         begun = clock()
-        loop.forward_backward(step, log=False)
-        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        take_step(loop, parameters, optimiser, step)
         seconds.append(clock() - begun)
     return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": memory.peak() / 1e6}
 

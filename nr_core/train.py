@@ -36,7 +36,7 @@ from nr_core.models import check_vocabulary, device, load_base, window_length
 from nr_core.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.progress import Progress
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
-from nr_core.settings import LoopSettings
+from nr_core.settings import LoopSettings, TrainingSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.weight_rules import base_weights, weight_rules
@@ -58,9 +58,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
     base = load_base(spec.base)
     length = window_length(base, spec.training.sequence_length, "training")
-    training = spec.training.model_copy(update={"sequence_length": length})
-    if spec.method.l2_to_base is not None:
-        training = training.model_copy(update={"weight_decay": 0.0})
+    training = _settled(spec, length)
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
@@ -119,6 +117,14 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     write_steps(state.rows, spec.out / "steps.parquet")
     write_json(spec.out / RUN_FILE, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
+
+
+def _settled(spec: TrainSpec, length: int) -> TrainingSettings:
+    """Fill in what depends on base and method: the window, and no decay towards zero beside one towards the base."""
+    settled: dict[str, Any] = {"sequence_length": length}
+    if spec.method.l2_to_base is not None:
+        settled["weight_decay"] = 0.0
+    return spec.training.model_copy(update=settled)
 
 
 def _new_rows(spec: TrainSpec, inputs: list[Input]) -> list[int] | None:
