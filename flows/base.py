@@ -15,7 +15,7 @@ from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import now, record_model, record_training_steps
-from flows.secrets import take_secrets
+from flows.secret_blocks import take_secrets
 from flows.study_settings import PretrainedHere
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
 from nr_core.settings import BaseSpec

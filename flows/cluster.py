@@ -17,7 +17,7 @@ from flows.config import Config
 from flows.orphans import record_process
 from flows.recording import record_units
 from flows.resources import Resources
-from flows.secrets import take_secrets
+from flows.secret_blocks import take_secrets
 from pipelines.minhash_dedup import BandBuckets, BandJob, RunJobs
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit

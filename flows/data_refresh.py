@@ -17,7 +17,7 @@ from flows.disk import refuse_full_disk
 from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
-from flows.secrets import take_secrets
+from flows.secret_blocks import take_secrets
 from flows.unit_ledger import failed_units, waiting_units
 from pipelines.corpus_report import CorpusReport
 from pipelines.settings import CorpusSettings

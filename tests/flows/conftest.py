@@ -31,8 +31,7 @@ def nr(*arguments, cwd):
 
 @pytest.fixture(autouse=True)
 def same_import_path():
-    """Prefect puts the folder of a flow's file in front of sys.path, for good: there our secrets.py hides the standard
-    library's from every child that is given that path."""
+    """Prefect puts the folder of a flow's file in front of sys.path, for good: here until the test's end."""
     before = sys.path[:]
     yield
     sys.path[:] = before
