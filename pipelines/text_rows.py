@@ -3,20 +3,14 @@
 What a row decompresses to is bounded, whatever the file says: nothing is held that is longer than a text may be.
 """
 
-import bz2
 import codecs
-import gzip
-import io
 import json
-import lzma
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from fastwarc.stream_io import ZstdReader
-
+from pipelines.compressed_text import CHUNK_BYTES, Damage, as_file, decompressed
 from pipelines.read_warc import ReadFailure
 from storage.errors import InputError
 
@@ -27,83 +21,37 @@ URL = "url"  # the field that holds the address where a source names none
 
 BYTES_OF_UTF8, _BYTES_OF_CHARACTER = 4, 6  # at most: in UTF-8, and in JSON, where it may be \uXXXX
 _BESIDE_THE_TEXT = 65536  # bytes of a row: its other fields
-_CHUNK_BYTES = 1 << 17
-_MAX_XZ_MEMORY = 256 << 20  # xz -9 takes 65 MB
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of UTF-8: no character begins with one
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-_BREAKS = (OSError, EOFError, zlib.error, lzma.LZMAError)  # of a compressed file
 _BETWEEN = re.compile(r"[\s,]*+")
 _NEXT_ELEMENT = re.compile(r"\}\s*+,\s*+\{")
 _LONGEST_TOKEN = 16  # characters that JSON's parser may need to see together, such as \uXXXX\uXXXX
 _MAX_DAMAGED = 20  # elements of an array: each may make the whole buffer be looked at
 
 
-class _Reader(io.RawIOBase):
-    """A file decompressed by zstd or xz as Python's own classes do it: streams one after the other."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _xz(raw: BinaryIO) -> Iterator[bytes]:
-    """LZMAFile takes as much memory as a file asks for: up to 4 GB."""
-    data = b""
-    while data or (data := raw.read(_CHUNK_BYTES)):
-        decompressor = lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY)
-        while not decompressor.eof:
-            yield decompressor.decompress(data, _CHUNK_BYTES)
-            data = b"" if not decompressor.needs_input else raw.read(_CHUNK_BYTES)
-            if not data and decompressor.needs_input:
-                raise EOFError("the file ends before its end-of-stream marker")
-        data = decompressor.unused_data.lstrip(b"\0")  # padding
-
-
-def _opened(path: Path, raw: BinaryIO) -> BinaryIO:
-    """What a file holds, decompressed as it is read."""
-    ending = path.suffix.lower()
-    if ending == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    if ending == ".bz2":
-        return cast(BinaryIO, bz2.BZ2File(raw))
-    if ending == ".xz":
-        chunks = _xz(raw)
-        left = b""
-
-        def read(size: int) -> bytes:
-            nonlocal left
-            while not left and (chunk := next(chunks, None)) is not None:
-                left = chunk
-            found, left = left[:size], left[size:]
-            return found
-
-        return io.BufferedReader(_Reader(read), _CHUNK_BYTES)
-    if ending == ".zst":
-        return io.BufferedReader(_Reader(ZstdReader(raw).read), _CHUNK_BYTES)
-    return raw
-
-
 def json_rows(path: Path, max_bytes: int) -> Iterator[Row]:
     """The objects of a file of JSON lines, or of one array."""
     limit = _BYTES_OF_CHARACTER * max_bytes + _BESIDE_THE_TEXT
+    damage: list[Damage] = []
     with path.open("rb") as raw:
-        stream = _opened(path, raw)
-        rows = _first_rows(path, stream, limit)
+        rows: Iterator[Row | None] = _first_rows(path, as_file(path, raw, damage), limit)
         while True:
             try:
                 row = next(rows, None)
-            except _BREAKS as error:
-                yield ReadFailure(raw.tell(), f"{error}: the rows from there on are lost")
-                return
+            except (OSError, EOFError) as error:
+                ends = damage and damage[-1].following is None
+                row = None if ends else ReadFailure(raw.tell(), f"{error}: the rows from there on are lost")
+                rows = iter(())
+            yield from map(_failure, damage)
+            damage.clear()
             if row is None:
                 return
             yield row
+
+
+def _failure(damage: Damage) -> ReadFailure:
+    rest = "the rest is lost" if damage.following is None else f"reading goes on at byte {damage.following}"
+    return ReadFailure(damage.place, f"{damage.error}, in what is compressed from byte {damage.place} on: {rest}")
 
 
 def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
@@ -145,7 +93,7 @@ def _array(start: bytes, stream: BinaryIO, limit: int) -> Iterator[Row]:
 
     def read_on() -> None:
         nonlocal buffer, place, ended
-        data = stream.read(max(_CHUNK_BYTES, len(buffer) - place))  # twice as much each time: linear in all
+        data = stream.read(max(CHUNK_BYTES, len(buffer) - place))  # twice as much each time: linear in all
         ended = not data
         buffer, place = buffer[place:] + to_text.decode(data, ended), 0
 
@@ -190,15 +138,39 @@ def _is_utf8(text: str) -> bool:
 
 
 def plain_text(path: Path, text_field: str, max_bytes: int) -> Iterator[Row]:
-    """A file of text, which is one document: UTF-8, or UTF-16 with a byte order mark."""
+    """A file of text, which is one document: UTF-8, or UTF-16 with a byte order mark.
+
+    What was compressed with a damaged byte is left out, whole: there is no telling what of it is right.
+    """
+    limit = BYTES_OF_UTF8 * max_bytes
+    content, seams = bytearray(), list[int]()
     with path.open("rb") as raw:
-        try:
-            content = _opened(path, raw).read(BYTES_OF_UTF8 * max_bytes + 1)
-        except _BREAKS as error:
-            yield ReadFailure(raw.tell(), f"{error}: the text is lost")
-            return
+        for item in decompressed(path, raw):
+            if isinstance(item, Damage):
+                yield _failure(item)
+                del content[len(content) - item.given :]
+                seams.append(len(content))
+            else:
+                content += item
+            if len(content) > limit:
+                yield "oversize"
+                return
+    if seams and not content:
+        return
     mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
+    encoding = _BYTE_ORDER_MARKS.get(mark, "utf-8")
+    pieces = [bytes(content[start:end]) for start, end in zip([len(mark), *seams], [*seams, None], strict=True)]
     try:
-        yield {text_field: content[len(mark) :].decode(_BYTE_ORDER_MARKS.get(mark, "utf-8"))}
+        yield {text_field: _joined(pieces) if encoding == "utf-8" else b"".join(pieces).decode(encoding)}
     except UnicodeDecodeError:
-        yield "oversize" if len(content) > BYTES_OF_UTF8 * max_bytes else "unreadable"
+        yield "unreadable"
+
+
+def _joined(pieces: list[bytes]) -> str:
+    """The text of pieces between which something is lost, perhaps from within a character."""
+    last = len(pieces) - 1
+    whole = []
+    for number, piece in enumerate(pieces):
+        piece = piece.lstrip(_CONTINUATION_BYTES) if number else piece
+        whole.append(codecs.getincrementaldecoder("utf-8")().decode(piece, final=number == last))
+    return "\n\n".join(whole)

@@ -356,3 +356,41 @@ def test_a_file_of_no_known_kind_is_refused_before_it_is_read(tmp_path: Path, wo
     (tmp_path / "novel.pdf").write_bytes(b"%PDF")
     with pytest.raises(InputError, match=r"sources.novels.paths: .*novel.pdf is of no known kind; .*\.parquet"):
         list_work_units({"novels": TextSource(paths=[str(tmp_path / "novel.pdf")])}, workspace)
+
+
+@pytest.mark.parametrize("packed", [packed for packed in PACK if packed])
+@pytest.mark.parametrize("kind", [".jsonl", "array.json"])
+def test_damage_costs_the_part_that_it_hit(
+    kind: str, packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """Parts that were compressed one by one, cut in the middle of rows: two damaged, and a whole one behind each."""
+    rows = [json.dumps({"text": prose(ENGLISH, seed)}) for seed in range(40)]
+    content = ("[" + ",\n".join(rows) + "]" if "array" in kind else "\n".join(rows)).encode()
+    pack = zstd if packed == ".zst" else PACK[packed]
+    step = len(content) // 5
+    parts = [bytearray(pack(content[start : start + step])) for start in range(0, len(content), step)]
+    for damaged in (parts[1], parts[3]):
+        damaged[len(damaged) // 2 : len(damaged) // 2 + 8] = b"\xaa\x55" * 4
+    path = tmp_path / f"rows{kind}{packed}"
+    path.write_bytes(b"".join(parts))
+    report, documents = process(path, workspace, document_settings)
+    texts = [document["text"] for document in documents if document["reason"] == "kept"]
+    numbers = [number for number in range(40) if prose(ENGLISH, number) in texts]
+    assert report.status == "done"
+    assert {*range(7), *range(17, 23), *range(33, 40)} <= set(numbers)
+    assert len(numbers) == len(texts) < 40
+    assert [("goes on at byte" in failure["error"]) for failure in report.failures] == [True, True]
+    assert [row["documents"] for row in report.funnel if row["reason"] == "damaged"] == [2]
+
+
+def test_damage_in_a_plain_text_leaves_a_gap(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    text = prose(FRENCH, 1) + " é"
+    parts = [bytearray(gzip.compress(part)) for part in (text.encode()[:-1], b"lost", text.encode()[-1:] + b" fin")]
+    parts[1][12] ^= 0xFF
+    path = tmp_path / "novel.txt.gz"
+    path.write_bytes(b"".join(parts))
+    report, [document] = process(path, workspace, document_settings)
+    assert document["text"] == prose(FRENCH, 1) + " \n\n fin"
+    assert len(report.failures) == 1
