@@ -1,4 +1,4 @@
-"""Check what a workspace holds against the checksums in its manifests and unit reports."""
+"""Check what a workspace holds against the checksums in its manifests and unit reports, and against its deny list."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from pipelines.take_down import denied_hosts, holds_taken_down
+from storage.damage import DamagedFile
 from storage.errors import InputError
 from storage.keys import file_sha256
 from storage.publish import MANIFEST
@@ -22,7 +26,7 @@ _AGAIN = {
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not as it was written: path in the workspace, what is wrong, and what to do."""
+    """What is not as it should be: path in the workspace, what is wrong, and what to do."""
 
     path: str
     wrong: str
@@ -38,7 +42,8 @@ class _Written:
 
 
 def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int, str], None]) -> list[Damage]:
-    """Read every file of a workspace, or of the versions of one corpus, that has a recorded checksum.
+    """Read every file of a workspace, or of the versions of one corpus, that has a recorded checksum, and the hosts of
+    the versions where some were taken down.
 
     `on_file` hears how many files are done, of how many, and the next. Raises InputError for an unknown corpus.
     """
@@ -55,7 +60,38 @@ def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int
             fix = _AGAIN.get(written.step, "delete that folder, then run the same command again")
             damages.append(Damage(name, wrong, fix))
     on_file(len(files), len(files), "")
-    return damages + list(_in_bucket(workspace, corpus))
+    return [*damages, *_in_bucket(workspace, corpus), *_taken_down(workspace, corpus)]
+
+
+def _taken_down(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
+    """Versions that hold pages of hosts on the deny list: in use they may not be, and kept they need not be."""
+    place = workspace.deny_list
+    try:
+        denied_hosts(workspace)
+        for name in [corpus] if corpus else workspace.published_corpora():
+            place = workspace.corpus(name) / "CURRENT"
+            yield from _versions_taken_down(name, workspace.current_version(name), workspace)
+    except DamagedFile as error:
+        says, _, fix = str(error).partition(": ")
+        yield Damage(str(place.relative_to(workspace.root)), says, fix)
+
+
+def _versions_taken_down(name: str, current: str | None, workspace: Workspace) -> Iterator[Damage]:
+    for manifest in sorted(workspace.corpus(name).glob(f"[!.]*/{MANIFEST}")):
+        version = manifest.parent.name
+        try:
+            hosts = holds_taken_down(name, version, workspace)
+        except duckdb.Error:  # a shard is damaged, which its checksum has told
+            continue
+        if hosts:
+            named = f"{', '.join(hosts[:5])}{', ...' if len(hosts) > 5 else ''}"
+            first = "run `nr refresh CONFIG`, which makes one without them, then " if version == current else ""
+            also = f" and tokens/{version}" if workspace.tokens(version, "").exists() else ""
+            yield Damage(
+                str(manifest.parent.relative_to(workspace.root)),
+                f"it holds pages of hosts that were taken down ({named})",
+                f"{first}delete that folder{also}",
+            )
 
 
 def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:

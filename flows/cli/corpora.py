@@ -95,7 +95,7 @@ def verify(
     corpus: Annotated[str | None, typer.Argument(help="Check its versions only; none: the whole workspace.")] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Check all files against the checksums recorded when they were written."""
+    """Check all files against the checksums recorded when they were written, and versions against the deny list."""
     from flows.verify import verify as check
     from storage.workspace import Workspace
 
@@ -108,6 +108,6 @@ def verify(
         print(file=sys.stderr)
     for damage in damages:
         print(f"{damage.path}: {damage.wrong}; {damage.fix}")
-    print(f"{len(damages)} damaged" if damages else "all is as it was written")
+    print(f"{len(damages)} wrong" if damages else "all is as it was written")
     if damages:
         raise typer.Exit(1)

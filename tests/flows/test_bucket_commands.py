@@ -56,7 +56,7 @@ def test_commands_keep_bucket_and_folder_in_step(crawl: Crawl, tmp_path: Path) -
     damaged = bucket / "corpora" / "english" / second.version / "index" / "kept.parquet"
     damaged.write_bytes(b"half")
     said = nr(crawl, "verify")
-    assert f"file://{damaged}: it has 4 bytes" in said and said.rstrip().endswith("1 damaged")
+    assert f"file://{damaged}: it has 4 bytes" in said and said.rstrip().endswith("1 wrong")
     assert "delete manifest.json beside it" in " ".join(said.split())
     (bucket / "corpora" / "english" / second.version / "manifest.json").unlink()
     refresh(crawl)

@@ -1,6 +1,7 @@
 """nr rollback, forget, verify and inspect on a workspace with two versions of a corpus and a run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,30 @@ def test_no_way_leads_back_to_a_version_with_a_forgotten_host(study: Study) -> N
     assert current_versions(config(study)) == {"english": without}
 
 
+def test_verify_names_versions_with_pages_of_a_forgotten_host_and_deleting_them_is_enough(study: Study) -> None:
+    host = sorted(study.hosts(study.first.version))[0]
+    without = forget_host(study.workspace, host, "asked", lambda said: None).corpora.rows[0][2]
+
+    def found(corpus: str | None = None) -> dict[str, tuple[str, str]]:
+        damages = verify(study.workspace, corpus, lambda *event: None)
+        return {damage.path: (damage.wrong, damage.fix) for damage in damages}
+
+    kept = {study.first.version, study.second.version}
+    says = f"it holds pages of hosts that were taken down ({host})"
+    assert found() == found("english") == {f"corpora/english/{old}": (says, "delete that folder") for old in kept}
+    pointer = study.workspace.corpus("english") / "CURRENT"
+    pointer.write_text(study.second.version)  # by hand, or from a copy of the folder
+    assert found()[f"corpora/english/{study.second.version}"][1].startswith("run `nr refresh CONFIG`, which makes one")
+    pointer.write_text(without)
+    for old in kept:
+        shutil.rmtree(study.workspace.corpus_version("english", old))
+    assert found() == {}
+    assert host not in study.hosts(study.refresh("c", [*map(english, range(50, 60))]).version)
+    assert found() == {}
+    study.workspace.deny_list.write_text("")
+    assert "damaged" in found()["deny-list.jsonl"][0]
+
+
 def config(study: Study) -> Any:
     source = {"kind": "warc", "paths": [str(study.crawl)]}
     corpus = {"language": "eng", "text_domain": "news", "sources": ["web"]}
@@ -208,7 +233,7 @@ def test_verify_names_what_is_damaged(study: Study) -> None:
     assert len(verify(study.workspace, "english", lambda *event: None)) == 2
     shown = CliRunner().invoke(app, ["verify", "english", "--workspace", str(study.workspace.root)])
     assert shown.exit_code == 1
-    assert "2 damaged" in shown.output
+    assert "2 wrong" in shown.output
     with pytest.raises(InputError, match="there is no corpus 'other'"):
         verify(study.workspace, "other", lambda *event: None)
 
