@@ -55,6 +55,7 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
     from prefect.server.api.server import create_app
     from prefect.settings import get_current_settings
 
+    _leave_current_folder_alone()
     settings = get_current_settings().server
     config = uvicorn.Config(
         Guard(create_app(final=True)),
@@ -70,3 +71,18 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
     server.run(sockets=[listener] if listener else None)
     if not server.started:
         sys.exit(1)
+
+
+def _leave_current_folder_alone() -> None:
+    """Prefect's alembic.ini puts the current folder in front of sys.path as tables are made: whatever is imported
+    after that would be taken from there."""
+    from prefect.server.database import alembic_commands
+
+    of_prefect = alembic_commands.alembic_config
+
+    def config() -> Any:
+        made = of_prefect()
+        made.set_main_option("prepend_sys_path", "")
+        return made
+
+    alembic_commands.alembic_config = config

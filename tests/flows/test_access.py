@@ -5,9 +5,11 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import packages_distributions
 from uuid import uuid4
 
 import pytest
@@ -27,7 +29,17 @@ CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory):
+def hostile_folder(tmp_path_factory):
+    """A folder with a module of every name that can be imported here, each of which says so in `imported`."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for name in {*sys.stdlib_module_names, *packages_distributions(), "sitecustomize", "usercustomize"}:
+        said = f"open({str(folder / 'imported')!r}, 'a').write('{name} ')"
+        (folder / f"{name.replace('/', '.')}.py").write_text(f"{said}\nraise ImportError('of the current folder')")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory, hostile_folder):
     """The API of Prefect's server as `nr up` starts it, with a deployment, a variable and a Secret block."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
     credential, url = credential_for(home), address(LOOPBACK, port)
@@ -36,7 +48,11 @@ def api(tmp_path_factory):
     with (
         (home / "log").open("wb") as log,
         subprocess.Popen(
-            python_command("flows.keep_prefect", LOOPBACK, str(port)), env=everything, stdout=log, stderr=log
+            python_command("flows.keep_prefect", LOOPBACK, str(port)),
+            env=everything,
+            stdout=log,
+            stderr=log,
+            cwd=hostile_folder,
         ) as server,
     ):
         api = Api(f"{url}/api", credential)
@@ -166,6 +182,10 @@ def test_the_pages_ask_the_api_where_they_came_from(api):
     with urllib.request.urlopen(api.url.removesuffix("/api") + "/ui-settings") as answer:
         settings = json.load(answer)
     assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == ("/api", "BASIC", True)
+
+
+def test_no_module_of_the_current_folder_is_imported(api, hostile_folder):
+    assert not (hostile_folder / "imported").exists()
 
 
 def test_a_home_and_its_credential_are_their_owners_alone(tmp_path, monkeypatch):
