@@ -1,17 +1,20 @@
 """The command line `nr`. Heavy rooms are imported in the commands, so that `nr --help` answers at once."""
 
+import os
 import sys
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
 from flows.cli import study, models, results, corpora, services  # noqa: F401  # isort: skip
 from flows.cli.app import app
 from flows.interrupt import leaving_on_interrupt
+from pipelines.child_python import SAFE
 
 
 def main() -> None:
     """Entry point: what a user can mend ends with one sentence and exit code 2, an interrupt in silence with 130."""
     from flows.plain_errors import sentence_of
 
+    os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers
     with leaving_on_interrupt(""):
         try:
             app()

@@ -33,6 +33,20 @@ def test_help_imports_neither_torch_nor_prefect():
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout == "[]\n"
 
 
+def test_what_a_command_starts_by_multiprocessing_imports_nothing_of_the_current_folder(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "threading.py").write_text("raise SystemExit('of the current folder')")
+    (tmp_path / "nr").write_text(
+        "import multiprocessing\nfrom flows.cli import app, main\n@app.command()\ndef start():\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    child.start()\n    child.join()\n    print('ended with', child.exitcode)\n"
+        "if __name__ == '__main__':\n    main()\n"
+    )
+    command = [sys.executable, tmp_path / "nr", "start"]
+    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True)
+    assert done.stdout.endswith("ended with 0\n"), done.stderr
+
+
 def test_sql_prints_a_table_json_and_csv(tmp_path):
     workspace = Workspace(tmp_path / "workspace")
     write_records(
