@@ -1,6 +1,7 @@
 """Bytes of a page to text: UTF-8, the HTTP charset, the page's meta tag, a detector, windows-1252.
 
-Charsets are named as the WHATWG's Encoding Standard has it, and mean what browsers take them for.
+Charsets are named as the WHATWG's Encoding Standard has it, and mean what browsers take them for. One by which the text
+fits no language, where it fits one by another charset, is not believed: many servers declare their own default.
 """
 
 import codecs
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
+from pipelines.alphabets import misfit
 from pipelines.meta_charset import meta_charset
 
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
@@ -19,8 +21,9 @@ MAX_CONTROL_SHARE = 0.01  # of the characters
 # UTF-8 that broke in places is UTF-8, whatever the page says. Chosen here: of text in other charsets next to nothing is
 # UTF-8 by chance, but in Thai and Chinese a third can be.
 MAX_BROKEN_SHARE = 0.2  # of what is not ASCII
-# Text of another charset: letters with accents come singly (`Ïðèâåò`), and a word is of one script (`kцnyv`).
-MAX_IMPLAUSIBLE_SHARE = 0.5  # of what is not ASCII
+# A declared charset is not believed where more than such a share of what is not ASCII fits no language, and another
+# leaves so much less of it; where nothing is declared, the least decides. Chosen here.
+MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; characters
 
 _HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -43,10 +46,18 @@ _AS_BROWSERS = {
     "iso8859-11": "cp874",
 }
 _MORE_LABELS = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "x-user-defined": "cp1252"}
-_ACCENTED_RUN = re.compile("[\xa1-\xff]{4,}+")
-_OTHER = "\u0370-\u077f\u0e00-\u0e7f"  # Greek to Syriac, Thai
-_ANY_OTHER = re.compile(f"[{_OTHER}]")  # tells most texts apart in a fifth of the time
-_MIXED_WORD = re.compile(f"[{_OTHER}](?=[A-Za-z])|(?<=[A-Za-z])[{_OTHER}]")
+# Charsets that a page may be in where it seems to be in none that was declared, those first that have fewer letters:
+# what is Hebrew would be Russian too, what is Korean Chinese.
+_OTHERS = (
+    *("cp1252", "cp1250", "iso8859-2", "cp1257", "iso8859-13", "iso8859-4", "cp1254", "cp1255", "iso8859-6", "cp1256"),
+    *("cp1253", "iso8859-7", "cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1258", "cp932", "cp949"),
+    *("gb18030", "big5hkscs", "euc_jis_2004", "cp874"),
+)
+_OF_TWO_BYTES = ("cp932", "cp949", "gb18030", "big5hkscs", "euc_jis_2004")
+_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", "iso2022_jp_ext")  # they fit or they do not
+# Words with bytes that are not ASCII. Second bytes of Chinese and Japanese are none of those that end them.
+_WORD = re.compile(rb"(?<![^\x00-\x20<>])[^\x00-\x20<>\x80-\xff]*+[\x80-\xff][^\x00-\x20<>]*+")
+_JUDGED_BYTES = 1 << 14
 
 
 def _as_control(error: UnicodeError) -> tuple[str, int]:
@@ -72,22 +83,47 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
         return Decoded(text, "utf-8", "bom" if payload.startswith(_UTF_8_MARK) else "utf-8")
     not_ascii = len(payload.translate(None, delete=bytes(range(128))))
-    implausible = None
     for encoding, source in _candidates(payload, content_type):
-        text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
-        replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
-        if replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text):
-            decoded = Decoded(text, encoding, source)
-            if source == "bom" or encoding == "utf-8" or _is_plausible(text, not_ascii):
-                return decoded
-            implausible = implausible or decoded
-    return implausible
+        if (decoded := _decoded(payload, encoding, source, not_ascii)) is None:
+            continue
+        if source == "bom" or encoding in _UNJUDGED:
+            return decoded
+        other = _more_plausible(_words(payload), encoding, source)
+        return (other and _decoded(payload, other, "detector", not_ascii)) or decoded
+    return None
 
 
-def _is_plausible(text: str, not_ascii: int) -> bool:
-    accented = sum(map(len, _ACCENTED_RUN.findall(text)))
-    mixed = len(_MIXED_WORD.findall(text)) if _ANY_OTHER.search(text) else 0
-    return max(accented, mixed) <= MAX_IMPLAUSIBLE_SHARE * not_ascii
+def _decoded(payload: bytes, encoding: str, source: str, not_ascii: int) -> Decoded | None:
+    """The page by a charset; None if that damages it, or makes binary data of it."""
+    text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
+    replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
+    is_text = replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text)
+    return Decoded(text, encoding, source) if is_text else None
+
+
+def _words(payload: bytes) -> bytes:
+    """The words at a page's start that are not all ASCII, which is where charsets differ."""
+    words, size = [], 0
+    for word in _WORD.finditer(payload):
+        words.append(word[0][:_JUDGED_BYTES])
+        size += len(words[-1])
+        if size > _JUDGED_BYTES:
+            break
+    return b" ".join(words)
+
+
+def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
+    """Another charset by which words are much more those of a language; None if there is none."""
+    believed = misfit(words.decode(encoding, errors="as_control"))
+    # Next to nothing is of two bytes a character by chance.
+    is_sure = believed.share == 0 or (encoding in _OF_TWO_BYTES and not believed.broken)
+    if believed.characters < MIN_JUDGED or is_sure:
+        return None
+    others = [(misfit(words.decode(other, errors="as_control")).share, other) for other in _OTHERS]
+    share, other = min(others, key=lambda found: found[0])
+    if source in ("http", "meta"):
+        return other if believed.share > MIN_MISFIT and share <= MAX_RELATIVE_MISFIT * believed.share else None
+    return other if share < believed.share else None
 
 
 def _utf8(payload: bytes) -> str | None:

@@ -147,3 +147,62 @@ def test_bytes_without_a_character_are_control_characters() -> None:
     once = decode(b"na\xefve \x81 caf\xe9 " + b"plain t\xe9xt " * 60, "text/html; charset=iso-8859-1")
     assert once is not None
     assert once.text.startswith("naïve \x81 café")
+
+
+POLISH = "<p>Wróć przed świtem, żeby nakarmić źrebię i małą gęś; później pójdziemy łąką ku rzece.</p>" * 3
+TURKISH = "<p>Bugün hava çok güzel, çocuklar dışarıda oynuyor. Işıklar söndü, şimdi uyuyoruz.</p>" * 3
+RUSSIAN = "<p>Вчера вечером Мария вернулась с работы и сварила суп из свежих грибов.</p>" * 3
+JAPANESE = "<p>昨日の夜は雨が降ったので、庭の花に水をやりませんでした。</p>" * 3
+CHINESE = "<p>昨天晚上下雨了，所以我没有给院子里的花浇水。</p>" * 3
+KOREAN = "<p>어젯밤에 비가 와서 마당의 꽃에 물을 주지 않았습니다.</p>" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "declared"),
+    [
+        (HUNGARIAN, "iso8859-2", "iso-8859-1"),
+        (HUNGARIAN, "cp1250", "windows-1252"),
+        (POLISH, "iso8859-2", "iso-8859-1"),
+        (POLISH, "cp1250", "iso-8859-2"),
+        (TURKISH, "cp1254", "iso-8859-1"),
+        (RUSSIAN, "koi8-r", "windows-1251"),
+        (RUSSIAN, "cp1251", "koi8-r"),
+        (RUSSIAN, "cp866", "windows-1251"),
+        (JAPANESE, "cp932", "windows-1252"),
+        (JAPANESE, "euc_jp", "shift_jis"),
+        (CHINESE, "gb18030", "iso-8859-1"),
+        (KOREAN, "cp949", "iso-8859-1"),
+        (KOREAN, "cp949", ""),
+        (FRENCH, "cp1252", "windows-1251"),
+        (FRENCH, "cp1252", "iso-8859-2"),
+    ],
+)
+def test_a_charset_that_makes_mojibake_is_not_believed(text: str, written_in: str, declared: str) -> None:
+    decoded = decode(text.encode(written_in), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (text, "detector")
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("<p>Zürich, Genève, Málaga, São Paulo, Århus, Besançon, Tromsø, Reykjavík, Łódź</p>", "iso-8859-1"),
+        ("<p>1 m³ à 20 °C, ½ l, 5 µm, n.º 7, 1ª, «oui» — “ja”, l’été ± 3 €, © 2020 ®</p>", "windows-1252"),
+        ("<p>Õunapuu õitseb, öö on soe ja käes on jaanipäev: mõõk, jää-äär, öötöö.</p>", "iso-8859-1"),
+        ("<p>Żółw, čeština, ďábel; «Őrség» ß ä ö ü — słońce</p>", "iso-8859-2"),
+        ("<p>Київ, їжак і ґанок; съешь ещё этих булок, њушка, TRUE</p>", "windows-1251"),
+        ("<p>إذا كان TRUE، فستضاف أسهم، والقيمة uint64؟</p>", "windows-1256"),
+        ("<p>香港嘅嘢喺邊度呀？佢哋食咗飯未？</p>", "big5-hkscs"),
+    ],
+)
+def test_odd_text_of_the_declared_charset_stays(text: str, charset: str) -> None:
+    codec = {"iso-8859-1": "cp1252", "big5-hkscs": "big5hkscs"}.get(charset, charset)
+    page = text.encode(codec, "ignore")
+    decoded = decode(page, f"text/html; charset={charset}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (page.decode(codec), "http")
+
+
+def test_a_charset_is_judged_in_linear_time() -> None:
+    """A token without end, which is in no language."""
+    assert decode((b"a" * 3_000_000 + b"\xe9") * 2, "text/html; charset=iso-8859-1") is not None
