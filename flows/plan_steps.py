@@ -104,7 +104,7 @@ def _run(
     wanted = {
         "name": method.label,
         "seed": seed,
-        "settings": recorded_settings(method, config.training),
+        "settings": recorded_settings(method, config.training, getattr(config.base, "vocabulary", "full")),
         "versions": [versions[item.corpus] for item in inputs],
     }
     rows = query(workspace, RUN, wanted).rows

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from nr_core.settings import MethodSettings, TrainingSettings
+from nr_core.settings import MethodSettings, TrainingSettings, VocabularyRows
 from pipelines.corpus import CorpusReport
 from pipelines.unit_report import UnitReport
 from storage.catalog import refresh_catalog
@@ -118,9 +118,10 @@ def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
     write_records(workspace, "models", str(model["model_id"]), [model])
 
 
-def recorded_settings(method: MethodSettings, training: TrainingSettings) -> str:
+def recorded_settings(method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full") -> str:
     """What runs.settings holds."""
-    return json.dumps({"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")})
+    settings = {"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")}
+    return json.dumps(settings if vocabulary == "full" else {**settings, "base": {"vocabulary": vocabulary}})
 
 
 def record_run(workspace: Workspace, run: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:

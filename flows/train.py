@@ -74,6 +74,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
     training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
     builds_on = {name: run for name, run in _builds_on(config).items() if run}
+    vocabulary = [] if base.spec.vocabulary == "full" else [base.spec.vocabulary]
     trained = [
         Run(
             run_id=hash_of(
@@ -84,6 +85,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
                 seed,
                 STAGE_VERSIONS,
                 *([builds_on] if builds_on else []),
+                *vocabulary,
             ),
             method=method,
             seed=seed,
@@ -214,7 +216,7 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         "base_model_id": base.model_id,
         "model_id": run.run_id,
         "method": run.method.method if run.made_of is None else "interpolation",
-        "settings": recorded_settings(run.method, config.training),
+        "settings": recorded_settings(run.method, config.training, base.spec.vocabulary),
         "seed": run.seed,
         "status": "failed" if error else "done",
         "error": error,

@@ -24,29 +24,22 @@ from nr_core.residue_layer import NeutralResidueLayer
 from nr_core.sites import Site
 from nr_core.taps import Taps
 
-COUNTED_AT_ONCE = 1 << 24  # tokens
-
 
 def unused_tokens(inputs: Sequence[Input]) -> list[int]:
     """The tokens that the new-language inputs use and the original-language ones never do, in order.
 
     Raises ModelError where there is no original-language text to tell, or no such token.
     """
-    used: dict[str, Tensor | np.ndarray[Any, Any]] = {}
-    for role in ("new", "original"):
-        counts = np.zeros(max(source.stream.vocabulary_size for source in inputs), dtype=np.int64)
-        for source in inputs:
-            if source.role == role:
-                stream = source.stream.stream
-                for start in range(0, len(stream), COUNTED_AT_ONCE):
-                    counts += np.bincount(stream[start : start + COUNTED_AT_ONCE], minlength=len(counts))
-        used[role] = counts > 0
+    used = {role: np.zeros(max(s.stream.vocabulary_size for s in inputs), dtype=bool) for role in ("new", "original")}
+    for source in inputs:
+        if source.role is not None:
+            used[source.role][np.flatnonzero(source.stream.used())] = True
     if not used["original"].any():
         raise ModelError(
             "embeddings: new_rows trains tokens that the original language does not use, and no input tells which; "
             "add one with the role original (a share of 0 is enough)."
         )
-    rows = np.flatnonzero(np.asarray(used["new"]) & ~np.asarray(used["original"]))
+    rows = np.flatnonzero(used["new"] & ~used["original"])
     if not len(rows):
         raise ModelError(
             "embeddings: new_rows finds no token that only the new language uses; choose frozen or residue."
@@ -60,11 +53,16 @@ class Rows(nn.Module):
     def __init__(self, tokens: list[int], vocabulary: int, width: int, device: torch.device) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(len(tokens), width, device=device))
-        index = torch.tensor(tokens, device=device)
-        place = torch.full((vocabulary,), -1, device=device)
-        place[index] = torch.arange(len(tokens), device=device)
-        self.register_buffer("index", index, persistent=False)  # known from the config
-        self.register_buffer("place", place, persistent=False)
+        self.register_buffer("index", None, persistent=False)  # known from the config
+        self.register_buffer("place", None, persistent=False)
+        self.name_tokens(tokens, vocabulary)
+
+    def name_tokens(self, tokens: list[int], vocabulary: int) -> None:
+        """Say which tokens the rows are of, among so many."""
+        device = self.weight.device
+        self.index = torch.tensor(tokens, device=device)
+        self.place = torch.full((vocabulary,), -1, device=device)
+        self.place[self.index] = torch.arange(len(tokens), device=device)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """tokens (...) -> (..., d), zero for all other tokens."""

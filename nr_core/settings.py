@@ -33,6 +33,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "fp32", "bf16"]
 BaseDtype = Literal["float32", "bfloat16"]
+VocabularyRows = Literal["full", "trimmed"]
 Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
@@ -59,7 +60,7 @@ class Settings(BaseModel):
 class BaseSpec(Settings):
     """A backbone: a folder, a .gguf file or an id on the Hugging Face hub."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"quantize", "dtype"})
+    added: ClassVar[frozenset[str]] = frozenset({"quantize", "dtype", "vocabulary"})
 
     model: str = Field(min_length=1, description="folder of a Hugging Face model, .gguf file, or id on the hub")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub; default: its main branch")
@@ -74,6 +75,13 @@ class BaseSpec(Settings):
     )
     quantize: Quantization | None = Field(
         default=None, description="hold the base's linear layers in 8 or 4 bits; not for finetune and llama_pro"
+    )
+
+    vocabulary: VocabularyRows = Field(
+        default="full",
+        description="rows of the embedding and the output head that training holds; trimmed: those of tokens that the "
+        "inputs use, of bytes and special tokens, which is faster where there are many others; what is saved fits the "
+        "whole base, on which all evaluation is done",
     )
 
     @model_validator(mode="before")

@@ -24,6 +24,7 @@ from nr_core.foreign_files import foreign_files
 from nr_core.settings import BaseSpec
 
 END_OF_TEXT = "<|endoftext|>"
+COUNTED_AT_ONCE = 1 << 24  # tokens
 TOKENIZER_TEXT = 20_000_000  # characters that a BPE tokenizer is trained on: more changes its merges little
 
 
@@ -141,6 +142,13 @@ class TokenStream:
     @property
     def documents(self) -> int:
         return len(self.byte_lengths)
+
+    def used(self) -> np.ndarray[Any, Any]:
+        """Which tokens occur: (vocabulary_size,) bool."""
+        occurs = np.zeros(self.vocabulary_size, dtype=bool)
+        for start in range(0, len(self.stream), COUNTED_AT_ONCE):
+            occurs |= np.bincount(self.stream[start : start + COUNTED_AT_ONCE], minlength=len(occurs)) > 0
+        return occurs
 
     def content(self, document: int) -> np.ndarray[Any, Any]:
         """The tokens of a document's text, without those that open and close it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings, TrainingSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.vocabulary import Vocabulary, tables_of
 from nr_core.weight_rules import base_weights, weight_rules
 
 RUN_FILE = "run.json"  # written last: a run whose run.json stands is finished
@@ -62,13 +64,22 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     for source in inputs:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
-    earlier = _earlier(spec)
+    tables, earlier = tables_of(base), _earlier(spec)
     frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].saves_full_model else None
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     model = extension.model.to(device())
     started_at = base_weights(model, spec.method)
     if spec.start_from is not None:
         start_from(model, spec.start_from)
+    vocabulary = None
+    if spec.base.vocabulary == "trimmed":
+        vocabulary = _vocabulary(spec, inputs, model, tables)
+        vocabulary.trim(model, tables)
+        if frozen is not None:
+            vocabulary.trim(frozen, tables_of(frozen))
+        vocabulary.trim_copies(started_at, base)
+        inputs = [replace(source, stream=vocabulary.renumber(source.stream, spec.out)) for source in inputs]
+        Progress.log(f"{progress.label}: trains on {vocabulary.says}")
     precision = ranks.agree(choose_once(spec.training.precision, model, spec.out) if ranks.leads else None)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
     head = Head(model, precision)
@@ -108,9 +119,12 @@ def train(spec: TrainSpec, progress: Progress) -> None:
 
     # Every process takes part in what is measured and gathered; the first one writes.
     measured = {} if forgetting is None else _measured(forgetting)
-    weights = _gathered(model, extension) if cut else None
+    widened = vocabulary is not None and extension.method.saves_full_model
+    weights = _gathered(model, extension) if cut or widened else None
     if not ranks.leads:
         return
+    if vocabulary is not None and weights is not None and widened:
+        vocabulary.widen(weights, spec.base)
     report = _report(spec, extension, loop.alpha, state, ranks, precision) | measured
     _write_model(spec, extension, weights, report)
     copy_earlier(earlier, spec.out)
@@ -125,6 +139,11 @@ def _settled(spec: TrainSpec, length: int) -> TrainingSettings:
     if spec.method.l2_to_base is not None:
         settled["weight_decay"] = 0.0
     return spec.training.model_copy(update=settled)
+
+
+def _vocabulary(spec: TrainSpec, inputs: list[Input], model: Any, tables: list[Any]) -> Vocabulary:
+    streams = [source.stream for source in inputs]
+    return Vocabulary.of(streams, load_tokenizer(spec.base), model, tables[0].weight.shape[0])
 
 
 def _new_rows(spec: TrainSpec, inputs: list[Input]) -> list[int] | None:

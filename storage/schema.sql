@@ -123,7 +123,7 @@ COMMENT ON COLUMN runs.name IS 'what tables and plots call the run: the method''
 COMMENT ON COLUMN runs.base_model_id IS 'models.model_id of the base';
 COMMENT ON COLUMN runs.model_id IS 'models.model_id of the outcome, equal to run_id';
 COMMENT ON COLUMN runs.method IS 'finetune, lora, adapter or neutral_residues';
-COMMENT ON COLUMN runs.settings IS 'method and training settings as JSON';
+COMMENT ON COLUMN runs.settings IS 'method and training settings as JSON, and base.vocabulary where it is trimmed';
 COMMENT ON COLUMN runs.seed IS 'seed of the weights'' initialisation and of the batches';
 COMMENT ON COLUMN runs.status IS 'done or failed; a failed run is tried again by the next flow';
 COMMENT ON COLUMN runs.error IS 'why the last attempt failed; NULL if it is done';

@@ -9,6 +9,7 @@ import pytest
 from flows.config import parse_config
 from flows.plan_steps import plan_steps, reading_rates
 from flows.recording import recorded_settings
+from nr_core.settings import BaseSpec
 from pipelines.documents import documents_key
 from pipelines.take_down import deny
 from pipelines.work_units import WorkUnit
@@ -112,6 +113,8 @@ def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
     assert reading_rates(workspace) == {"warc": 0.05}
     longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 20})})
     assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
+    trimmed = config.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
+    assert outcomes(trimmed)[2] == ("new", "no run has these inputs and settings", 1.0)
 
 
 def test_without_a_catalog_there_is_no_estimate(tmp_path):
