@@ -83,11 +83,7 @@ def process_units(
     reported failed and tried again by the next call. Raises InputError as process_unit does, and where the bucket
     cannot be used.
     """
-    load_quality_model(settings)
-    # Once, before children would each fetch the identifier or fail over it or a list.
-    find_language_model(settings)
-    for given in (block_list, opted_out_hosts, robots_rules):
-        given(settings)
+    load_what_is_given(settings)
     folder = workspace.documents(documents_key(settings))
     folder.mkdir(parents=True, exist_ok=True)
     of_unit: dict[str, list[WorkUnit]] = {}  # two sources may name one file
@@ -118,6 +114,17 @@ def process_units(
             share_units(folder, [unit.unit_id], workspace)
             ended(result)
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
+
+
+def load_what_is_given(settings: DocumentSettings) -> None:
+    """Once, before children would each fetch the identifier, or fail over it, a model or a list.
+
+    Raises InputError where one cannot be had.
+    """
+    load_quality_model(settings)
+    find_language_model(settings)
+    for given in (block_list, opted_out_hosts, robots_rules):
+        given(settings)
 
 
 def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:

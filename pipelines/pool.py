@@ -14,8 +14,8 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum, auto
 from pathlib import Path
@@ -94,6 +94,30 @@ def run_in_workers(
             room.release()  # whoever waits for it looks up, and ends
         for slot in slots:
             slot.join()
+
+
+@contextmanager
+def one_worker(
+    settings: DocumentSettings, folder: Path
+) -> Iterator[Callable[[WorkUnit, Fetched], UnitReport | NotRead]]:
+    """A worker process for units that come one after the other, read as `run_in_workers` reads them."""
+    ready: _Ready = queue.SimpleQueue()
+    ended: _Ended = queue.SimpleQueue()
+    slot = _Slot(settings, folder, ready, ended)
+    slot.start()
+
+    def read(unit: WorkUnit, fetched: Fetched) -> UnitReport | NotRead:
+        ready.put((unit, fetched))
+        return ended.get()[1]
+
+    try:
+        yield read
+    except BaseException:
+        slot.kill()
+        raise
+    finally:
+        ready.put(None)
+        slot.join()
 
 
 class _FetchThread(threading.Thread):

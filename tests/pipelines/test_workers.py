@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.documents import process_units
-from pipelines.settings import DocumentSettings, TextSource, WarcSource
+from pipelines.on_one_process import process_units_here
+from pipelines.settings import DocumentSettings, FetchSettings, TextSource, WarcSource
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import WorkUnit, list_work_units
 from storage.workspace import Workspace
@@ -206,9 +207,19 @@ if "pipelines.worker" in sys.orig_argv:
 """
 
 
-@pytest.mark.parametrize("kind", ["warc", "text"])
+def on_a_cluster(units: list[WorkUnit], settings: DocumentSettings, workspace: Workspace) -> list[UnitReport]:
+    """As a task does that Dask or Ray runs."""
+    return process_units_here(units, settings, workspace, FetchSettings())
+
+
+def by_processes(units: list[WorkUnit], settings: DocumentSettings, workspace: Workspace) -> list[UnitReport]:
+    return process_units(units, settings, workspace, 1, lambda report: None)
+
+
+@pytest.mark.parametrize(("kind", "read"), [("warc", by_processes), ("text", on_a_cluster)])
 def test_a_record_that_ends_its_process_costs_itself(
     kind: str,
+    read: Callable[[list[WorkUnit], DocumentSettings, Workspace], list[UnitReport]],
     write_warc: WriteWarc,
     tmp_path: Path,
     workspace: Workspace,
@@ -229,7 +240,7 @@ def test_a_record_that_ends_its_process_costs_itself(
     else:
         (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         [one] = list_work_units({"texts": TextSource(paths=[str(tmp_path / "texts.jsonl")])}, workspace)
-    [report] = process_units([one], document_settings, workspace, 1, lambda report: None)
+    [report] = read([one], document_settings, workspace)
     assert (report.status, report.records) == ("done", 6)
     reasons = {row["reason"]: row["documents"] for row in report.funnel}
     assert reasons == {"poison_record": 3, "extraction_failed": 1, "kept": 2}
