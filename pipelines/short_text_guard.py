@@ -19,12 +19,16 @@ _FIRST_ICON, _LAST_ICON = "\ue000", "\uf8ff"  # the private use area, whose node
 _REFERENCE = r"&#?+[0-9a-zA-Z]{1,32}+;?"
 _TEXT = rf"[{_SPACE}]*+(?!<[/!a-zA-Z])((?:[!-%'-~]|{_REFERENCE})?(?:[^\x00-\x7f]|{_REFERENCE}))(?=[{_SPACE}]*+(?:<|\Z))"
 _FIRST_TEXT, _TEXT_BEHIND_TAG = re.compile(_TEXT), re.compile(">" + _TEXT)
+# A CDATA section is text in a formula or a drawing; elsewhere a comment, where a mark does no harm.
+_CDATA, _TEXT_IN_CDATA = "<![CDATA[", re.compile(rf"<!\[CDATA\[[{_SPACE}]*+([!-~]?[^\x00-\x7f])(?=[{_SPACE}]*+\]\]>)")
 
 
 def mark_short_texts(html: str) -> str:
     """`html` with MARK behind each text between two tags that extraction could take for an icon."""
     found = [_FIRST_TEXT.match(html), *_TEXT_BEHIND_TAG.finditer(html)]
-    ends = [text.end() for text in found if text and _is_lost(text[1])]
+    if _CDATA in html:
+        found += _TEXT_IN_CDATA.finditer(html)
+    ends = sorted(text.end() for text in found if text and _is_lost(text[1]))
     if not ends:
         return html
     return MARK.join(html[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True))

@@ -56,6 +56,24 @@ def test_wherever_they_stand(html: str) -> None:
     assert "tó" in text_of(f"<main>{html}") and "tó" in text_of(html)
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("One <![CDATA[ gone ]]> two.", "One two."),
+        ("One <![CDATA[ gone > two ]]> three.", "One two ]]> three."),
+        ("One <math><mi><![CDATA[x<y]]></mi></math> two.", "One x<y two."),
+        ("One <math><mi><![CDATA[é]]></mi><mo>p</mo><mi>t<![CDATA[ó]]></mi></math> two.", "One éptó two."),
+        ("One <svg><text><![CDATA[in a drawing]]></text></svg> two.", "One two."),
+    ],
+)
+def test_sections_of_cdata_are_text_in_formulas_and_comments_elsewhere(html: str, text: str) -> None:
+    """As browsers have it; what stands in a drawing is no main content."""
+    assert (
+        " ".join(text_of(f"<article><p>{html}</p><p>And a sentence.</p></article>").split())
+        == f"{text} And a sentence."
+    )
+
+
 def test_the_mark_is_seen_nowhere() -> None:
     html = "<article><p>A <b>tó</b> and an own w\u2060ord.</p><img alt='x><b>hó</b>'><p><b>\u2060</b>tó</p></article>"
     text = text_of(html, alt_texts=True)
