@@ -77,8 +77,24 @@ def context_length(config: Any) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
         value = getattr(config, name, None)
         if isinstance(value, int):
-            return value
+            return max(value, _scaled_context(config))
     return None
+
+
+def _scaled_context(config: Any) -> int:
+    """What rotary positions are scaled to, where that is set by hand beside the length of before; 0 where it is not.
+
+    As model cards tell users to do for YaRN (https://arxiv.org/abs/2309.00071). The factor of `llama3` is no ratio of
+    lengths.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    lengths = [0]
+    for scaling in (rope, *rope.values()):  # one for all layers, or one for each kind of them
+        if isinstance(scaling, dict) and scaling.get("rope_type") not in (None, "default", "llama3"):
+            factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+            if isinstance(factor, (int, float)) and isinstance(original, int):
+                lengths.append(int(factor * original))
+    return max(lengths)
 
 
 def window_length(model: Any, asked: int | None, settings: str) -> int:

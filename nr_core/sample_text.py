@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from nr_core.errors import ModelError
-from nr_core.models import load_base
+from nr_core.models import context_length, load_base
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
 
@@ -43,7 +43,7 @@ def sample_text(
         raise ModelError(f"{out} exists; give another file, or delete that one.")
     tokenizer, model = load_tokenizer(base), load_base(base).eval()
     opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = context_length(model.config)
     new_tokens = max_tokens if longest is None else min(max_tokens, longest - 1)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".partial-{seed}-{max_tokens}-{out.name}")

@@ -6,13 +6,15 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from nr_core.earlier_runs import load_together
 from nr_core.errors import ModelError
 from nr_core.finished_runs import load_finished
-from nr_core.models import load_base, weights_hash
+from nr_core.models import context_length, load_base, weights_hash, window_length
 from nr_core.settings import BaseSpec
 from nr_core.trained_run import load_run
+from tests.nr_core.tiny import tiny_model
 
 
 def test_the_hash_is_of_the_weights(world, tmp_path):
@@ -37,6 +39,37 @@ def test_missing_models_are_named(tmp_path, monkeypatch):
         weights_hash(str(tmp_path))
     with pytest.raises(ModelError, match="could be loaded from"):
         load_base(BaseSpec(model=str(tmp_path)))
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 48}
+LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest", "context"),
+    [
+        (None, 48, 48),
+        (YARN, 48, 192),  # set by hand, as cards say
+        (YARN, 192, 192),  # as models are published that were trained so
+        (YARN | {"factor": 2.5}, 48, 120),
+        ({"type": "yarn", "factor": 4.0}, 48, 192),
+        ({"full_attention": YARN | {"rope_theta": 1e4}, "sliding_attention": {"rope_type": "default"}}, 48, 192),
+        ({"rope_type": "linear", "factor": 8.0}, 48, 48),  # Gemma 3: the context is told with the factor in it
+        (LLAMA_3 | {"original_max_position_embeddings": 12}, 48, 48),
+    ],
+)
+def test_a_context_is_what_rotary_positions_are_scaled_to(rope, longest, context):
+    family = "gemma3_text" if rope and "full_attention" in rope else "qwen2"
+    scaled = {} if rope is None else {"rope_parameters": dict(rope)}
+    config = type(AutoConfig.for_model(family))(max_position_embeddings=longest, **scaled)
+    assert context_length(config) == context
+
+
+def test_a_window_of_the_scaled_context_is_taken():
+    model = tiny_model("qwen2", max_position_embeddings=48, rope_parameters={**YARN, "rope_theta": 1e4})
+    assert window_length(model, 192, "evaluation") == window_length(model, None, "evaluation") == 192
+    with pytest.raises(ModelError, match=r"sequence_length is 193 tokens, and .* a context of 192"):
+        window_length(model, 193, "evaluation")
 
 
 def test_pickled_weights_are_not_read(world, tmp_path):
