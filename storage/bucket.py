@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from storage.atomic import link, write_atomically
 from storage.errors import InputError
 from storage.keys import file_sha256
+from storage.protocols import refuse_protocol
 from storage.publish import MANIFEST, read_manifest
 
 
@@ -29,6 +30,7 @@ class Bucket:
 
     def __init__(self, url: str, root: Path) -> None:
         self.url, self._root = url.rstrip("/"), root
+        refuse_protocol(self.url, "`bucket`")
         with self._sentence():
             self._files, self._prefix = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
 

@@ -158,3 +158,6 @@ class FetchSettings(StrictSettings):
     max_wait_seconds: float = Field(
         default=120.0, gt=0, le=A_DAY, description="Longest wait, also where Retry-After asks more"
     )
+    max_unsized_gb: float = Field(
+        default=4.0, gt=0, description="Most that is downloaded of a file whose size its server does not tell"
+    )

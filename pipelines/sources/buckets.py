@@ -1,4 +1,4 @@
-"""Byte ranges of whatever fsspec opens: s3://, hf://, gs://."""
+"""Byte ranges of what fsspec opens for us: s3://, hf://, gs:// and their like."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from pipelines.addresses import redacted, redacted_text
 from pipelines.sources.body import Body
 from pipelines.sources.errors import Permanent, Transient
 from storage.errors import InputError
+from storage.protocols import refuse_protocol
 
 CHUNK_BYTES = 1 << 20
 
@@ -53,6 +54,7 @@ def _chunks(stream: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
 
 
 def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    refuse_protocol(url, "remote files", ["https"])
     scheme = url.partition("://")[0]
     try:
         filesystem, path = fsspec.url_to_fs(url)
@@ -61,9 +63,7 @@ def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             f"{scheme}:// addresses need another package ({error}): pip install it, then try again"
         ) from None
     except ValueError as error:
-        raise InputError(
-            f"{redacted(url)}: {redacted_text(str(error), url)}; https://, s3:// and hf:// are read"
-        ) from None
+        raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error), url)}") from None
     return filesystem, path
 
 

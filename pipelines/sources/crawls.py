@@ -15,7 +15,8 @@ from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.workspace import Workspace
 
-MAX_LISTING_BYTES = 256 << 20  # a snapshot's list has about 12 MB
+MAX_LISTING_BYTES = 64 << 20  # a snapshot's list has about 12 MB
+MAX_COLLECTIONS_BYTES = 4 << 20  # the list of snapshots has about 30 kB
 _CRAWL = re.compile(r"CC-MAIN-\d{4}-\d{2}")
 # What may stand in a list or an index and become part of an address.
 CRAWL_PATH = re.compile(r"(?:crawl-data|cc-index)/(?:[A-Za-z0-9_=-][A-Za-z0-9._=-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -29,7 +30,7 @@ def resolve(crawl: str, collections: str, remote: Remote, workspace: Workspace) 
     if frozen.exists():
         with suppress(ValueError, TypeError, KeyError):  # torn by a power cut: it is looked up anew
             return str(json.loads(frozen.read_bytes())["crawl"])
-    listing = remote.read_all(collections, MAX_LISTING_BYTES)
+    listing = remote.read_all(collections, MAX_COLLECTIONS_BYTES)
     try:
         names = [str(entry["id"]) for entry in json.loads(listing)]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -19,7 +19,6 @@ from storage.atomic import write_atomically
 from storage.errors import InputError
 
 Result = TypeVar("Result")
-MAX_UNTOLD_BYTES = 32 << 30  # of a file whose size the server does not tell
 PROGRESS_BYTES = 1 << 20  # a download that broke after so much is not counted as a failure: it goes on from there
 
 
@@ -32,6 +31,7 @@ class Remote:
 
     def __init__(self, settings: FetchSettings) -> None:
         self.connections = settings.connections
+        self._max_unsized_gb = settings.max_unsized_gb
         self._patience = Patience(settings)
         self._http, self._buckets = Http(settings), Buckets()
 
@@ -123,15 +123,22 @@ class Remote:
                 file.truncate(body.offset)
                 file.seek(body.offset)
                 for chunk in body.chunks:
-                    most = MAX_UNTOLD_BYTES if body.total is None else body.total
-                    if file.tell() + len(chunk) > most:
-                        raise Permanent(f"more than {most} bytes came, which is all that it may have")
+                    self._refuse_more(file.tell() + len(chunk), body.total)
                     file.write(chunk)
                     if self._patience.stopped:
                         raise Stopped
         if body.total is not None and _size(path) != body.total:
             raise Transient(f"the body ended after {_size(path)} of {body.total} bytes")
         write_atomically(state, json.dumps({**_read_state(state, url), "whole": True}))
+
+    def _refuse_more(self, came: int, total: int | None) -> None:
+        if total is not None and came > total:
+            raise Permanent(f"more than {total} bytes came, which is all that it may have")
+        if total is None and came > self._max_unsized_gb * 1e9:
+            raise Permanent(
+                f"more than {self._max_unsized_gb:g} GB came from a server that does not tell the file's size; raise "
+                "fetch.max_unsized_gb where it is that large"
+            )
 
     def _forget(self, path: Path, state: Path) -> None:
         path.unlink(missing_ok=True)

@@ -202,7 +202,7 @@ def test_texts_out_of_a_bucket(workspace: Workspace, document_settings: Document
     if importlib.util.find_spec("s3fs") is None:
         with pytest.raises(InputError, match="s3:// addresses need another package"):
             list_work_units({"none": TextSource(paths=["s3://none/x.parquet"])}, workspace, FETCH)
-    with pytest.raises(InputError, match="https://, s3:// and hf:// are read"):
+    with pytest.raises(InputError, match=r"gopher://; what may be given: https://, s3://.* hf://"):
         list_work_units({"none": TextSource(paths=["gopher://none/x.parquet"])}, workspace, FETCH)
 
 
@@ -287,6 +287,29 @@ def test_a_server_that_sends_more_than_it_announced_is_cut_off(tmp_path: Path) -
     with answering(head, *chunks) as url, pytest.raises(FetchError, match="more than 100 bytes"):
         Remote(FetchSettings(attempts=2, first_wait_seconds=0.01)).download(url, tmp_path / "file")
     assert (tmp_path / "file").stat().st_size <= 100
+
+
+def test_what_comes_of_a_file_without_a_size_is_bounded(tmp_path: Path) -> None:
+    chunks = [b"10000\r\n" + bytes(65536) + b"\r\n"] * 100
+    settings = FetchSettings(attempts=2, first_wait_seconds=0.01, max_unsized_gb=0.001)
+    with (
+        answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *chunks) as url,
+        pytest.raises(FetchError, match=r"more than 0.001 GB came .* raise fetch.max_unsized_gb"),
+    ):
+        Remote(settings).download(url, tmp_path / "file")
+    assert (tmp_path / "file").stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["dir:///etc", "reference://x", "zip://x::file:///etc/hostname", "s3://a/b::file:///etc/hostname", "sftp://a/b"],
+)
+def test_protocols_that_wrap_another_or_open_what_is_no_store_are_refused(address: str, tmp_path: Path) -> None:
+    says = r"may not be (chained by ::|at \w+://); what may be given: .*s3://.*hf://"
+    with pytest.raises(InputError, match=says):
+        Remote(FetchSettings(attempts=1)).size(address)
+    with pytest.raises(InputError, match=f"`bucket` {says}"):
+        Workspace(tmp_path / "workspace", address).bucket.names(tmp_path)
 
 
 def test_a_list_of_crawls_nested_beyond_reason_is_a_sentence(workspace: Workspace) -> None:
