@@ -12,11 +12,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from flows import own_prefect, server
 from flows.access import FILE, OTHERS, credential_of, own_credential
 from flows.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
+from flows.orphans import orphaned_runs
 from flows.workspace_health import disk_wrong, files_wrong, folder_wrong
 from storage.errors import InputError
 from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
+DATABASE, SQLITE = "prefect.db", b"SQLite format 3\0"  # of Prefect's server; what such a file begins with
 # What breaks where a bound is passed; pip's own check says only that it is passed.
 SYMPTOMS = {
     "fastapi": "Prefect's server dies at import, or its links are 404",
@@ -165,19 +167,29 @@ def _prefect_address(home: Path) -> Finding:
 
 def _credential(home: Path) -> Finding:
     own_credential()
+    if home.exists() and not home.is_dir():
+        return Finding("credential", f"{home} is a file, where a folder should be", "move it away, or give --home")
+    if home.is_dir() and home.stat().st_mode & OTHERS:
+        return Finding("credential", f"{home} is open to other users", f"chmod 700 {home}, or nr up")
     if not (home / FILE).exists() and not server.running(home):
         return Finding("credential", "none yet: `nr up` and `nr run` make one")
     credential_of(home)
-    if home.stat().st_mode & OTHERS:
-        return Finding("credential", f"{home} is open to other users", f"chmod 700 {home}, or nr up")
     return Finding("credential", f"{home / FILE} is yours alone")
 
 
 def _server(home: Path, port: int) -> Finding:
-    services = server.running(home)
-    if services:
-        return Finding("server", f"answers at {services.url}")
+    if services := server.running(home):
+        answers = f"answers at {services.url}"
+        if orphans := len(orphaned_runs(services.api)):
+            says = f"{answers}; {orphans} flow runs stand in it whose process has gone"
+            return Finding("server", says, "nr down, then nr up, which marks them as crashed")
+        return Finding("server", answers)
+    if _is_no_database(home / DATABASE):
+        new = "move it away: `nr up` makes a new one, without the runs and schedules of the old; workspaces stay"
+        return Finding("server", f"{home / DATABASE} is damaged (no database of SQLite)", new)
     if (home / server.STATE).exists():
+        if server.state_of(home) is None:
+            return Finding("server", f"{home / server.STATE} is damaged, and nothing that it told of runs", "nr up")
         return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")
     if port:
         try:
@@ -185,6 +197,15 @@ def _server(home: Path, port: int) -> Finding:
         except InputError as error:
             return Finding("server", str(error), "nr up --port N, with a free port")
     return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
+
+
+def _is_no_database(file: Path) -> bool:
+    """An empty one is none yet."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(SQLITE)) not in (b"", SQLITE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _worker(home: Path) -> Finding:

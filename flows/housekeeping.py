@@ -18,6 +18,7 @@ from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import Workspace
 
 DAY = 86_400.0
+JOB_REMEDY = "delete it: the command whose job it was (run, train, evaluate) writes it anew"
 
 
 class Keep(BaseModel):
@@ -131,8 +132,7 @@ def _of_runs(workspace: Workspace) -> set[str]:
 
 def _in_work(workspace: Workspace) -> set[str]:
     """Versions whose tokens trainings read that are under way, or were stopped and may go on."""
-    remedy = "delete it: the command whose job it was (run, train, evaluate) writes it anew"
-    specs = (read_json(path, remedy) for path in workspace.job_spec("*").parent.glob("*.json"))
+    specs = (read_json(path, JOB_REMEDY) for path in workspace.job_spec("*").parent.glob("*.json"))
     waiting = (spec for spec in specs if spec.get("out") and Path(spec["out"]).exists())
     tokens = (Path(item["tokens"]) for spec in waiting for item in spec.get("inputs", []))
     return {folder.parent.parent.name for folder in tokens}  # VERSION/TOKENIZER/train, wherever the workspace lay

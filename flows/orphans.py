@@ -39,12 +39,20 @@ def end_orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> None:
 
     of_stopped_worker: also those of deployments that have none yet, since the worker was stopped that had taken them.
     """
+    for run in orphaned_runs(api, of_stopped_worker=of_stopped_worker):
+        api.ask("POST", f"flow_runs/{run}/set_state", {"state": CRASHED, "force": True})
+
+
+def orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> list[str]:
+    """Ids of the runs of this machine whose process has gone; of_stopped_worker: as above."""
+    found = []
     for state in (UNFINISHED, WAITING):
         for run in api.ask("POST", "flow_runs/filter", {"flow_runs": {"state": state}}):
             # A run that is tried again still has the label of the process before, until its own begins.
             process = (run["labels"] or {}).get(LABEL) if run["state_type"] in AT_WORK else None
             if _has_gone(process) if process else of_stopped_worker and run["deployment_id"]:
-                api.ask("POST", f"flow_runs/{run['id']}/set_state", {"state": CRASHED, "force": True})
+                found.append(run["id"])
+    return found
 
 
 def _has_gone(process: str) -> bool:

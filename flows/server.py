@@ -206,19 +206,19 @@ def _check(project: Path) -> None:
 
 def running(home: Path) -> Services | None:
     """The services that were started in this folder, if both live and answer."""
-    services = _state(home)
+    services = state_of(home)
     if services is None:
         return None
     alive = runs_prefect(services.server_pid) and runs_prefect(services.worker_pid)
     return services if alive and services.is_healthy() else None
 
 
-def _state(home: Path) -> Services | None:
+def state_of(home: Path) -> Services | None:
     """What was started. A damaged file is none, as after a power cut, unless something of it lives: a second server
     on its database would not do. Raises DamagedFile then."""
     try:
         return Services(**json.loads((home / STATE).read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError, RecursionError) as error:
         if not (left := prefect_of(home)):
@@ -231,7 +231,7 @@ def _state(home: Path) -> Services | None:
 
 def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
     """Stop flow runs, worker, server; False if none were started here. `patience`: seconds from signal to signal."""
-    services = _state(home)
+    services = state_of(home)
     if services is None:
         return False
     if runs_prefect(services.worker_pid):

@@ -2,16 +2,23 @@
 
 import errno
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pipelines.take_down import denied_hosts
+import duckdb
+
+from flows.housekeeping import JOB_REMEDY
+from pipelines.take_down import denied_hosts, holds_taken_down
 from storage.catalog import connect, log_beside
+from storage.damage import read_json
 from storage.errors import InputError
 from storage.os_errors import os_sentence
-from storage.publish import MANIFEST, read_manifest
+from storage.publish import MANIFEST, is_done
+from storage.record_formats import refuse_torn
 from storage.workspace import Workspace
 
 LOW_DISK_GB = 5.0  # one WARC of Common Crawl has about 1 GB, and a few are on disk at a time
@@ -54,22 +61,78 @@ def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
 
 
 def files_wrong(workspace: Workspace) -> Iterator[Wrong]:
-    """What a power cut, a full disk or a killed reader has left: list, catalog, pointers, manifests."""
+    """What a power cut, a full disk, a killed reader or somebody's hand has left: lists, catalog, pointers, manifests,
+    records, and versions in use with pages that were taken down. Files are read no further than their ends."""
+    for look in (_catalog_wrong, _corpora_wrong, _folders_wrong, _records_wrong, _jobs_wrong):
+        yield from look(workspace)
+
+
+def _catalog_wrong(workspace: Workspace) -> Iterator[Wrong]:
     rebuild = f"nr catalog rebuild --workspace {workspace.root}"
     if log_beside(workspace.catalog).exists():
         yield Wrong(f"{log_beside(workspace.catalog)} is left of who had the catalog open for writing", rebuild)
+    if workspace.catalog.exists():
+        yield from _refused(lambda: connect(workspace).close())
+    elif any((workspace.root / "records").glob("*/[!.]*.parquet")):
+        yield Wrong(f"{workspace.catalog} is missing, and there are records", rebuild)
+
+
+def _corpora_wrong(workspace: Workspace) -> Iterator[Wrong]:
+    if wrong := list(_refused(lambda: denied_hosts(workspace))):
+        yield from wrong
+        return
+    for name in workspace.published_corpora():
+        try:
+            version = workspace.current_version(name)
+            hosts = holds_taken_down(name, version, workspace) if version else []
+        except InputError as error:
+            yield _told(error)
+        except duckdb.Error:  # a shard that is torn: its size tells it below, or its checksum to `nr verify`
+            continue
+        else:
+            if hosts:
+                says = f"version {version} of corpus {name} is in use and holds pages of hosts that were taken down"
+                yield Wrong(f"{says} ({', '.join(hosts[:5])})", "nr refresh CONFIG makes one without them")
+
+
+def _folders_wrong(workspace: Workspace) -> Iterator[Wrong]:
+    for kind in ("corpora/*", "runs", "models", "tokens/*"):
+        for manifest in sorted(workspace.root.glob(f"{kind}/[!.]*/{MANIFEST}")):
+            try:
+                whole = is_done(manifest.parent)
+            except InputError as error:
+                yield _told(error)
+            else:
+                if not whole:
+                    yield Wrong(f"{manifest.parent} lacks a file, or has one of another size", "nr verify names it")
+
+
+def _records_wrong(workspace: Workspace) -> Iterator[Wrong]:
+    for record in sorted((workspace.root / "records").glob("*/[!.]*.parquet")):
+        size = record.stat().st_size
+        with record.open("rb") as stream:
+            begins = stream.read(4)
+            stream.seek(max(size - 4, 0))
+            if size <= 8 or not begins == stream.read() == b"PAR1":
+                yield from _refused(partial(refuse_torn, [str(record)]))
+
+
+def _jobs_wrong(workspace: Workspace) -> Iterator[Wrong]:
+    for spec in sorted(workspace.job_spec("*").parent.glob("*.json")):
+        yield from _refused(partial(read_json, spec, JOB_REMEDY))
+
+
+def _refused(read: Callable[[], object]) -> Iterator[Wrong]:
     try:
-        denied_hosts(workspace)
-        if workspace.catalog.exists():
-            connect(workspace).close()
-        for name in workspace.published_corpora():
-            workspace.current_version(name)
-        for kind in ("corpora/*", "runs", "models"):
-            for manifest in workspace.root.glob(f"{kind}/[!.]*/{MANIFEST}"):
-                read_manifest(manifest.parent)
+        read()
     except InputError as error:
-        says, _, fix = str(error).partition(": ")
-        yield Wrong(says, fix or says)
+        yield _told(error)
+
+
+def _told(error: InputError) -> Wrong:
+    """A sentence taken apart: what is damaged (and why), and the remedy after it."""
+    found = re.fullmatch(r"(.*? is damaged \(.*?\)|.*?): (.*)", str(error), re.DOTALL)
+    return Wrong(found[1], found[2]) if found else Wrong(str(error), "as it says")
 
 
 def nearest(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from flows.inspect_pages import inspect_pages
 from flows.recording import record_corpus, record_move
 from flows.rollback import roll_back
 from flows.verify import verify
+from flows.workspace_health import files_wrong
 from pipelines.corpus import CorpusReport, build_corpus
 from pipelines.documents import process_units
 from pipelines.identify import FETCHED_MODEL
@@ -175,6 +176,7 @@ def test_verify_names_versions_with_pages_of_a_forgotten_host_and_deleting_them_
     assert found() == found("english") == {f"corpora/english/{old}": (says, "delete that folder") for old in kept}
     pointer = study.workspace.corpus("english") / "CURRENT"
     pointer.write_text(study.second.version)  # by hand, or from a copy of the folder
+    assert "in use and holds pages of hosts that were taken down" in next(files_wrong(study.workspace)).says
     assert found()[f"corpora/english/{study.second.version}"][1].startswith("run `nr refresh CONFIG`, which makes one")
     pointer.write_text(without)
     for old in kept:

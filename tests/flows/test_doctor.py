@@ -2,9 +2,15 @@
 
 import json
 import socket
+import subprocess
+import sys
 from importlib.metadata import version
 
+import pytest
+
+from flows import server
 from flows.doctor import Finding, examine, out_of_bounds
+from storage.damage import DamagedFile
 from storage.workspace import Workspace
 
 
@@ -49,6 +55,36 @@ def test_a_server_that_has_gone_is_found(tmp_path):
         port = server_without_its_worker.getsockname()[1]
         assert found(tmp_path, "server", port).says == "it was started and has gone, or its worker has"
     assert found(tmp_path, "server").fix.startswith("nr up;")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"home": 3}'])
+def test_a_damaged_note_of_what_was_started_is_found_and_names_what_still_runs(tmp_path, content):
+    home = tmp_path / ".prefect"
+    home.mkdir(mode=0o700)
+    (home / "services.json").write_text(content)
+    assert server.running(home) is None
+    assert "services.json is damaged, and nothing that it told of runs" in found(tmp_path, "server").says
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "as prefect"]
+    with subprocess.Popen(command, env={"PREFECT_HOME": str(home)}, start_new_session=True) as left:
+        try:
+            assert f"damaged, and what it tells of still runs: `kill {left.pid}`" in found(tmp_path, "server").says
+            with pytest.raises(DamagedFile, match=f"`kill {left.pid}`, delete the file, then `nr up`"):
+                server.stop(home)
+        finally:
+            left.kill()
+
+
+def test_a_home_that_is_no_folder_open_to_others_or_without_a_database_of_prefects_is_found(tmp_path):
+    home = tmp_path / ".prefect"
+    home.write_text("a file")
+    assert ".prefect is a file" in found(tmp_path, "credential").says
+    assert found(tmp_path, "server").fix == ""
+    home.unlink()
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    assert found(tmp_path, "credential").fix.startswith(f"chmod 700 {home}")
+    (home / "prefect.db").write_bytes(b"torn" * 100)
+    assert "prefect.db is damaged" in found(tmp_path, "server").says
 
 
 def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_path):

@@ -18,6 +18,8 @@ from flows.plain_errors import sentence_of
 from flows.workspace_health import files_wrong, folder_wrong
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
+from storage.publish import write_manifest
+from storage.records import write_records
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
 
@@ -86,6 +88,33 @@ def test_what_is_damaged_is_known_to_the_doctor(workspace):
     os.truncate(workspace.catalog, 100)
     assert {"left of who" in wrong.says or "is damaged" in wrong.says for wrong in files_wrong(workspace)} == {True}
     assert all("nr catalog rebuild" in wrong.fix for wrong in files_wrong(workspace))
+
+
+def test_each_damaged_file_is_a_finding_of_its_own(workspace):
+    written = workspace.root / "corpora" / "english" / "v1"
+    for folder in (written, workspace.run("r"), workspace.tokens("v1", "t")):
+        folder.mkdir(parents=True)
+        (folder / "part").write_text("whole")
+        write_manifest(folder, step="x", key="v1", inputs={}, settings={}, counts={})
+    write_records(workspace, "runs", "r", [{"run_id": "r"}])
+    assert list(files_wrong(workspace)) == []
+    (written / "part").unlink()
+    (workspace.run("r") / "manifest.json").write_text("")
+    (workspace.tokens("v1", "t") / "manifest.json").write_text("{")
+    next(workspace.records("runs").glob("*.parquet")).write_bytes(b"PAR1")
+    workspace.job_spec("j").parent.mkdir(parents=True, exist_ok=True)
+    workspace.job_spec("j").write_text("")
+    workspace.catalog.unlink()
+    said = [(wrong.says.removeprefix(f"{workspace.root}/"), wrong.fix) for wrong in files_wrong(workspace)]
+    assert [says.split(" ")[0] for says, _ in said] == [
+        "catalog.duckdb",
+        "corpora/english/v1",
+        "runs/r/manifest.json",
+        "tokens/v1/t/manifest.json",
+        "records/runs/r.parquet",
+        "private/jobs/j.json",
+    ]
+    assert all(fix not in ("", "as it says") for _, fix in said)
 
 
 def test_locks_are_as_open_as_their_folder(workspace):
