@@ -167,8 +167,8 @@ def _prefect_address(home: Path) -> Finding:
 
 def _credential(home: Path) -> Finding:
     own_credential()
-    if home.exists() and not home.is_dir():
-        return Finding("credential", f"{home} is a file, where a folder should be", "move it away, or give --home")
+    if wrong := folder_wrong(home):
+        return Finding("credential", wrong.says, wrong.fix)
     if home.is_dir() and home.stat().st_mode & OTHERS:
         return Finding("credential", f"{home} is open to other users", f"chmod 700 {home}, or nr up")
     if not (home / FILE).exists() and not server.running(home):

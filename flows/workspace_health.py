@@ -33,10 +33,10 @@ class Wrong:
 
 
 def folder_wrong(folder: Path) -> Wrong | None:
-    """Whether a workspace can be, or is, in a folder, and can be worked in."""
+    """Whether a workspace, or the home of services, can be or is in a folder, and can be worked in."""
     existing = nearest(folder)
     if not existing.is_dir():
-        return Wrong(f"{existing} is a file, where a folder should be", "move it away, or give another workspace")
+        return Wrong(f"{existing} is a file, where a folder should be", "move it away, or give another place")
     for place in [existing, *(folder / name for name in FOLDERS if existing == folder.resolve())]:
         if place.exists() and not place.is_dir():
             return Wrong(f"{place} is a file, where a folder should be", "move it away")
