@@ -1,7 +1,6 @@
 """One row of the documents table: from a capture or a text to what is known about it."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,8 +32,6 @@ MAX_URL_CHARACTERS = 4096
 # texts included, with so much probability: docs/filters.md has what it costs.
 MIN_LIKELIHOOD = 0.02
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_FEW_DIGITS = 8  # that differ, with the hyphen; of 32 random ones 14 do
 # In the order a page meets them. A document leaves at one stage with one reason; `kept` reached main content.
 STAGE_OF_REASON: Mapping[str, str] = {
     "damaged": "read",
@@ -227,18 +224,12 @@ def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> Non
 
 
 def _doc_id(capture: Capture) -> str:
-    """The same whether the record came out of a whole file or by a range of it."""
-    if _is_random(capture.record_id):
-        return _digest(capture.record_id)
+    """The same whether the record came out of a whole file or by a range of it.
+
+    Not by the record's id alone: some writers count, give all records one id, or begin anew in each file.
+    """
     payload_digest = capture.payload_digest or hashlib.sha1(capture.payload, usedforsecurity=False).hexdigest()
-    own = [capture.record_id] if capture.record_id else []
-    return _digest(*own, capture.url, capture.date, payload_digest)
-
-
-def _is_random(record_id: str) -> bool:
-    """Whether an id is a UUID that no other record has: some writers count, or give all records one id."""
-    name = record_id.lower().removeprefix("urn:uuid:")
-    return bool(_UUID.fullmatch(name)) and len(set(name)) > _FEW_DIGITS
+    return _digest(capture.record_id, capture.url, capture.date, payload_digest)
 
 
 def _digest(*parts: str) -> str:

@@ -24,7 +24,7 @@ def _field(name: str, kind: pa.DataType, description: str, nullable: bool = Fals
 
 SCHEMA = pa.schema(
     [
-        _field("doc_id", pa.string(), "hash of WARC-Record-ID, else of address, date and payload digest"),
+        _field("doc_id", pa.string(), "hash of WARC-Record-ID, address, date and payload digest"),
         _field("doc_no", pa.uint64(), "place in the order of deduplication: refresh, unit, row"),
         _field("url", pa.string(), "address; of a text source its name and the document's"),
         _field("host", pa.string(), "host of the address, in lower case; of a text source its name"),

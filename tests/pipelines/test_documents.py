@@ -1,5 +1,7 @@
 """From a WARC to documents: every page has a row, and the row says why it is out."""
 
+import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,22 @@ def test_units_are_known_by_content_and_survive_each_other(
     assert [report.status for report in process_units(units, document_settings, workspace, 1, seen.append)] == [
         "done"
     ] * 3
+
+
+def test_record_ids_that_repeat_name_no_two_pages(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """Writers that give all records one id, or the same ones in each file."""
+    one = b"WARC-Record-ID: <urn:uuid:6f1d3c52-98ab-4e07-b3d5-1c2a7e9f4b60>"
+    for number, file in enumerate(("a.warc", "b.warc", "c.warc.gz", "d.warc.gz")):
+        path = write_warc([Page(html(prose(ENGLISH, 10 * number + page))) for page in range(8)], file)
+        if file.endswith(".warc"):
+            path.write_bytes(re.sub(rb"WARC-Record-ID: [^\r]*", one, gzip.decompress(path.read_bytes())))
+    units = list_work_units({"crawl": WarcSource(paths=[f"{path.parent}/*"])}, workspace)
+    reports = [process_unit(unit, document_settings, workspace.root) for unit in units]
+    files = [documents_file(workspace.root, report.unit_id) for report in reports]
+    documents = [row for file in files for row in pq.read_table(file).to_pylist()]
+    assert len({document["doc_id"] for document in documents}) == len(documents) == 32
 
 
 @pytest.mark.parametrize("pattern", ["nothing-*.warc.gz", "missing.warc.gz"])

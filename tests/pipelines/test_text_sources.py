@@ -18,7 +18,7 @@ import pytest
 from fastwarc.stream_io import ZstdWriter
 
 from pipelines.corpus import build_corpus
-from pipelines.documents import process_unit, process_units
+from pipelines.documents import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
 from pipelines.shards import shard_files
 from pipelines.take_down import deny
@@ -336,6 +336,27 @@ def test_ids_that_shards_repeat_name_no_two_texts(
         path.write_bytes(as_lines([{"id": row, "text": prose(ENGLISH, 10 * shard + row)} for row in range(3)]))
         found += process(path, workspace, document_settings, id_field="id")[1]
     assert len({document["doc_id"] for document in found}) == len(found) == 9
+
+
+def test_texts_whose_ids_repeat_are_split_as_texts_of_their_own(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    for shard in range(3):
+        rows = [{"id": row, "text": prose(ENGLISH, 100 * shard + row)} for row in range(20)]
+        (tmp_path / f"shard{shard}.jsonl").write_bytes(as_lines(rows))
+    units = list_work_units({"rows": TextSource(paths=[str(tmp_path / "*.jsonl")], id_field="id")}, workspace)
+    for unit in units:
+        process_unit(unit, document_settings, workspace.documents(documents_key(document_settings)))
+    corpus = CorpusSettings(
+        language="eng", text_domain="any", sources=["rows"], split_by="document", held_out_min_documents=4
+    )
+    version = workspace.corpus_version("c", build_corpus("c", corpus, units, document_settings, workspace).version)
+    ids = {
+        side: [row for file in shard_files(version, side) for row in pq.read_table(file)["doc_id"].to_pylist()]
+        for side in ("train", "held_out")
+    }
+    assert len({*ids["train"], *ids["held_out"]}) == len(ids["train"]) + len(ids["held_out"]) == 60
+    assert 4 <= len(ids["held_out"]) < 12
 
 
 def test_files_of_one_name_in_several_folders_have_ids_of_their_own(

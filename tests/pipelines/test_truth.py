@@ -1,6 +1,5 @@
 """The pipeline against the sample crawl's truth, over all of its pages."""
 
-import hashlib
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -10,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.corpus import build_corpus
+from pipelines.document import capture_document
 from pipelines.documents import documents_key, process_units
 from pipelines.language_thresholds import threshold
+from pipelines.read_warc import Capture, read_warc
 from pipelines.settings import CorpusSettings, DocumentSettings, SampleCrawlSource
 from pipelines.shards import shard_files
 from pipelines.work_units import list_work_units
@@ -30,7 +31,10 @@ class Outcome:
         units = list_work_units({"sample": SampleCrawlSource(pages=1500)}, workspace)
         process_units(units, settings, workspace, 2, lambda report: None)
         truth = (Path(units[0].path).parent / "truth.jsonl").read_text().splitlines()
-        self.truth: dict[str, dict[str, Any]] = {doc_id(row["record_id"]): row for row in map(json.loads, truth)}
+        records = [item for unit in units for item in read_warc(Path(unit.path), settings.max_bytes)]
+        captures = [item for item in records if isinstance(item, Capture)]
+        self.id_of = {capture.record_id: capture_document(capture)["doc_id"] for capture in captures}
+        self.truth: dict[str, dict[str, Any]] = {self.doc_id(row["record_id"]): row for row in map(json.loads, truth)}
         files = sorted(workspace.documents(documents_key(settings)).glob("*.parquet"))
         self.documents = {row["doc_id"]: row for file in files for row in pq.read_table(file).to_pylist()}
         self.workspace, self.units, self.settings = workspace, units, settings
@@ -49,9 +53,8 @@ class Outcome:
             for row in pq.read_table(version / "duplicates.parquet").to_pylist():
                 self.removed[row["doc_id"]] = row["kept_doc_id"]
 
-
-def doc_id(record_id: str) -> str:
-    return hashlib.blake2b(record_id.strip("<>").encode(), digest_size=16).hexdigest()
+    def doc_id(self, record_id: str) -> str:
+        return self.id_of[record_id.strip("<>")]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def test_near_copies(outcome: Outcome) -> None:
         if row["kind"] == "near_copy" and key in outcome.kept | outcome.removed.keys():
             removed[row["jaccard"]].append(key in outcome.removed)
             if key in outcome.removed:
-                assert outcome.removed[key] == doc_id(row["copy_of"])
+                assert outcome.removed[key] == outcome.doc_id(row["copy_of"])
     high = removed[0.9] + removed[0.95]
     assert len(high) >= 40
     assert sum(high) / len(high) >= 0.95
