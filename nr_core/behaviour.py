@@ -20,6 +20,7 @@ from torch import Tensor
 from nr_core.errors import ModelError
 from nr_core.head import Head
 from nr_core.models import context_length, load_base, named
+from nr_core.precision import to_read_from
 from nr_core.run_folder import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tasks.figures import Ratio, bootstrap_error
@@ -35,7 +36,9 @@ class Base:
 
     def __init__(self, run: Head, spec: BaseSpec, folder: Path) -> None:
         self._run = run
-        self._own = Head(load_base(spec).eval()) if (folder / MODEL_FOLDER).is_dir() else None
+        self._own = None
+        if (folder / MODEL_FOLDER).is_dir():
+            self._own = Head(to_read_from(load_base(spec), run.precision), run.precision)
 
     @contextmanager
     def active(self) -> Iterator[Head]:

@@ -22,7 +22,7 @@ from nr_core.bits_per_byte import bits_per_byte, lost_share, ratio, scored_place
 from nr_core.files import write_json
 from nr_core.head import Head
 from nr_core.models import check_vocabulary
-from nr_core.precision import Choice, choose
+from nr_core.precision import Choice, choose, to_read_from
 from nr_core.progress import Progress
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.specs import EvaluateSpec
@@ -94,7 +94,7 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     model = load_run(spec.base, spec.run)
     precision = choose(spec.settings.precision, model)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
-    head = Head(model.eval(), precision)
+    head = Head(to_read_from(model, precision), precision)
     settings = fitted(spec.settings, model) if streams else spec.settings
     chosen = [choose_documents(stream, settings.max_tokens) for _, stream in streams]
     for (_, stream), documents in zip(streams, chosen, strict=True):
@@ -136,7 +136,9 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
 
         asked = spec.harness
         batch = spec.settings.batch_size
-        found = run_harness(model, load_tokenizer(spec.base), asked.tasks, batch, asked.limit, asked.include_path)
+        found = run_harness(
+            model, load_tokenizer(spec.base), asked.tasks, batch, asked.limit, asked.include_path, precision
+        )
         result = {name: rows + result.get(name, []) for name, rows in harness_rows(found).items()} | {
             "gate_activity": activity
         }

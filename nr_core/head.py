@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from nr_core.precision import FP32, Choice
 
-PIECE_BYTES = 1 << 27  # of fp32 logits; their gradient and the model's own bf16 logits stand beside it, in all < 256 MB
+PIECE_BYTES = 1 << 25  # of fp32 logits; two more tensors of about this size stand beside them
+LEAST_PIECE = 64  # tokens: below, reading the head's weights costs more than computing with them (64 MB at 262,144)
 
 ToLogits = Callable[[Tensor], Tensor]
 # (logits of a piece (n, V), which of the flattened tokens they are) -> the piece's summed loss, its gradient (n, V)
@@ -118,7 +119,7 @@ class Head:
 
     def pieces(self, flat: Tensor) -> Iterator[tuple[Tensor, slice]]:
         """Flat hidden states (n, d), a few at a time, each with its place."""
-        size = max(1, PIECE_BYTES // (4 * self._causal.get_output_embeddings().weight.shape[0]))
+        size = max(LEAST_PIECE, PIECE_BYTES // (4 * self._causal.get_output_embeddings().weight.shape[0]))
         for start in range(0, len(flat), size):
             piece = slice(start, start + size)
             yield flat[piece], piece

@@ -22,7 +22,7 @@ from torch import Tensor
 from nr_core.errors import ModelError
 from nr_core.forgetting import without_the_new_adapter
 from nr_core.head import Head, ToLogits
-from nr_core.precision import hold_frozen_in_bf16
+from nr_core.precision import to_read_from
 from nr_core.settings import KLDirection
 
 
@@ -126,7 +126,5 @@ def kl_to_base(weight: float, direction: KLDirection, head: Head, frozen: Any | 
         )
     if frozen is None:
         return KLToBase(weight, direction, head, lambda: without_the_new_adapter(head.model))
-    frozen = frozen.to(next(head.model.parameters()).device)
-    if head.precision.precision == "bf16":
-        hold_frozen_in_bf16(frozen)
+    frozen = to_read_from(frozen.to(next(head.model.parameters()).device), head.precision)
     return KLToBase(weight, direction, Head(frozen, head.precision))

@@ -84,7 +84,8 @@ def hold_frozen_in_bf16(model: nn.Module) -> None:
     """Keep what autocast would make of frozen linear weights at each step: the same values, half of the memory.
 
     A head that shares the embedding's matrix gets a copy of its own: embeddings stay in fp32, and with them the
-    residual stream.
+    residual stream. What stays in fp32 is copied too where it lies in the mapped file: while one tensor of a
+    safetensors file is in use, all pages of it that were read count as this process's memory.
     """
     embedding = model.get_input_embeddings().weight  # type: ignore[operator]
     for module in model.modules():
@@ -94,6 +95,20 @@ def hold_frozen_in_bf16(model: nn.Module) -> None:
                 module.weight = nn.Parameter(held, requires_grad=False)
             else:
                 module.weight.data = held
+    for tensor in (*model.parameters(), *model.buffers()):
+        if not tensor.requires_grad and tensor.dtype == torch.float32:
+            tensor.data = tensor.detach().clone()
+
+
+def to_read_from(model: Any, choice: Choice) -> Any:
+    """A model that nothing is trained of: frozen, its linear weights held as they are computed with.
+
+    Autocast keeps no cast of a frozen weight, so the head would be cast anew for each piece of tokens.
+    """
+    model.eval().requires_grad_(False)
+    if choice.precision == "bf16":
+        hold_frozen_in_bf16(model)
+    return model
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from typing import Any
 
 from nr_core.errors import ModelError
 from nr_core.models import named
+from nr_core.precision import FP32, Choice
 
 NOT_FINITE = (
     "{} has no figures: {} puts out numbers that are not finite (NaN or infinite), since its weights are damaged or "
@@ -39,6 +40,7 @@ def run_harness(
     batch_size: int = 16,
     limit: int | None = None,
     include_path: Path | None = None,
+    precision: Choice = FP32,
 ) -> list[HarnessFigure]:
     """Score a model in memory on tasks of lm_eval; limit: the first so many items of each.
 
@@ -57,7 +59,14 @@ def run_harness(
     )
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
         raise ModelError(f"lm_eval has no task {unknown[0]}; `python -m lm_eval ls tasks` lists them.")
-    core = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, device=str(model.device))
+    core = HFLM(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=batch_size,
+        device=str(model.device),
+        mixed_precision_dtype="bfloat16" if precision.precision == "bf16" else None,
+        softmax_dtype="float32",
+    )
     watch = model.register_forward_hook(_refuse_nan)  # a text that was made of NaN looks like any other
     try:
         result = simple_evaluate(

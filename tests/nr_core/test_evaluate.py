@@ -85,6 +85,20 @@ def test_a_run_is_scored_with_its_gates(world, run, tmp_path):
     assert metric(result, "new", "bits_per_byte")["value"] < metric(base, "new", "bits_per_byte")["value"]
 
 
+@pytest.mark.parametrize("method", ["neutral_residues", "finetune"])
+def test_in_bf16_all_figures_are_near_those_in_fp32(world, run, tmp_path, method):
+    """Also those that need the base beside the run."""
+    trained = run(world.train_spec(tmp_path / "run", method={"method": method, "learning_rate": 3e-3}))
+
+    def figures(precision):
+        metrics = evaluated(world, tmp_path / precision, run=trained, precision=precision)["metrics"]
+        return {(row["eval_id"], row["metric"]): row["value"] for row in metrics}
+
+    exact, near = figures("fp32"), figures("bf16")
+    assert near == pytest.approx(exact, rel=0.02, abs=0.02)
+    assert near != exact
+
+
 def test_max_tokens_takes_whole_documents_and_the_same_for_every_model(world, run, tmp_path):
     few = evaluated(world, tmp_path / "few", sequence_length=24, max_tokens=300)
     documents = metric(few, "old", "bits_per_byte")["n"]

@@ -23,6 +23,7 @@ TARGETS = TOKENS[:, 1:].numel()
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     monkeypatch.setattr(heads, "PIECE_BYTES", 4 * 64 * 5)  # five tokens of a vocabulary of 64
+    monkeypatch.setattr(heads, "LEAST_PIECE", 1)
 
 
 def whole_loss(model):

@@ -36,6 +36,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     monkeypatch.setattr(heads, "PIECE_BYTES", 4 * 64 * 5)
+    monkeypatch.setattr(heads, "LEAST_PIECE", 1)
 
 
 def extended(method, changes, tied):

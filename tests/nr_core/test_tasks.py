@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from nr_core.errors import ModelError
 from nr_core.models import load_base
+from nr_core.precision import Choice, to_read_from
 from nr_core.settings import BaseSpec
 from nr_core.tasks import word_order
 from nr_core.tasks.acceptability import pseudo_values
@@ -379,6 +380,11 @@ def test_the_harness_gives_the_same_accuracies(world, model, tmp_path, monkeypat
         for metric in their:
             assert figures[metric].numerators.tolist() == their[metric].numerators, (name, metric)
             assert 0 < figures[metric].value < 1
+
+    bf16 = Choice("bf16", "asked for")
+    held = to_read_from(copy.deepcopy(model[0]), bf16)
+    rough = run_harness(held, model[1], ["their_blimp"], batch_size=4, include_path=tmp_path, precision=bf16)
+    assert [len(row.numerators) for row in rough] == [len(pairs)]
 
     monkeypatch.setattr(model[0].config, "max_position_embeddings", 2)
     with pytest.raises(ModelError, match="an item is longer than the 2 tokens of the model's context"):
