@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--micro-batch", type=int, default=1, help="with --model: sequences a forward pass")
     parser.add_argument("--case", help=argparse.SUPPRESS)  # of a child: method,precision
     arguments = parser.parse_args()
-    if os.environ.get("MALLOC_MMAP_MAX_") is None:  # read by glibc when a process starts; trainings run under it too
+    if os.environ.get("MALLOC_MMAP_THRESHOLD_") is None:  # glibc reads it at a start; trainings run under it too
         os.execve(
             sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **MALLOC, "OMP_NUM_THREADS": "1"}
         )

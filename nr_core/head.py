@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from nr_core.precision import FP32, Choice
 
-PIECE_BYTES = 1 << 25  # of fp32 logits; two more tensors of about this size stand beside them
-LEAST_PIECE = 64  # tokens: below, reading the head's weights costs more than computing with them (64 MB at 262,144)
+PIECE_BYTES = 24 << 20  # of fp32 logits; two more tensors of about this size stand beside them
+LEAST_PIECE = 32  # tokens: below, reading the head's weights costs more than computing with them (34 MB at 262,144)
 
 ToLogits = Callable[[Tensor], Tensor]
 # (logits of a piece (n, V), which of the flattened tokens they are) -> the piece's summed loss, its gradient (n, V)

@@ -12,20 +12,23 @@ from nr_core.models import window_length
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.tokens import TokenStream
 
+CPU_TOKENS = 4096  # of a forward pass on a CPU: more are no faster there, and each layer's tensors grow with them
 SAMPLE_SEED = 0  # of the order in which documents are taken until max_tokens: the same for every model
 
 Tokens = np.ndarray[Any, Any]
 
 
 def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
-    """The settings with a window that the model's context holds. Raises ModelError where the one asked for is longer,
-    or where windows would leave a gap."""
+    """The settings with a window that the model's context holds, and on a CPU with as few windows at once as keep it
+    busy. Raises ModelError where the window asked for is longer, or where windows would leave a gap."""
     length = window_length(model, settings.sequence_length, "evaluation")
     if settings.stride is not None and settings.stride > length:
         raise ModelError(
             f"evaluation: a stride of {settings.stride} leaves tokens between windows of {length} unscored; lower it."
         )
-    return settings.model_copy(update={"sequence_length": length})
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    size = min(settings.batch_size, max(1, CPU_TOKENS // length)) if on_cpu else settings.batch_size
+    return settings.model_copy(update={"sequence_length": length, "batch_size": size})
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
