@@ -328,9 +328,9 @@ COMMENT ON COLUMN latest_refresh.characters IS 'Unicode characters of the texts 
 COMMENT ON COLUMN latest_refresh.held_out_documents IS 'documents on the held-out side';
 COMMENT ON COLUMN latest_refresh.created IS 'when the version was published';
 
--- A terminal shows the first columns and the last: what identifies a page and how it fared, and not its hashes.
+-- A terminal of 80 columns shows the first two and the last two: what identifies a page and how it fared, not its hashes.
 CREATE OR REPLACE MACRO documents(workspace) AS TABLE
-SELECT reason, language, title, * EXCLUDE (reason, language, title, characters, url), characters, url
+SELECT reason, title, * EXCLUDE (reason, title, characters, language, url), characters, language, url
 FROM read_parquet(workspace || '/documents/*/*.parquet', union_by_name = true);
 COMMENT ON MACRO TABLE documents IS 'Every page that was read, with its scores and the reason why it left: SELECT url, title, language, reason FROM documents(''path of the workspace'') WHERE unit_id = ''...'' (a unit_id of lineage; name the columns, since text and signature are long). Reason kept is that of reading; why a corpus left a page out: left_corpus and corpus_funnel.';
 

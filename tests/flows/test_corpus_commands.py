@@ -16,6 +16,7 @@ from flows.forget import forget_host
 from flows.inspect_pages import inspect_pages
 from flows.recording import record_corpus, record_move
 from flows.rollback import roll_back
+from flows.table import print_query
 from flows.verify import verify
 from flows.workspace_health import files_wrong
 from pipelines.corpus import CorpusReport, build_corpus
@@ -273,6 +274,15 @@ def test_pages_with_a_bad_word_are_shown_by_the_list_that_judged_them(study: Stu
     with pytest.raises(InputError, match=r"`corpora.english.bad_words`: .* is no longer the list by which version"):
         inspect_pages(study.workspace, "english", "bad_words", 3)
     assert inspect_pages(study.workspace, "english", "language", 3)
+
+
+def test_a_terminal_of_80_columns_shows_what_identifies_a_page(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_query(study.workspace, f"FROM documents('{study.workspace.root}')")
+    header = capsys.readouterr().out.splitlines()[1]
+    assert header.strip("│").replace("│", " ").split() == ["reason", "title", "…", "language", "url"]
 
 
 def test_macros_read_what_versions_hold(study: Study) -> None:
