@@ -20,6 +20,9 @@ from pipelines.signature import mix64
 
 DocNos = npt.NDArray[np.uint64]
 Signatures = npt.NDArray[np.uint32]  # shape (documents, num_perm)
+# Of a bucket, the last to be kept. Pages of one template share buckets by the ten thousand and are no copies; copies
+# among them share other buckets too. To compare all took time by the square of their number.
+MAX_COMPARED = 200
 _COMPARED = 4096  # kept documents that one is compared with at a time, which bounds memory at 2 MB
 
 
@@ -183,7 +186,7 @@ def _spill(
 
 
 def _verify(found: Candidates, signatures: Signatures, doc_nos: DocNos, leaders: Leaders, threshold: float) -> None:
-    """Go through the candidates in order, each compared with the kept documents of its buckets."""
+    """Go through the candidates in order, each compared with the kept documents of its buckets: the last of each."""
     # Plain arrays, which Python reads faster than numpy's. A bucket's kept documents are a linked list of entries.
     starts, buckets = array("q", found.starts.tobytes()), array("i", found.buckets.tobytes())
     newest, before = array("i", [-1]) * found.n_buckets, array("i", [-1]) * len(buckets)
@@ -196,10 +199,10 @@ def _verify(found: Candidates, signatures: Signatures, doc_nos: DocNos, leaders:
         if new >= 0:
             kept: set[int] = set()
             for entry in entries:
-                other = newest[buckets[entry]]
-                while other >= 0:
+                other, left = newest[buckets[entry]], MAX_COMPARED
+                while other >= 0 and left:
                     kept.add(owner[other])
-                    other = before[other]
+                    other, left = before[other], left - 1
             # Sorted, so that of two kept documents that are equally like it the earlier is named.
             best, similarity = _most_similar(signatures, document, sorted(kept))
             if similarity >= threshold:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import line_dedup
+from pipelines import line_dedup, minhash_dedup
 from pipelines.dedup_index import Segment, write_segment
 from pipelines.deduplicate import deduplicate
 from pipelines.line_dedup import LineRule, SeenLines, SeenParagraphs, line_rule
-from pipelines.minhash_dedup import DocNos, Signatures, greedy_leaders
+from pipelines.minhash_dedup import DocNos, Signatures, _most_similar, greedy_leaders
 from pipelines.normalise import normalise, text_hash
 from pipelines.settings import DedupSettings
 
@@ -112,6 +112,23 @@ def test_survivors_are_kept_leaders_and_each_match_is_verified(rows: npt.NDArray
         assert found[leader] == leader <= document
         assert (rows[leader] == rows[document]).mean() == similarity[document]
         assert leader == document or similarity[document] >= SMALL.threshold
+
+
+def test_pages_of_one_template_are_compared_with_the_last_of_them_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share a bucket, and are no copies. A copy of the first is found by the other buckets of it."""
+    rows = np.arange(60 * 8, dtype=np.uint32).reshape(60, 8)
+    rows[:, :2] = 7
+    rows[59] = [7, 7, *rows[0, 2:7], 0]
+    compared: list[int] = []
+
+    def most_similar(signatures: Signatures, document: int, others: list[int]) -> tuple[int, float]:
+        compared.append(len(others))
+        return _most_similar(signatures, document, others)
+
+    monkeypatch.setattr(minhash_dedup, "MAX_COMPARED", 5)
+    monkeypatch.setattr(minhash_dedup, "_most_similar", most_similar)
+    assert leaders(rows)[0] == [*range(59), 0]
+    assert max(compared) == 6
 
 
 @settings(deadline=None, max_examples=60)
