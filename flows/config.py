@@ -27,10 +27,11 @@ from flows.resources import Resources
 from flows.run_form import run_form
 from flows.study_settings import (
     AfterRefresh,
+    AnyInput,
     Base,
     CorpusName,
     EvaluationPlan,
-    Input,
+    OwnText,
     PretrainedHere,
     Settings,
     Sweep,
@@ -72,7 +73,10 @@ class Config(Settings):
     )
     checks: Checks = Field(Checks(), description="what a corpus must be like before it is trained on")
     base: Base | None = Field(None, description="the model to extend: `model: id or folder`, or `pretrain: {...}`")
-    inputs: list[Input] = Field(default_factory=list, description="what the runs are trained on")
+    inputs: list[AnyInput] = Field(
+        default_factory=list,
+        description="what the runs are trained on: corpora, and `from: base` for text that the base writes itself",
+    )
     methods: list[MethodSettings] = Field(
         [MethodSettings(method="neutral_residues")], min_length=1, description="one run a method and seed"
     )
@@ -140,16 +144,19 @@ class Config(Settings):
                     "`nr train-quality` made"
                 )
         self.in_order()
-        _refuse_unknown("inputs", [item.corpus for item in self.inputs], "corpus", self.corpora)
+        of_corpora = [item.corpus for item in self.inputs if item.corpus is not None]
+        _refuse_unknown("inputs", of_corpora, "corpus", self.corpora)
         _refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
         if isinstance(self.base, PretrainedHere):
             _refuse_unknown("base.corpora", list(self.base.corpora), "corpus", self.corpora)
-        refuse_repeated("inputs", [item.corpus for item in self.inputs], "give each corpus once")
+        refuse_repeated("inputs", of_corpora, "give each corpus once")
         refuse_repeated("seeds", self.seeds, "give each seed once")
         refuse_repeated("methods", [method.label for method in self.methods], "give each a `name` of its own")
         if self.inputs:
             refuse_other_than_one("inputs", [item.share for item in self.inputs])
         for item in self.inputs:
+            if item.corpus is None:
+                continue
             is_new = self.corpora[item.corpus].language in self.new_languages()
             if is_new != (item.role == "new"):
                 raise ValueError(
@@ -159,6 +166,23 @@ class Config(Settings):
                 )
         if self.inputs and not any(item.role == "new" and item.share > 0 for item in self.inputs):
             raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
+        return self
+
+    @model_validator(mode="after")
+    def _own_text_has_a_base_and_a_language(self) -> Config:
+        own = [item for item in self.inputs if isinstance(item, OwnText)]
+        if len(own) > 1:
+            raise ValueError("inputs: `from: base` stands there twice; give it once, with more `tokens`")
+        if own and isinstance(self.base, PretrainedHere):
+            raise ValueError(
+                "inputs: `from: base` is for a base whose own text is not at hand, and this one is trained here; give "
+                f"the corpora that it is trained on ({', '.join(self.base.corpora)}) the role original"
+            )
+        if own and self.language_of(own[0]) in self.new_languages():
+            raise ValueError(
+                f"inputs: `from: base` writes in {own[0].language}, which is the language to learn; give the language "
+                "to keep"
+            )
         return self
 
     @model_validator(mode="after")
@@ -193,6 +217,19 @@ class Config(Settings):
         except CycleError as error:
             circle = " needs ".join(reversed(error.args[1]))
             raise ValueError(f"corpora: `decontaminate` goes in a circle, {circle}; break it") from error
+
+    def language_of(self, item: AnyInput) -> str:
+        """Raises ValueError where nothing says in which language a base writes."""
+        if item.corpus is not None:
+            return self.corpora[item.corpus].language
+        old = sorted({corpus.language for corpus in self.corpora.values()} - set(self.new_languages()))
+        language = item.language or (old[0] if len(old) == 1 else None)
+        if language is None:
+            raise ValueError(
+                "inputs: say with `language` in what the base writes: the corpora are in "
+                f"{' and '.join(old) if old else 'no old language'}"
+            )
+        return language
 
     def new_languages(self) -> list[str]:
         return [self.language, *self.more_languages]

@@ -15,7 +15,7 @@ from flows.in_work import Workers
 from pipelines.bucket_corpora import is_last_here
 from storage.damage import read_json
 from storage.publish import MANIFEST, is_done, read_manifest
-from storage.workspace import Workspace
+from storage.workspace import OWN_TEXT, Workspace
 
 DAY = 86_400.0
 JOB_REMEDY = "delete it: the command whose job it was (run, train, evaluate) writes it anew"
@@ -146,9 +146,14 @@ def _versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], needed
 
 
 def _tokens(workspace: Workspace, recent: set[str]) -> Iterator[Waste]:
+    of_runs = _of_runs(workspace)
     for folder in sorted((workspace.root / "tokens").glob("[!.]*")):
-        if folder.name not in recent:
+        if folder.name in recent:
+            continue
+        if not folder.name.startswith(OWN_TEXT):
             yield Waste(folder, "tokens of an old version; they are made again if they are needed")
+        elif folder.name not in of_runs:
+            yield Waste(folder, "text that a base wrote, and that no finished run was trained on")
 
 
 def _documents(

@@ -27,7 +27,7 @@ from storage.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 # What a finished job leaves in its folder, written last.
-LAST_FILE = {"pretrain": "model.json", "train": "run.json", "evaluate": "evaluation.json"}
+LAST_FILE = {"pretrain": "model.json", "train": "run.json", "evaluate": "evaluation.json", "sample": "tokens.json"}
 
 # glibc gives large blocks back to the kernel after each use and faults them in again: 20 % of a small CPU training. So
 # blocks below 32 MB (the most that glibc takes) are kept; above, what is kept would be cut up by smaller blocks: pieces

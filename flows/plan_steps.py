@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from flows.config import Config
+from flows.own_text import standing_own_text
 from flows.recording import recorded_settings
-from flows.study_settings import Input
+from flows.study_settings import AnyInput, OwnText
 from nr_core.settings import DEFAULT_LENGTH, MethodSettings
 from pipelines.bad_words import read_bad_words
 from pipelines.bucket_corpora import version_in_bucket
@@ -35,7 +36,11 @@ def plan_steps(config: Config, units: Sequence[WorkUnit], workspace: Workspace) 
     rows = list(_corpora(config, units, workspace))
     stand = {name: workspace.current_version(name) for name, would, *_ in rows if would == "stands"}
     if config.inputs:
-        rows += _runs(config, {name: version for name, version in stand.items() if version}, workspace)
+        standing: dict[str | None, str] = {name: version for name, version in stand.items() if version}
+        for item in config.inputs:
+            if isinstance(item, OwnText):
+                rows.append(_own_text(item, config, standing, workspace))
+        rows += _runs(config, standing, workspace)
     return Result(["step", "outcome", "why", "minutes (estimate)"], list(rows))
 
 
@@ -73,7 +78,17 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
     return "stands", f"version {version} has all its units, by the same settings"
 
 
-def _runs(config: Config, standing: Mapping[str, str], workspace: Workspace) -> Iterator[Row]:
+def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], workspace: Workspace) -> Row:
+    """Its key joins what stands, if it does."""
+    asked = f"{item.tokens:,} tokens, seed {item.seed}"
+    key = standing_own_text(workspace, item, config.base)
+    if key is None:
+        return "text of the base", "new", f"the base has not written it yet: {asked}", None
+    standing[item.corpus] = key
+    return "text of the base", "stands", f"{key} holds {asked}, of the same base", None
+
+
+def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspace) -> Iterator[Row]:
     rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
     tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
     for seed in config.seeds:
@@ -81,7 +96,7 @@ def _runs(config: Config, standing: Mapping[str, str], workspace: Workspace) -> 
             label = f"{method.label} seed {seed}"
             missing = [item.corpus for item in config.inputs if item.corpus not in standing]
             if missing:
-                why = f"corpus {missing[0]} gets a new version"
+                why = f"corpus {missing[0]} gets a new version" if missing[0] else "the base writes its text first"
             elif run := _run(config, method.trained, seed, config.inputs, standing, workspace):
                 yield label, "stands", f"run {run} has the same inputs and settings", None
                 continue
@@ -95,8 +110,8 @@ def _run(
     config: Config,
     method: MethodSettings,
     seed: int,
-    inputs: Sequence[Input],
-    versions: Mapping[str, str],
+    inputs: Sequence[AnyInput],
+    versions: Mapping[str | None, str],
     workspace: Workspace,
 ) -> str | None:
     if not workspace.catalog.exists():

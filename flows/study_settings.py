@@ -40,6 +40,43 @@ class Input(Settings):
     share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
 
 
+class OwnText(Settings):
+    """Text that the base itself writes, at temperature 1, in place of replay."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
+    from_: Literal["base"] = Field(alias="from", description="base: the base writes it, once, and it is kept")
+    role: Literal["original"] = Field("original", description="original: what a base writes is what it knows already")
+    share: Share = Field(description="share of all training sequences; the shares of all inputs sum to 1")
+    language: Language | None = Field(
+        None, description="what the base writes in, as ISO 639-3; default: the one old language of the corpora"
+    )
+    tokens: int = Field(500_000, ge=1, lt=2**40, description="how much it writes")
+    document_tokens: int = Field(1024, ge=8, le=1 << 20, description="the longest document, or conversation")
+    seed: Seed = Field(0, description="of what is drawn")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_no_corpus(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("corpus") is not None:
+            raise ValueError("an input is text of a `corpus` or what the base writes, `from: base`; leave one out")
+        return values
+
+    @property
+    def corpus(self) -> None:
+        """It is of none."""
+
+
+def kind_of_input(given: Any) -> str:
+    own = isinstance(given, OwnText) or (isinstance(given, Mapping) and bool({"from", "from_"} & given.keys()))
+    return "of the base" if own else "of a corpus"
+
+
+AnyInput = Annotated[
+    Annotated[Input, Tag("of a corpus")] | Annotated[OwnText, Tag("of the base")], Discriminator(kind_of_input)
+]
+
+
 class EvaluationText(Settings):
     """A text that is scored and belongs to no corpus."""
 

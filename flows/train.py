@@ -19,9 +19,11 @@ from flows.corpora import current_versions
 from flows.disk import refuse_full_disk
 from flows.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.orphans import record_process
+from flows.own_text import ensure_own_text, own_text_key
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from flows.results import find_run
+from flows.study_settings import OwnText
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
@@ -40,7 +42,7 @@ class Run:
     run_id: str
     method: MethodSettings
     seed: int
-    inputs: list[dict[str, Any]]  # corpus_version, role, language, share, corpus
+    inputs: list[dict[str, Any]]  # corpus_version, role, language, share, corpus (None: text of the base)
     made_of: str | None = None  # the finetuned run that it lies between base and, not trained itself
 
     @property
@@ -64,9 +66,11 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     inputs = [
         {
             "corpus": item.corpus,
-            "corpus_version": versions[item.corpus],
+            "corpus_version": own_text_key(item, base.model_id, base.spec)
+            if item.corpus is None
+            else versions[item.corpus],
             "role": item.role,
-            "language": config.corpora[item.corpus].language,
+            "language": config.language_of(item),
             "share": item.share,
         }
         for item in config.inputs
@@ -159,13 +163,18 @@ def _train(
 def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
     workers = config.resources.reading_workers()
     tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
+    streams = {
+        item.corpus: ensure_own_text(workspace, item, base.model_id, base.spec, progress, config.resources)
+        for item in config.inputs
+        if isinstance(item, OwnText) and runs
+    }
     jobs = []
     for run in runs:
         inputs = [
             {
                 "role": item["role"],
                 "language": item["language"],
-                "tokens": str(tokens(item["corpus"], item["corpus_version"]) / "train"),
+                "tokens": streams.get(item["corpus"]) or str(tokens(item["corpus"], item["corpus_version"]) / "train"),
                 "share": item["share"],
             }
             for item in run.inputs

@@ -60,7 +60,7 @@ def new_characters(config: Config, versions: dict[str, str], base: PreparedBase)
     workspace = Workspace(config.workspace)
     before = dict(query(workspace, CHARACTERS_BEFORE, [base.model_id]).rows)
     now = dict(query(workspace, CHARACTERS_NOW, [list(versions.values())]).rows)
-    learned = [item.corpus for item in config.inputs if item.role == "new"]
+    learned = [item.corpus for item in config.inputs if item.corpus is not None and item.role == "new"]
     return sum(max(0, now[name] - before.get(name, 0)) for name in learned)
 
 

@@ -1,4 +1,4 @@
-"""`python -m nr_core pretrain|train|evaluate SPEC.json ...`: long torch work in a process of its own.
+"""`python -m nr_core pretrain|train|evaluate|sample SPEC.json ...`: long torch work in a process of its own.
 
 Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdout; anything else is a log line. A job
 that is finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be
@@ -28,13 +28,14 @@ from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.files import write_json
 from nr_core.progress import Progress
-from nr_core.specs import EvaluateSpec, JobSpec, PretrainSpec, TrainSpec
+from nr_core.specs import EvaluateSpec, JobSpec, PretrainSpec, SampleSpec, TrainSpec
 
 # job -> (its spec, the unit of its progress, the file that it writes last)
 JOBS: dict[str, tuple[type[JobSpec], str, str]] = {
     "pretrain": (PretrainSpec, "steps", "model.json"),
     "train": (TrainSpec, "steps", "run.json"),
     "evaluate": (EvaluateSpec, "tokens", "evaluation.json"),
+    "sample": (SampleSpec, "tokens", "tokens.json"),
 }
 
 
@@ -139,11 +140,17 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
 
     from nr_core.evaluate import evaluate
     from nr_core.pretrain import pretrain
+    from nr_core.sample_text import sample_tokens
     from nr_core.train import train
 
     disable_progress_bar()  # its bars would be log lines of whoever reads ours
     torch.set_num_threads(spec.threads)
-    functions: dict[str, Callable[[Any, Progress], None]] = {"pretrain": pretrain, "train": train, "evaluate": evaluate}
+    functions: dict[str, Callable[[Any, Progress], None]] = {
+        "pretrain": pretrain,
+        "train": train,
+        "evaluate": evaluate,
+        "sample": sample_tokens,
+    }
     functions[job](spec, progress)
 
 

@@ -35,13 +35,13 @@ def stream(
     one longer than the model's context, and ContextFullError after the last piece that fits.
     """
     model.eval()
-    known, longest = _prompt_ids(tokenizer, prompt), _longest(model)
+    known, longest = prompt_ids(tokenizer, prompt), _longest(model)
     if longest is not None and len(known) >= longest:
         raise ModelError(
             f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
             "answer; shorten the prompt."
         )
-    text, ends = Pieces(tokenizer, known), _end_tokens(model, tokenizer)
+    text, ends = Pieces(tokenizer, known), end_tokens(model, tokenizer)
     ids, length = torch.tensor([known], device=model.device), len(known)
     draw = torch.Generator(model.device).manual_seed(seed)
     cache = None
@@ -129,7 +129,7 @@ def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
     return pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", turn["content"])
 
 
-def _prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
+def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     """A text that is to be gone on from: opened as the tokenizer does, never opened twice, never closed."""
     opened = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
     own = _ids(tokenizer, prompt, special=False)
@@ -146,7 +146,7 @@ def _ids(tokenizer: Any, text: str, special: bool) -> list[int]:
     return [int(token) for token in tokenizer(text, add_special_tokens=special)["input_ids"]]
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """An instruction-tuned model ends its turns with another token than its tokenizer its texts."""
     ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = ends if isinstance(ends, list) else [ends]

@@ -1,28 +1,29 @@
 """Text that a base writes itself, as replay where nothing near its original training data is at hand.
 
-Documents are drawn from the model's own distribution (temperature 1, nothing cut off it), each from the token that
-opens a text. The result is JSON lines, an ordinary text source of a config. That rehearsing what a network itself puts
-out keeps what it knows is old: Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science
-1995.
+As JSON lines, an ordinary text source of a config (sample_text, for `nr sample`), or as a token stream, what a run is
+trained on where its input says `from: base` (sample_tokens). What is written, nr_core.base_writer says.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
+from nr_core import stopping
+from nr_core.base_writer import Writer
 from nr_core.errors import ModelError
-from nr_core.models import context_length, load_base
+from nr_core.files import write_json, writing
+from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.specs import SampleSpec
+from nr_core.tokens import opening_token
 
-BATCH = 16  # documents written side by side
-EMPTY_BATCHES = 10  # in a row, after which a model is taken to have nothing to say
+BATCHES = "batches.jsonl"  # what a job that was cut off goes on from
 
 
 def sample_text(
@@ -41,21 +42,13 @@ def sample_text(
     """
     if out.exists():
         raise ModelError(f"{out} exists; give another file, or delete that one.")
-    tokenizer, model = load_tokenizer(base), load_base(base).eval()
-    opening = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    longest = context_length(model.config)
-    new_tokens = max_tokens if longest is None else min(max_tokens, longest - 1)
+    writer = Writer(base, max_tokens + 1)  # and what opens it
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".partial-{seed}-{max_tokens}-{out.name}")
     done, batch = _whole_batches(partial)
-    empty = 0
     with open(partial, "a", encoding="utf-8") as file:
         while done < documents:
-            torch.manual_seed(seed * 1_000_003 + batch)
-            texts = _write_batch(model, tokenizer, opening, new_tokens)
-            empty = 0 if texts else empty + 1
-            if empty == EMPTY_BATCHES:
-                raise ModelError(f"{base.model} writes nothing but ends of text; take another source of replay.")
+            texts = [writer.text(document) for document in writer.write(seed * 1_000_003 + batch)]
             rows = [{"id": f"{seed}-{batch}-{row}", "text": text} for row, text in enumerate(texts)]
             # A line a batch, so that a batch is whole or not there.
             file.write(json.dumps(rows) + "\n")
@@ -69,6 +62,62 @@ def sample_text(
     partial.unlink()
 
 
+def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
+    """Write a token stream (nr_core.tokens) to spec.out, of as many documents as give spec.tokens.
+
+    Goes on from the last whole batch. Raises ModelError as sample_text does, Stopped where the job was asked to stop.
+    """
+    writer = Writer(spec.base, spec.document_tokens)
+    partial = spec.out / BATCHES
+    _, batch = _whole_batches(partial)
+    held = _read(partial)
+    done, begun, at_first = sum(map(len, held)), time.monotonic(), sum(map(len, held))
+    with open(partial, "a", encoding="utf-8") as file:
+        while done < spec.tokens:
+            if stopping.requested.is_set():
+                raise stopping.Stopped
+            written = writer.write(spec.seed * 1_000_003 + batch)
+            file.write(json.dumps(written) + "\n")
+            file.flush()
+            held += written
+            done, batch = done + sum(map(len, written)), batch + 1
+            rate = max(1, done - at_first) / (time.monotonic() - begun)
+            progress.report(min(done, spec.tokens), spec.tokens, rate, max(0, spec.tokens - done) / rate)
+    _write_stream(held, writer, spec.out)
+    partial.unlink()
+
+
+def _write_stream(documents: list[list[int]], writer: Writer, out: Path) -> None:
+    tokenizer, opening = writer.tokenizer, opening_token(writer.tokenizer)
+    closed = [[*([] if opening is None else [opening]), *document, tokenizer.eos_token_id] for document in documents]
+    stream = np.concatenate([np.array(document, dtype=np.int64) for document in closed])
+    dtype = "uint16" if int(stream.max()) < 1 << 16 else "uint32"
+    with writing(out / "stream.bin") as partial:
+        stream.astype(dtype).tofile(partial)
+    sizes = np.array([len(writer.text(document).encode()) for document in documents], dtype=np.int64)
+    ends = np.cumsum([0, *map(len, closed)], dtype=np.int64)
+    for name, values in (("offsets.npy", ends), ("byte_lengths.npy", sizes)):
+        with writing(out / name) as partial, open(partial, "wb") as file:
+            np.save(file, values)
+    context = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    facts = {
+        "documents": len(documents),
+        "tokens": len(stream),
+        "bytes": int(sizes.sum()),
+        "dtype": dtype,
+        "vocabulary_size": max(int(stream.max()), context) + 1,
+        "opening_token": opening,
+        "end_of_text_token": tokenizer.eos_token_id,
+        "context_token": context,
+    }
+    write_json(out / "tokens.json", facts)
+
+
+def _read(partial: Path) -> list[list[int]]:
+    lines = partial.read_text(encoding="utf-8").splitlines() if partial.exists() else []
+    return [document for line in lines for document in json.loads(line)]
+
+
 def _whole_batches(partial: Path) -> tuple[int, int]:
     """Documents and batches that stand; half a line at the end, of an attempt that was killed, goes."""
     if not partial.exists():
@@ -77,21 +126,3 @@ def _whole_batches(partial: Path) -> tuple[int, int]:
     whole = [line for line in lines if line.endswith("\n")]
     partial.write_text("".join(whole), encoding="utf-8")
     return sum(len(json.loads(line)) for line in whole), len(whole)
-
-
-@torch.inference_mode()
-def _write_batch(model: Any, tokenizer: Any, opening: int, new_tokens: int) -> list[str]:
-    start = torch.full((BATCH, 1), opening, device=next(model.parameters()).device)
-    written = model.generate(
-        start,
-        attention_mask=torch.ones_like(start),
-        max_new_tokens=new_tokens,
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
-    )
-    texts = tokenizer.batch_decode(written[:, 1:], skip_special_tokens=True)
-    return [text for text in texts if text.strip()]

@@ -121,6 +121,13 @@ class TrainSpec(JobSpec):
         return inputs
 
 
+class SampleSpec(JobSpec):
+    base: BaseSpec
+    tokens: int = Field(ge=1, description="of all documents together")
+    document_tokens: int = Field(ge=2, description="of the longest document")
+    seed: Seed = 0
+
+
 class EvaluationSet(Settings):
     eval_id: str = Field(description="name that the figures carry")
     tokens: Path = Field(description="token stream of held-out documents")

@@ -143,9 +143,9 @@ CREATE TABLE IF NOT EXISTS run_inputs (
     PRIMARY KEY (run_id, corpus_version, role));
 COMMENT ON TABLE run_inputs IS 'What a run was trained on. role is new (the language to learn) or original (the one to keep).';
 COMMENT ON COLUMN run_inputs.run_id IS 'runs.run_id';
-COMMENT ON COLUMN run_inputs.corpus_version IS 'corpora.version';
+COMMENT ON COLUMN run_inputs.corpus_version IS 'corpora.version; base-... for text that the base wrote itself';
 COMMENT ON COLUMN run_inputs.role IS 'new (the language to learn) or original (the one to keep)';
-COMMENT ON COLUMN run_inputs.language IS 'ISO 639-3, of the corpus';
+COMMENT ON COLUMN run_inputs.language IS 'ISO 639-3, of the text';
 COMMENT ON COLUMN run_inputs.share IS 'share of all training sequences; 0 is recorded too';
 
 CREATE TABLE IF NOT EXISTS eval_sets (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POINTED_TO = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*")
 FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
+OWN_TEXT = "base-"  # begins the keys of text that a base wrote, which stand where versions of corpora do
 
 
 class Workspace:

@@ -55,6 +55,42 @@ def test_processes_and_threads_are_those_of_the_cores_that_we_may_use():
     assert Resources().reading_workers() == Resources().training_threads() == len(cores)
 
 
+NEW = {"corpus": "french", "role": "new", "share": 0.9}
+OWN = {"from": "base", "share": 0.1}
+
+
+def test_an_input_may_be_text_that_the_base_writes():
+    config = parse_config({**SMALL, "inputs": [NEW, OWN]}, "my.yaml")
+    assert (config.inputs[1].role, config.language_of(config.inputs[1])) == ("original", "eng")
+    written = config.model_dump(mode="json", exclude_none=True)
+    assert written["inputs"][1]["from"] == "base"
+    assert parse_config(written, "my.yaml").inputs == config.inputs
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({**OWN, "role": "new"}, "`inputs.1.role` is 'new': input should be 'original'"),
+        ({**OWN, "from": "french"}, "`inputs.1.from` is 'french': input should be 'base'"),
+        ({**OWN, "corpus": "english"}, "`inputs.1`: an input is text of a `corpus` or what the base writes"),
+        ({**OWN, "tokns": 3}, "unknown key `inputs.1.tokns`; did you mean `tokens`?"),
+        ({**OWN, "language": "fra"}, "inputs: `from: base` writes in fra, which is the language to learn"),
+    ],
+)
+def test_text_of_the_base_that_contradicts_is_refused(own, sentence):
+    assert refused(inputs=[NEW, own]).startswith(sentence)
+
+
+def test_text_of_a_base_that_is_trained_here_or_writes_in_no_known_language_is_refused():
+    made_here = {"pretrain": {}, "corpora": {"english": 1.0}}
+    assert "give the corpora that it is trained on (english) the role original" in refused(
+        inputs=[NEW, OWN], base=made_here
+    )
+    only_new = {"french": SMALL["corpora"]["french"]}
+    assert "say with `language` in what the base writes" in refused(inputs=[NEW, OWN], corpora=only_new)
+    assert "stands there twice" in refused(inputs=[NEW, {**OWN, "share": 0.05}, {**OWN, "share": 0.05}])
+
+
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_config_that_ships_is_valid(path):
     assert load_config(path).language

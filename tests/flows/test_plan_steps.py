@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.config import parse_config
+from flows.own_text import own_text_key
 from flows.plan_steps import plan_steps, reading_rates
 from flows.recording import recorded_settings
+from flows.study_settings import OwnText
 from nr_core.settings import BaseSpec
 from pipelines.documents import documents_key
 from pipelines.take_down import deny
@@ -115,6 +117,25 @@ def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
     assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
     trimmed = config.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
     assert outcomes(trimmed)[2] == ("new", "no run has these inputs and settings", 1.0)
+
+
+def test_text_of_the_base_is_a_step_with_its_count_of_tokens(config):
+    base = BaseSpec(model="m")
+    own = OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 12_000, "language": "eng"})
+    asked = config.model_copy(update={"base": base, "inputs": [config.inputs[0], own]})
+    publish(config, "french", UNITS)
+    why = "the base has not written it yet: 12,000 tokens, seed 0"
+    assert outcomes(asked)[2:] == [("new", why, None), ("new", "the base writes its text first", None)]
+    workspace = Workspace(config.workspace)
+    key = own_text_key(own, "1", base)
+    with publishing(workspace.tokens(key, "written")) as folder:
+        settings = {"base": base.model_dump(mode="json"), "tokens": 12_000, "document_tokens": 1024, "seed": 0}
+        write_manifest(folder, step="sample", key=key, inputs={}, settings=settings, counts={})
+    stands = ("stands", f"{key} holds 12,000 tokens, seed 0, of the same base", None)
+    trimmed = asked.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
+    other = asked.model_copy(update={"base": BaseSpec(model="m", dtype="bfloat16")})
+    assert [outcomes(one)[2] == stands for one in (asked, trimmed, other)] == [True, True, False]
+    assert own_text_key(own, "2", base) != key != own_text_key(own, "1", BaseSpec(model="m", dtype="bfloat16"))
 
 
 def test_without_a_catalog_there_is_no_estimate(tmp_path):

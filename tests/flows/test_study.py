@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.housekeeping import Keep, find_waste
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -38,6 +39,10 @@ nr("train", *only, "--add-to", first)
 nr("evaluate", *only, "--set", f"add_to={first!r}")
 nr("train", *only, "--from", first)
 nr("train", *only, "--set", "seeds=[5]", "--set", "resources.devices=2")
+base = next(path for path in (Workspace("workspace").root / "models").iterdir())
+given = ["--set", f"base={{pretrain: null, corpora: null, model: {base}, vocabulary: trimmed}}"]
+own = "{from: base, share: 0.2, tokens: 600, document_tokens: 32}"
+nr("train", *only, *given, "--set", f"inputs=[{{corpus: french, role: new, share: 0.8}}, {own}]")
 """
 
 
@@ -84,11 +89,23 @@ def test_one_more_language_and_going_on(study):
     scored = rows(folder, f"SELECT count(*) AS n FROM evaluations WHERE model_id = '{added[0].name}'")
     assert scored[0]["n"] > 0
     assert {row["status"] for row in rows(folder, "SELECT status FROM runs")} == {"done"}
-    assert len(rows(folder, "SELECT run_id FROM runs")) == 1 + 6 + 3
+    assert len(rows(folder, "SELECT run_id FROM runs")) == 1 + 6 + 3 + 1
 
 
 def test_several_devices(study):
     assert (run_of(study[0], devices=2) / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_replay_that_the_base_writes_and_a_trimmed_vocabulary(study):
+    folder, _ = study
+    sql = "SELECT run_id, corpus_version FROM run_inputs WHERE corpus_version LIKE 'base-%' AND language = 'eng'"
+    [found] = rows(folder, sql)
+    tokens = folder / "workspace" / "tokens" / found["corpus_version"] / "written" / "train" / "tokens.json"
+    assert json.loads(tokens.read_text())["tokens"] >= 600
+    run = folder / "workspace" / "runs" / found["run_id"]
+    assert json.loads((run / "run.json").read_text())["base"]["vocabulary"] == "trimmed"
+    waste = find_waste(Workspace(folder / "workspace"), Keep(versions=1, days=0))
+    assert tokens.parents[2] not in {one.path for one in waste}
 
 
 def nr(folder, *arguments, **options):

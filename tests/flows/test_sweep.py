@@ -58,6 +58,16 @@ def test_points_between_base_and_finetuned_model_leave_the_id_of_the_finetuning_
     assert len({run.run_id for run in wide}) == 6
 
 
+def test_runs_on_a_trimmed_vocabulary_have_ids_of_their_own():
+    bases = [
+        PreparedBase(model_id="base", spec=BaseSpec(model="base", vocabulary=rows)) for rows in ("full", "trimmed")
+    ]
+    config = parse_config(SMALL, "my.yaml")
+    versions = {item.corpus: "1" for item in config.inputs}
+    ids = [{run.run_id for run in planned_runs(config, versions, base)} for base in bases]
+    assert not ids[0] & ids[1]
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
