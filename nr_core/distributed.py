@@ -83,18 +83,24 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def shard(model: nn.Module, layers: nn.ModuleList, fsdp_from: int) -> bool:
-    """Cut a large model over the processes, in place; False where it stays whole."""
+def is_cut(model: nn.Module, fsdp_from: int, ranks: Ranks) -> bool:
+    """Whether the processes of a job share out this model, each holding a part."""
+    return ranks.count > 1 and sum(parameter.numel() for parameter in model.parameters()) >= fsdp_from
+
+
+def shard(model: nn.Module, layers: nn.ModuleList) -> None:
+    """Cut a model over the processes, in place, and bring it to their devices.
+
+    Layer by layer: a model that lies on the CPU, in pages of its file, is on no device as a whole, and what a process
+    copies of it is its own part.
+    """
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
-    if sum(parameter.numel() for parameter in model.parameters()) < fsdp_from:
-        return False
     for module in (*layers, model):
         fully_shard(module)
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)  # gloo knows no scaled sum
-    return True
 
 
 def whole(values: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nr_core.models import device
+
 PROBE = 4  # tokens of the forward pass that shows where gradients flow
 
 # Dense bf16 FLOPs a second by what the device calls itself, from NVIDIA's data sheets.
@@ -28,17 +30,17 @@ PEAK = {
 }
 
 
-def peak_flops(device: torch.device) -> float | None:
+def peak_flops(place: torch.device) -> float | None:
     """Of one device in bf16; None on the CPU and on a GPU that the table does not know."""
-    if device.type != "cuda":
+    if place.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
+    name = torch.cuda.get_device_name(place)
     return next((peak for known, peak in PEAK.items() if known in name), None)
 
 
 def peak_tokens(model: Any, sequence_length: int, devices: int) -> float | None:
     """Tokens a second that some devices could train at their peak; None where that peak is not known."""
-    peak = peak_flops(model.device)
+    peak = peak_flops(device())
     flops = training_flops(model, sequence_length) if peak else None
     return devices * peak / flops if peak and flops else None
 

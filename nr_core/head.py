@@ -56,14 +56,13 @@ class Head:
 
     def __init__(self, model: Any, precision: Choice = FP32) -> None:
         self.model, self.precision = model, precision
-        self._device = next(model.parameters()).device
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         places = [f"{name}{inner}" for inner in ("", ".decoder") for name in (self._causal.base_model_prefix, "model")]
         self._decoder: str | None = next(filter(self._parts_at, places), None)
 
     def computing(self) -> Any:
         """The context in which the model computes."""
-        return self.precision.autocast(self._device)
+        return self.precision.autocast(next(self.model.parameters()).device)
 
     def run(self, use: Callable[[Tensor, ToLogits], Found], input_ids: Tensor, **options: Any) -> Found:
         """Call the model, and within that call `use` with its last hidden states (B, T, d) and what makes logits
@@ -141,7 +140,7 @@ class Head:
     @torch.no_grad()
     def _parts_at(self, place: str) -> bool:
         self._decoder, training = place, self.model.training
-        ids = torch.tensor([[0, 1]], device=self._device)
+        ids = torch.tensor([[0, 1]], device=next(self.model.parameters()).device)
         self.model.eval()  # dropout would tell the two ways apart
         try:
             found = self.run(lambda hidden, to_logits: to_logits(hidden), ids)

@@ -19,8 +19,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_base(spec: BaseSpec) -> Any:
-    """The backbone in fp32 (or quantized), on the GPU where there is one.
+def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
+    """The backbone in fp32 (or quantized), on the GPU where there is one, or where `place` says.
+
+    It is made on the meta device and filled from its file, tensor by tensor. On the CPU, weights that are held in the
+    type that the file has are not even copied: they are the file's pages, which all processes share.
 
     Only safetensors and GGUF are read, never pickle. Raises ModelError where there is no such model.
     """
@@ -50,7 +53,7 @@ def load_base(spec: BaseSpec) -> Any:
         )
     if spec.gguf_file:
         _forget_quantization(model)
-    return model if getattr(model, "is_quantized", False) else model.to(device())
+    return model if getattr(model, "is_quantized", False) else model.to(place or device())
 
 
 def _forget_quantization(model: Any) -> None:

@@ -45,13 +45,13 @@ class Choice:
 FP32 = Choice("fp32", "nobody chose")
 
 
-def choose(asked: Precision, model: Any) -> Choice:
-    """Decide for a model, on the device where it lies.
+def choose(asked: Precision, model: Any, place: torch.device | None = None) -> Choice:
+    """Decide for a model, on the device where it lies or will lie.
 
     `auto` on a CPU: bf16 where the processor has AMX or AVX512-BF16 and a product of the model's own size, timed now,
     is faster; without either, bf16 products are tens of times slower than fp32.
     """
-    device = next(model.parameters()).device
+    device = place or next(model.parameters()).device
     if asked != "auto":
         return Choice(asked, "it is set so")
     if device.type == "cuda":
@@ -70,12 +70,12 @@ def choose(asked: Precision, model: Any) -> Choice:
     return Choice("bf16" if gain >= LEAST_GAIN else "fp32", what)
 
 
-def choose_once(asked: Precision, model: Any, folder: Path) -> Choice:
+def choose_once(asked: Precision, model: Any, folder: Path, place: torch.device | None = None) -> Choice:
     """Decide as `choose` does, and remember it in the folder: a job that goes on computes as it began."""
     path = folder / PRECISION_FILE
     if path.is_file():
         return Choice(**json.loads(path.read_text()))
-    choice = choose(asked, model)
+    choice = choose(asked, model, place)
     write_json(path, {"precision": choice.precision, "reason": choice.reason})
     return choice
 

@@ -11,7 +11,7 @@ import torch
 
 from nr_core.batches import Batches, Input
 from nr_core.checkpoints import LoopState
-from nr_core.distributed import Ranks, shard, whole
+from nr_core.distributed import Ranks, is_cut, shard, whole
 from nr_core.distributed import ranks as joined_ranks
 from nr_core.earlier_runs import (
     NEWEST,
@@ -58,7 +58,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         return
     refuse_uneven(spec.training, ranks)
     inputs = [Input(TokenStream.open(source.tokens), source.share, source.role) for source in spec.inputs]
-    base = load_base(spec.base)
+    base = load_base(spec.base, torch.device("cpu"))  # its file's pages, until it is known who holds what
     length = window_length(base, spec.training.sequence_length, "training")
     training = _settled(spec, length)
     for source in inputs:
@@ -67,7 +67,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     tables, earlier = tables_of(base), _earlier(spec)
     frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].saves_full_model else None
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
-    model = extension.model.to(device())
+    model = extension.model
     started_at = base_weights(model, spec.method)
     if spec.start_from is not None:
         start_from(model, spec.start_from)
@@ -80,12 +80,16 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         vocabulary.trim_copies(started_at, base)
         inputs = [replace(source, stream=vocabulary.renumber(source.stream, spec.out)) for source in inputs]
         Progress.log(f"{progress.label}: trains on {vocabulary.says}")
-    precision = ranks.agree(choose_once(spec.training.precision, model, spec.out) if ranks.leads else None)
+    cut = is_cut(model, spec.training.fsdp_from, ranks)
+    if not cut and not getattr(model, "is_quantized", False):
+        model.to(device())
+    precision = ranks.agree(choose_once(spec.training.precision, model, spec.out, device()) if ranks.leads else None)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
     head = Head(model, precision)
     peak = peak_tokens(model, length, ranks.count)
     set_layer_passes(model, spec.training.compile_layers, spec.training.recompute_layers)
-    cut = ranks.count > 1 and shard(model, decoder_layers(model), spec.training.fsdp_from)
+    if cut:
+        shard(model, decoder_layers(model))
     # FSDP2 wants one type of parameters, and a model that is saved whole keeps its own.
     if precision.precision == "bf16" and not cut and not extension.method.saves_full_model:
         hold_frozen_in_bf16(model)

@@ -103,3 +103,47 @@ def test_a_run_goes_on_at_another_number_of_processes(world, run, tmp_path):
     assert not (out / "run.json").exists(), "the run ended before it could be killed"
     execute(ALONE, spec)
     assert_alike(out, run(world.train_spec(tmp_path / "alone", training=training)))
+
+
+PART = """
+import sys
+from pathlib import Path
+import torch
+from nr_core.distributed import leave, ranks, shard
+from nr_core.layer_passes import decoder_layers
+from nr_core.methods import extend
+from nr_core.models import load_base
+from nr_core.settings import BaseSpec, MethodSettings
+
+def of_file(tensor):
+    ranges = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if file in line]
+    return any(int(first, 16) <= tensor.data_ptr() < int(last, 16) for first, last in ranges)
+
+folder, file = sys.argv[1], sys.argv[1] + "/model.safetensors"
+joined = ranks()
+base = load_base(BaseSpec(model=folder), torch.device("cpu"))
+weights = [p for p in base.parameters() if p.data_ptr()]
+assert all(map(of_file, weights)), "a weight was copied"
+whole = sum(p.numel() for p in weights)
+model = extend(base, MethodSettings(method="neutral_residues")).model
+shard(model, decoder_layers(model))
+frozen = [p for p in model.parameters() if not p.requires_grad]
+assert not any(of_file(p.to_local()) for p in frozen)
+assert sum(p.to_local().numel() for p in frozen) == whole // 2 and sum(p.numel() for p in frozen) == whole
+del base, weights
+assert file not in Path("/proc/self/maps").read_text(), "something whole is held still"
+print("rank", joined.rank, "holds its part", flush=True)
+leave()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux tells what is mapped")
+def test_a_process_copies_its_own_part_of_the_base_alone(world, tmp_path):
+    (tmp_path / "part.py").write_text(PART)
+    command = [*TOGETHER[:-3], str(tmp_path / "part.py"), str(world.base)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(line for line in done.stdout.splitlines() if "holds" in line) == [
+        f"rank {rank} holds its part" for rank in (0, 1)
+    ]
