@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 from filelock import FileLock
+from packaging.requirements import Requirement
 
 from flows.access import (
     OWN,
@@ -199,9 +201,25 @@ def _check(project: Path) -> None:
         raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
     read(project / "prefect.yaml")
     # Prefect looks for what a flow imports in this folder before it asks the installation.
-    for package in PACKAGES:
-        if (project / f"{package}.py").is_file() and not (project / package).is_dir():
-            raise InputError(f"{project / package}.py has the name of a package of ours, which flows import: rename it")
+    ours = [project / f"{package}.py" for package in PACKAGES if not (project / package).is_dir()]
+    theirs = [place for name in _needed() for place in (project / f"{name}.py", project / name / "__init__.py")]
+    for place in (*ours, *theirs):
+        if place.is_file():
+            named = place.parent if place.name == "__init__.py" else place
+            raise InputError(
+                f"{named} has the name of a package that flows import, and would be taken for it: rename it"
+            )
+
+
+def _needed() -> list[str]:
+    """Names under which the packages are imported that this one cannot do without."""
+    wanted = [Requirement(text) for text in requires("neutral-residues") or []]
+    needed = {_plain(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
+    return [name for name, owners in packages_distributions().items() if needed & set(map(_plain, owners))]
+
+
+def _plain(distribution: str) -> str:
+    return distribution.lower().replace("-", "_")
 
 
 def running(home: Path) -> Services | None:

@@ -252,7 +252,11 @@ def test_a_folder_that_cannot_be_deployed_is_refused_before_anything_starts(tmp_
         with pytest.raises(InputError, match=says):
             up(tmp_path / "home", free_port(), tmp_path)
     file.write_text("deployments: []")
-    (tmp_path / "flows.py").write_text("raise SystemExit(7)")
-    with pytest.raises(InputError, match="name of a package of ours"):
-        up(tmp_path / "home", free_port(), tmp_path)
+    for hiding in ("flows.py", "torch.py", "huggingface_hub/__init__.py"):
+        place = tmp_path / hiding
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("raise SystemExit(7)")
+        with pytest.raises(InputError, match="name of a package that flows import"):
+            up(tmp_path / "home", free_port(), tmp_path)
+        place.unlink()
     assert not (tmp_path / "home").exists()
