@@ -87,9 +87,10 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
             if fruitless > MAX_FRUITLESS or (run.broke is None and number + known == 0):
                 break
             with closing(Places(content)) as places:
-                if run.broke and places.compression and not (run.gave_nothing or places.has_own_member(run.offset)):
+                packed = content is stream and places.compression
+                if run.broke and packed and not (run.gave_nothing or places.has_own_member(run.offset)):
                     # The way through the damage is in what was compressed as one.
-                    content, lost = decompress_beside(stream, place, places.compression)
+                    content, lost = decompress_beside(stream, place, packed)
                     opened.callback(content.close)
                     if lost:
                         yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
@@ -166,7 +167,8 @@ class _Run:
 
     def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
         """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
-        start = places.end_of_record(self.offset) or self._end
+        # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.
+        start = places.end_of_record(self.offset) or max(self._end, self.offset + 1)
         if places.compression is not None or b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
             return [], None, None
         following = places.next_record(start)

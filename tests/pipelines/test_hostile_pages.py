@@ -5,6 +5,7 @@ takes longer; the real figure is some milliseconds.
 """
 
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,10 @@ def documents_of(content: bytes, folder: Path, settings: DocumentSettings, ident
     path = folder / "fuzzed.warc"
     path.write_bytes(content)
     try:
-        records = list(read_warc(path, settings.max_bytes))
+        records = list(islice(read_warc(path, settings.max_bytes), len(content) + 2))
     except InputError:
         return
+    assert len(records) < len(content) + 2, "records without end"
     for capture in records:
         if capture is None or isinstance(capture, ReadFailure):
             continue

@@ -4,7 +4,8 @@ import gzip
 import io
 import re
 from collections.abc import Callable
-from itertools import pairwise
+from contextlib import suppress
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ WARC, OFFSETS = warc_bytes(PAGES)
 def read(content: bytes, folder: Path) -> list[Capture | ReadFailure | None]:
     path = folder / "crawl.warc.gz"
     path.write_bytes(content)
-    return list(read_warc(path, LIMIT))
+    found = list(islice(read_warc(path, LIMIT), len(content) + 2))
+    assert len(found) < len(content) + 2, "records without end"
+    return found
 
 
 def test_records_and_their_offsets(tmp_path: Path) -> None:
@@ -212,6 +215,15 @@ def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFact
     )
     captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
     assert gate(captures[0]) is None or gate(captures[0])
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda content: content.replace(b"\r\n", b"\n")])
+def test_reading_comes_to_an_end_wherever_a_file_is_cut(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """In the middle of a header too, where a record says no length yet."""
+    whole = gzip.decompress(warc_bytes([Page("<p>Text", "https://www.example.org/")] * 2)[0])
+    for cut in range(0, len(whole), 3):
+        with suppress(InputError):
+            assert len(read(pack(whole[:cut]), tmp_path)) <= 6
 
 
 def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) -> None:
