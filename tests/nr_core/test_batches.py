@@ -21,7 +21,7 @@ def stream(tokens: int, start: int = 0) -> TokenStream:
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=6).filter(any), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_are_exact_wherever_they_can_be(weights, rounds):
     shares = [Fraction(weight, sum(weights)) for weight in weights]
     counts = [0] * len(weights)
@@ -33,7 +33,7 @@ def test_shares_are_exact_wherever_they_can_be(weights, rounds):
 
 
 @given(st.integers(1, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_original_share_is_within_one_sequence_at_any_time(percent):
     shares = exact_shares([percent / 100, 1 - percent / 100])
     original = 0
@@ -49,7 +49,7 @@ def test_29_percent_of_100_sequences_are_29():
 
 
 @given(st.integers(0, 50), st.integers(1, 4), st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ranks_share_the_global_batch_which_depends_on_seed_and_step_only(step, ranks, seed):
     def fresh():
         inputs = [
@@ -91,7 +91,7 @@ def test_an_input_of_share_zero_gives_nothing():
 
 
 @given(st.lists(st.integers(1, 30), min_size=4, max_size=30), st.integers(3, 9), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sequences_of_models_that_need_an_opening_token_begin_with_it(lengths, length, seed):
     """Documents are opened by 1 and closed by 2; their tokens are 10, 11, ... in order."""
     texts = np.split(np.arange(10, 10 + sum(lengths)), np.cumsum(lengths)[:-1])

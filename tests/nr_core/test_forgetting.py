@@ -33,7 +33,7 @@ def stream(lengths, start=0):
 
 
 @given(st.lists(st.integers(2, 900), min_size=1, max_size=40), st.integers(2, 12), st.sampled_from([None, 64]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_last_twentieth_is_kept_out_whatever_the_documents_length(lengths, sequence_length, window):
     new, old = Input(stream([1000], 10**6), 0.5, "new"), Input(stream(lengths), 0.5, "original")
     try:

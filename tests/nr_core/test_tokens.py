@@ -23,7 +23,7 @@ from tests.nr_core.tiny import invented_text, tiny_model, write_shard
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), min_size=1, max_size=8))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip(world, tmp_path, texts):
     counts = tokenize([write_shard(tmp_path / "shard.parquet", texts)], str(world.tokenizer), tmp_path / "tokens")
     stream = TokenStream.open(tmp_path / "tokens")

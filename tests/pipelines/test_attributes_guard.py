@@ -53,7 +53,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attributes_guard, "_ATTRIBUTES", some)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(before=SOUP, name=st.sampled_from(["p", "b", "html", "BODY", "svg"]), attributes=ATTRIBUTES, after=SOUP)
 def test_no_tag_with_many_attributes_is_missed(before: str, name: str, attributes: list[str], after: str) -> None:
     tag = f"<{name}" + "".join(attributes[n % len(attributes)].format(n) for n in range(200)) + " >"

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import decontaminate
@@ -34,7 +34,6 @@ def as_set(name: str, given: Sequence[str]) -> EvaluationSet:
     return EvaluationSet(name, "hash", lambda: iter(given))
 
 
-@settings(deadline=None)
 @given(st.lists(texts, max_size=4), st.lists(texts, max_size=4), texts, st.integers(1, 4))
 def test_found_is_what_a_plain_search_finds(one: list[str], other: list[str], text: str, n: int) -> None:
     sets = [as_set(name, given) for name, given in (("one", one), ("other", other)) if any(ngrams(t, n) for t in given)]
@@ -58,7 +57,6 @@ def test_a_set_that_cannot_be_found_or_is_too_large_is_refused(monkeypatch: pyte
         NgramIndex([as_set("large", [f"{letter} b c d e f" for letter in "ghijklmnopq"])], 3)
 
 
-@settings(deadline=None)
 @given(texts, texts, st.integers(1, 4), st.integers(1, 20))
 def test_what_lies_in_two_pieces_of_a_long_text_is_found(given: str, text: str, n: int, size: int) -> None:
     if not ngrams(given, n):

@@ -92,19 +92,16 @@ def in_refreshes(table: pa.Table, rows: npt.NDArray[np.uint32], cut: Sequence[in
     return {"kept": kept, "matches": matches}
 
 
-@settings(deadline=None)
 @given(signatures)
 def test_greedy_leader_is_the_definition(rows: npt.NDArray[np.uint32]) -> None:
     assert leaders(rows)[0] == plain_leaders(rows, SMALL)
 
 
-@settings(deadline=None)
 @given(signatures, st.integers(0, 40))
 def test_later_documents_change_nothing_for_earlier_ones(rows: npt.NDArray[np.uint32], cut: int) -> None:
     assert leaders(rows)[0][:cut] == leaders(rows[:cut])[0]
 
 
-@settings(deadline=None)
 @given(signatures)
 def test_survivors_are_kept_leaders_and_each_match_is_verified(rows: npt.NDArray[np.uint32]) -> None:
     found, similarity = leaders(rows)
@@ -131,7 +128,7 @@ def test_pages_of_one_template_are_compared_with_the_last_of_them_only(monkeypat
     assert max(compared) == 6
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(signatures, st.lists(st.integers(0, 39), min_size=40, max_size=40), cuts)
 def test_any_number_of_refreshes_gives_what_one_gives(
     rows: npt.NDArray[np.uint32], like: list[int], cut: list[int]
@@ -226,7 +223,6 @@ def test_paragraph_dedup_is_the_definition(documents: list[list[list[str]]], lea
         assert rule.strip(text, number) == (expected if len(expected) >= least else None)
 
 
-@settings(deadline=None)
 @given(texts, st.integers(1, 8), st.sampled_from(["lines", "paragraphs"]), st.integers(0, 8))
 def test_lines_over_two_refreshes_are_those_of_one(documents: list[list[str]], least: int, name: Any, cut: int) -> None:
     def strip(rule: LineRule, numbers: range) -> list[str | None]:

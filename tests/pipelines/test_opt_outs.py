@@ -76,7 +76,7 @@ def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
     assert reasons_of(pages) == always
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(

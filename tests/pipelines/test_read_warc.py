@@ -194,7 +194,7 @@ def test_companions_are_counted_and_a_bad_record_hides_no_other(tmp_path: Path) 
     assert [capture is None for capture in captures] == [True, False, True, False, False]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, len(WARC) - 1), st.binary(min_size=1, max_size=40))
 def test_no_damage_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, position: int, damage: bytes) -> None:
     broken = WARC[:position] + damage + WARC[position + len(damage) :]
@@ -207,7 +207,7 @@ def test_no_damage_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, p
     assert [capture.offset for capture in captures[: len(intact)]] == intact
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     record = (

@@ -255,7 +255,7 @@ def test_no_rule_of_a_grammar_has_five_words_in_a_row_without_a_slot() -> None:
             assert all(len(re.findall(r"[\w'-]+", literal)) < 5 for literal in literals), (topic.name, name)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(pages=st.integers(20, 90), seed=st.integers(0, 2**32))
 def test_any_size_has_that_many_pages(tmp_path_factory: pytest.TempPathFactory, pages: int, seed: int) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -9,7 +9,6 @@ from pipelines.normalise import normalise, text_hash
 from pipelines.signature import shingle_hashes, signature, signatures
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=300), st.integers(0, 50))
 def test_equal_to_datasketch(hashes: list[int], seed: int) -> None:
     theirs = MinHash(num_perm=112, seed=seed, hashfunc=lambda value: value)
@@ -24,7 +23,7 @@ def test_equal_to_datasketch_over_many_blocks() -> None:
     assert (signature(hashes, 64, 3) == theirs.hashvalues).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 6000), min_size=1, max_size=20), st.integers(0, 9))
 def test_texts_together_are_signed_as_alone(lengths: list[int], seed: int) -> None:
     drawn = np.random.default_rng(seed)
