@@ -30,7 +30,7 @@ class Bucket:
 
     def __init__(self, url: str, root: Path) -> None:
         self.url, self._root = url.rstrip("/"), root
-        refuse_protocol(self.url, "`bucket`")
+        refuse_protocol(self.url, f"`bucket` {self.url}")
         with self._sentence():
             self._files, self._prefix = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
 
