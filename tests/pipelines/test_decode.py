@@ -85,6 +85,7 @@ def test_valid_utf8_stays_as_it_is(text: str) -> None:
         ("“curly” – € déjà vu", "cp1252", "latin1"),
         ("“Türkçe” ışık", "cp1254", "iso-8859-9"),
         ("Привет, мир и люди", "mac-cyrillic", "x-mac-cyrillic"),
+        ("昨日の夜は雨が降った" * 40, "iso2022_jp", "iso-2022-jp"),
     ],
 )
 @pytest.mark.parametrize("declared_in", ["http", "meta"])
@@ -170,6 +171,7 @@ KOREAN = "<p>어젯밤에 비가 와서 마당의 꽃에 물을 주지 않았습
         (RUSSIAN, "cp866", "windows-1251"),
         (JAPANESE, "cp932", "windows-1252"),
         (JAPANESE, "euc_jp", "shift_jis"),
+        (JAPANESE.replace("<p>", "").replace("</p>", "") * 20, "iso2022_jp", ""),
         (CHINESE, "gb18030", "iso-8859-1"),
         (KOREAN, "cp949", "iso-8859-1"),
         (KOREAN, "cp949", ""),
