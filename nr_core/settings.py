@@ -145,10 +145,10 @@ class MethodSettings(Settings):
     rank: int | None = Field(
         default=None, ge=1, description="of LoRA and DoRA; default: the one that comes nearest to the budget"
     )
-    freeze: Literal["random_half"] | None = Field(
+    freeze: Literal["random_half", "source_shielded"] | None = Field(
         default=None,
         description="finetune: random_half leaves each kind of a layer's tensors as it is in half of the layers, drawn "
-        "by the seed",
+        "by the seed; source_shielded half of the columns of each, those that matter most on original-language text",
     )
     l2_to_base: float | None = Field(
         default=None,

@@ -95,12 +95,17 @@ class TrainSpec(JobSpec):
         return self
 
     @model_validator(mode="after")
-    def _has_text_to_stay_near_on(self) -> TrainSpec:
+    def _has_text_to_keep_what_is_known_by(self) -> TrainSpec:
         originals = any(source.role == "original" and source.share > 0 for source in self.inputs)
         if self.method.kl_to_base is not None and not originals:
             raise ValueError(
                 "method.kl_to_base: the divergence is taken on original-language text, and no input has the role "
                 "original and a share above 0; add one, or leave kl_to_base out"
+            )
+        if self.method.freeze == "source_shielded" and not originals:
+            raise ValueError(
+                "method.freeze: source_shielded chooses what to keep by original-language text, and no input has the "
+                "role original and a share above 0; add one, or choose random_half"
             )
         return self
 

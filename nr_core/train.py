@@ -38,6 +38,7 @@ from nr_core.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.progress import Progress
 from nr_core.run_folder import ADAPTER_FOLDER, MODEL_FOLDER
 from nr_core.settings import LoopSettings, TrainingSettings
+from nr_core.source_shield import source_shield
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.vocabulary import Vocabulary, tables_of
@@ -100,9 +101,15 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     kl = None
     if spec.method.kl_to_base is not None:
         kl = kl_to_base(spec.method.kl_to_base, spec.method.kl_direction or "base_to_model", head, frozen, cut)
+    batches, rules = (
+        Batches(inputs, length, training.batch_size, spec.seed),
+        weight_rules(model, spec.method, started_at),
+    )
+    if spec.method.freeze == "source_shielded":
+        rules.insert(0, source_shield(head, batches, cut))
     loop = Loop(
         head=head,
-        batches=Batches(inputs, length, training.batch_size, spec.seed),
+        batches=batches,
         settings=training,
         peak_rate=extension.learning_rate,
         seed=spec.seed,
@@ -115,7 +122,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,
-        rules=weight_rules(model, spec.method, started_at),
+        rules=rules,
         ranks=ranks,
         peak_tokens=peak,
     )

@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 from nr_core import stopping
 from nr_core.budget import Backbone
 from nr_core.errors import ModelError
+from nr_core.head import Head
 from nr_core.methods import extend
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec, MethodSettings
+from nr_core.source_shield import feature_norms, most_important
 from nr_core.trained_run import load_run
 from nr_core.weight_rules import L2ToBase, MovingAverage
 from tests.nr_core.tiny import tiny_model
@@ -69,6 +71,38 @@ def test_finetuning_of_some_layers_and_of_a_random_half():
     assert half(0) == half(0) != half(1)
     kinds = [name.split(".", 3)[3] for name in half(0)]
     assert all(kinds.count(kind) == 2 for kind in kinds) and len(set(kinds)) == 9
+
+
+def test_a_shielded_column_is_chosen_by_the_formula_and_keeps_its_values(world, run, tmp_path):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(6, 3, bias=False), torch.randn(50, 6) * torch.tensor([1.0, 9, 1, 9, 1, 9])
+    norms = x.square().sum(0).sqrt()
+    scores = [sum(abs(float(w)) for w in layer.weight[:, j]) * float(norms[j]) for j in range(6)]
+    best = sorted(sorted(range(6), key=lambda j: -scores[j])[:3])
+    assert most_important(layer.weight, norms).tolist() == best
+    spec = world.train_spec(
+        tmp_path / "run", method={"method": "finetune", "freeze": "source_shielded", "learning_rate": 1e-2, "ema": 0.5}
+    )
+    before, after = load_base(BaseSpec(model=str(world.base))), load_run(BaseSpec(model=str(world.base)), run(spec))
+    for (name, old), (_, new) in zip(before.named_parameters(), after.named_parameters(), strict=True):
+        if "layers." in name and old.dim() == 2:
+            same = (old == new).all(0)
+            assert same.sum() == old.shape[1] // 2, name
+        else:
+            assert not torch.equal(old, new), name
+    spec["inputs"] = [{**spec["inputs"][0], "share": 1.0}]
+    with pytest.raises(ValidationError, match="source_shielded chooses what to keep by original-language text"):
+        run(spec)
+
+
+def test_what_features_were_is_summed_over_all_tokens():
+    head = Head(tiny_model("llama", num_hidden_layers=2).train())
+    seen = []
+    hook = head.model.model.layers[1].mlp.down_proj.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    found = feature_norms(head, TOKENS)[head.model.model.layers[1].mlp.down_proj]
+    hook.remove()
+    torch.testing.assert_close(found, torch.cat([x.flatten(0, 1) for x in seen]).norm(dim=0))
+    assert head.model.training and len(seen) == 2
 
 
 def test_l2_to_base_is_the_gradient_of_the_formula():
