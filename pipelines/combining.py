@@ -17,15 +17,21 @@ def cap_marks(text: str) -> str:
     """`text` with the first MAX_MARKS of each run of combining marks."""
     if text.isascii():
         return text
-    likely, long_runs = _patterns()
-    return long_runs.sub(r"\1", text) if likely.search(text) else text
+    mark, likely, long_runs = _patterns()
+    # A run that is too long has a mark at one of these places: of most texts the others need no look.
+    if mark.search(text[MAX_MARKS :: MAX_MARKS + 1]) and likely.search(text):
+        return long_runs.sub(r"\1", text)
+    return text
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What a long run may be, and is. Marks beyond the first plane make a class slow: the first takes all there."""
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What may be a mark, what may be a long run, and what is one.
+
+    Marks beyond the first plane make a class slow: what may be takes all that stands between them there.
+    """
     marks = "".join(chr(code) for code in range(0x300, _LAST_BLOCK) if unicodedata.combining(chr(code)))
     beyond = "".join(mark for mark in marks if ord(mark) > 0xFFFF)
     coarse = marks.removesuffix(beyond) + f"{min(beyond)}-{max(beyond)}"
     likely, exact = (f"([{these}][{these}]{{{MAX_MARKS - 1}}})[{these}]++" for these in (coarse, marks))
-    return re.compile(likely), re.compile(exact)
+    return re.compile(f"[{coarse}]"), re.compile(likely), re.compile(exact)

@@ -64,6 +64,12 @@ def test_runs_of_marks_are_capped(text: str) -> None:
         assert capped == text
 
 
+@pytest.mark.parametrize("before", range(2 * MAX_MARKS))
+def test_a_run_is_capped_wherever_it_begins(before: int) -> None:
+    start = "\xe9" * before
+    assert cap_marks(start + "\u0301" * (MAX_MARKS + 1) + "x") == start + "\u0301" * MAX_MARKS + "x"
+
+
 def test_marks_out_of_order_cost_no_time() -> None:
     """Three million of them are normalised as they come; sorting them took minutes."""
     text = "a" + "\u0301\u0323" * 1_500_000
