@@ -39,7 +39,7 @@ _CLOSED_BY_OTHERS = frozenset(
     b"area base br col embed hr img input link meta param source track wbr "
     b"html head body p li dd dt tr td th tbody thead tfoot colgroup a button".split()
 )
-_DEEP = " > ".join("*" * MAX_DEPTH)
+_DEEP = " > ".join("*" * MAX_DEPTH) + ":first-child"  # of its parent; where one is so deep, its siblings need no look
 
 
 def is_too_costly(markup: Markup) -> bool:

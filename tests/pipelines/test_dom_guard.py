@@ -70,6 +70,7 @@ def test_the_look_itself_is_short(piece: str) -> None:
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
-def test_depth(depth: int, expected: bool) -> None:
-    page = "<p>text" * 1500 + "<div>" * depth
+@pytest.mark.parametrize("end", ["", "text<!-- x --><b></b>text<i></i>"])
+def test_depth(depth: int, expected: bool, end: str) -> None:
+    page = "<p>text" * 1500 + "<div>" * depth + end
     assert is_too_deep(Markup(page.encode()), HTMLTree.parse(page)) is expected
