@@ -10,6 +10,7 @@ from resiliparse.parse.html import ElementNode, HTMLTree
 from pipelines.characters import clean, one_line
 from pipelines.letters import is_closing, is_salutation
 from pipelines.settings import ExtractionSettings
+from pipelines.short_text_guard import MARK
 
 MAX_TITLE_CHARACTERS = 500
 
@@ -165,7 +166,7 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -
             post_meta=settings.post_meta,
             list_bullets=settings.list_bullets,
             skip_elements=[",".join(skipped)],  # one selector: six take a tenth of the time more
-        ),
+        ).replace(MARK, ""),
         line_end=" ",  # what ends lines in plain text ends none in a paragraph of HTML
     )
 
