@@ -1,6 +1,7 @@
 """The record gate: which captures may hold a page. Everything else leaves here, with its reason."""
 
 import re
+from functools import lru_cache
 
 from pipelines.read_warc import Capture
 
@@ -12,6 +13,7 @@ NO_TYPES = ("", "application/octet-stream", "application/unknown", "unknown/unkn
 # https://mimesniff.spec.whatwg.org/#parsing-a-mime-type
 _TOKEN = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _MEDIA_TYPE = re.compile(f"{_TOKEN}/{_TOKEN}")
+_MAX_CACHED = 100  # characters of a header; crawls repeat a few dozen short ones
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 
 # https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type
@@ -64,6 +66,11 @@ def media_type(content_type: str) -> str:
 
     https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
     """
+    return _extracted(content_type) if len(content_type) <= _MAX_CACHED else _extracted.__wrapped__(content_type)
+
+
+@lru_cache(maxsize=256)
+def _extracted(content_type: str) -> str:
     parts = _QUOTED.sub("", content_type).lower().split(",")
     types = [part.partition(";")[0].strip() for part in parts]
     return next((found for found in reversed(types) if found != "*/*" and _MEDIA_TYPE.fullmatch(found)), "")
