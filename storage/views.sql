@@ -217,12 +217,16 @@ SELECT r.run_id, coalesce(r.name, r.method) AS name, r.method, r.seed, s.name AS
        max(e.value) FILTER (e.metric = 'kl_to_base') AS kl_to_base, max(e.stderr) FILTER (e.metric = 'kl_to_base') AS kl_stderr,
        max(e.value) FILTER (e.metric = 'greedy_agreement') AS greedy_agreement,
        (SELECT avg(coalesce(g.open_rate, 1)) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS open_share,
-       (SELECT avg(g.residue_size) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS residue_size
+       (SELECT avg(g.residue_size) FROM gate_activity g WHERE g.model_id = r.model_id AND g.eval_id = s.eval_id) AS residue_size,
+       max(e.stderr) FILTER (e.metric = 'greedy_agreement') AS agreement_stderr,
+       EXISTS (FROM run_inputs i JOIN corpora c ON c.version = i.corpus_version
+               WHERE i.run_id = r.run_id AND c.language = s.language AND c.text_domain = s.text_domain) AS in_replay
 FROM runs r JOIN last_evaluations l ON l.run_id = r.run_id
 JOIN evaluations e ON e.model_id = l.model_id AND e.eval_id = l.eval_id AND e.settings_hash = l.settings_hash
 JOIN eval_sets s ON s.eval_id = e.eval_id
 WHERE e.metric IN ('kl_to_base', 'greedy_agreement')
-GROUP BY r.run_id, r.name, r.method, r.seed, r.model_id, s.eval_id, s.name, s.language ORDER BY name, seed, role, eval_set;
+GROUP BY r.run_id, r.name, r.method, r.seed, r.model_id, s.eval_id, s.name, s.language, s.text_domain
+ORDER BY name, seed, role, eval_set;
 COMMENT ON VIEW model_behaviour IS 'How far a run behaves like its base on a text: on the original language it should, on the new one it should not.';
 COMMENT ON COLUMN model_behaviour.run_id IS 'runs.run_id';
 COMMENT ON COLUMN model_behaviour.name IS 'runs.name, or the method where there is none';
@@ -236,6 +240,38 @@ COMMENT ON COLUMN model_behaviour.kl_stderr IS 'standard error of kl_to_base ove
 COMMENT ON COLUMN model_behaviour.greedy_agreement IS 'share of the base''s greedy continuations (32 tokens after 32 of a document) that the run would choose too';
 COMMENT ON COLUMN model_behaviour.open_share IS 'effective extra compute: share of tokens x layers whose gate is open, so that the adapter is needed; 1 without gates; NULL without adapters of this project';
 COMMENT ON COLUMN model_behaviour.residue_size IS 'mean over tokens and layers of ||residue||1 / hidden size; NULL without such adapters';
+COMMENT ON COLUMN model_behaviour.agreement_stderr IS 'standard error of greedy_agreement over documents';
+COMMENT ON COLUMN model_behaviour.in_replay IS 'one of the run''s inputs has this language and text domain';
+
+CREATE OR REPLACE VIEW kl_vs_forgetting AS
+WITH behaviour AS (
+    SELECT run_id, avg(kl_to_base) FILTER (role = 'new') AS kl_new,
+           sqrt(sum(kl_stderr * kl_stderr) FILTER (role = 'new')) / nullif(count(kl_to_base) FILTER (role = 'new'), 0) AS kl_new_stderr,
+           avg(kl_to_base) FILTER (role = 'original' AND NOT in_replay) AS kl_original,
+           avg(greedy_agreement) FILTER (role = 'new') AS agreement_new,
+           avg(greedy_agreement) FILTER (role = 'original' AND NOT in_replay) AS agreement_original
+    FROM model_behaviour GROUP BY run_id)
+SELECT l.name, l.seed, l.method, l.learning_rate, l.language, b.kl_new, b.kl_new_stderr, b.agreement_new, b.kl_original,
+       b.agreement_original, l.learning, l.forgetting, l.forgetting_stderr, l.base_model_id, l.settings_hash, l.run_id
+FROM behaviour b JOIN learning_vs_forgetting l USING (run_id)
+ORDER BY l.base_model_id, l.language, b.kl_new;
+COMMENT ON VIEW kl_vs_forgetting IS 'Does KL to the base on the new language predict forgetting, as arXiv 2509.04259 (RL''s Razor) says of fine-tuning? One row a run: KL and agreement on the new language and on the original one, means over sets, beside forgetting. A method that gets away from the law has a high kl_new and little forgetting.';
+COMMENT ON COLUMN kl_vs_forgetting.run_id IS 'runs.run_id';
+COMMENT ON COLUMN kl_vs_forgetting.name IS 'runs.name, or the method where there is none';
+COMMENT ON COLUMN kl_vs_forgetting.method IS 'runs.method';
+COMMENT ON COLUMN kl_vs_forgetting.seed IS 'runs.seed';
+COMMENT ON COLUMN kl_vs_forgetting.learning_rate IS 'peak learning rate';
+COMMENT ON COLUMN kl_vs_forgetting.language IS 'ISO 639-3 of the language to learn; several stand in order, with spaces between';
+COMMENT ON COLUMN kl_vs_forgetting.kl_new IS 'KL(base || run) on text of the new language, nats per token, mean over sets; NULL where none was measured';
+COMMENT ON COLUMN kl_vs_forgetting.kl_new_stderr IS 'standard error of kl_new over documents; NULL for fewer than two';
+COMMENT ON COLUMN kl_vs_forgetting.agreement_new IS 'share of the base''s greedy continuations that the run would choose too, on the new language, mean over sets';
+COMMENT ON COLUMN kl_vs_forgetting.kl_original IS 'KL(base || run) on original-language text outside the replay''s domain, nats per token, mean over sets';
+COMMENT ON COLUMN kl_vs_forgetting.agreement_original IS 'as agreement_new, on original-language text outside the replay''s domain';
+COMMENT ON COLUMN kl_vs_forgetting.learning IS 'as in learning_vs_forgetting, bits per byte';
+COMMENT ON COLUMN kl_vs_forgetting.forgetting IS 'as in learning_vs_forgetting, bits per byte';
+COMMENT ON COLUMN kl_vs_forgetting.forgetting_stderr IS 'standard error of forgetting over documents';
+COMMENT ON COLUMN kl_vs_forgetting.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN kl_vs_forgetting.settings_hash IS 'of the run''s last evaluation: runs of different ones are not to be compared';
 
 CREATE OR REPLACE VIEW lineage AS
 SELECT i.run_id, i.role, i.corpus_version, c.name AS corpus, u.unit_id, w.documents_key, w.source, w.kind, w.path

@@ -6,9 +6,10 @@ from typing import Any
 
 from flows.report.dumbbells import SHOWN
 from flows.report.page import bases_of
-from flows.report.queries import LOSS, RUNS, TASKS, ask
+from flows.report.queries import KL, LOSS, RUNS, TASKS, ask
 from flows.report.series import HERO
-from flows.report.trade_off import has_both
+from flows.report.trade_off import KL as KL_AXES
+from flows.report.trade_off import TRADE_OFF, Axes, has_both
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -19,7 +20,7 @@ STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": Fal
 
 
 def write_figures(workspace: Workspace) -> list[Path]:
-    """Write reports/figures/*.png and *.svg: trade-off, tasks and training loss of each base with runs.
+    """Write reports/figures/*.png and *.svg: trade-off, KL against forgetting, tasks and loss of each base with runs.
 
     Raises:
         InputError: matplotlib is not installed, or there are no runs.
@@ -50,7 +51,11 @@ def write_figures(workspace: Workspace) -> list[Path]:
 def _figures(workspace: Workspace, base: str) -> Iterator[tuple[str, Any]]:
     runs = [row for row in ask(workspace, RUNS, base).rows if has_both(row)]
     if runs:
-        yield "trade-off", _trade_off(runs)
+        yield "trade-off", _scatter(runs, TRADE_OFF, "forgetting (bits per byte)", "learning (bits per byte)")
+    beside = [row for row in ask(workspace, KL, base).rows if KL_AXES.are_known(row)]
+    if beside:
+        words = "KL to the base on the new language (nats per token)", "forgetting (bits per byte)"
+        yield "kl-forgetting", _scatter(beside, KL_AXES, *words)
     tasks: dict[tuple[str, str], list[Row]] = {}
     for row in ask(workspace, TASKS, base).rows:
         tasks.setdefault((row["eval_set"], row["metric"]), []).append(row)
@@ -61,7 +66,7 @@ def _figures(workspace: Workspace, base: str) -> Iterator[tuple[str, Any]]:
         yield "loss", _loss(steps, {row["run_id"]: row for row in runs})
 
 
-def _trade_off(runs: list[Row]) -> Any:
+def _scatter(runs: list[Row], columns: Axes, right: str, up: str) -> Any:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=SIZE)
@@ -70,18 +75,18 @@ def _trade_off(runs: list[Row]) -> Any:
     for name in dict.fromkeys(row["name"] for row in runs):
         own = [row for row in runs if row["name"] == name]
         axes.errorbar(
-            [row["forgetting"] for row in own],
-            [row["learning"] for row in own],
-            xerr=[1.96 * (row["forgetting_stderr"] or 0) for row in own],
-            yerr=[1.96 * (row["learning_stderr"] or 0) for row in own],
+            [row[columns.x] for row in own],
+            [row[columns.y] for row in own],
+            xerr=[1.96 * (row[f"{columns.x}_stderr"] or 0) for row in own],
+            yerr=[1.96 * (row[f"{columns.y}_stderr"] or 0) for row in own],
             fmt=MARKERS.get(own[0]["method"], "X"),
             label=name,
             color="#0b7568" if own[0]["method"] == HERO else None,
             markerfacecolor=None if own[0]["method"] == HERO else "white",
             elinewidth=0.8,
         )
-    axes.set_xlabel("forgetting (bits per byte)")
-    axes.set_ylabel("learning (bits per byte)")
+    axes.set_xlabel(right)
+    axes.set_ylabel(up)
     axes.legend(frameon=False)
     return figure
 

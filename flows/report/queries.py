@@ -53,6 +53,12 @@ JOIN runs r USING (run_id)
 WHERE r.base_model_id = $base
 ORDER BY b.role DESC, b.eval_set, b.kl_to_base"""
 
+KL = """SELECT language, name, method, learning_rate, seed, kl_new, kl_new_stderr, agreement_new, kl_original,
+       agreement_original, forgetting, forgetting_stderr, run_id
+FROM kl_vs_forgetting
+WHERE base_model_id = $base
+ORDER BY language, kl_new, run_id"""
+
 LINEAGE = """SELECT l.role, l.corpus, l.corpus_version, l.source, l.kind, l.path, count(DISTINCT l.run_id) AS runs
 FROM lineage l
 JOIN runs r USING (run_id)

@@ -14,7 +14,7 @@ from flows.report.headline import Headline, headline
 from flows.report.loss_curves import LossCurves, loss_curves
 from flows.report.queries import Answer, ask
 from flows.report.series import HERO, Looks
-from flows.report.trade_off import TradeOff, has_both, trade_off
+from flows.report.trade_off import KL, TradeOff, has_both, trade_off
 from pipelines.languages import NAME_OF_CODE
 from storage.damage import read_json
 from storage.workspace import Workspace
@@ -52,6 +52,8 @@ class Learned:
     settings: list[Row]
     runs: list[Row]
     pictures: list[tuple[str, TradeOff]]  # for wide and for narrow screens
+    kl_pictures: list[tuple[str, TradeOff]]  # KL to the base on the language against forgetting
+    kl_rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
         "SETS",
         "TASKS",
         "BEHAVIOUR",
+        "KL",
         "LOSS",
         "GATES",
         "COST",
@@ -129,12 +132,14 @@ def _learned(rows: dict[str, list[Row]], looks: Looks, evidence: Evidence) -> li
     kept = _named({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]})
     parts = []
     for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
-        runs, settings, front = (
-            [row for row in rows[name] if (row["language"] or "") == language] for name in ("RUNS", "SETTINGS", "FRONT")
+        runs, settings, front, behaviour = (
+            [row for row in rows[name] if (row["language"] or "") == language]
+            for name in ("RUNS", "SETTINGS", "FRONT", "KL")
         )
         name_of_language = _named(language.split())
         sizes = (("wide", WIDE), ("narrow", NARROW))
         pictures = [(name, trade_off(runs, front, looks, *size)) for name, size in sizes]
+        kl_pictures = [(name, trade_off(behaviour, [], looks, *size, KL)) for name, size in sizes]
         parts.append(
             Learned(
                 language=name_of_language,
@@ -143,6 +148,8 @@ def _learned(rows: dict[str, list[Row]], looks: Looks, evidence: Evidence) -> li
                 settings=settings,
                 runs=runs,
                 pictures=[(name, picture) for name, picture in pictures if picture is not None],
+                kl_pictures=[(name, picture) for name, picture in kl_pictures if picture is not None],
+                kl_rows=behaviour,
             )
         )
     return parts

@@ -1,4 +1,5 @@
-"""The trade-off plot: forgetting to the right, learning upwards, a mark a run, the base at the origin."""
+"""Plots of one figure against another, a mark a run, the base at the origin: learning over forgetting, and forgetting
+over KL to the base on the new language."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +19,28 @@ BESIDE = 15  # a label at most this far from its mark needs no line to it
 
 
 @dataclass(frozen=True)
+class Axes:
+    """The columns of a row that go to the right and upwards, and their names in words, in the order they are said."""
+
+    x: str
+    y: str
+    words: tuple[tuple[str, str], ...]
+
+    def are_known(self, row: Row) -> bool:
+        return all(row[axis] is not None and math.isfinite(row[axis]) for axis in (self.x, self.y))
+
+
+TRADE_OFF = Axes("forgetting", "learning", (("learning", "learning"), ("forgetting", "forgetting")))
+KL = Axes("kl_new", "forgetting", (("kl_new", "KL on the new language"), ("forgetting", "forgetting")))
+
+
+@dataclass(frozen=True)
 class Mark:
     x: float
     y: float
     look: Look
     title: str
-    bar_x: tuple[float, float] | None = None  # ends of the 95 % interval of forgetting, and of learning
+    bar_x: tuple[float, float] | None = None  # ends of the 95 % interval
     bar_y: tuple[float, float] | None = None
 
 
@@ -48,30 +65,32 @@ class TradeOff:
 
 
 def has_both(row: Row) -> bool:
-    return all(row[axis] is not None and math.isfinite(row[axis]) for axis in ("learning", "forgetting"))
+    return TRADE_OFF.are_known(row)
 
 
-def trade_off(runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: int, height: int) -> TradeOff | None:
+def trade_off(
+    runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: int, height: int, axes: Axes = TRADE_OFF
+) -> TradeOff | None:
     """Place everything for one size; None where no run has both figures."""
-    runs = sorted(filter(has_both, runs), key=lambda row: looks.of(row).is_hero)  # the accent is drawn last, on top
+    runs = sorted(filter(axes.are_known, runs), key=lambda row: looks.of(row).is_hero)  # the accent is drawn on top
     if not runs:
         return None
-    x = scale_of([0.0, *(row["forgetting"] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
-    y = scale_of([0.0, *(row["learning"] for row in runs)], height - BOTTOM, TOP, 5, margin=0.07)
+    x = scale_of([0.0, *(row[axes.x] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
+    y = scale_of([0.0, *(row[axes.y] for row in runs)], height - BOTTOM, TOP, 5, margin=0.07)
     marks = [
         Mark(
-            x(row["forgetting"]),
-            y(row["learning"]),
+            x(row[axes.x]),
+            y(row[axes.y]),
             looks.of(row),
-            _title(row, looks),
-            _bar(row, "forgetting", x),
-            _bar(row, "learning", y),
+            _title(row, looks, axes),
+            _bar(row, axes.x, x),
+            _bar(row, axes.y, y),
         )
         for row in runs
     ]
     placer = Placer(Box(LEFT, TOP, width - RIGHT - LEFT, height - BOTTOM - TOP))
     origin = (x(0.0), y(0.0))
-    steps = _staircase([(x(row["forgetting"]), y(row["learning"])) for row in front if has_both(row)])
+    steps = _staircase([(x(row[axes.x]), y(row[axes.y])) for row in front if axes.are_known(row)])
     for point in [origin, *((mark.x, mark.y) for mark in marks)]:
         placer.keep_free(Box(point[0] - 8, point[1] - 8, 16, 16))
     for start, end in pairwise(steps):
@@ -112,9 +131,9 @@ def _leader(box: Box, group: Sequence[Mark]) -> tuple[float, float, float, float
     return (*start, *end) if math.dist(start, end) > BESIDE else None
 
 
-def _title(row: Row, looks: Looks) -> str:
+def _title(row: Row, looks: Looks, axes: Axes) -> str:
     seed = "" if row["seed"] is None else f", seed {row['seed']}"
-    return f"{looks.of(row).label}{seed}: learning {bits(row['learning'])}, forgetting {bits(row['forgetting'])}"
+    return f"{looks.of(row).label}{seed}: " + ", ".join(f"{word} {bits(row[name])}" for name, word in axes.words)
 
 
 def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -98,8 +98,9 @@ def record_items(workspace: Workspace, model: str, step: int, right: int, bits: 
     ]
     write_records(workspace, "evaluation_items", model, [{**row, "denominators": ones} for row in [task, *texts]])
     acc = {**key, "eval_id": "t", "metric": "acc", "value": right / 40, "n": 40, "stderr": 0.07}
-    kl = {**key, "eval_id": "o2", "metric": "kl_to_base", "value": 0.05, "n": 40, "stderr": 0.01}
-    write_records(workspace, "evaluations", f"more-{model}", [acc, *([kl] if step else [])])
+    kl = {**key, "metric": "kl_to_base", "n": 40, "stderr": 0.01}
+    beside = [{**kl, "eval_id": "o2", "value": 0.05}, {**kl, "eval_id": "n", "value": 0.7}]
+    write_records(workspace, "evaluations", f"more-{model}", [acc, *(beside if step else [])])
 
 
 def record_run(workspace: Workspace, method: str, seed: int, learning: float, forgetting: float, **fields) -> None:
@@ -159,7 +160,7 @@ def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(workspace)
         seen = f"{row['name']}, seed {row['seed']}: learning {bits(row['learning'])}, "
         seen += f"forgetting {bits(row['forgetting'])}"
         assert page.count(f"<title>{seen}</title>") == 2, "one mark in the wide and one in the narrow picture"
-    assert parsed.count("circle", "base") == 2
+    assert parsed.count("circle", "base") == 4, "in both sizes of both plots"
     assert parsed.count("polyline", "front") == 2
     for row in query(workspace, "SELECT corpus, documents FROM corpus_funnel").rows:
         assert f"Corpus {row[0]}" in parsed.text and f"{row[1]:,}".replace(",", "\u202f") in parsed.text
@@ -241,7 +242,7 @@ def test_the_interval_of_a_difference_is_that_of_the_pair_and_of_the_seeds(works
 def test_every_statement_shown_is_one_that_runs(workspace):
     _, parsed = read(workspace)
     statements = [text for text in parsed.statements if text != "nr sql"]
-    assert len(statements) == 12
+    assert len(statements) == 13
     for statement in statements:
         assert query(workspace, statement).rows, statement
 
@@ -394,11 +395,22 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     page, parsed = read(workspace, config_yaml="name: x\n")
     seen = "neutral_residues, seed 0: 0.500 to 0.650, difference +0.150 (95 % interval +0.0"
     assert f"<title>{seen}" in page and parsed.count("line", "bell") == 6
-    assert parsed.count("line", "error") == 6 * 2 * 2 + 6, "crosses in both trade-off plots, and the tasks' intervals"
+    assert parsed.count("line", "error") == 2 * 6 * 2 * 2 + 6, (
+        "crosses in both sizes of both plots, and the tasks' intervals"
+    )
     assert "…/french.warc.gz" in parsed.text and "0.050" in parsed.text
     assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
     points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
-    assert len(points) == 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+    assert len(points) == 2 * 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+
+
+def test_kl_on_the_new_language_stands_against_forgetting_beside_the_law_that_links_them(workspace):
+    page, parsed = read(workspace)
+    seen = "<title>lora, seed 0: KL on the new language 0.700, forgetting 0.288</title>"
+    assert page.count(seen) == 2, "one mark in the wide and one in the narrow picture"
+    assert "Does KL on French predict forgetting?" in parsed.text and "arXiv 2509.04259" in parsed.text
+    row = query(workspace, "FROM kl_vs_forgetting WHERE name = 'lora' AND seed = 0").as_dicts()[0]
+    assert (row["kl_new"], row["kl_original"], row["kl_new_stderr"]) == (0.7, 0.05, 0.01)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -417,6 +429,8 @@ def test_figures_for_papers_are_png_and_svg(workspace):
 
     written = {path.name: path.read_bytes() for path in write_figures(workspace)}
     assert {name.removeprefix("base-") for name in written} == {
-        f"{picture}.{kind}" for picture in ("trade-off", "task-quiz", "loss") for kind in ("png", "svg")
+        f"{picture}.{kind}"
+        for picture in ("trade-off", "kl-forgetting", "task-quiz", "loss")
+        for kind in ("png", "svg")
     }
     assert written["base-trade-off.png"].startswith(b"\x89PNG") and b"neutral_residues" in written["base-trade-off.svg"]
