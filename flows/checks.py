@@ -94,12 +94,17 @@ def _contamination(
     """Held-out documents of this corpus whose very text is trained on, in whichever corpus."""
     held_out = sorted(map(str, workspace.corpus_version(name, manifest["key"]).glob("held_out-[0-9]*.parquet")))
     train = sorted(str(file) for folder in training for file in folder.glob("train-[0-9]*.parquet"))
-    with duckdb.connect(config=OFFLINE) as connection:
-        row = connection.execute(
-            "SELECT count(*), count(*) FILTER (hash(text) IN (SELECT hash(text) FROM read_parquet($train))) "
-            "FROM read_parquet($held_out)",
-            {"train": train, "held_out": held_out},
-        ).fetchone()
+    try:
+        with duckdb.connect(config=OFFLINE) as connection:
+            row = connection.execute(
+                "SELECT count(*), count(*) FILTER (hash(text) IN (SELECT hash(text) FROM read_parquet($train))) "
+                "FROM read_parquet($held_out)",
+                {"train": train, "held_out": held_out},
+            ).fetchone()
+    except duckdb.Error:  # its message quotes what is damaged at length
+        raise InputError(
+            f"corpus {name}: a shard cannot be read; `nr verify` names the files that are damaged, and the fix"
+        ) from None
     documents, found = row or (0, 0)
     share, most = found / max(documents, 1), checks.max_contamination
     remedy = "set `decontaminate`, or split the corpora by host so that copies fall on one side"
