@@ -102,10 +102,16 @@ def eval_id(corpus: str, content_hash_held_out: str) -> str:
 
 
 def record_task_set(
-    workspace: Workspace, eval_id: str, name: str, language: str, text_domain: str, content_hash: str
+    workspace: Workspace,
+    eval_id: str,
+    name: str,
+    language: str,
+    text_domain: str,
+    content_hash: str,
+    chance: float | None = None,
 ) -> None:
-    """Record a set that is no corpus's held-out side: a task or a text."""
-    row = {"eval_id": eval_id, "name": name, "language": language, "text_domain": text_domain}
+    """Record a set that is no corpus's held-out side: a task, with what guessing gives on it if known, or a text."""
+    row = {"eval_id": eval_id, "name": name, "language": language, "text_domain": text_domain, "chance": chance}
     write_records(workspace, "eval_sets", eval_id, [{**row, "corpus_version": None, "content_hash": content_hash}])
 
 

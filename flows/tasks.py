@@ -95,7 +95,7 @@ def pin_task(task: TaskSettings, data: Path, most: int | None, workspace: Worksp
         ModelError: its data is not to be had (the sentence says what to put where) or does not fit the task.
     """
     from nr_core.tasks.items import as_lines, content_hash
-    from nr_core.tasks.kinds import make_items
+    from nr_core.tasks.kinds import chance, make_items
 
     items = make_items(task, data, most)
     digest = content_hash(items)
@@ -103,7 +103,8 @@ def pin_task(task: TaskSettings, data: Path, most: int | None, workspace: Worksp
     path = workspace.task_items(eval_id)
     if not path.exists():
         write_atomically(path, as_lines(items))
-    record_task_set(workspace, eval_id, task.name, task.language, task.text_domain, digest)
+    guessed = chance(task.kind, items)
+    record_task_set(workspace, eval_id, task.name, task.language, task.text_domain, digest, guessed)
     pinned = PinnedTask(task, eval_id, path)
     record_settings(workspace, pinned.settings_hash, pinned.scoring)
     return pinned

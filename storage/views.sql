@@ -316,6 +316,96 @@ COMMENT ON COLUMN task_parts.base_value IS 'the base''s figure on them, from 0 t
 COMMENT ON COLUMN task_parts.value IS 'the run''s figure on them';
 COMMENT ON COLUMN task_parts.difference IS 'value - base_value; more is better';
 
+CREATE OR REPLACE VIEW task_signal_limits AS
+FROM (VALUES
+    ('monotonicity', 0.5, 'FineTasks (huggingface.co/spaces/HuggingFaceFW/blogpost-fine-tasks): Spearman correlation of score and steps, 0.5 in the mean over runs; here over runs, by bits gained'),
+    ('signal_to_noise', 20, 'FineTasks: mean score over its standard deviation between seeds'),
+    ('above_chance', 3, 'the criterion is FineTasks'' (best score against random guessing); 3 standard errors is this project''s bar'),
+    ('ordering', 0.5, 'the criterion is FineTasks'' (Kendall''s tau, theirs between steps, here between seeds), which sets no bar; 0.5, three pairs in four, is this project''s')
+) limits(criterion, least, source);
+COMMENT ON VIEW task_signal_limits IS 'What task_signal asks of a task, and where each threshold is from.';
+COMMENT ON COLUMN task_signal_limits.criterion IS 'a column of task_signal';
+COMMENT ON COLUMN task_signal_limits.least IS 'the least that passes';
+COMMENT ON COLUMN task_signal_limits.source IS 'where criterion and threshold are from';
+
+CREATE OR REPLACE VIEW task_signal AS
+WITH scores AS (
+    SELECT *, coalesce(name, method) || coalesce(' ' || learning_rate, '') AS setting
+    FROM run_evaluations WHERE metric IN ('acc', 'acc_norm', 'acc_bytes', 'auc')),
+gained AS (
+    SELECT run_id, language, avg(base_value - value) AS bits FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL),
+points AS (  -- how good at the language, and how good at the task: each run, and the base at 0
+    SELECT base_model_id, eval_id, settings_hash, metric, bits, value FROM scores JOIN gained USING (run_id, language)
+    UNION ALL SELECT base_model_id, eval_id, settings_hash, metric, 0, any_value(base_value) FROM scores GROUP BY ALL),
+ranked AS (  -- equal ones share their mean rank
+    SELECT base_model_id, eval_id, settings_hash, metric,
+           rank() OVER (k ORDER BY bits) + (count(*) OVER (PARTITION BY base_model_id, eval_id, settings_hash, metric, bits)) / 2 AS x,
+           rank() OVER (k ORDER BY value) + (count(*) OVER (PARTITION BY base_model_id, eval_id, settings_hash, metric, value)) / 2 AS y
+    FROM points WINDOW k AS (PARTITION BY base_model_id, eval_id, settings_hash, metric)),
+rising AS (
+    SELECT base_model_id, eval_id, settings_hash, metric,
+           CASE WHEN count(*) >= 3 AND stddev_pop(x) > 0 AND stddev_pop(y) > 0 THEN corr(x, y)
+                WHEN count(*) >= 3 THEN 0 END AS monotonicity
+    FROM ranked GROUP BY ALL),
+seeds AS (
+    SELECT base_model_id, eval_id, settings_hash, metric, setting, seed, avg(value) AS value FROM scores GROUP BY ALL),
+spreads AS (
+    SELECT base_model_id, eval_id, settings_hash, metric, setting, stddev_samp(value) AS sd FROM seeds GROUP BY ALL),
+noises AS (
+    SELECT base_model_id, eval_id, settings_hash, metric, avg(sd) AS noise, count(sd) AS repeated FROM spreads GROUP BY ALL),
+pairs AS (  -- two settings under one seed
+    SELECT a.base_model_id, a.eval_id, a.settings_hash, a.metric, a.seed, a.setting || chr(0) || b.setting AS pair,
+           sign(a.value - b.value) AS ahead
+    FROM seeds a JOIN seeds b USING (base_model_id, eval_id, settings_hash, metric, seed) WHERE a.setting < b.setting),
+orders AS (
+    SELECT base_model_id, eval_id, settings_hash, metric, avg(a.ahead * b.ahead) AS ordering
+    FROM pairs a JOIN pairs b USING (base_model_id, eval_id, settings_hash, metric, pair) WHERE a.seed < b.seed GROUP BY ALL),
+figures AS (
+    SELECT s.base_model_id, s.eval_id, s.settings_hash, s.metric, s.eval_set, s.language, max(s.role) AS role,
+           count(DISTINCT s.run_id) AS runs, avg(s.value) AS mean_value, greatest(max(s.value), max(s.base_value)) AS best_value,
+           avg(s.stderr) AS stderr
+    FROM scores s GROUP BY ALL),
+criteria AS (
+    SELECT f.*, e.chance, n.noise, n.repeated, r.monotonicity,
+           CASE WHEN n.noise = 0 THEN 'inf'::DOUBLE ELSE f.mean_value / n.noise END AS signal_to_noise,
+           (f.best_value - e.chance) / nullif(greatest(coalesce(n.noise, 0), f.stderr), 0) AS above_chance, o.ordering
+    FROM figures f LEFT JOIN eval_sets e USING (eval_id)
+    LEFT JOIN noises n USING (base_model_id, eval_id, settings_hash, metric)
+    LEFT JOIN rising r USING (base_model_id, eval_id, settings_hash, metric)
+    LEFT JOIN orders o USING (base_model_id, eval_id, settings_hash, metric)),
+bars AS (
+    SELECT max(least) FILTER (criterion = 'monotonicity') AS monotonicity,
+           max(least) FILTER (criterion = 'signal_to_noise') AS signal_to_noise,
+           max(least) FILTER (criterion = 'above_chance') AS above_chance, max(least) FILTER (criterion = 'ordering') AS ordering
+    FROM task_signal_limits)
+SELECT c.eval_set, c.metric, c.language, c.role, c.runs, c.repeated, c.chance, c.mean_value, c.best_value, c.noise, c.stderr,
+       c.monotonicity, c.signal_to_noise, c.above_chance, c.ordering,
+       c.monotonicity >= b.monotonicity AND c.signal_to_noise >= b.signal_to_noise
+           AND c.above_chance >= b.above_chance AND c.ordering >= b.ordering AS has_signal,
+       c.base_model_id, c.eval_id, c.settings_hash
+FROM criteria c, bars b
+ORDER BY c.base_model_id, has_signal DESC NULLS LAST, c.eval_set, c.metric;
+COMMENT ON VIEW task_signal IS 'Which tasks tell something at this size: FineTasks'' four criteria on the runs of a base at hand, one row a task and metric. Thresholds: task_signal_limits. It takes at least two settings (name and learning rate) of two seeds each, and text in the task''s language among the evaluation sets.';
+COMMENT ON COLUMN task_signal.eval_set IS 'name of the task';
+COMMENT ON COLUMN task_signal.metric IS 'acc, acc_norm, acc_bytes or auc';
+COMMENT ON COLUMN task_signal.language IS 'ISO 639-3';
+COMMENT ON COLUMN task_signal.role IS 'of the language in the runs: new or original; NULL where they have no input in it';
+COMMENT ON COLUMN task_signal.runs IS 'runs with a figure on it';
+COMMENT ON COLUMN task_signal.repeated IS 'settings (name and learning rate) with at least two seeds';
+COMMENT ON COLUMN task_signal.chance IS 'what guessing gives; NULL where that is not known (tasks of lm_eval, records of before it was kept: evaluate again)';
+COMMENT ON COLUMN task_signal.mean_value IS 'mean over runs';
+COMMENT ON COLUMN task_signal.best_value IS 'of the runs and the base';
+COMMENT ON COLUMN task_signal.noise IS 'sample standard deviation between seeds of a setting, mean over settings; NULL where no setting has two';
+COMMENT ON COLUMN task_signal.stderr IS 'standard error of a figure over items, mean over runs';
+COMMENT ON COLUMN task_signal.monotonicity IS 'Spearman correlation, over the base and its runs, of the score and of the bits per byte gained on text of the task''s language (negative: lost): a task that tells something rises with them. 0 where the scores are all the same; NULL for fewer than two runs or without such text';
+COMMENT ON COLUMN task_signal.signal_to_noise IS 'mean_value / noise; infinite where seeds agree exactly';
+COMMENT ON COLUMN task_signal.above_chance IS '(best_value - chance) in units of the larger of noise and stderr';
+COMMENT ON COLUMN task_signal.ordering IS 'Kendall''s tau-a between seeds of how the settings are ranked, from -1 to 1, mean over pairs of seeds; NULL for fewer than two settings of two seeds';
+COMMENT ON COLUMN task_signal.has_signal IS 'all four reach their thresholds; false as soon as one is known to fall short, NULL where none is but one is not known';
+COMMENT ON COLUMN task_signal.base_model_id IS 'runs.base_model_id';
+COMMENT ON COLUMN task_signal.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN task_signal.settings_hash IS 'evaluation_settings.settings_hash';
+
 CREATE OR REPLACE VIEW cost AS
 WITH bases AS (
     SELECT r.base_model_id, coalesce(max(m.parameters), round(max(r.extra_parameters / nullif(r.share_total, 0)))::BIGINT) AS parameters

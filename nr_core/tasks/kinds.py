@@ -36,6 +36,18 @@ def make_items(task: TaskSettings, folder: Path, most: int | None = None) -> lis
     return sample_items(KINDS[task.kind].items(task, read_rows(task, folder), examples), most)
 
 
+def chance(kind: Kind, items: Sequence[Item]) -> float:
+    """Return the accuracy (of acceptability, the area under the curve) that guessing gives.
+
+    It is the mean over items of 1 / choices; a last word cannot be guessed.
+    """
+    if kind == "last_word":
+        return 0.0
+    if kind == "acceptability":
+        return 0.5
+    return sum(1 / len(item.pairs) for item in items) / len(items)
+
+
 def ask(
     scorer: Scorer, kind: Kind, items: Sequence[Item], advance: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Ratio]:

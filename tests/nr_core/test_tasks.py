@@ -20,7 +20,7 @@ from nr_core.tasks import word_order
 from nr_core.tasks.acceptability import pseudo_values
 from nr_core.tasks.figures import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.tasks.items import Item, as_lines, content_hash, read_items
-from nr_core.tasks.kinds import KINDS, ask, make_items, rows_of
+from nr_core.tasks.kinds import KINDS, ask, chance, make_items, rows_of
 from nr_core.tasks.loglikelihood import Scorer
 from nr_core.tasks.settings import TaskSettings, variants_of
 from nr_core.tasks.token_tree import batches_of, trees_of
@@ -412,3 +412,17 @@ def test_the_harness_has_no_figures_of_a_model_that_is_not_finite(model, tmp_pat
     broken.lm_head.weight.data[3] = float("nan")
     with pytest.raises(ModelError, match=r"has no figures: the model .* not finite"):
         run_harness(broken, model[1], ["theirs"], batch_size=2, include_path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "guessed"),
+    [
+        ("multiple_choice", (4, 2), 0.375),
+        ("minimal_pairs", (2, 2), 0.5),
+        ("word_order", (2,), 0.5),
+        ("acceptability", (1, 1), 0.5),
+        ("last_word", (1,), 0.0),
+    ],
+)
+def test_what_guessing_gives_is_known_of_every_kind(kind, choices, guessed):
+    assert chance(kind, [Item([("Q:", f" {i}") for i in range(count)], 0) for count in choices]) == guessed
