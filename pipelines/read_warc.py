@@ -20,7 +20,9 @@ _PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z"
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
-MAX_FRUITLESS = 100  # places at which a record seems to begin, but none can be read: each may cost such a header
+PASSED_OVER = "what follows it could not be read"
+# Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
+MAX_FRUITLESS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,15 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
                     records += 1
                     yield item
             fruitless += run.gave_nothing
-            if fruitless > MAX_FRUITLESS or (run.broke is None and number + known == 0):
+            if fruitless > MAX_FRUITLESS + records:
+                failure = failure and failure.behind(ReadFailure(0, ": the rest is lost"))
+                break
+            if run.broke is None and number + known == 0:
                 break
             with closing(Places(content)) as places:
                 packed = content is stream and places.compression
-                if run.broke and packed and not (run.gave_nothing or places.has_own_member(run.offset)):
+                leads_on = not run.gave_nothing or places.leads_on(run.offset)
+                if run.broke and packed and leads_on and not places.has_own_member(run.offset):
                     # The way through the damage is in what was compressed as one.
                     content, lost = decompress_beside(stream, place, packed)
                     opened.callback(content.close)
@@ -167,12 +173,15 @@ class _Run:
 
     def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
         """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
+        if places.compression is not None:
+            following, is_lost = places.next_unread(self.offset)
+            return [], self._failure(PASSED_OVER, following) if is_lost else None, following
         # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.
         start = places.end_of_record(self.offset) or max(self._end, self.offset + 1)
-        if places.compression is not None or b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
+        if b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
             return [], None, None
         following = places.next_record(start)
-        return [], self._failure("what follows it could not be read", following), following
+        return [], self._failure(PASSED_OVER, following), following
 
     def _failure(self, error: str, following: int | None) -> ReadFailure:
         rest = "the rest is lost" if following is None else f"reading goes on at byte {following}"

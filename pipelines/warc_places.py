@@ -3,8 +3,8 @@
 Gzip members, zstd frames and lz4 frames that begin with a record, or, where no compression is, lines that begin one.
 """
 
-import io
 import mmap
+import os
 import re
 import tempfile
 import zlib
@@ -26,11 +26,16 @@ _FIELD = rb"(?im)^%b[ \t]*:[ \t]*([^\r\n]*)"
 _TYPE, _LENGTH = re.compile(_FIELD % b"WARC-Type"), re.compile(_FIELD % b"Content-Length")
 _HEADER_BYTES = 1 << 13  # of a header that is looked at
 _CHUNK_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 12  # of a gzip member, in which its first bytes are told
+_BLOCK_BYTES = 1 << 18  # of a frame: nothing is told before its first block is whole, of 128 kB in zstd, 64 in lz4
+_STEP_BYTES = 1 << 9  # of frames that may be damaged: what a step gave before the damage is lost
 _MAX_FRAMES = 4  # that may seem to begin in a record before the next one does
 _OVERLAP = 64  # of chunks, between which a header may begin
 MAX_OFF = 16  # bytes by which a length may be too small: no more than a compressed page's checksum is lost by it
 _MAX_LOOKS = 20_000  # at what may begin a member, in one file: some microseconds each
 _MAX_WHOLE_MEMBER = 1 << 20  # bytes that a member which begins in the middle of a record may have: BGZF has 64 kB
+_BGZF = re.compile(rb"\x1f\x8b\x08\x04.{8}BC", re.DOTALL)  # blocks that are cut anywhere, as bgzip writes them
+_PADDING = re.compile(rb"\0*+")
 _MAX_PLAIN_BYTES = 32 << 30  # that a file is decompressed to beside it
 
 
@@ -38,7 +43,7 @@ class Places:
     """A file, and where in it records begin. To be closed."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self.bytes = _content(stream)
         self._magic = next((magic for magic in MAGICS if self.bytes[: len(magic)] == magic), None)
         self.compression = None if self._magic is None else MAGICS[self._magic]
         self._looks = iter(range(_MAX_LOOKS))
@@ -48,7 +53,7 @@ class Places:
 
     def has_own_member(self, place: int) -> bool:
         """Whether one record, and no other, lies in what is compressed from `place` on as a unit."""
-        if self._magic is None or not self._begins(place):
+        if self._magic is None or _BGZF.match(self.bytes) or not self._begins(place):
             return False
         before = b""
         for chunk in self._chunks(place, self.next_record(place + 1) or len(self.bytes)):
@@ -75,6 +80,47 @@ class Places:
         while place >= 0:
             yield place
             place = self.bytes.find(self._magic, place + 1)
+
+    def leads_on(self, place: int) -> bool:
+        """Whether records may lie in what is compressed from `place` on, although a reader got none out of it."""
+        return self._begins(place) or _BGZF.match(self.bytes) is not None
+
+    def next_unread(self, place: int) -> tuple[int | None, bool]:
+        """Where reading goes on behind the last record, which is at `place`, and whether anything between is lost.
+
+        Readers take an empty member, and what is no member, for the file's end.
+        """
+        if self.compression == "gzip" and self.has_own_member(place):
+            rest = self._behind_empty_members(self._end_of_member(place) or len(self.bytes))
+            if rest == len(self.bytes):
+                return None, False
+            return (rest, False) if self._begins(rest) else (self.next_record(rest), True)
+        if self.next_record(place + 1) is None:
+            return None, False
+        end = self._end_of_member(place) if self.compression == "gzip" else self.end_of_record(place)
+        following = self.next_record(end) if end else None
+        return following, self.compression == "gzip" and following is not None
+
+    def _behind_empty_members(self, place: int) -> int:
+        while True:
+            place = _PADDING.match(self.bytes, place).end()  # type: ignore[union-attr]
+            data, member = self.bytes[place : place + _HEAD_BYTES], zlib.decompressobj(31)
+            try:
+                if not data or member.decompress(data, 1) or not member.eof:
+                    return place
+            except zlib.error:
+                return place
+            place += len(data) - len(member.unused_data)
+
+    def _end_of_member(self, place: int) -> int | None:
+        """None where it is damaged."""
+        member = zlib.decompressobj(31)
+        with suppress(zlib.error):
+            while not member.eof and (data := self.bytes[place : place + _CHUNK_BYTES]):
+                place += len(data)
+                while member.decompress(data, _CHUNK_BYTES):
+                    data = member.unconsumed_tail
+        return place - len(member.unused_data) if member.eof else None
 
     def end_of_record(self, place: int) -> int | None:
         """Where the record at `place` ends, if its length is right; None if it is not."""
@@ -112,7 +158,8 @@ class Places:
     def _begins(self, place: int) -> bool:
         if self._magic is None:
             return _TYPE.search(self.bytes[place : self._end_of_header(place)]) is not None
-        return self._decompressed(place, min(place + 4096, len(self.bytes)), len(_BEGIN)) == _BEGIN
+        end = min(place + (_HEAD_BYTES if self.compression == "gzip" else _BLOCK_BYTES), len(self.bytes))
+        return self._decompressed(place, end, len(_BEGIN)) == _BEGIN
 
     def _decompressed(self, place: int, end: int, size: int) -> bytes:
         data = b""
@@ -126,9 +173,9 @@ class Places:
         """What is compressed between two places, up to damage."""
         assert self.compression is not None
         if self.compression != "gzip":
-            reader = _READERS[self.compression](io.BytesIO(self.bytes[place:end]))
+            reader = _READERS[self.compression](_Part(self.bytes, place, end))
             with suppress(OSError):
-                while chunk := reader.read(size):
+                while chunk := reader.read(min(size, _STEP_BYTES)):
                     yield bytes(chunk)
             return
         member = zlib.decompressobj(31)
@@ -141,10 +188,32 @@ class Places:
                     data = member.unconsumed_tail
 
 
+class _Part:
+    """What stands between two places, to be read as a file; it is copied only as far as it is read."""
+
+    def __init__(self, content: mmap.mmap, place: int, end: int) -> None:
+        self._content, self._place, self._end = content, place, end
+
+    def read(self, size: int) -> bytes:
+        data = self._content[self._place : min(self._place + min(size, _CHUNK_BYTES), self._end)]
+        self._place += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._place
+
+
 def _declared(header: bytes) -> int | None:
     found = _LENGTH.search(header)
     digits = found[1].strip() if found else b""
     return int(digits) if digits.isdigit() and len(digits) < 19 else None
+
+
+def _content(stream: BinaryIO) -> mmap.mmap:
+    """What a file holds; of an empty one, which cannot be mapped, a zero byte."""
+    if not os.fstat(stream.fileno()).st_size:
+        return mmap.mmap(-1, 1)
+    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def decompress_beside(stream: BinaryIO, place: int, compression: str) -> tuple[BinaryIO, str | None]:
@@ -167,7 +236,7 @@ def decompress_beside(stream: BinaryIO, place: int, compression: str) -> tuple[B
 def _other(stream: BinaryIO, compression: str, damage: list[str]) -> Iterator[bytes]:
     reader = _READERS[compression](stream)
     try:
-        while chunk := reader.read(_CHUNK_BYTES):
+        while chunk := reader.read(_STEP_BYTES):
             yield bytes(chunk)
     except OSError as error:
         damage.append(str(error))
@@ -178,22 +247,55 @@ def _gunzip(stream: BinaryIO, place: int, damage: list[str]) -> Iterator[bytes]:
     looks, magic = iter(range(_MAX_LOOKS)), next(iter(MAGICS))
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         while place >= 0:
-            member, begin = zlib.decompressobj(31), place
+            member, begin = _Member(), place
             try:
                 while not member.eof and (data := content[place : place + _CHUNK_BYTES]):
                     place += len(data)
-                    while chunk := member.decompress(data, _CHUNK_BYTES):
-                        yield chunk
-                        data = member.unconsumed_tail
-                place -= len(member.unused_data)
+                    yield from member.up_to_damage(data)
+                place = _PADDING.match(content, place - member.unused).end()  # type: ignore[union-attr]
                 if content[place : place + len(magic)] == magic:
                     continue
+                if place < len(content):
+                    damage.append("what follows a member is none")
             except zlib.error as error:
                 damage.append(str(error))
                 place = begin + 1
             place = content.find(magic, place)
             while place >= 0 and not _is_whole(content, place):
                 place = content.find(magic, place + 1) if next(looks, None) is not None else -1
+
+
+class _Member:
+    """A gzip member, of which all is given that stands before damage: records were counted up to there."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused(self) -> int:
+        return len(self._inflate.unused_data)
+
+    def up_to_damage(self, data: bytes) -> Iterator[bytes]:
+        """Raises zlib.error behind it."""
+        waiting = [data]
+        while waiting and not self.eof:
+            data, before = waiting.pop(), self._inflate.copy()
+            try:
+                chunk = self._inflate.decompress(data, _CHUNK_BYTES)
+            except zlib.error:
+                if len(data) <= 1:
+                    raise
+                # zlib keeps to itself what it made of these bytes before the damage: half of them at a time.
+                self._inflate, half = before, len(data) // 2
+                waiting += [data[half:], data[:half]]
+            else:
+                if chunk:
+                    waiting.append(self._inflate.unconsumed_tail)  # if it is empty, more may come all the same
+                    yield chunk
 
 
 def _is_whole(content: mmap.mmap, place: int) -> bool:

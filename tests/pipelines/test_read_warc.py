@@ -2,9 +2,13 @@
 
 import gzip
 import io
+import random
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -100,6 +104,80 @@ def test_a_damaged_record_costs_itself_however_the_file_is_packed(damage: str, p
     whole, errors = read_around(content, tmp_path)
     assert [url for url in whole if url != PAGES[2].url] == [page.url for page in PAGES if page is not PAGES[2]]
     assert errors
+
+
+@pytest.mark.parametrize("packing", ["member", "lz4 frame", "zstd frame", "blocks"])
+def test_what_stands_behind_empty_members_is_read(packing: str, tmp_path: Path) -> None:
+    """As files of bgzip have one at their end, and may be written one behind the other."""
+    pack: Callable[[bytes], bytes] = lambda content: gzip.compress(content, mtime=0)  # noqa: E731
+    if packing.endswith("frame"):
+        pack = partial(framed, Lz4Writer if packing == "lz4 frame" else ZstdWriter)
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    if packing == "blocks":
+        halves = [b"".join(records[:3]), b"".join(records[3:])]
+        parts = [b"".join(pack(half[at : at + 500]) for at in range(0, len(half), 500)) for half in halves]
+    else:
+        parts = [pack(record) for record in records]
+    whole, errors = read_around((2 * pack(b"")).join(parts), tmp_path)
+    assert whole == [page.url for page in PAGES]
+    assert packing == "blocks" or not errors
+
+
+LARGE = [Page(f"<html>{random.Random(number).randbytes(9000).hex()}</html>", PAGES[number].url) for number in range(6)]
+
+
+def test_what_stands_before_damage_in_a_member_hides_nothing_behind_it(tmp_path: Path) -> None:
+    content, offsets = warc_bytes(LARGE)
+    first = bytearray(gzip.compress(gzip.decompress(content[: offsets[4]]), mtime=0))
+    first[-9000:-8900] = b"\xff" * 100
+    whole, errors = read_around(bytes(first) + content[offsets[4] :], tmp_path)
+    assert whole == [page.url for page in LARGE if page is not LARGE[3]]
+    assert errors
+
+
+@pytest.mark.parametrize("writer", [Lz4Writer, ZstdWriter])
+def test_a_damaged_frame_of_a_large_page_costs_itself(writer: type, tmp_path: Path) -> None:
+    """Nothing of a frame is told before its first block is whole."""
+    content, offsets = warc_bytes(LARGE)
+    records = [gzip.decompress(content[start:end]) for start, end in pairwise([*offsets, len(content)])]
+    frames = [framed(writer, record) for record in records]
+    frames[2] = frames[2][:5000] + frames[2][5400:]
+    whole, errors = read_around(b"".join(frames), tmp_path)
+    assert whole == [page.url for page in LARGE if page is not LARGE[2]]
+    assert errors
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+@pytest.mark.parametrize("before", ["", "\nWARC/1.0\r\nWARC-Type: response\r\n"])
+def test_a_member_without_its_beginning_is_said(before: str, lost: int, tmp_path: Path) -> None:
+    """Also behind a page that quotes a record, which makes its member look like one of several."""
+    content, offsets = warc_bytes([Page(html(prose(ENGLISH, 9)) + before, PAGES[0].url), *PAGES[1:]])
+    whole, errors = read_around(content[: offsets[lost]] + content[offsets[lost] + 20 :], tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[lost]]
+    assert errors
+
+
+def bgzf(content: bytes) -> bytes:
+    """A block as bgzip writes it, with its length in an extra field."""
+    deflate = zlib.compressobj(wbits=-15)
+    data = deflate.compress(content) + deflate.flush()
+    head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack("<H", len(data) + 25)
+    return head + data + struct.pack("<II", zlib.crc32(content), len(content))
+
+
+def test_a_damaged_block_of_bgzip_costs_the_records_that_lie_in_it(tmp_path: Path) -> None:
+    content = gzip.decompress(WARC)
+    blocks = [bytearray(bgzf(content[at : at + 300])) for at in range(0, len(content), 300)]
+    blocks[1][30:90] = b"\xff" * 60
+    whole, errors = read_around(b"".join(map(bytes, blocks)), tmp_path)
+    assert whole == [page.url for page in PAGES[1:]]
+    assert errors
+
+
+def test_many_damaged_members_hide_nothing_between_them(tmp_path: Path) -> None:
+    first = WARC[: OFFSETS[1]]
+    whole, errors = read_around((first + first[:200] + b"\xff" * 50 + first[250:]) * 150, tmp_path)
+    assert (len(whole), len(errors)) == (150, 150)
 
 
 def framed(writer: type, content: bytes) -> bytes:
