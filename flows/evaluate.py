@@ -21,7 +21,7 @@ from flows.orphans import record_process
 from flows.progress import Progress
 from flows.recording import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
 from flows.tasks import PinnedTask, pin_tasks
-from flows.texts import PinnedText, pin_text, text_tokens
+from flows.texts import PinnedText, pin_texts, text_tokens
 from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from flows.train import planned_runs
 from storage.catalog import refresh_catalog
@@ -122,9 +122,7 @@ def _sets(config: Config, versions: Mapping[str, str], workspace: Workspace) -> 
         EvaluationSet(_set_id(workspace, name, versions[name]), on_text, Corpus(name, versions[name]))
         for name in config.evaluation_sets()
     ]
-    for name, text in plan.texts.items():
-        pinned = pin_text(name, text, workspace)
-        sets.append(EvaluationSet(pinned.eval_id, on_text, pinned))
+    sets += [EvaluationSet(text.eval_id, on_text, text) for text in pin_texts(plan.texts, workspace)]
     for pinned_task in pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace):
         sets.append(EvaluationSet(pinned_task.eval_id, pinned_task.settings_hash, pinned_task))
     return sets

@@ -109,10 +109,15 @@ def record_task_set(
     text_domain: str,
     content_hash: str,
     chance: float | None = None,
+    parallel_to: str | None = None,
 ) -> None:
-    """Record a set that is no corpus's held-out side: a task, with what guessing gives on it if known, or a text."""
-    row = {"eval_id": eval_id, "name": name, "language": language, "text_domain": text_domain, "chance": chance}
-    write_records(workspace, "eval_sets", eval_id, [{**row, "corpus_version": None, "content_hash": content_hash}])
+    """Record a set that is no corpus's held-out side.
+
+    It is a task, with what guessing gives on it if known, or a text, with the eval_id of the one it is parallel to.
+    """
+    row: dict[str, Any] = {"eval_id": eval_id, "name": name, "language": language, "text_domain": text_domain}
+    row |= {"corpus_version": None, "content_hash": content_hash, "chance": chance, "parallel_to": parallel_to}
+    write_records(workspace, "eval_sets", eval_id, [row])
 
 
 def record_settings(workspace: Workspace, settings_hash: str, settings: Mapping[str, Any]) -> None:

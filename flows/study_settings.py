@@ -84,6 +84,9 @@ class EvaluationText(Settings):
     language: Language = Field(description="ISO 639-3")
     text_domain: str = Field(description="what it is about")
     text_field: str = Field("text", description="field of the text, in JSONL and Parquet")
+    parallel_to: CorpusName | None = Field(
+        None, description="another of `texts` that says the same in another language, row by row: view equal_content"
+    )
 
 
 class EvaluationPlan(EvaluationSettings):
@@ -98,6 +101,23 @@ class EvaluationPlan(EvaluationSettings):
     )
     task_data: str = Field("task-data", description="folder with data of tasks that the hub does not give")
     task_items: int | None = Field(None, ge=1, description="at most so many items of a task; default: all")
+
+    @model_validator(mode="after")
+    def _parallel_texts_are_there_and_whole(self) -> EvaluationPlan:
+        for name, text in self.texts.items():
+            other = text.parallel_to
+            if other is None:
+                continue
+            if other == name or other not in self.texts:
+                raise ValueError(
+                    f"texts.{name}.parallel_to: {other} is no other of `texts`; add it, or correct the name"
+                )
+            if self.max_tokens is not None:
+                raise ValueError(
+                    f"max_tokens: texts.{name} is held against {other} row by row, and {self.max_tokens} tokens are "
+                    "not the same rows in two languages; leave max_tokens out, or parallel_to"
+                )
+        return self
 
     def scoring(self) -> dict[str, Any]:
         """What bears on a figure on text."""

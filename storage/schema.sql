@@ -150,7 +150,7 @@ COMMENT ON COLUMN run_inputs.share IS 'share of all training sequences; 0 is rec
 
 CREATE TABLE IF NOT EXISTS eval_sets (
     eval_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, corpus_version VARCHAR,
-    content_hash VARCHAR, chance DOUBLE);
+    content_hash VARCHAR, chance DOUBLE, parallel_to VARCHAR);
 COMMENT ON TABLE eval_sets IS 'Held-out text, further texts and tasks, pinned by content hash, so that a refresh does not move the yardstick.';
 COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the name and the content hash';
 COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is, of the text, or of the task';
@@ -159,6 +159,7 @@ COMMENT ON COLUMN eval_sets.text_domain IS 'what it is about, in the config''s o
 COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out side; NULL for a text or a task';
 COMMENT ON COLUMN eval_sets.content_hash IS 'hash in hex over the held-out documents (ids and texts), the text''s documents or the task''s items, in order';
 COMMENT ON COLUMN eval_sets.chance IS 'accuracy or auc that guessing gives on a task; NULL for text, and where it is not known';
+COMMENT ON COLUMN eval_sets.parallel_to IS 'eval_id of the text that says the same in another language, document by document; NULL where there is none';
 
 CREATE TABLE IF NOT EXISTS run_eval_sets (
     run_id VARCHAR NOT NULL, eval_id VARCHAR NOT NULL, settings_hash VARCHAR, PRIMARY KEY (run_id, eval_id));

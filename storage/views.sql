@@ -406,6 +406,49 @@ COMMENT ON COLUMN task_signal.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN task_signal.eval_id IS 'eval_sets.eval_id';
 COMMENT ON COLUMN task_signal.settings_hash IS 'evaluation_settings.settings_hash';
 
+CREATE OR REPLACE VIEW equal_content AS
+WITH pairs AS (
+    SELECT s.eval_id, s.name AS eval_set, s.language, o.eval_id AS parallel_id, o.name AS parallel_set, o.language AS parallel_language
+    FROM eval_sets s JOIN eval_sets o ON o.eval_id = s.parallel_to),
+items AS (
+    SELECT p.*, i.model_id, i.step, i.settings_hash, unnest(i.numerators) AS a, unnest(o.numerators) AS b,
+           unnest(i.denominators) AS a_bytes, unnest(o.denominators) AS b_bytes
+    FROM pairs p JOIN evaluation_items i ON i.eval_id = p.eval_id AND i.metric = 'bits_per_byte'
+    JOIN evaluation_items o ON o.eval_id = p.parallel_id AND o.metric = i.metric AND o.model_id = i.model_id
+                           AND o.step = i.step AND o.settings_hash = i.settings_hash
+    WHERE len(i.numerators) = len(o.numerators)),
+influences AS (
+    SELECT *, (a - b * (sum(a) OVER w) / nullif(sum(b) OVER w, 0)) / nullif(sum(b) OVER w, 0) AS influence
+    FROM items WINDOW w AS (PARTITION BY eval_id, parallel_id, model_id, step, settings_hash))
+SELECT coalesce(any_value(r.name), any_value(r.method), 'base') AS name, any_value(r.seed) AS seed, i.eval_set, i.language,
+       i.parallel_set, i.parallel_language, count(*) AS n, avg(a) AS bits, avg(b) AS parallel_bits, sum(a) / nullif(sum(b), 0) AS ratio,
+       sqrt(count(*) / nullif(count(*) - 1, 0) * sum(influence * influence)) AS stderr,
+       sum(a) / sum(b_bytes) AS bits_per_parallel_byte, sum(b) / sum(b_bytes) AS parallel_bits_per_byte, sum(a) / sum(a_bytes) AS bits_per_byte,
+       i.model_id, i.step, i.eval_id, i.settings_hash
+FROM influences i LEFT JOIN runs r ON r.model_id = i.model_id
+WHERE r.run_id IS NULL OR EXISTS (FROM last_evaluations l WHERE l.run_id = r.run_id AND l.eval_id = i.eval_id AND l.settings_hash = i.settings_hash)
+GROUP BY i.model_id, i.step, i.eval_id, i.parallel_id, i.settings_hash, i.eval_set, i.language, i.parallel_set, i.parallel_language
+ORDER BY i.eval_set, ratio;
+COMMENT ON VIEW equal_content IS 'Bits that a model needs for the same content in two languages (evaluation.texts with parallel_to), one row a model and pair. Bits per byte do not compare between languages, which take unlike many bytes for one content; bits for a sentence and its translation do.';
+COMMENT ON COLUMN equal_content.name IS 'runs.name, or the method where there is none; base for a base';
+COMMENT ON COLUMN equal_content.seed IS 'runs.seed';
+COMMENT ON COLUMN equal_content.eval_set IS 'name of the text';
+COMMENT ON COLUMN equal_content.language IS 'ISO 639-3, of the text';
+COMMENT ON COLUMN equal_content.parallel_set IS 'name of the text that says the same';
+COMMENT ON COLUMN equal_content.parallel_language IS 'ISO 639-3, of that';
+COMMENT ON COLUMN equal_content.n IS 'pairs of documents (sentences)';
+COMMENT ON COLUMN equal_content.bits IS 'bits for a document of the text, mean';
+COMMENT ON COLUMN equal_content.parallel_bits IS 'bits for the same in the other language, mean';
+COMMENT ON COLUMN equal_content.ratio IS 'bits / parallel_bits: 1 where the model knows the two languages equally well, more where it knows the other one better';
+COMMENT ON COLUMN equal_content.stderr IS 'standard error of ratio over pairs; NULL for fewer than two';
+COMMENT ON COLUMN equal_content.bits_per_parallel_byte IS 'equal-content bits per byte: the text''s bits over the bytes of the other one, so that both languages have one denominator';
+COMMENT ON COLUMN equal_content.parallel_bits_per_byte IS 'of the other text, what bits_per_parallel_byte is held against';
+COMMENT ON COLUMN equal_content.bits_per_byte IS 'of the text, over its own bytes';
+COMMENT ON COLUMN equal_content.model_id IS 'models.model_id';
+COMMENT ON COLUMN equal_content.step IS 'training steps of the model; 0 for a base';
+COMMENT ON COLUMN equal_content.eval_id IS 'eval_sets.eval_id';
+COMMENT ON COLUMN equal_content.settings_hash IS 'evaluation_settings.settings_hash';
+
 CREATE OR REPLACE VIEW cost AS
 WITH bases AS (
     SELECT r.base_model_id, coalesce(max(m.parameters), round(max(r.extra_parameters / nullif(r.share_total, 0)))::BIGINT) AS parameters
