@@ -62,9 +62,9 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     terminal.wait_for("work units to read")
     children = terminal.started()
     os.write(terminal.keys, b"\x03")
-    assert terminal.process.wait(timeout=30) == INTERRUPTED, terminal.said
+    assert terminal.process.wait(timeout=120) == INTERRUPTED, terminal.said
     assert SENTENCE in terminal.said and "Traceback" not in terminal.said
-    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert psutil.wait_procs(children, timeout=120)[1] == []
 
     terminal = Terminal(workspace)
     terminal.wait_for("work units to read")

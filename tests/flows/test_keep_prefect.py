@@ -18,6 +18,6 @@ def test_a_signal_between_two_servers_ends_it():
             servers[0].kill()
             assert "a new one takes its place" in keeper.stdout.readline()
             keeper.terminate()
-            assert keeper.wait(timeout=30) != 0
+            assert keeper.wait(timeout=120) != 0
         finally:
             keeper.kill()

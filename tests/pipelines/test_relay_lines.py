@@ -54,7 +54,7 @@ def test_a_process_is_relayed_to_its_end(caplog):
     ):
         relay_in_background(child.stderr, "child", logging.getLogger("x"))
         child.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not caplog.records and time.monotonic() < deadline:
             time.sleep(0.01)
     assert [(r.levelname, r.message) for r in caplog.records] == [("WARNING", "child: WARNING one")]
