@@ -26,6 +26,8 @@ _MAX_LOOKS = 20_000  # at what may begin a part, in one file
 _BEGIN_BYTES = 1 << 10  # that a part has to give, or its end, to be taken for one
 _PADDING = re.compile(rb"\0*+")
 
+Content = mmap.mmap | bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -42,11 +44,12 @@ class Damage:
 
 class _Kind(NamedTuple):
     begin: "re.Pattern[bytes]"
-    read: Callable[[mmap.mmap, int], Iterator[bytes | int]]  # chunks of the part at a place, and then its end
+    read: Callable[[Content, int], Iterator[bytes | int]]  # chunks of the part at a place, and then its end
+    block_bytes: int = 1 << 18  # of which a reader needs no more to give something; zstd's blocks have 128 kB
 
 
-def _by(decompressor: Callable[[], Any]) -> Callable[[mmap.mmap, int], Iterator[bytes | int]]:
-    def read(content: mmap.mmap, place: int) -> Iterator[bytes | int]:
+def _by(decompressor: Callable[[], Any]) -> Callable[[Content, int], Iterator[bytes | int]]:
+    def read(content: Content, place: int) -> Iterator[bytes | int]:
         part, step = decompressor(), _FIRST_STEP
         while not part.eof:
             if not (data := content[place : place + step]):
@@ -63,7 +66,7 @@ def _by(decompressor: Callable[[], Any]) -> Callable[[mmap.mmap, int], Iterator[
 class _Frame:
     """A frame of zstd, to be read up to its end, which the sizes of its blocks tell."""
 
-    def __init__(self, content: mmap.mmap, place: int) -> None:
+    def __init__(self, content: Content, place: int) -> None:
         self._content, self._place = content, place
         if content[place + 1 : place + 4] == b"\x2a\x4d\x18":  # one to be skipped
             self._known, self._is_last = place + 8 + int.from_bytes(content[place + 4 : place + 8], "little"), True
@@ -97,7 +100,7 @@ class _Frame:
         return self._place
 
 
-def _read_frame(content: mmap.mmap, place: int) -> Iterator[bytes | int]:
+def _read_frame(content: Content, place: int) -> Iterator[bytes | int]:
     frame = _Frame(content, place)
     stream = ZstdReader(cast(BinaryIO, frame))
     while chunk := stream.read(CHUNK_BYTES):
@@ -107,7 +110,7 @@ def _read_frame(content: mmap.mmap, place: int) -> Iterator[bytes | int]:
 
 _KINDS = {
     ".gz": _Kind(re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), _by(lambda: zlib.decompressobj(31))),
-    ".bz2": _Kind(re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _by(bz2.BZ2Decompressor)),
+    ".bz2": _Kind(re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _by(bz2.BZ2Decompressor), 1 << 20),
     ".xz": _Kind(re.compile(rb"\xfd7zXZ\x00\x00"), _by(lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY))),
     ".zst": _Kind(re.compile(rb"\x28\xb5\x2f\xfd"), _read_frame),
 }
@@ -159,10 +162,13 @@ def _next_part(content: mmap.mmap, kind: _Kind, start: int, looks: Iterator[int]
 
 
 def _begins(content: mmap.mmap, kind: _Kind, place: int) -> bool:
-    """Whether something can be read at a place that looks like the beginning of a part."""
+    """Whether something can be read at a place that looks like the beginning of a part.
+
+    Not by more than a block: a gzip header can have a name without end, and each place in that name be another header.
+    """
     given = 0
     try:
-        for item in kind.read(content, place):
+        for item in kind.read(content[place : place + kind.block_bytes], 0):
             given += _BEGIN_BYTES if isinstance(item, int) else len(item)
             if given >= _BEGIN_BYTES:
                 return True

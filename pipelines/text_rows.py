@@ -77,8 +77,9 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
 
 
 def _parse(line: bytes) -> Mapping[str, Any] | str:
+    """Also what is an element of an array, of which damage took the beginning."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip(b" \t\r\n,]"))
     except (ValueError, RecursionError):
         return "unreadable"
     return row if isinstance(row, dict) else "unreadable"
@@ -156,6 +157,9 @@ def plain_text(path: Path, text_field: str, max_bytes: int) -> Iterator[Row]:
                 yield "oversize"
                 return
     if seams and not content:
+        return
+    if seams and b"\0" in content:  # UTF-16, of which bytes are lost: which are the halves of a character?
+        yield "unreadable"
         return
     mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
     encoding = _BYTE_ORDER_MARKS.get(mark, "utf-8")

@@ -8,7 +8,7 @@ import lzma
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from fastwarc.stream_io import ZstdWriter
 
+from pipelines import compressed_text
 from pipelines.corpus import build_corpus
 from pipelines.documents import documents_key, process_unit, process_units
+from pipelines.read_warc import ReadFailure
 from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
 from pipelines.shards import shard_files
 from pipelines.take_down import deny
+from pipelines.text_rows import json_rows, plain_text
 from pipelines.unit_report import UnitReport
 from pipelines.work_units import list_work_units
 from storage.errors import InputError
@@ -415,3 +418,40 @@ def test_damage_in_a_plain_text_leaves_a_gap(
     report, [document] = process(path, workspace, document_settings)
     assert document["text"] == prose(FRENCH, 1) + " \n\n fin"
     assert len(report.failures) == 1
+
+
+def test_elements_of_an_array_of_which_damage_took_the_beginning_are_rows(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": str(number)}) for number in range(6)]
+    parts = [gzip.compress(part.encode()) for part in (f"[{rows[0]},\n", ",\n".join(rows[1:]) + "\n]\n")]
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(parts[0][:20] + parts[1])
+    found = [row["text"] for row in json_rows(path, 1000) if isinstance(row, Mapping)]
+    assert found == ["1", "2", "3", "4", "5"]
+
+
+def test_a_text_in_utf_16_of_which_a_part_is_lost_is_not_guessed_at(tmp_path: Path) -> None:
+    content = "Szép nap volt ma.".encode("utf-16")
+    parts = [gzip.compress(content[:11]), gzip.compress(content[11:14])[:-1] + b"?", gzip.compress(content[14:])]
+    path = tmp_path / "novel.txt.gz"
+    path.write_bytes(b"".join(parts))
+    failure, row = plain_text(path, "text", 1000)
+    assert isinstance(failure, ReadFailure) and row == "unreadable"
+
+
+def test_of_what_seems_to_begin_a_part_no_more_than_a_block_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these headers has a name that goes on to the end of the file."""
+    read: list[int] = []
+    kind = compressed_text._KINDS[".gz"]
+
+    def counted(content: compressed_text.Content, place: int) -> Iterator[bytes | int]:
+        read.append(len(content) - place)
+        return kind.read(content, place)
+
+    monkeypatch.setattr(compressed_text, "_MAX_LOOKS", 20)
+    monkeypatch.setitem(compressed_text._KINDS, ".gz", kind._replace(read=counted))
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b"{}\n") + b"?" + b"\x1f\x8b\x08\x08name" * 33_000)
+    assert [row for row in json_rows(path, 1000) if isinstance(row, ReadFailure)]
+    assert len(read) > 10 and max(read[2:]) <= kind.block_bytes
