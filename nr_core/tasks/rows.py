@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nr_core.errors import ModelError
+from nr_core.tasks import in_context
 from nr_core.tasks.settings import TaskSettings
 
 CONVERTED = "refs/convert/parquet"  # the branch in which the hub keeps every data set as Parquet
@@ -18,13 +19,15 @@ Row = dict[str, Any]
 
 
 def read_rows(task: TaskSettings, folder: Path, split: str | None = None) -> list[Row]:
-    """The rows of a split, from `folder` where they lie there, else from the hub.
+    """The rows of a split, from `folder` where they lie there, else from the hub or made here.
 
     split: another than the task's own, for few-shot examples. Raises ModelError with what to put where.
     """
     given = folder / (f"{task.name}.jsonl" if split is None else f"{task.name}.{split}.jsonl")
     if given.is_file():
         rows = list(_json_rows(given))
+    elif task.data.made:
+        rows = in_context.rows()
     elif task.data.hub:
         rows = [row for path in _from_hub(task, split or task.data.split, given) for row in _json_rows(path)]
     else:

@@ -27,6 +27,9 @@ class TaskData(Settings):
     files: list[str] = Field(
         default_factory=list, description="files or globs, relative to the folder `evaluation.task_data`"
     )
+    made: Literal["in_context"] | None = Field(
+        default=None, description="in_context: rules shown by examples of invented words, made here"
+    )
     source: str | None = Field(default=None, description="address where the files can be had")
     format: Literal["json", "clams", "conllu"] = Field(
         default="json", description="of the files: JSON, JSONL or Parquet; CLAMS' text; CoNLL-U"
@@ -34,8 +37,8 @@ class TaskData(Settings):
 
     @model_validator(mode="after")
     def _one_place(self) -> TaskData:
-        if bool(self.hub) == bool(self.files):
-            raise ValueError("data: give either hub (an id) or files (a list)")
+        if sum(map(bool, (self.hub, self.files, self.made))) != 1:
+            raise ValueError("data: give one of hub (an id), files (a list) and made (a name)")
         return self
 
 

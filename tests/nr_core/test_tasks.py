@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from nr_core.tasks.settings import TaskSettings, variants_of
 from nr_core.tasks.token_tree import batches_of, trees_of
 from nr_core.tokens import load_tokenizer
 from tests.nr_core.tiny import invented_text, tiny_model
+
+REPOSITORY = Path(__file__).parents[2]
 
 TASK = {
     "name": "own",
@@ -426,3 +429,33 @@ def test_the_harness_has_no_figures_of_a_model_that_is_not_finite(model, tmp_pat
 )
 def test_what_guessing_gives_is_known_of_every_kind(kind, choices, guessed):
     assert chance(kind, [Item([("Q:", f" {i}") for i in range(count)], 0) for count in choices]) == guessed
+
+
+def right(items, choose):
+    """Share of items where choose(prompt, choices) is the right choice."""
+    picked = [choose(item.pairs[0][0], [text.strip() for _, text in item.pairs]) for item in items]
+    answers = [item.pairs[item.gold][1].strip() for item in items]
+    return sum(one == other for one, other in zip(picked, answers, strict=True)) / len(items)
+
+
+def test_rules_of_the_in_context_probe_are_told_by_the_examples_alone(tmp_path):
+    (content,) = variants_of(yaml.safe_load((REPOSITORY / "configs/tasks/in_context.yaml").read_text()))
+    items = make_items(TaskSettings.model_validate(content), tmp_path)
+    assert chance("multiple_choice", items) == 0.25 and len(items) == 400
+    assert as_lines(items) == as_lines(make_items(TaskSettings.model_validate(content), tmp_path))
+
+    def by_example(prompt, choices):
+        given, shown = prompt.split("\n")[0].split(" -> ")
+        asked = prompt.split("\n")[-1].removesuffix(" ->").split(" ")
+        return " ".join(asked[given.split(" ").index(word)] for word in shown.split(" "))
+
+    def follow(prompt, places):
+        asked = prompt.split("\n")[-1].split(" ")
+        return " ".join(asked[place] for place in places)
+
+    assert right(items, by_example) == 1.0
+    for likes in ((0, 1), (1, 0), (0, 0), (1, 1)):  # whoever always follows one rule does no better than by guessing
+        assert right(items, lambda prompt, choices, likes=likes: follow(prompt, likes)) == 0.25
+    for place in range(4):
+        assert right(items, lambda prompt, choices, place=place: choices[place]) == pytest.approx(0.25, abs=0.06)
+    assert all(len(set(item.pairs)) == 4 for item in items)
