@@ -47,7 +47,7 @@ def _find_config(name: Any) -> Path:
             f"`extends`: {reprlib.repr(name)} cannot be looked up; give the path of a YAML file"
         ) from error
     if found and found.is_dir():
-        raise InputError(f"`extends`: {found} is a folder; give the path of a YAML file in it")
+        raise InputError(f"{found} is a folder where a config file should be; give the path of a YAML file in it")
     if found:
         return found.resolve()
     shown = name if name.isprintable() else repr(name)

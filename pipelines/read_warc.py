@@ -74,7 +74,7 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
         content: BinaryIO = stream
-        place: int | None = 0
+        place: int | None = _start(stream)
         known = fruitless = 0  # items of this run that were given already; runs that gave none
         while place is not None:
             run, number = _Run(content, place, lenient, max_bytes), 0
@@ -113,6 +113,11 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
             yield failure
     if records == 0:
         raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
+
+
+def _start(stream: BinaryIO) -> int:
+    with closing(Places(stream)) as places:
+        return places.behind_empty_members(0) if places.compression == "gzip" else 0
 
 
 class _Run:

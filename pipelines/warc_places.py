@@ -91,7 +91,7 @@ class Places:
         Readers take an empty member, and what is no member, for the file's end.
         """
         if self.compression == "gzip" and self.has_own_member(place):
-            rest = self._behind_empty_members(self._end_of_member(place) or len(self.bytes))
+            rest = self.behind_empty_members(self._end_of_member(place) or len(self.bytes))
             if rest == len(self.bytes):
                 return None, False
             return (rest, False) if self._begins(rest) else (self.next_record(rest), True)
@@ -101,7 +101,7 @@ class Places:
         following = self.next_record(end) if end else None
         return following, self.compression == "gzip" and following is not None
 
-    def _behind_empty_members(self, place: int) -> int:
+    def behind_empty_members(self, place: int) -> int:
         while True:
             place = _PADDING.match(self.bytes, place).end()  # type: ignore[union-attr]
             data, member = self.bytes[place : place + _HEAD_BYTES], zlib.decompressobj(31)
