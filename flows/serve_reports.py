@@ -135,10 +135,8 @@ def _link(home: Path, reports: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     workspace = target.parent
     name = f"{re.sub('[^a-zA-Z0-9_-]+', '-', workspace.name)}-{sha256(str(workspace).encode()).hexdigest()[:6]}"
-    if not (folder / name).is_symlink():
-        new = folder / f".{name}-{os.getpid()}"
-        new.symlink_to(target, target_is_directory=True)
-        new.rename(folder / name)
+    with contextlib.suppress(FileExistsError):  # it is whole as soon as it is there
+        (folder / name).symlink_to(target, target_is_directory=True)
     return name
 
 
