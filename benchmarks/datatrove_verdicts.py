@@ -30,7 +30,7 @@ from pipelines.unit_report import documents_file
 from pipelines.work_units import WorkUnit
 
 FAMILIES = ("repetition", "quality", "c4", "fineweb")
-ID_CHARACTERS = 8  # of a doc_id, enough to tell some thousand documents apart
+HASH_CHARACTERS = 8  # of a text's hash, enough to tell some thousand texts apart
 _SOURCES = {"Gopher, table A1": "repetition", "Gopher, section A1.1": "quality", "C4, section 2.2": "c4"}
 _PEER = """
 import json, sys
@@ -66,10 +66,10 @@ for line in open(sys.argv[1]):
     for family, judge in filters_of(row["language"], row["limits"], row["stop_words"]).items():
         if family == "c4" and "c4_sentences_min" not in row["limits"]:
             continue
-        verdict = judge.filter(Document(text=row["text"], id=row["doc_id"]))
+        verdict = judge.filter(Document(text=row["text"], id=row["name"]))
         if verdict is not True:
             found[family] = verdict[1] if isinstance(verdict, tuple) else "dropped"
-    print(json.dumps([row["doc_id"], found]))
+    print(json.dumps([row["name"], found]))
 """
 
 
@@ -83,7 +83,7 @@ def documents_of(folder: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(folder.glob("webpages-*.warc.gz")):
         with tempfile.TemporaryDirectory() as out:
             process_unit(WorkUnit("unit", "web", "warc", str(file), 0, {}), DocumentSettings(), Path(out))
-            columns = ["doc_id", "text", "language", "text_hash", *SCORES]
+            columns = ["text", "language", "text_hash", *SCORES]
             rows = pq.read_table(documents_file(Path(out), "unit"), columns=columns).to_pylist()
         for row in rows:
             if row["text"] and row["language"] in STOP_WORDS and row["text_hash"] not in seen:
@@ -101,6 +101,11 @@ def our_reasons(row: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def named(row: dict[str, Any]) -> str:
+    """What a text is called here, in whatever record it came."""
+    return str(row["text_hash"].hex()[:HASH_CHARACTERS])
+
+
 def agreement(rows: list[dict[str, Any]], theirs: dict[str, list[str]]) -> dict[str, dict[str, int]]:
     """By family: how many documents both keep, both drop, or one of the two drops."""
     counts = {family: Counter[str]() for family in FAMILIES}
@@ -108,7 +113,7 @@ def agreement(rows: list[dict[str, Any]], theirs: dict[str, list[str]]) -> dict[
         ours = our_reasons(row)
         for family in FAMILIES:
             if family != "c4" or row["language"] == "eng":
-                who = (family in ours, row["doc_id"][:ID_CHARACTERS] in theirs[family])
+                who = (family in ours, named(row) in theirs[family])
                 kind = {(False, False): "both_keep", (True, True): "both_drop", (True, False): "only_we_drop"}
                 counts[family][kind.get(who, "only_datatrove_drops")] += 1
     return {family: {"documents": count.total(), **dict(sorted(count.items()))} for family, count in counts.items()}
@@ -125,7 +130,9 @@ def main() -> None:
         for row in rows:
             limits = profile_thresholds("fineweb2", row["language"])
             given = {"limits": limits, "stop_words": sorted(STOP_WORDS[row["language"]])}
-            texts.write(json.dumps({key: row[key] for key in ("doc_id", "text", "language")} | given) + "\n")
+            texts.write(
+                json.dumps({"name": named(row), "text": row["text"], "language": row["language"]} | given) + "\n"
+            )
         texts.flush()
         with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
             script.write(_PEER)
@@ -137,21 +144,18 @@ def main() -> None:
         sys.exit(f"{arguments.peer} could not run the filters: has that environment datatrove[processing] and spacy?")
     theirs = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
     pairs = Counter(
-        (family, our_reasons(row).get(family, "kept"), theirs[row["doc_id"]].get(family, "kept"))
+        (family, our_reasons(row).get(family, "kept"), theirs[named(row)].get(family, "kept"))
         for row in rows
         for family in FAMILIES
-        if (family in theirs[row["doc_id"]]) != (family in our_reasons(row))
+        if (family in theirs[named(row)]) != (family in our_reasons(row))
     )
     for (family, ours, other), count in pairs.most_common(25):
         print(f"{count:4} {family}: we {ours}, datatrove {other}")
-    dropped = {
-        family: sorted(doc_id[:ID_CHARACTERS] for doc_id, found in theirs.items() if family in found)
-        for family in FAMILIES
-    }
+    dropped = {family: sorted(name for name, found in theirs.items() if family in found) for family in FAMILIES}
     figures = agreement(rows, dropped)
     if arguments.write:
-        ids = {family: " ".join(ids) for family, ids in dropped.items()}
-        arguments.write.write_text(json.dumps({"agreement": figures, "datatrove_drops": ids}, indent=1) + "\n")
+        names = {family: " ".join(dropped[family]) for family in FAMILIES}
+        arguments.write.write_text(json.dumps({"agreement": figures, "datatrove_drops": names}, indent=1) + "\n")
     print(json.dumps(figures))
 
 
