@@ -77,8 +77,9 @@ def feature_norms(head: Head, sequences: Tensor) -> dict[nn.Linear, Tensor]:
         assert isinstance(layer, nn.Linear)
         squares[layer] = squares.get(layer, 0) + inputs[0].flatten(0, -2).float().square().sum(0)
 
-    layers = [module for module in decoder_layers(head.model).modules() if isinstance(module, nn.Linear)]
-    if any(isinstance(module, Conv1D) for module in decoder_layers(head.model).modules()) or not layers:
+    modules = list(decoder_layers(head.model).modules())
+    layers = [module for module in modules if isinstance(module, nn.Linear)]
+    if not layers or any(isinstance(module, Conv1D) for module in modules):
         raise ModelError(
             "freeze: source_shielded goes by the columns of nn.Linear, and this model's layers are of another kind; "
             "choose freeze: random_half."

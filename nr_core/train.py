@@ -75,11 +75,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     vocabulary = None
     if spec.base.vocabulary == "trimmed":
         vocabulary = _vocabulary(spec, inputs, model, tables)
-        vocabulary.trim(model, tables)
-        if frozen is not None:
-            vocabulary.trim(frozen, tables_of(frozen))
-        vocabulary.trim_copies(started_at, base)
-        inputs = [replace(source, stream=vocabulary.renumber(source.stream, spec.out)) for source in inputs]
+        inputs = _trimmed(spec, vocabulary, inputs, model, base, tables, frozen, started_at)
         Progress.log(f"{progress.label}: trains on {vocabulary.says}")
     cut = is_cut(model, spec.training.fsdp_from, ranks)
     if not cut and not getattr(model, "is_quantized", False):
@@ -101,12 +97,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     kl = None
     if spec.method.kl_to_base is not None:
         kl = kl_to_base(spec.method.kl_to_base, spec.method.kl_direction or "base_to_model", head, frozen, cut)
-    batches, rules = (
-        Batches(inputs, length, training.batch_size, spec.seed),
-        weight_rules(model, spec.method, started_at),
-    )
-    if spec.method.freeze == "source_shielded":
-        rules.insert(0, source_shield(head, batches, cut))
+    batches = Batches(inputs, length, training.batch_size, spec.seed)
+    shields = [source_shield(head, batches, cut)] if spec.method.freeze == "source_shielded" else []
     loop = Loop(
         head=head,
         batches=batches,
@@ -122,7 +114,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if spec.method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,
-        rules=rules,
+        rules=[*shields, *weight_rules(model, spec.method, started_at)],
         ranks=ranks,
         peak_tokens=peak,
     )
@@ -150,6 +142,24 @@ def _settled(spec: TrainSpec, length: int) -> TrainingSettings:
     if spec.method.l2_to_base is not None:
         settled["weight_decay"] = 0.0
     return spec.training.model_copy(update=settled)
+
+
+def _trimmed(
+    spec: TrainSpec,
+    vocabulary: Vocabulary,
+    inputs: list[Input],
+    model: Any,
+    base: Any,
+    tables: list[Any],
+    frozen: Any,
+    started_at: dict[str, torch.Tensor],
+) -> list[Input]:
+    """Leave a vocabulary's rows in a model and in what is kept of its base, in place; returns the inputs renumbered."""
+    vocabulary.trim(model, tables)
+    if frozen is not None:
+        vocabulary.trim(frozen, tables_of(frozen))
+    vocabulary.trim_copies(started_at, base)
+    return [replace(source, stream=vocabulary.renumber(source.stream, spec.out)) for source in inputs]
 
 
 def _vocabulary(spec: TrainSpec, inputs: list[Input], model: Any, tables: list[Any]) -> Vocabulary:
