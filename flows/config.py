@@ -45,6 +45,7 @@ from pipelines.rules import QUALITY
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from storage.errors import InputError
 from storage.home import at_home
+from storage.protocols import with_scheme_in_small_letters
 
 
 class Config(Settings):
@@ -62,7 +63,7 @@ class Config(Settings):
     workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
     bucket: str | None = Field(
         None,
-        pattern=r"^[a-z0-9]+://.",
+        pattern=r"^[A-Za-z0-9]+://.",
         description="fsspec URL, like s3://bucket/folder, that takes the Parquet parts (documents, corpora) too",
     )
     sources: dict[str, Source] = Field(min_length=1, description="where text comes from, by a name of your choice")
@@ -104,7 +105,7 @@ class Config(Settings):
                 "the address has a password in it, and would be kept and logged: give it without, and the password "
                 f"in the environment, as FSSPEC_{address.scheme.upper()}_PASSWORD"
             )
-        return bucket
+        return bucket and with_scheme_in_small_letters(bucket)
 
     @field_validator("workspace")
     @classmethod

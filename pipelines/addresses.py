@@ -9,7 +9,9 @@ import re
 from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import PlainSerializer
+from pydantic import AfterValidator, PlainSerializer
+
+from storage.protocols import with_scheme_in_small_letters
 
 # Names in a query, in small letters without - _ . and what they begin with: signed addresses of Amazon S3 (versions 2
 # and 4) and CloudFront, Google Cloud Storage, Azure (SAS), Alibaba, Tencent, Huawei and Akamai, by their documentation,
@@ -103,4 +105,8 @@ def _masked(value: str) -> str:
 
 
 # In settings: what a flow hands to Prefect, and a report shows, is their JSON.
-Address = Annotated[str, PlainSerializer(redacted, return_type=str, when_used="json")]
+Address = Annotated[
+    str,
+    AfterValidator(with_scheme_in_small_letters),
+    PlainSerializer(redacted, return_type=str, when_used="json"),
+]

@@ -1,4 +1,4 @@
-"""The Parquet parts of a workspace in a bucket, at any fsspec URL: documents and corpora under the same paths.
+"""The Parquet parts of a workspace in a bucket, at an fsspec URL: documents and corpora under the same paths.
 
 Work is done in the workspace's folder; what is whole there is uploaded, the manifest or report that makes it whole
 last, and what is whole in the bucket another machine downloads rather than make it anew. A corpus's moves are numbered
@@ -30,7 +30,7 @@ class Bucket:
 
     def __init__(self, url: str, root: Path) -> None:
         self.url, self._root = url.rstrip("/"), root
-        refuse_protocol(self.url, f"`bucket` {self.url}")
+        refuse_protocol(self.url, f"`bucket` {self.url}", to_write=True)
         with self._sentence():
             self._files, self._prefix = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
 

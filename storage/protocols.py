@@ -1,4 +1,4 @@
-"""Which of fsspec's many protocols an address may have: those of object stores, of the Hugging Face hub and of disks.
+"""Which of fsspec's many protocols an address may have: those of remote stores that know their users, and of disks.
 
 The others open what somebody else's config has no business with, or wrap an address in another (`reference://`,
 `zip://x::file:///y`).
@@ -8,19 +8,33 @@ from collections.abc import Sequence
 
 from storage.errors import InputError
 
+# Object stores and the Hugging Face hub. Those that can create an object once, of two who try, may be a bucket.
 STORES = ("s3", "gs", "az", "abfs", "oss", "hf")
-PROTOCOLS = frozenset({*STORES, "s3a", "gcs", "abfss", "file", "memory"})
+# Stores that files may be read from: what keeps two machines apart in a bucket is not sure there.
+READ_ONLY = ("hdfs", "webhdfs", "sftp", "ftp", "oci", "tos")
+ALIASES = ("s3a", "gcs", "abfss", "ssh")
+DISKS = ("file", "memory")
+PROTOCOLS = frozenset({*STORES, *READ_ONLY, *ALIASES, *DISKS})
+BUCKET_PROTOCOLS = PROTOCOLS - {*READ_ONLY, "ssh"}
 
 
-def refuse_protocol(url: str, what: str, also: Sequence[str] = ()) -> None:
+def with_scheme_in_small_letters(address: str) -> str:
+    """An address as it is compared and opened: schemes are the same in capitals (RFC 3986, 3.1)."""
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme.lower()}{mark}{rest}" if mark else address
+
+
+def refuse_protocol(url: str, what: str, to_write: bool = False, also: Sequence[str] = ()) -> None:
     """Raise InputError for an address that fsspec is not to open.
 
-    what: the sentence's subject, as `sources`; also: protocols that may be given there and that fsspec does not open.
+    what: the sentence's subject, as `sources`; to_write: it is to hold what we write; also: protocols that may be given
+    there and that fsspec does not open.
     """
     protocol, chain = url.partition("://")[0], "::" in url
-    if protocol in PROTOCOLS and not chain:
+    if protocol in (BUCKET_PROTOCOLS if to_write else PROTOCOLS) and not chain:
         return
-    known = ", ".join(f"{name}://" for name in (*also, *STORES, "file"))
+    given = (*also, *STORES, *(() if to_write else READ_ONLY), "file")
+    known = ", ".join(f"{name}://" for name in given)
     raise InputError(
         f"{what} may not be {'chained by ::' if chain else f'at {protocol[:30]}://'}; what may be given: {known}"
     )

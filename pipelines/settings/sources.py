@@ -6,8 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.addresses import Address, redacted
 from pipelines.settings.strict import Language, StrictSettings
+from storage.protocols import with_scheme_in_small_letters
 
-PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, s3://, hf:// (the latter with patterns)"
+PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, and s3://, hdfs://, hf:// with patterns"
 
 
 class _Source(StrictSettings):
@@ -75,7 +76,7 @@ class _CommonCrawl(_Source):
                 "the address has a password or a signature in it, and is kept with each file of the crawl: give one "
                 "without (s3:// takes keys from the environment)"
             )
-        return address
+        return with_scheme_in_small_letters(address)
 
 
 class CommonCrawlSource(_CommonCrawl):

@@ -1,5 +1,6 @@
-"""Byte ranges of what fsspec opens for us: s3://, hf://, gs:// and their like."""
+"""Byte ranges of what fsspec opens for us: s3://, hf://, gs://, hdfs://, sftp:// and their like."""
 
+import ftplib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from storage.errors import InputError
 from storage.protocols import refuse_protocol
 
 CHUNK_BYTES = 1 << 20
+_SESSIONS = ("sftp", "ssh", "ftp")  # fsspec would keep one that broke
+_OF_A_HOST = (*_SESSIONS, "hdfs", "webhdfs")  # file systems of one machine: their paths do not name it
 
 
 class Buckets:
@@ -22,7 +25,11 @@ class Buckets:
         """Addresses of the files that fit a pattern. Raises Transient and Permanent."""
         with _translated():
             filesystem, path = _open(pattern)
-            return sorted(filesystem.unstrip_protocol(match) for match in filesystem.glob(path))
+            found = filesystem.glob(path)
+            scheme, _, rest = pattern.partition("://")
+            if scheme in _OF_A_HOST:
+                return sorted(f"{scheme}://{rest.partition('/')[0]}{match}" for match in found)
+            return sorted(map(filesystem.unstrip_protocol, found))
 
     @contextmanager
     def open(self, url: str, offset: int, end: int | None, etag: str | None) -> Iterator[Body]:
@@ -54,16 +61,23 @@ def _chunks(stream: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
 
 
 def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    refuse_protocol(url, "remote files", ["https"])
+    refuse_protocol(url, "remote files", also=["https"])
     scheme = url.partition("://")[0]
     try:
-        filesystem, path = fsspec.url_to_fs(url)
+        filesystem, path = fsspec.url_to_fs(url, skip_instance_cache=scheme in _SESSIONS)
     except ImportError as error:
         raise InputError(
             f"{scheme}:// addresses need another package ({error}): pip install it, then try again"
         ) from None
     except ValueError as error:
         raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error), url)}") from None
+    except OSError as error:
+        if scheme == "hdfs" and str(error).startswith("Unable to load"):
+            raise InputError(
+                f"hdfs:// addresses need Java and Hadoop's libhdfs ({str(error).splitlines()[0]}): set JAVA_HOME, "
+                "HADOOP_HOME and CLASSPATH as pyarrow.fs.HadoopFileSystem wants them, or give webhdfs:// addresses"
+            ) from None
+        raise
     return filesystem, path
 
 
@@ -78,4 +92,7 @@ def _translated() -> Iterator[None]:
     except PermissionError as error:
         raise Permanent(f"{error}; give your keys in the environment") from error
     except Exception as error:  # every bucket has exceptions of its own for a network that fails
+        # Servers bar those who repeat a log-in that was refused.
+        if isinstance(error, ftplib.error_perm) or "authentication" in f"{type(error).__name__} {error}".lower():
+            raise Permanent(f"the server refuses it ({error}); give your user and keys") from error
         raise Transient(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from error

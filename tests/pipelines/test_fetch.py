@@ -302,7 +302,7 @@ def test_what_comes_of_a_file_without_a_size_is_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["dir:///etc", "reference://x", "zip://x::file:///etc/hostname", "s3://a/b::file:///etc/hostname", "sftp://a/b"],
+    ["dir:///etc", "reference://x", "zip://x::file:///etc/hostname", "s3://a/b::file:///etc/hostname", "smb://a/b"],
 )
 def test_protocols_that_wrap_another_or_open_what_is_no_store_are_refused(address: str, tmp_path: Path) -> None:
     says = r"may not be (chained by ::|at \w+://); what may be given: .*s3://.*hf://"
