@@ -1,6 +1,7 @@
 """Text that the base of a study writes itself: drawn once, kept like the tokens of a corpus."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,13 +42,16 @@ def ensure_own_text(
     with workspace.lock(f"tokens-{key}"):
         if not is_whole(folder):
             partial = resumable_partial(folder)
+            begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
             out, settings = partial / "train", _settings(item, base)
             job = Job("text of the base", {"out": str(out), **settings})
             threads = resources.training_threads()
             refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
             (out / ".lock").unlink(missing_ok=True)
             facts = json.loads((out / "tokens.json").read_text())
-            counts = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
+            counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
+            if begun is not None:
+                counts["seconds"] = time.monotonic() - begun
             inputs = {"model_id": model_id}
             write_manifest(partial, step="sample", key=key, inputs=inputs, settings=settings, counts=counts)
             publish_folder(partial, folder)
@@ -58,6 +62,14 @@ def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | N
     """The key of text that a base of these settings wrote, where there is some. The base's files are not looked at."""
     wanted = _settings(item, base) if isinstance(base, BaseSpec) else None
     return next((str(one["key"]) for one in _manifests(workspace) if one["settings"] == wanted), None)
+
+
+def seconds_per_token(workspace: Workspace, base: Any) -> float | None:
+    """Of the texts that a base of these settings wrote here at one go; None where there is none."""
+    wanted = base.model_dump(mode="json", exclude={"vocabulary"}) if isinstance(base, BaseSpec) else None
+    counts = [one["counts"] for one in _manifests(workspace) if one["settings"]["base"] == wanted]
+    timed = [(one["seconds"], one["train"]["tokens"]) for one in counts if one.get("seconds")]
+    return sum(seconds for seconds, _ in timed) / sum(tokens for _, tokens in timed) if timed else None
 
 
 def _manifests(workspace: Workspace) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from flows.config import Config
-from flows.own_text import standing_own_text
+from flows.own_text import seconds_per_token, standing_own_text
 from flows.recording import recorded_settings
 from flows.study_settings import AnyInput, OwnText
 from nr_core.settings import DEFAULT_LENGTH, MethodSettings
@@ -83,7 +83,9 @@ def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], wo
     asked = f"{item.tokens:,} tokens, seed {item.seed}"
     key = standing_own_text(workspace, item, config.base)
     if key is None:
-        return "text of the base", "new", f"the base has not written it yet: {asked}", None
+        seconds = seconds_per_token(workspace, config.base)
+        minutes = round(item.tokens * seconds / 60, 1) if seconds else None
+        return "text of the base", "new", f"the base has not written it yet: {asked}", minutes
     standing[item.corpus] = key
     return "text of the base", "stands", f"{key} holds {asked}, of the same base", None
 
@@ -91,19 +93,24 @@ def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], wo
 def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspace) -> Iterator[Row]:
     rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
     tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
+    missing = [item.corpus for item in config.inputs if item.corpus not in standing]
     for seed in config.seeds:
         for method in config.methods:
-            label = f"{method.label} seed {seed}"
-            missing = [item.corpus for item in config.inputs if item.corpus not in standing]
-            if missing:
-                why = f"corpus {missing[0]} gets a new version" if missing[0] else "the base writes its text first"
-            elif run := _run(config, method.trained, seed, config.inputs, standing, workspace):
-                yield label, "stands", f"run {run} has the same inputs and settings", None
-                continue
-            else:
-                why = "no run has these inputs and settings"
-            rate = rates.get(method.method)
-            yield label, "new", why, round(tokens * rate / 60, 1) if rate else None
+            for run in (method.trained, *method.points()):
+                label = f"{run.label} seed {seed}"
+                if not missing and (found := _run(config, run, seed, config.inputs, standing, workspace)):
+                    yield label, "stands", f"run {found} has the same inputs and settings", None
+                elif run.interpolate:
+                    yield label, "new", f"it is made of {method.label}, without training", 0.0
+                else:
+                    rate = rates.get(method.method)
+                    yield label, "new", _why_new(missing), round(tokens * rate / 60, 1) if rate else None
+
+
+def _why_new(missing: list[str | None]) -> str:
+    if not missing:
+        return "no run has these inputs and settings"
+    return f"corpus {missing[0]} gets a new version" if missing[0] else "the base writes its text first"
 
 
 def _run(

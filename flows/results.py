@@ -17,9 +17,11 @@ TASKS = """SELECT name, seed, eval_set AS task, run_id, language, role, n, base_
        difference, low, high
 FROM paired_differences WHERE metric IN ('acc', 'acc_norm', 'auc') ORDER BY role, eval_set, metric, name, seed"""
 DIFFERENT_SETTINGS = """WITH flat AS (
-    SELECT r.run_id, k.path, json_extract_string(r.settings::JSON, k.path) AS setting
-    FROM runs r, (SELECT DISTINCT run_id, unnest(['$.method.' || m for m in json_keys(settings::JSON, '$.method')]
-                  || ['$.training.' || t for t in json_keys(settings::JSON, '$.training')]) AS path FROM runs) k
+    SELECT r.run_id, k.path, coalesce(json_extract_string(r.settings::JSON, k.path),
+                                      CASE k.path WHEN '$.base.vocabulary' THEN 'full' END) AS setting
+    FROM runs r, (SELECT DISTINCT run_id, unnest(flatten([['$.' || part || '.' || key
+                  for key in coalesce(json_keys(settings::JSON, '$.' || part), [])]
+                  for part in ['base', 'method', 'training']])) AS path FROM runs) k
     WHERE k.run_id IN ($a, $b) AND r.run_id IN ($a, $b))
 SELECT DISTINCT substr(x.path, 3) AS setting, x.setting AS a, y.setting AS b
 FROM flat x JOIN flat y ON y.path = x.path AND x.run_id = $a AND y.run_id = $b

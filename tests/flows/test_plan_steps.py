@@ -11,7 +11,7 @@ from flows.own_text import own_text_key
 from flows.plan_steps import plan_steps, reading_rates
 from flows.recording import recorded_settings
 from flows.study_settings import OwnText
-from nr_core.settings import BaseSpec
+from nr_core.settings import BaseSpec, MethodSettings
 from pipelines.documents import documents_key
 from pipelines.take_down import deny
 from pipelines.work_units import WorkUnit
@@ -136,6 +136,37 @@ def test_text_of_the_base_is_a_step_with_its_count_of_tokens(config):
     other = asked.model_copy(update={"base": BaseSpec(model="m", dtype="bfloat16")})
     assert [outcomes(one)[2] == stands for one in (asked, trimmed, other)] == [True, True, False]
     assert own_text_key(own, "2", base) != key != own_text_key(own, "1", BaseSpec(model="m", dtype="bfloat16"))
+
+
+def test_points_between_base_and_finetuned_model_have_lines_of_their_own(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    finetune = MethodSettings(method="finetune", name="full", interpolate=[0.3, 0.6])
+    asked = config.model_copy(update={"methods": [finetune]})
+    names = [row[0] for row in plan_steps(asked, UNITS, workspace).rows][2:]
+    assert names == ["full seed 0", "full λ 0.3 seed 0", "full λ 0.6 seed 0"]
+    assert outcomes(asked)[3] == ("new", "it is made of full, without training", 0.0)
+    [point, _] = finetune.points()
+    settings = recorded_settings(point, asked.training)
+    row = {"run_id": "p", "name": point.label, "method": "interpolation", "seed": 0, "status": "done"}
+    write_records(workspace, "runs", "p", [{**row, "settings": settings}])
+    versions = [{"run_id": "p", "corpus_version": f"{name}-1", "role": "new"} for name in ("english", "french")]
+    write_records(workspace, "run_inputs", "p", versions)
+    refresh_catalog(workspace)
+    assert [row[0] for row in outcomes(asked)[2:]] == ["new", "stands", "new"]
+
+
+def test_what_a_base_wrote_before_tells_how_long_it_takes(config):
+    base, own = BaseSpec(model="m"), OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 12_000})
+    asked = config.model_copy(update={"base": base, "inputs": [config.inputs[0], own]})
+    workspace = Workspace(config.workspace)
+    for seed, counts in ((1, {"train": {"tokens": 1000}, "seconds": 30.0}), (2, {"train": {"tokens": 9000}})):
+        key = own_text_key(own.model_copy(update={"seed": seed}), "1", base)
+        settings = {"base": base.model_dump(mode="json", exclude={"vocabulary"}), "seed": seed}
+        with publishing(workspace.tokens(key, "written")) as folder:
+            write_manifest(folder, step="sample", key=key, inputs={}, settings=settings, counts=counts)
+    assert outcomes(asked)[2][::2] == ("new", 6.0)  # 12,000 tokens at .03 s
 
 
 def test_without_a_catalog_there_is_no_estimate(tmp_path):

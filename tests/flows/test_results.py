@@ -7,9 +7,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.recording import recorded_settings
 from flows.results import compare, export, find_run, results
 from flows.talk import run_folder
+from nr_core.settings import MethodSettings, TrainingSettings
+from storage.catalog import refresh_catalog
 from storage.errors import InputError
+from storage.records import write_records
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
 
@@ -47,6 +51,17 @@ def test_compare_shows_settings_and_paired_figures(workspace):
         find_run(workspace, "")
     assert all(f"{run_id} ({name} seed 0)" in str(several.value) for name, run_id in ids.items())
     assert find_run(workspace, "lora") == ids["lora"] == find_run(workspace, ids["lora"])
+
+
+def test_a_trimmed_vocabulary_is_a_difference(tmp_path):
+    method, training = MethodSettings(method="lora"), TrainingSettings()
+    for run_id, vocabulary in (("a", "full"), ("b", "trimmed")):
+        settings = recorded_settings(method, training, vocabulary)
+        row = {"run_id": run_id, "name": run_id, "method": "lora", "seed": 0, "status": "done", "settings": settings}
+        write_records(Workspace(tmp_path), "runs", run_id, [row])
+    refresh_catalog(Workspace(tmp_path))
+    (_, settings), _ = compare(Workspace(tmp_path), "a", "b")
+    assert settings.as_dicts() == [{"setting": "base.vocabulary", "a": "full", "b": "trimmed"}]
 
 
 def test_a_run_is_taken_by_the_beginning_of_its_id_and_by_its_name(workspace, tmp_path, monkeypatch):
