@@ -32,8 +32,8 @@ _ESCAPE, _JAPANESE_ESCAPE = b"\x1b", b"\x1b$"  # ISO-2022-JP: what follows is Ja
 _START_BYTES = 4096  # binary data shows itself at once
 _CONTROL_BYTES = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F])
 _CONTROLS_BUT_ESCAPE = _CONTROL_BYTES.replace(_ESCAPE, b"")  # which changes between scripts in ISO-2022-JP
-_UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-_BYTE_ORDER_MARKS = ((_UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_UTF_16_MARKS[1], "utf-16-be"))
+UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_BYTE_ORDER_MARKS = ((UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_UTF_16_MARKS[1], "utf-16-be"))
 
 
 # Python's codecs of these names are narrower than what the web writes under them: https://encoding.spec.whatwg.org/.
@@ -57,8 +57,9 @@ _OTHERS = (
 )
 _OF_TWO_BYTES = ("cp932", "cp949", "gb18030", "big5hkscs", "euc_jis_2004")
 _UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", "iso2022_jp_ext")  # they fit or they do not
-# Words with bytes that are not ASCII. Second bytes of Chinese and Japanese are none of those that end them.
-_WORD = re.compile(rb"(?<![^\x00-\x20<>])[^\x00-\x20<>\x80-\xff]*+[\x80-\xff][^\x00-\x20<>]*+")
+# A word from its first byte on that is not ASCII, and what parts words: no second byte of Chinese or Japanese.
+_REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
+_PARTED = bytes.maketrans(bytes([*range(0x20), *b"<>"]), b" " * 34)
 _JUDGED_BYTES = 1 << 14
 
 
@@ -78,12 +79,13 @@ class Decoded:
     text: str
     encoding: str  # name of Python's codec
     source: str  # bom | utf-8 | http | meta | detector | default
+    is_whole: bool = False  # nothing was mended: the body is the text in UTF-8, but for a byte order mark
 
 
 def decode(payload: bytes, content_type: str) -> Decoded | None:
     """Decode a page, given its HTTP Content-Type. None if nothing gives readable text."""
     if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
-        return Decoded(text, "utf-8", "bom" if payload.startswith(_UTF_8_MARK) else "utf-8")
+        return Decoded(text, "utf-8", "bom" if payload.startswith(UTF_8_MARK) else "utf-8", is_whole=True)
     not_ascii = len(payload.translate(None, delete=bytes(range(128))))
     is_binary = _share_of(_CONTROLS_BUT_ESCAPE, payload) > MAX_CONTROL_SHARE
     for encoding, source in _candidates(payload, content_type):
@@ -109,12 +111,13 @@ def _decoded(payload: bytes, encoding: str, source: str, not_ascii: int) -> Deco
 
 def _words(payload: bytes) -> bytes:
     """The words at a page's start that are not all ASCII, which is where charsets differ."""
-    words, size = [], 0
-    for word in _WORD.finditer(payload):
-        words.append(word[0][:_JUDGED_BYTES])
+    words, size, end = [], 0, 0
+    while size <= _JUDGED_BYTES and (rest := _REST_OF_WORD.search(payload, end)):
+        before = payload[max(end, rest.start() - _JUDGED_BYTES) : rest.start()]
+        before = before[before.translate(_PARTED).rfind(b" ") + 1 :]
+        end = rest.end()
+        words.append((before + payload[rest.start() : min(end, rest.start() + _JUDGED_BYTES)])[:_JUDGED_BYTES])
         size += len(words[-1])
-        if size > _JUDGED_BYTES:
-            break
     return b" ".join(words)
 
 

@@ -130,9 +130,7 @@ def page_document(
     markup = Markup.of(body, decoded)
     if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
-    # Only main content loses short texts: where most pages leave before, few are looked at for them, and parsed again.
-    html = mark_short_texts(decoded.text) if settings.languages is None else decoded.text
-    tree = parse(html)
+    tree = parse(mark_short_texts(markup, decoded.text))
     if tree is None:
         return document | {"reason": "dom_too_large"}
     if reason := page_opt_out(markup, tree, settings.opt_outs):
@@ -146,8 +144,6 @@ def page_document(
             return document | {"reason": "other_language"}
     if is_too_deep(markup, tree):
         return document | {"reason": "dom_too_deep"}
-    if settings.languages is not None and (marked := mark_short_texts(html)) is not html:
-        tree = parse(marked) or tree
     text = main_content(tree, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}

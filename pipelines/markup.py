@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.decode import Decoded
+from pipelines.decode import UTF_8_MARK, Decoded
 
 
 class Markup:
@@ -18,7 +18,7 @@ class Markup:
 
     @classmethod
     def of(cls, body: bytes, decoded: Decoded) -> "Markup":
-        return cls(body if decoded.encoding == "utf-8" else decoded.text.encode())
+        return cls(body.removeprefix(UTF_8_MARK) if decoded.is_whole else decoded.text.encode())
 
     @cached_property
     def first(self) -> npt.NDArray[np.uint8]:
