@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --no-deps -c constraints.txt torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pipelines.identify
+	$(BIN)/python -m pipelines.text.identify
 	@touch $@
 
 demo: setup
@@ -30,7 +30,7 @@ test: setup
 
 # Everybody killed in every stage, and twelve times at random: some twenty minutes.
 test-kill: setup
-	NR_KILL_ALL=1 NR_KILLS=12 $(BIN)/pytest -s tests/flows/test_kill.py
+	NR_KILL_ALL=1 NR_KILLS=12 $(BIN)/pytest -s tests/flows/maintenance/test_kill.py
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

@@ -25,20 +25,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import nr_core.loop
-import nr_core.residue_layer
-from nr_core.adapter import GatedAdapter
+import nr_core.training.loop
+import nr_core.tuner.layer
+from nr_core.base.head import Head
 from nr_core.errors import ModelError
-from nr_core.evaluate import choose_documents, score
-from nr_core.head import Head
-from nr_core.loss import local_loss
+from nr_core.evaluation.evaluate import choose_documents, score
 from nr_core.models import load_base
 from nr_core.progress import Progress
+from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream
-from nr_core.train import train
-from nr_core.trained_run import load_run
+from nr_core.training.loss import local_loss
+from nr_core.training.train import train
+from nr_core.tuner.adapter import GatedAdapter
 
 # Hard concrete gates: Louizos, Welling, Kingma, ICLR 2018, https://arxiv.org/abs/1712.01312, with its own constants.
 LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
@@ -107,7 +107,7 @@ class Patched:
     def __enter__(self) -> None:
         variant, self.held = (
             self.variant,
-            (nr_core.residue_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__),
+            (nr_core.tuner.layer.gated_residue, nr_core.training.loop.local_loss, GatedAdapter.__init__),
         )
         initialise = GatedAdapter.__init__
 
@@ -127,11 +127,11 @@ class Patched:
             if variant.bias is not None:
                 self.neutral_residues_block_gate.bias = nn.Parameter(torch.full((1,), variant.bias))
 
-        nr_core.residue_layer.gated_residue, nr_core.loop.local_loss = residue, loss  # type: ignore[assignment]
+        nr_core.tuner.layer.gated_residue, nr_core.training.loop.local_loss = residue, loss  # type: ignore[assignment]
         GatedAdapter.__init__ = with_bias  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        nr_core.residue_layer.gated_residue, nr_core.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
+        nr_core.tuner.layer.gated_residue, nr_core.training.loop.local_loss, GatedAdapter.__init__ = self.held  # type: ignore[method-assign]
 
 
 def cut(at: float) -> Variant:
@@ -143,7 +143,7 @@ def figures(model: Any, streams: dict[str, TokenStream], length: int) -> dict[st
     found = {}
     for name, stream in streams.items():
         documents, settings = choose_documents(stream, MOST_TOKENS), EvaluationSettings(sequence_length=length)
-        sums = score(Head(model), nr_core.residue_layer.find_taps(model), stream, documents, settings)
+        sums = score(Head(model), nr_core.tuner.layer.find_taps(model), stream, documents, settings)
         bits = float(sums.nats.sum() / math.log(2) / sums.bytes.sum())
         opened = sum(sums.opened.values()) / max(len(sums.opened), 1) / float(sums.tokens.sum())
         found[name] = (bits, 1 - opened)

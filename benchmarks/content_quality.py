@@ -67,7 +67,7 @@ def main() -> None:
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    from pipelines.extract import main_content
+    from pipelines.pages.extract import main_content
     from pipelines.settings import ExtractionSettings
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,7 +92,7 @@ def main() -> None:
     settings = ExtractionSettings()
     ours, our_seconds = extract_all(pages, lambda html: main_content(HTMLTree.parse(html), settings))
     figures = quality(ours, truth)
-    show("pipelines.extract", figures, our_seconds)
+    show("pipelines.pages.extract", figures, our_seconds)
     ratio = None
     if arguments.peer:
         done = subprocess.run(

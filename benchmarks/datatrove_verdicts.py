@@ -6,7 +6,7 @@ PEER is the Python of an environment with datatrove[processing] and spacy, FOLDE
 ../shared/data/crawl). The texts are our main content, of pages in a language of the profile. Each family of filters
 judges all of them: the only differences are datatrove's tokenisers against white space, and how lines and sentences
 are found. The last line is JSON by family: documents, both keep, both drop, only one of the two drops. --write keeps
-which documents datatrove drops; tests/pipelines/test_datatrove_verdicts.py holds ours against those.
+which documents datatrove drops; tests/pipelines/text/test_datatrove_verdicts.py holds ours against those.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.documents import process_unit
-from pipelines.rules import RULE_OF_NAME, profile_thresholds
-from pipelines.scores import SCORES
 from pipelines.settings import DocumentSettings
-from pipelines.stop_words import STOP_WORDS
-from pipelines.unit_report import documents_file
-from pipelines.work_units import WorkUnit
+from pipelines.sources.unit_report import documents_file
+from pipelines.sources.work_units import WorkUnit
+from pipelines.text.rules import RULE_OF_NAME, profile_thresholds
+from pipelines.text.scores import SCORES
+from pipelines.text.stop_words import STOP_WORDS
 
 FAMILIES = ("repetition", "quality", "c4", "fineweb")
 HASH_CHARACTERS = 8  # of a text's hash, enough to tell some thousand texts apart

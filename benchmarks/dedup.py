@@ -31,9 +31,9 @@ import numpy.typing as npt
 import xxhash
 from datasketch import MinHash
 
-from pipelines.minhash_dedup import DocNos, Signatures, find_candidates, greedy_leaders
+from pipelines.dedup.minhash import DocNos, Signatures, find_candidates, greedy_leaders
+from pipelines.dedup.signature import SignatureScheme, shingle_hashes, signatures
 from pipelines.settings import DedupSettings
-from pipelines.signature import SignatureScheme, shingle_hashes, signatures
 
 SCHEME = SignatureScheme(shingle=5, num_perm=112, seed=1)
 PASSES, TEXTS, WORDS = 3, 300, 880

@@ -29,12 +29,12 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 
+from nr_core.evaluation.tasks.items import Item
+from nr_core.evaluation.tasks.loglikelihood import Scorer
+from nr_core.evaluation.tasks.multiple_choice import figures
+from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
-from nr_core.tasks.items import Item
-from nr_core.tasks.loglikelihood import Scorer
-from nr_core.tasks.multiple_choice import figures
-from nr_core.tasks.token_tree import batches_of, trees_of
 from nr_core.tokens import load_tokenizer
 
 

@@ -39,13 +39,13 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
 from pipelines import document
+from pipelines.corpus.filter import judge
 from pipelines.documents import process_unit, process_units
-from pipelines.identify import find_language_model, load_identifier
-from pipelines.rules import profile_thresholds
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.unit_report import documents_file
-from pipelines.verdict import judge
-from pipelines.work_units import WorkUnit
+from pipelines.sources.unit_report import documents_file
+from pipelines.sources.work_units import WorkUnit
+from pipelines.text.identify import find_language_model, load_identifier
+from pipelines.text.rules import profile_thresholds
 from storage.workspace import Workspace
 
 PASSES = 9

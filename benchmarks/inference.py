@@ -24,13 +24,13 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nr_core.evaluate import score
-from nr_core.head import Head
+from nr_core.base.head import Head
+from nr_core.evaluation.evaluate import score
+from nr_core.evaluation.windows import choose_documents
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
+from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tokens import TokenStream
-from nr_core.trained_run import load_run
-from nr_core.windows import choose_documents
 
 
 class RandomGate(nn.Linear):

@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
-from flows.server import environment
-from flows.temporary_server import TemporaryServer
+from flows.services.server import environment
+from flows.services.temporary_server import TemporaryServer
 
 for name, value in environment(Path(".prefect")).items():  # as `nr` does, and before Prefect reads it
     os.environ.setdefault(name, value)
@@ -29,12 +29,12 @@ os.environ.update(SERVER.settings)
 from prefect import flow, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 
-from flows.config import Config, load_config, parse_config  # noqa: E402
+from flows.config.study import Config, load_config, parse_config  # noqa: E402
 from flows.data_refresh import batches, data_refresh  # noqa: E402
 from flows.recording import record_units  # noqa: E402
 from pipelines.documents import documents_key  # noqa: E402
-from pipelines.on_one_process import process_units_here  # noqa: E402
-from pipelines.work_units import WorkUnit, list_work_units  # noqa: E402
+from pipelines.sources.work_units import WorkUnit, list_work_units  # noqa: E402
+from pipelines.workers.inline import process_units_here  # noqa: E402
 from storage.workspace import Workspace  # noqa: E402
 
 TEXT = "the garden is full of light and we walk there slowly to see what has grown since the last rain"

@@ -25,7 +25,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nr_core.tokenizing import tokenize
+from nr_core.text.tokenizing import tokenize
 from nr_core.tokens import load_tokenizer, train_tokenizer
 
 SHARDS = 4

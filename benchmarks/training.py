@@ -5,9 +5,10 @@
     python benchmarks/training.py --shape gemma-2b    # on a GPU; without --shape smollm2-135m and gemma-2b
     python benchmarks/training.py --model SmolLM2-135M-Instruct.Q4_1.gguf    # a real one: precisions and peak memory
 
-The steps are those of nr_core.loop: forward, loss, backward, clipping, AdamW. All methods take the same tokens under
-the same settings, one after the other in each round; a figure is the median over rounds of the ratio within a round, in
-CPU seconds (on a GPU, seconds). taps_overhead: what the local loss and the taps it reads add to a step.
+The steps are those of nr_core.training.loop: forward, loss, backward, clipping, AdamW. All methods take the same
+tokens under the same settings, one after the other in each round; a figure is the median over rounds of the ratio
+within a round, in CPU seconds (on a GPU, seconds). taps_overhead: what the local loss and the taps it reads add to a
+step.
 
 The last line is JSON: step_vs_finetune, step_vs_lora, taps_overhead, mfu (null on a CPU), and on a GPU of each shape
 tokens a second, MFU and peak memory by method. The GPU part has not been run by us yet.
@@ -35,19 +36,19 @@ import numpy as np
 import torch
 from transformers import GemmaConfig, GemmaForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from flows.jobs import MALLOC
-from nr_core import memory
-from nr_core.batches import Batches, Input
-from nr_core.flops import peak_tokens
-from nr_core.head import Head
-from nr_core.loop import Loop
-from nr_core.methods import extend
+from flows.steps.jobs import MALLOC
+from nr_core.base.head import Head
+from nr_core.base.precision import choose, hold_frozen_in_bf16
+from nr_core.methods.table import extend
 from nr_core.models import load_base
-from nr_core.optimiser import adamw
-from nr_core.precision import choose, hold_frozen_in_bf16
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
 from nr_core.tokens import TokenStream
+from nr_core.training import cost
+from nr_core.training.batches import Batches, Input
+from nr_core.training.cost import peak_tokens
+from nr_core.training.loop import Loop
+from nr_core.training.optimiser import adamw
 
 METHODS = ("finetune", "neutral_residues", "lora")
 KEYS = ("step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu")
@@ -113,7 +114,7 @@ class Method:
     def take_step(self, step: int, alpha: float | None = None) -> float:
         """Returns its seconds. alpha 0: without taps."""
         before = allocated()
-        memory.reset_peak()
+        cost.reset_peak()
         self.loop.alpha, given = self.loop.alpha if alpha is None else alpha, self.loop.alpha
         begun = clock()
         take_step(self.loop, self.parameters, self.optimiser, step)
@@ -121,12 +122,12 @@ class Method:
         self.loop.alpha = given
         if torch.cuda.is_available():  # other methods' models are there too
             own = getattr(self, "own_memory", 0)
-            self.peak_memory = max(getattr(self, "peak_memory", 0), own + memory.peak() - before)
+            self.peak_memory = max(getattr(self, "peak_memory", 0), own + cost.peak() - before)
         return seconds
 
 
 def take_step(loop: Loop, parameters: list[torch.nn.Parameter], optimiser: torch.optim.Optimizer, step: int) -> None:
-    """As nr_core.loop takes it, without its guards and figures."""
+    """As nr_core.training.loop takes it, without its guards and figures."""
     loop.forward_backward(step, log=False)
     float(torch.nn.utils.clip_grad_norm_(parameters, loop.settings.clip))
     optimiser.step()
@@ -215,12 +216,12 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
     )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser, seconds = adamw(parameters, settings), []
-    memory.reset_peak()  # loading is not the step
+    cost.reset_peak()  # loading is not the step
     for step in range(4):  # the first warms up
         begun = clock()
         take_step(loop, parameters, optimiser, step)
         seconds.append(clock() - begun)
-    return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": memory.peak() / 1e6}
+    return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": cost.peak() / 1e6}
 
 
 def measure_real(path: str, micro_batch: int) -> dict[str, Any]:

@@ -23,19 +23,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from nr_core.batches import Batches, Input
-from nr_core.evaluate import score
-from nr_core.head import Head
-from nr_core.loop import Loop
-from nr_core.methods import extend
+from nr_core.base.head import Head
+from nr_core.base.precision import choose, hold_frozen_in_bf16
+from nr_core.evaluation.evaluate import score
+from nr_core.methods.table import extend
 from nr_core.models import load_base
-from nr_core.precision import choose, hold_frozen_in_bf16
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, TrainingSettings
-from nr_core.tokenizing import tokenize
+from nr_core.text.tokenizing import tokenize
 from nr_core.tokens import TokenStream, load_tokenizer
-from nr_core.vocabulary import Vocabulary, tables_of
-from pipelines.read_text import TextRecord, read_text
+from nr_core.training.batches import Batches, Input
+from nr_core.training.loop import Loop
+from nr_core.training.vocabulary import Vocabulary, tables_of
+from pipelines.sources.text_files import TextRecord, read_text
 
 CHARACTERS = 3  # a token, about
 LONGEST = 1 << 26  # bytes of one document

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.serve_reports import address_of
+from flows.services.report_server import address_of
 from storage.query import query
 from storage.workspace import Workspace
 

@@ -2,9 +2,9 @@
 
 from prefect import flow
 
-from flows.config import Config, parse_config
+from flows.config.study import Config, parse_config
 from flows.data_refresh import data_refresh
-from flows.orphans import record_process
+from flows.services.orphans import record_process
 from pipelines.settings import CommonCrawlIndexSource, CommonCrawlSource
 from storage.errors import InputError
 

@@ -1,6 +1,7 @@
 """Flow data-refresh: what is new of the sources becomes documents, and the documents become corpora."""
 
 import logging
+from collections.abc import Iterable
 from typing import cast
 
 from prefect import flow, task
@@ -10,21 +11,45 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from flows.artifacts import show_funnel, show_refresh
-from flows.checks import check_corpora
-from flows.cluster import on_cluster, run_jobs
-from flows.config import Config
-from flows.disk import refuse_full_disk
-from flows.orphans import record_process
+from flows.config.study import Config
 from flows.progress import Progress
 from flows.recording import record_corpus, record_move, record_units
-from flows.secret_blocks import take_secrets
-from flows.unit_ledger import failed_units, waiting_units
-from pipelines.corpus_report import CorpusReport
+from flows.resources import refuse_full_disk
+from flows.services.orphans import record_process
+from flows.services.secret_blocks import take_secrets
+from flows.steps.checks import check_corpora
+from flows.steps.cluster import on_cluster, run_jobs
+from pipelines.corpus.summary import CorpusReport
 from pipelines.settings import CorpusSettings
-from pipelines.unit_report import UnitReport
-from pipelines.work_units import WorkUnit
+from pipelines.sources.unit_report import UnitReport, is_unit_done, read_report
+from pipelines.sources.work_units import WorkUnit
 from storage.catalog import refresh_catalog
+from storage.query import query
 from storage.workspace import Workspace
+
+# Which work units a refresh has still to read: one look at the ledger, whatever their number.
+
+
+RECORDED = "SELECT unit_id, path FROM work_units WHERE documents_key = ? AND status = 'done'"
+
+
+def waiting_units(units: Iterable[WorkUnit], documents_key: str, workspace: Workspace) -> list[WorkUnit]:
+    """Units that are not done, or whose outcome is not in the catalog: a flow was killed between the two."""
+    folder = workspace.documents(documents_key)
+    recorded = set(query(workspace, RECORDED, [documents_key]).rows) if workspace.catalog.exists() else set()
+    return [
+        unit
+        for unit in units
+        if (unit.unit_id, unit.path) not in recorded or not is_unit_done(folder, read_report(folder, unit.unit_id))
+    ]
+
+
+def failed_units(units: Iterable[WorkUnit], documents_key: str, workspace: Workspace) -> list[WorkUnit]:
+    """Units whose last attempt failed."""
+    folder = workspace.documents(documents_key)
+    reports = ((unit, read_report(folder, unit.unit_id)) for unit in units)
+    return [unit for unit, report in reports if report is not None and report.status == "failed"]
+
 
 UNITS_PER_PROCESS = 16  # that a task takes: enough to keep the pool busy, few enough to see progress
 MOST_BATCHES = 100  # of one flow run: above some 200 task runs Prefect's SQLite is locked at times
@@ -58,7 +83,7 @@ def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
 
 @task(cache_policy=NO_CACHE)
 def select_units(config: Config) -> list[WorkUnit]:
-    from pipelines.work_units import list_work_units
+    from pipelines.sources.work_units import list_work_units
 
     logger = get_run_logger()
     units = list_work_units(config.sources, Workspace(config.workspace), config.fetch, logger.info)
@@ -68,8 +93,8 @@ def select_units(config: Config) -> list[WorkUnit]:
 
 @task(cache_policy=NO_CACHE)
 def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> list[WorkUnit]:
-    from pipelines.accumulate import units_to_read
     from pipelines.documents import documents_key
+    from pipelines.sources.snapshot_units import units_to_read
 
     key, workspace = documents_key(config.documents), Workspace(config.workspace)
     # Units of snapshots that the sources have moved on from are read too, if the document settings have changed.
@@ -117,8 +142,8 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="publish-corpus-{name}")
 def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], config: Config) -> str:
-    from pipelines.bucket_corpora import changing_corpus
-    from pipelines.corpus import build_corpus
+    from pipelines.corpus.bucket import changing_corpus
+    from pipelines.corpus.build import build_corpus
 
     workspace = Workspace(config.workspace)
     own = [unit for unit in units if unit.source in settings.sources]

@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from flows.access import make_private
-from flows.addresses import free_port
-from flows.config import load_config
-from flows.interrupt import INTERRUPTED, SENTENCE
-from flows.own_prefect import take_own_settings
+from flows.cli.interrupt import INTERRUPTED, SENTENCE
+from flows.cli.table import print_table
+from flows.config.study import load_config
 from flows.report import report_file
-from flows.server import prefect, running, start, stop
-from flows.table import print_table
+from flows.services.access import make_private
+from flows.services.addresses import free_port
+from flows.services.own_prefect import take_own_settings
+from flows.services.server import prefect, running, start, stop
 from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace

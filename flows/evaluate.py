@@ -13,16 +13,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_trade_off
-from flows.base import PreparedBase, prepare_base
-from flows.config import Config
-from flows.corpora import current_versions
-from flows.jobs import Job, refuse_failures, run_jobs
-from flows.orphans import record_process
+from flows.config.study import Config
 from flows.progress import Progress
 from flows.recording import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
-from flows.tasks import PinnedTask, pin_tasks
-from flows.texts import PinnedText, pin_texts, text_tokens
-from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
+from flows.services.orphans import record_process
+from flows.steps.base import PreparedBase, prepare_base
+from flows.steps.corpora import current_versions
+from flows.steps.jobs import Job, refuse_failures, run_jobs
+from flows.steps.tasks import PinnedTask, pin_tasks
+from flows.steps.texts import PinnedText, pin_texts, text_tokens
+from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from flows.train import planned_runs
 from storage.catalog import refresh_catalog
 from storage.errors import InputError

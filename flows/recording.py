@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nr_core.settings import MethodSettings, TrainingSettings, VocabularyRows
-from pipelines.corpus import CorpusReport
-from pipelines.unit_report import UnitReport
+from pipelines.corpus.build import CorpusReport
+from pipelines.sources.unit_report import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
 from storage.publish import read_manifest

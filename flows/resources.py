@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from flows.study_settings import Settings
+from flows.config.runs import Settings
+from storage.errors import InputError
 
 WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s
 
@@ -64,3 +67,16 @@ class Resources(Settings):
 def _cores() -> int:
     """Cores that this process may use: of a shared node Slurm gives a job some."""
     return len(os.sched_getaffinity(0))
+
+
+# Refuses long work that a disk would not hold, before it begins.
+
+
+def refuse_full_disk(folder: Path, min_free_gb: float, what: str) -> None:
+    """Raise InputError where less than `min_free_gb` is free at `folder`, which `what` is about to fill."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < min_free_gb:
+        raise InputError(
+            f"the disk is full: {folder} has {free:.1f} GB free, and {what} wants {min_free_gb:g} GB "
+            "(`resources.min_free_gb`); free some, for instance with `nr gc`, and the same command goes on"
+        )

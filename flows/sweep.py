@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from flows.base import prepare_base
-from flows.config import Config
-from flows.corpora import current_versions
+from flows.cli.table import print_table
+from flows.config.study import Config
 from flows.evaluate import evaluate
-from flows.orphans import record_process
-from flows.table import print_table
+from flows.services.orphans import record_process
+from flows.steps.base import prepare_base
+from flows.steps.corpora import current_versions
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
-from nr_core.variants import ALLOWED
+from nr_core.settings.methods import ALLOWED
 from storage.errors import InputError
 from storage.query import Result, query
 from storage.workspace import Workspace

@@ -12,19 +12,19 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.base import PreparedBase, prepare_base
-from flows.checks import check_corpora
-from flows.config import Config
-from flows.corpora import current_versions
-from flows.disk import refuse_full_disk
-from flows.jobs import Job, publish_job, refuse_failures, run_jobs
-from flows.orphans import record_process
-from flows.own_text import ensure_own_text, own_text_key
+from flows.config.runs import OwnText
+from flows.config.study import Config
 from flows.progress import Progress
 from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
+from flows.resources import refuse_full_disk
 from flows.results import find_run
-from flows.study_settings import OwnText
-from flows.tokens import TOKENS_STAGE_VERSION, ensure_tokens
+from flows.services.orphans import record_process
+from flows.steps.base import PreparedBase, prepare_base
+from flows.steps.checks import check_corpora
+from flows.steps.corpora import current_versions
+from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.steps.own_text import ensure_own_text, own_text_key
+from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError

@@ -6,12 +6,12 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.base import PreparedBase, prepare_base
-from flows.checks import check_corpora
-from flows.config import Config
-from flows.corpora import current_versions
+from flows.config.study import Config
 from flows.evaluate import evaluate
-from flows.orphans import record_process
+from flows.services.orphans import record_process
+from flows.steps.base import PreparedBase, prepare_base
+from flows.steps.checks import check_corpora
+from flows.steps.corpora import current_versions
 from flows.train import train
 from nr_core.settings import MethodSettings
 from storage.query import query

@@ -1,13 +1,19 @@
 """The method: gated adapters that stay silent on the original language, and what trains and measures them.
 
-The room stands alone: it needs torch, transformers, peft, tokenizers and pyarrow, and none of the other rooms.
-Importing this package imports none of those; `import nr_core.peft` registers the tuner `neutral_residues` with PEFT,
-after which
-`PeftModel.from_pretrained` reads adapters trained here.
+    peft           `import nr_core.peft` registers the tuner `neutral_residues` with PEFT
+    tuner/         the tuner: config, layer, model; adapter has the formulas, sites finds the FFN of any decoder
+    methods/       one table of methods and rivals; LoRA, block expansion, KL to the base, interpolation, SSU
+    training/      train and pretrain; loop, loss, batches, forgetting budget, checkpoints, several devices
+    evaluation/    bits per byte, behaviour against the base, tasks/
+    base/          a base's language model, head, precision, quantization; models: loading it
+    text/          texts to token streams, and text that models write; tokens: tokenizers and streams
+    runs/          finished runs: loading, building on them, their card
+    settings/      what a user sets; specs: what one job of `python -m nr_core` is given
 
-    settings     what a user sets                         peft       the tuner, the site finder is in sites, the
-    formulas in adapter tokens       text to token streams, and tokenizers    methods    finetune, lora, adapter,
-    neutral_residues: one table models       loading bases and trained runs           train      the training loop,
-    pretrain a small base model evaluate     bits per byte, gate activity             __main__   `python -m nr_core
-    pretrain|train|evaluate SPEC.json ...`
+It needs torch, transformers, peft, tokenizers and pyarrow, and no other package of this project. Importing it imports
+none of those.
 """
+
+from nr_core.moved import MOVED, keep_old_names
+
+keep_old_names(MOVED)

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     stopping.listen()
     results = [_run(chosen.job, path) for path in chosen.specs]
     if "WORLD_SIZE" in os.environ:
-        from nr_core.distributed import leave
+        from nr_core.training.distributed import leave
 
         leave()
     return 0 if all(results) else 2
@@ -119,7 +119,7 @@ def _begun_with(begun: Path) -> Any:
 
 def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -> None:
     """The first process looks whether there is work, for all: by the time another looked, it might have changed."""
-    from nr_core.distributed import ranks
+    from nr_core.training.distributed import ranks
 
     joined = ranks()
     if job != "train" and joined.count > 1:
@@ -138,10 +138,10 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from nr_core.evaluate import evaluate
-    from nr_core.pretrain import pretrain
-    from nr_core.sample_text import sample_tokens
-    from nr_core.train import train
+    from nr_core.evaluation.evaluate import evaluate
+    from nr_core.text.own_text import sample_tokens
+    from nr_core.training.pretrain import pretrain
+    from nr_core.training.train import train
 
     disable_progress_bar()  # its bars would be log lines of whoever reads ours
     torch.set_num_threads(spec.threads)

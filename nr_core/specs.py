@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from nr_core.evaluation.tasks.settings import Kind
 from nr_core.settings import (
     BaseSpec,
     EvaluationSettings,
@@ -16,7 +17,6 @@ from nr_core.settings import (
     Settings,
     TrainingSettings,
 )
-from nr_core.tasks.settings import Kind
 
 
 class JobSpec(Settings):
@@ -141,7 +141,7 @@ class EvaluationSet(Settings):
 class TaskItems(Settings):
     eval_id: str = Field(description="name that the figures carry")
     kind: Kind = Field(description="how its answers are scored")
-    items: Path = Field(description="file of its items, as nr_core.tasks.items writes them")
+    items: Path = Field(description="file of its items, as nr_core.evaluation.tasks.items writes them")
 
 
 class HarnessTasks(Settings):

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from nr_core.errors import ModelError
-from nr_core.foreign_files import foreign_files
+from nr_core.files import foreign_files
 from nr_core.settings import BaseSpec
 
 END_OF_TEXT = "<|endoftext|>"

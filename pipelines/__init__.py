@@ -1,6 +1,19 @@
-"""Text out of crawls: read, gate, opt-outs, decode, extract, identify, score, deduplicate, shard.
+"""Text out of crawls: from WARC files and texts to published versions of a corpus.
 
-Exports by module: `settings` (what a user sets), `work_units` (sources to files), `documents` (files to documents, in
-worker processes), `corpus` (documents to a published corpus version), `sample_crawl` (the generated crawl of demo and
-tests). Imports storage, and none of the other rooms.
+    sources/       where text comes from: work units, fetching, readers of text files
+    pages/         a record becomes a page's text: WARC, record filter, opt-outs, decoding, guards, main content
+    text/          what is measured on texts: languages, scores and the rules over them, personal data
+    document       one row of the documents table, put together from the above; unit_reader: all rows of a work unit
+    documents      work units -> documents, by the worker processes of workers/
+    dedup/         signatures, exact and near copies, lines, the index
+    corpus/        documents -> a version: filter, deduplication, decontamination, split, shards
+    denylist       hosts that were taken down
+    settings/      what a user sets of all this; sample_crawl/: the generated crawl of demo and tests
+
+Imports storage, and neither nr_core nor flows; inside, what comes later imports what comes earlier.
 """
+
+from pipelines.moved import MOVED
+from storage.moved import keep_old_names
+
+keep_old_names(MOVED)

@@ -6,26 +6,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.characters import clean, one_line
-from pipelines.decode import decode
-from pipelines.dom_guard import is_too_costly, is_too_deep
-from pipelines.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
-from pipelines.gate import gate, is_html
+from pipelines.dedup.signature import shingle_hashes, signatures
 from pipelines.given_files import block_list, opted_out_hosts, robots_rules
-from pipelines.host import host_of
-from pipelines.identify import LanguageIdentifier
-from pipelines.markup import Markup
-from pipelines.normalise import normalise, text_hash
-from pipelines.opt_outs import header_opt_out, page_opt_out
-from pipelines.parse import parse
-from pipelines.quality_model import load_quality_model
-from pipelines.read_text import TextRecord
-from pipelines.read_warc import Capture
-from pipelines.scores import SCORES, scores
+from pipelines.pages.characters import clean, normalise, one_line, text_hash
+from pipelines.pages.decode import decode
+from pipelines.pages.dom_guard import is_too_costly, is_too_deep
+from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, mark_short_texts, title
+from pipelines.pages.opt_outs import header_opt_out, page_opt_out
+from pipelines.pages.parse import Markup, parse
+from pipelines.pages.record_filter import gate, is_html
+from pipelines.pages.transfer import BodyTooLarge, undo_transfer
+from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
-from pipelines.short_text_guard import mark_short_texts
-from pipelines.signature import shingle_hashes, signatures
-from pipelines.transfer import BodyTooLarge, undo_transfer
+from pipelines.sources.host import host_of
+from pipelines.sources.text_files import TextRecord
+from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.quality_model import load_quality_model
+from pipelines.text.scores import SCORES, scores
 
 MAX_URL_CHARACTERS = 4096
 # Main content is extracted where a wanted language is among the three most likely ones of the page's whole text, alt

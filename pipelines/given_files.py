@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.robots_txt import RobotsRules, read_robots_rules
+from pipelines.pages.robots_txt import RobotsRules, read_robots_rules
+from pipelines.pages.url_list import UrlList, list_files, read_url_list
 from pipelines.settings import DocumentSettings
-from pipelines.url_list import UrlList, list_files, read_url_list
 from storage.errors import InputError
 from storage.keys import file_sha256, hash_of
 

@@ -36,7 +36,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def language_model() -> Path:
     """fastText's identifier: the one that `make setup` fetched."""
-    from pipelines.identify import find_language_model
     from pipelines.settings import DocumentSettings
+    from pipelines.text.identify import find_language_model
 
     return Path(find_language_model(DocumentSettings()))

@@ -6,8 +6,8 @@ import sys
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
 from flows.cli import study, models, results, corpora, services  # noqa: F401  # isort: skip
 from flows.cli.app import app
-from flows.interrupt import leaving_on_interrupt
-from pipelines.child_python import SAFE
+from flows.cli.interrupt import leaving_on_interrupt
+from pipelines.workers.children import SAFE
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def train_quality(
     epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
 ) -> None:
     """Train a classifier of good text against random pages, for documents.quality_model."""
-    from flows.train_quality import train_quality as train_on_corpora
+    from flows.maintenance.train_quality import train_quality as train_on_corpora
     from pipelines.settings import QualityModelSettings
     from storage.workspace import Workspace
 
@@ -44,8 +44,8 @@ def inspect(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Show pages that left a corpus for a reason, beside such as stayed."""
-    from flows.inspect_pages import inspect_pages
-    from flows.table import print_pairs
+    from flows.cli.table import print_pairs
+    from flows.maintenance.inspect import inspect_pages
     from storage.workspace import Workspace
 
     print_pairs(inspect_pages(Workspace(existing(workspace)), corpus, reason, pages), reason, characters)
@@ -59,7 +59,7 @@ def rollback(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Make an earlier version of a corpus the one in use."""
-    from flows.rollback import roll_back
+    from flows.maintenance.rollback import roll_back
     from storage.workspace import Workspace
 
     before, after = roll_back(Workspace(existing(workspace)), corpus, version, reason)
@@ -74,8 +74,8 @@ def forget(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Take a host's pages out of all corpora for good, and list the models trained on them."""
-    from flows.forget import forget_host
-    from flows.table import print_table
+    from flows.cli.table import print_table
+    from flows.maintenance.forget import forget_host
     from storage.workspace import Workspace
 
     found = forget_host(Workspace(existing(workspace)), host, reason, print)
@@ -96,7 +96,7 @@ def verify(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Check all files against the checksums recorded when they were written, and versions against the deny list."""
-    from flows.verify import verify as check
+    from flows.maintenance.verify import verify as check
     from storage.workspace import Workspace
 
     def show(done: int, files: int, name: str) -> None:

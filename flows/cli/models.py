@@ -26,8 +26,8 @@ def generate(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Let a run go on from a text, shown as it is made."""
-    from flows.talk import generate as write
-    from flows.talk import run_folder
+    from flows.cli.talk import generate as write
+    from flows.cli.talk import run_folder
 
     options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
     write(run_folder(run, workspace), prompt, trust_remote_code, **options)
@@ -43,8 +43,8 @@ def chat(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Talk to a run, a line at a time; Ctrl-D ends."""
-    from flows.talk import chat as talk
-    from flows.talk import run_folder
+    from flows.cli.talk import chat as talk
+    from flows.cli.talk import run_folder
 
     options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
     talk(run_folder(run, workspace), trust_remote_code, **options)
@@ -59,8 +59,8 @@ def push(
     private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
 ) -> None:
     """Put a run's adapter or model on the Hugging Face hub (token: HF_TOKEN of the environment)."""
-    from flows.hub import push as upload
-    from flows.talk import run_folder
+    from flows.cli.push import push as upload
+    from flows.cli.talk import run_folder
 
     print(upload(run_folder(run, workspace), hub_id, base, private, workspace))
 
@@ -74,8 +74,8 @@ def sample(
     seed: SamplingSeed = 0,
 ) -> None:
     """Let a base write replay text, where none of its own training data is at hand."""
-    from nr_core.sample_text import sample_text
     from nr_core.settings import BaseSpec
+    from nr_core.text.own_text import sample_text
 
     def show(done: int, total: int) -> None:
         print(f"\r{done} of {total} documents", end="", file=sys.stderr)

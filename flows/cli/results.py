@@ -34,8 +34,8 @@ def report(
 @app.command()
 def results(workspace: WorkspaceFolder = Path("workspace")) -> None:
     """Show what every run learned and forgot, and its tasks."""
+    from flows.cli.table import print_table
     from flows.results import results as tables
-    from flows.table import print_table
     from storage.workspace import Workspace
 
     for title, result in tables(Workspace(existing(workspace))):
@@ -49,8 +49,8 @@ def compare(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Hold two runs against each other: their settings, and their figures item by item."""
+    from flows.cli.table import print_table
     from flows.results import compare as tables
-    from flows.table import print_table
     from storage.workspace import Workspace
 
     for title, result in tables(Workspace(existing(workspace)), run_a, run_b):
@@ -87,7 +87,7 @@ def sql(
 
     opened = Workspace(existing(workspace))
     if format == "table":
-        from flows.table import print_query
+        from flows.cli.table import print_query
 
         print_query(opened, query, all_)
         return

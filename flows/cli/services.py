@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.addresses import proxies, refuse_unusable, without_proxy
 from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
+from flows.services.addresses import proxies, refuse_unusable, without_proxy
 from storage.errors import InputError
 
 if TYPE_CHECKING:
-    from flows.server import Services
+    from flows.services.server import Services
 
 Home = Annotated[Path, typer.Option(**AT_HOME, help="Folder for the state and logs of server and worker.")]
 
@@ -35,15 +35,15 @@ def up(
     ] = None,
 ) -> None:
     """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
-    from flows import serve_reports, server
-    from flows.access import FILE
-    from flows.own_prefect import take_own_settings
+    from flows.services import report_server, server
+    from flows.services.access import FILE
+    from flows.services.own_prefect import take_own_settings
 
     elsewhere, hosts = take_own_settings(), allow_host or []
-    if serve_reports.running(home) is None:  # before the server is started, which takes longest
+    if report_server.running(home) is None:  # before the server is started, which takes longest
         refuse_unusable(host, reports_port or port + 1, "the reports", "--reports-port")
     services = server.up(home, port, Path.cwd(), host, hosts=hosts, say=say)
-    reports = serve_reports.start(home, workspace, reports_port or services.port + 1, host, hosts)
+    reports = report_server.start(home, workspace, reports_port or services.port + 1, host, hosts)
     print(f"Prefect: {services.url}  (state and logs in {home}; `nr down` stops it)")
     print(f"reports: {reports.url}")
     print(f"log-in at its pages: the line in {home / FILE}")
@@ -68,9 +68,9 @@ def say(step: str) -> None:
 @app.command()
 def down(home: Home = Path(".prefect")) -> None:
     """Stop what `nr up` started."""
-    from flows import serve_reports, server
+    from flows.services import report_server, server
 
-    stopped = [serve_reports.stop(home), server.stop(home)]
+    stopped = [report_server.stop(home), server.stop(home)]
     print("stopped" if any(stopped) else f"nothing was started in {home}")
 
 
@@ -80,14 +80,14 @@ def notify(
     home: Home = Path(".prefect"),
 ) -> None:
     """Call a webhook when a flow run fails, crashes or is late."""
-    from flows import server
+    from flows.services import server
 
     services = server.running(home)
     if services is None:
         raise InputError(f"no server runs in {home}: start it with `nr up`")
     os.environ.update(services.environment)
-    from flows.notifications import NAME
-    from flows.notifications import notify as make_automation
+    from flows.services.deployments import NAME
+    from flows.services.deployments import notify as make_automation
 
     make_automation(url)
     print(f"automation {NAME}: failed, crashed and late flow runs of {services.url}")
@@ -103,8 +103,8 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
 ) -> None:
     """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
-    from flows import server
-    from flows.housekeeping import Keep, find_waste, left_alone, remove
+    from flows.maintenance.gc import Keep, find_waste, left_alone, remove
+    from flows.services import server
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace))
@@ -130,7 +130,7 @@ def doctor(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Look for what is wrong with this machine or installation, and say the fix. Exit code 1 if anything is."""
-    from flows.doctor import examine
+    from flows.services.doctor import examine
 
     wrong = 0
     for finding in examine(home, port, workspace):

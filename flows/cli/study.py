@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.cli.app import AT_HOME, ConfigFile, Overrides, WorkspaceFolder, app, existing
-from flows.cli.overrides import parse_overrides
+from flows.config.yaml_files import parse_overrides
 from storage.home import at_home
 
 if TYPE_CHECKING:
-    from flows.config import Config
+    from flows.config.study import Config
 
 
 @app.command()
@@ -23,10 +23,10 @@ def run(config: ConfigFile, set_: Overrides = None) -> None:
 @app.command()
 def plan(config: ConfigFile, set_: Overrides = None) -> None:
     """Show what a refresh would read and download, and read no page."""
-    from flows.config import load_config
-    from flows.inputs import check_inputs
-    from flows.plan import plan_refresh
-    from flows.table import print_table
+    from flows.cli.plan import plan_refresh
+    from flows.cli.table import print_table
+    from flows.config.inputs import check_inputs
+    from flows.config.study import load_config
 
     settings: Config = load_config(config, parse_overrides(set_ or []))
     check_inputs(settings)
@@ -87,7 +87,7 @@ def evaluate(
     if tasks is None:
         from_config(what, set_, "evaluate", needs=("base", "inputs"))
         return
-    from flows.evaluate_run import evaluate_run
+    from flows.cli.evaluate_run import evaluate_run
     from storage.workspace import Workspace
 
     evaluate_run(Workspace(existing(workspace)), str(what), tasks.split(","), harness, task_data, items)
@@ -99,9 +99,9 @@ def from_config(
     """Read the config, refuse what is wrong with it, and only then start Prefect and the flow."""
     from importlib import import_module
 
-    from flows.config import load_config
-    from flows.inputs import check_inputs
-    from flows.interrupt import leaving_on_interrupt
+    from flows.cli.interrupt import leaving_on_interrupt
+    from flows.config.inputs import check_inputs
+    from flows.config.study import load_config
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
@@ -125,9 +125,9 @@ def name_launcher(config: "Config") -> None:
 def find_server(home: Path) -> bool:
     """Have Prefect talk to the server that PREFECT_API_URL names, that `nr up` started in `home`, or that the user's
     files of Prefect name; False if there is none. Raises InputError for one that does not answer."""
-    from flows.addresses import LOOPBACK, address, refuse_unusable_proxies, without_proxy
-    from flows.own_prefect import API, refuse_dead, take_own_settings
-    from flows.server import environment, running
+    from flows.services.addresses import LOOPBACK, address, refuse_unusable_proxies, without_proxy
+    from flows.services.own_prefect import API, refuse_dead, take_own_settings
+    from flows.services.server import environment, running
 
     refuse_unusable_proxies()
     services, named = running(home), os.environ.get(API)
@@ -145,7 +145,7 @@ def find_server(home: Path) -> bool:
 
 
 def start_server(home: Path) -> None:
-    from flows.temporary_server import TemporaryServer
+    from flows.services.temporary_server import TemporaryServer
 
     server = TemporaryServer(home)
     os.environ.update(server.settings)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.scale import Scale, scale_of
+from flows.report.plots import Scale, scale_of
 from flows.report.series import Look, Looks
 
 Row = dict[str, Any]

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.numbers import bits, short
-from flows.report.scale import Scale, scale_of
-from flows.report.series import Look, Looks
+from flows.report.plots import Scale, scale_of
+from flows.report.series import Look, Looks, bits, short
 
 Row = dict[str, Any]
 WIDTH, HEIGHT = 240, 170

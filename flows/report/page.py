@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.report import numbers
+from flows.report import series
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
 from storage.atomic import write_atomically
@@ -99,7 +99,7 @@ def _environment() -> Environment:
         finalize=_visible,
     )
     names = ("bits", "count", "short", "share", "duration", "memory", "rate")
-    environment.filters.update({name: getattr(numbers, name) for name in names})
+    environment.filters.update({name: getattr(series, name) for name in names})
     environment.filters["without_folders"] = _without_folders
     return environment
 

@@ -8,14 +8,13 @@ from typing import Any
 
 from flows.report import queries
 from flows.report.dumbbells import TaskPicture, task_pictures
-from flows.report.evidence import Evidence, evidence_of
 from flows.report.gates import HeatMap, heat_maps
-from flows.report.headline import Headline, headline
+from flows.report.headline import Evidence, Headline, evidence_of, headline
 from flows.report.loss_curves import LossCurves, loss_curves
+from flows.report.plots import KL, TradeOff, has_both, trade_off
 from flows.report.queries import Answer, ask
 from flows.report.series import HERO, Looks
-from flows.report.trade_off import KL, TradeOff, has_both, trade_off
-from pipelines.languages import NAME_OF_CODE
+from pipelines.text.languages import NAME_OF_CODE
 from storage.damage import read_json
 from storage.workspace import Workspace
 
@@ -23,7 +22,7 @@ SNIPPET = """# {name}, seed {seed}
 import json
 from pathlib import Path
 
-from nr_core.trained_run import load_run
+from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec
 from nr_core.tokens import load_tokenizer
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pipelines.sample_crawl.grammar import Writer
 from pipelines.sample_crawl.topics import Topic
-from pipelines.sample_crawl.writer import Writer
 
 SHINGLE = 5
 WORD = re.compile(r"^(\W*)(\w+)(\W*)$")

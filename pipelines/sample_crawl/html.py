@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from pipelines.sample_crawl.article import Article, Block
-from pipelines.sample_crawl.furniture import FURNITURE
-from pipelines.sample_crawl.templates import HEAD, TEMPLATES
+from pipelines.sample_crawl.layouts import FURNITURE, HEAD, TEMPLATES
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from pipelines.language_thresholds import threshold
-from pipelines.rules import Profile, thresholds
 from pipelines.settings.strict import Language, StrictSettings
+from pipelines.text.languages import threshold
+from pipelines.text.rules import Profile, thresholds
 
 
 class DedupSettings(StrictSettings):
@@ -21,7 +21,7 @@ class DedupSettings(StrictSettings):
 
 
 class PiiSettings(StrictSettings):
-    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/pii.py)."""
+    """Personal data replaced in a corpus's texts by fixed tokens (pipelines/text/pii.py)."""
 
     emails: bool = Field(default=True, description="Replace e-mail addresses")
     ip_addresses: bool = Field(default=True, description="Replace public IP addresses, version 4 and 6")
@@ -64,7 +64,7 @@ class CorpusSettings(StrictSettings):
         ge=0,
         le=1,
         description="Less sure identifications are left out; default: .8 in profile kyutai, else by language, "
-        "pipelines/language_thresholds.py",
+        "pipelines/text/languages.py",
     )
     dedup: DedupSettings = DedupSettings()
     line_dedup: Literal["none", "lines", "paragraphs"] = Field(

@@ -60,7 +60,7 @@ class OptOutSettings(StrictSettings):
         default=AI_AGENTS, description="User agents in robots.txt whose disallowed pages are left out"
     )
     hosts: tuple[str, ...] = Field(
-        default=(), description="Files with hosts and URLs that asked to be left out; format: pipelines/url_list.py"
+        default=(), description="Files with hosts and URLs that asked to be left out; format: see pages/url_list.py"
     )
 
 
@@ -92,7 +92,7 @@ class DocumentSettings(StrictSettings):
     )
     opt_outs: OptOutSettings = OptOutSettings()
     block_lists: tuple[str, ...] = Field(
-        default=(), description="Files or folders with hosts and URLs to leave out; format: pipelines/url_list.py"
+        default=(), description="Files or folders with hosts and URLs to leave out; format: pipelines/pages/url_list.py"
     )
     extraction: ExtractionSettings = ExtractionSettings()
     shingle: int = Field(default=5, ge=1, description="Words in a MinHash shingle")
@@ -108,7 +108,7 @@ class DocumentSettings(StrictSettings):
 
 
 class QualityModelSettings(StrictSettings):
-    """How a quality classifier is trained (pipelines/quality_model.py)."""
+    """How a quality classifier is trained (pipelines/text/quality_model.py)."""
 
     documents: int = Field(default=50_000, ge=100, description="At most so many texts of each kind")
     learning_rate: float = Field(default=0.1, gt=0, le=1, description="Of fastText; halved where it diverges")

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.addresses import Address, redacted
 from pipelines.settings.strict import Language, StrictSettings
+from pipelines.sources.addresses import Address, redacted
 from storage.protocols import with_scheme_in_small_letters
 
 PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, and s3://, hdfs://, hf:// with patterns"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from pipelines.languages import known_language
+from pipelines.text.languages import known_language
 
 Language = Annotated[str, AfterValidator(known_language)]
 

@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import fsspec
 
-from pipelines.addresses import redacted, redacted_text
-from pipelines.sources.body import Body
+from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.errors import Permanent, Transient
+from pipelines.sources.http import Body
 from storage.errors import InputError
 from storage.protocols import refuse_protocol
 

@@ -1,6 +1,8 @@
-"""What can go wrong with a request, and with fetching in the end."""
+"""What can go wrong with a request, with fetching in the end, and with reading what was fetched."""
 
-from pipelines.addresses import redacted, redacted_text
+from dataclasses import dataclass, replace
+
+from pipelines.sources.addresses import redacted, redacted_text
 from storage.errors import InputError
 
 
@@ -26,3 +28,18 @@ class FetchError(InputError):
     def __init__(self, url: str, error: Permanent) -> None:
         super().__init__(f"{redacted(url)} could not be fetched: {redacted_text(str(error), url)}")
         self.missing = error.missing
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """Reading broke behind the record that begins at `byte_offset` (compressed, 0 if none was read), or in it.
+
+    `error` says where it goes on, or that the rest is lost. Among single records, the one at `byte_offset` is.
+    """
+
+    byte_offset: int
+    error: str
+
+    def behind(self, earlier: "ReadFailure") -> "ReadFailure":
+        """One failure of two with no record between them."""
+        return replace(earlier, error=f"{earlier.error.rpartition(': ')[0]}: {self.error.rpartition(': ')[2]}")

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.read_text import text_suffix
 from pipelines.settings import FetchSettings
 from pipelines.sources.crawls import address
 from pipelines.sources.errors import FetchError
 from pipelines.sources.remote import Remote, is_remote
 from pipelines.sources.selection import read_batch, requests_of
-from pipelines.unit_report import Failure
-from pipelines.work_units import WorkUnit
+from pipelines.sources.text_files import text_suffix
+from pipelines.sources.unit_report import Failure
+from pipelines.sources.work_units import WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
 

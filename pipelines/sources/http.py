@@ -1,20 +1,92 @@
 """Byte ranges over HTTP(S), one request at a time: what repeats them is `patience`."""
 
 import re
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
 
 from pipelines.settings import FetchSettings
-from pipelines.sources.body import Body
 from pipelines.sources.errors import Permanent, Transient
-from pipelines.sources.header_deadline import with_header_deadline
-from pipelines.sources.patience import retry_after_seconds
+from pipelines.sources.retries import retry_after_seconds
+
+# Connections whose answers must have their headers in time: a server that drips them would hold one for hours.
+
+
+class _Deadline:
+    """Ends the connection when the headers have not come within its time-out, however many bytes of them have."""
+
+    sock: Any
+    timeout: Any
+
+    def getresponse(self) -> Any:
+        late = threading.Event()
+        timer = threading.Timer(self.timeout, _end, (self.sock, late))
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        finally:
+            timer.cancel()
+        if late.is_set():  # else headers that were cut would be taken for whole ones
+            response.close()
+            raise TimeoutError(f"the headers did not come within {self.timeout:g} s")
+        return response
+
+
+def _end(sock: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with suppress(OSError):  # it is closed already
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(_Deadline, HTTPConnection):
+    pass
+
+
+class _Https(_Deadline, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+def with_header_deadline(manager: PoolManager) -> PoolManager:
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
+
+
+# Some bytes of a remote file on their way here.
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes of a file from `offset` on, which is 0 where a server ignores ranges.
+
+    `total` is the size of the whole file and `etag` its version, as far as the server tells. Reading `chunks` raises
+    Transient where the connection breaks.
+    """
+
+    offset: int
+    total: int | None
+    etag: str | None
+    chunks: Iterator[bytes]
+
 
 CHUNK_BYTES = 1 << 16
 MIN_BYTES_PER_SECOND = 100  # a server that drips never times out, and would hold a connection for ever

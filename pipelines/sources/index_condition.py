@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from pipelines.host import ascii_host_pattern
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.ranges import LOCATION
+from pipelines.sources.host import ascii_host_pattern
+from pipelines.sources.remote import LOCATION
 from storage.errors import InputError
 
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB

@@ -1,22 +1,70 @@
 """Remote files: parts of them, whole ones, and downloads that go on where they broke."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pipelines.addresses import redacted, redacted_text
 from pipelines.settings import FetchSettings
-from pipelines.sources.body import Body
+from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.buckets import Buckets
 from pipelines.sources.errors import FetchError, Permanent, Transient
-from pipelines.sources.http import Http
-from pipelines.sources.patience import Patience, Stopped
-from pipelines.sources.ranges import ByteRange
+from pipelines.sources.http import Body, Http
+from pipelines.sources.retries import Patience, Stopped
 from storage.atomic import write_atomically
 from storage.errors import InputError
+
+# Byte ranges: neighbours are asked for in one request.
+
+
+LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")  # columns of the index, and of a selection
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """`length` bytes of a file from `offset` on."""
+
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One request, and the ranges that are cut out of its answer, in the order of their offsets."""
+
+    whole: ByteRange
+    parts: tuple[ByteRange, ...]
+
+
+def coalesce(ranges: Iterable[ByteRange], max_gap: int, max_length: int) -> list[Span]:
+    """Join ranges that lie at most `max_gap` bytes apart, up to `max_length` bytes a request.
+
+    A single range that is longer stays whole. Equal ranges come out once; ranges may overlap.
+    """
+    spans: list[list[ByteRange]] = []
+    end = 0
+    for part in sorted(set(ranges), key=lambda part: (part.offset, part.length)):
+        start = spans[-1][0].offset if spans else 0
+        if spans and part.offset - end <= max_gap and max(end, part.end) - start <= max_length:
+            spans[-1].append(part)
+            end = max(end, part.end)
+        else:
+            spans.append([part])
+            end = part.end
+    return [Span(_hull(parts), tuple(parts)) for parts in spans]
+
+
+def _hull(parts: list[ByteRange]) -> ByteRange:
+    offset = parts[0].offset
+    return ByteRange(offset, max(part.end for part in parts) - offset)
+
 
 Result = TypeVar("Result")
 PROGRESS_BYTES = 1 << 20  # a download that broke after so much is not counted as a failure: it goes on from there

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.ranges import LOCATION, ByteRange, Span, coalesce
-from pipelines.sources.remote import Remote
+from pipelines.sources.remote import LOCATION, ByteRange, Remote, Span, coalesce
 from storage.keys import hash_of
 from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
 from storage.workspace import Workspace

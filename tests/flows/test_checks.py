@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.checks import Checks, check_corpora
-from flows.disk import refuse_full_disk
+from flows.resources import refuse_full_disk
+from flows.steps.checks import Checks, check_corpora
 from storage.errors import InputError
 from storage.publish import publishing, write_manifest
 from storage.query import query

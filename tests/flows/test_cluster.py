@@ -12,7 +12,7 @@ import yaml
 
 from flows.data_refresh import MOST_BATCHES, batches
 from flows.resources import Resources
-from pipelines.work_units import WorkUnit
+from pipelines.sources.work_units import WorkUnit
 from storage.query import query
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, prose

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 import yaml
 
-from flows.tasks import all_tasks, find_tasks
+from flows.steps.tasks import all_tasks, find_tasks
 from storage.errors import InputError
 from tests.flows.conftest import nr
 

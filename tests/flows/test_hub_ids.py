@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.tasks import all_tasks
+from flows.steps.tasks import all_tasks
 
 NOT_THEIRS = {"mcsqa_de", "mcsqa_en", "mcsqa_fr"}  # seen in the data set's card: docs/evaluation.md
 ALL_SUBJECTS = "_default_template_yaml"  # what the harness's tasks of MMLU, one a subject, have in common

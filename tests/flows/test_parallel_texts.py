@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from flows.study_settings import EvaluationPlan, EvaluationText
-from flows.texts import pin_texts
+from flows.config.runs import EvaluationPlan, EvaluationText
+from flows.steps.texts import pin_texts
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.query import query

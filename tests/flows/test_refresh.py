@@ -9,7 +9,7 @@ from contextlib import closing
 import yaml
 
 from flows.data_refresh import on_neither_side
-from pipelines.corpus_report import CorpusChanges, CorpusReport
+from pipelines.corpus.summary import CorpusChanges, CorpusReport
 from pipelines.settings import CorpusSettings
 from storage.query import query
 from storage.workspace import Workspace
@@ -21,11 +21,11 @@ from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from flows.server import environment
+from flows.services.server import environment
 os.environ |= environment(Path(".prefect"))
 from flows.cli.study import start_server
 start_server(Path(".prefect"))
-from flows.config import load_config
+from flows.config.study import load_config
 from flows.data_refresh import data_refresh
 data_refresh(load_config("first.yaml"))
 input()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.housekeeping import Keep, find_waste
+from flows.maintenance.gc import Keep, find_waste
 from storage.query import query
 from storage.workspace import Workspace
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from flows.base import PreparedBase
-from flows.config import parse_config
+from flows.config.study import parse_config
+from flows.steps.base import PreparedBase
 from flows.sweep import expanded
 from flows.train import planned_runs
 from nr_core.settings import BaseSpec
 from storage.errors import InputError
-from tests.flows.test_config import SMALL
+from tests.flows.config.test_config import SMALL
 
 METHODS = [
     {"method": "neutral_residues"},

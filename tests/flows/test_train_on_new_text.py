@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.backfill import in_order, of_snapshot
-from flows.base import PreparedBase
-from flows.config import parse_config
+from flows.config.study import parse_config
+from flows.steps.base import PreparedBase
 from flows.train_on_new_text import new_characters, steps
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from nr_core.pretrain import pretrain
 from nr_core.progress import Progress
 from nr_core.specs import PretrainSpec
-from nr_core.tokenizing import tokenize
+from nr_core.text.tokenizing import tokenize
 from nr_core.tokens import train_tokenizer
+from nr_core.training.pretrain import pretrain
 from tests.nr_core.tiny import invented_text, write_shard
 
 
@@ -75,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def run(world: World) -> Callable[[dict[str, Any]], Path]:
     """Train by spec in this process; returns the run's folder."""
     from nr_core.specs import TrainSpec
-    from nr_core.train import train
+    from nr_core.training.train import train
 
     def train_in_process(spec: dict[str, Any]) -> Path:
         parsed = TrainSpec.model_validate(spec)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.identify import FETCHED_MODEL
 from pipelines.settings import DocumentSettings
+from pipelines.text.identify import FETCHED_MODEL
 from storage.workspace import Workspace
 from tests.pipelines.growing_crawl import Crawl
 from tests.pipelines.warc_files import Page, warc_bytes

@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.corpus import CorpusReport, build_corpus
+from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.documents import process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
-from pipelines.work_units import WorkUnit, list_work_units
+from pipelines.sources.work_units import WorkUnit, list_work_units
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose
 

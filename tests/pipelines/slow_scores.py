@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections import Counter
 
-from pipelines.scores.terminals import TERMINALS
-from pipelines.stop_words import STOP_WORDS
+from pipelines.text.scores.fineweb_lines import TERMINALS
+from pipelines.text.stop_words import STOP_WORDS
 
 
 def slow_scores(text: str, language: str) -> dict[str, float | None]:

@@ -11,9 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipelines.settings import CommonCrawlSource, FetchSettings, TextSource
-from pipelines.sources.ranges import ByteRange
-from pipelines.sources.remote import Remote
-from pipelines.work_units import list_work_units
+from pipelines.sources.remote import ByteRange, Remote
+from pipelines.sources.work_units import list_work_units
 from storage.errors import InputError
 from storage.workspace import Workspace
 

@@ -1,0 +1,193 @@
+"""What a flow would do: the selection of each source, what is still to be downloaded, and which steps stand."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from flows.config.runs import AnyInput, OwnText
+from flows.config.study import Config
+from flows.data_refresh import waiting_units
+from flows.recording import recorded_settings
+from flows.steps.own_text import seconds_per_token, standing_own_text
+from nr_core.settings import DEFAULT_LENGTH, MethodSettings
+from pipelines.corpus.bucket import version_in_bucket
+from pipelines.corpus.lineage import has_settings
+from pipelines.denylist import holds_taken_down
+from pipelines.documents import documents_key, units_in_bucket
+from pipelines.settings import CommonCrawlIndexSource, CorpusSettings
+from pipelines.sources.fetch_unit import needs_fetching
+from pipelines.sources.remote import Remote
+from pipelines.sources.selection import read_batch, read_units
+from pipelines.sources.work_units import WorkUnit, list_work_units
+from pipelines.text.bad_words import read_bad_words
+from storage.publish import is_done, read_manifest
+from storage.query import Result, query
+from storage.workspace import Workspace
+
+# Which steps after reading a flow would take, which stand and why, and how long they take by what past ones took.
+
+
+READING = """SELECT kind, sum(seconds) / sum(bytes) FROM work_units
+WHERE status = 'done' AND bytes > 0 AND seconds > 0 GROUP BY kind"""
+TRAINING = """SELECT method, sum(seconds) / sum(tokens) FROM runs
+WHERE status = 'done' AND tokens > 0 GROUP BY method"""
+RUN = """SELECT run_id FROM runs WHERE name = $name AND seed = $seed AND status = 'done' AND settings = $settings
+AND list_sort((SELECT list(corpus_version) FROM run_inputs i WHERE i.run_id = runs.run_id)) = list_sort($versions)"""
+
+
+def reading_rates(workspace: Workspace) -> Mapping[str, float]:
+    """Seconds of one process a byte, by kind of unit, from all units that were read here."""
+    return dict(query(workspace, READING).rows) if workspace.catalog.exists() else {}
+
+
+def plan_steps(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Result:
+    """Corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no past)."""
+    rows = list(_corpora(config, units, workspace))
+    stand = {name: workspace.current_version(name) for name, would, *_ in rows if would == "stands"}
+    if config.inputs:
+        standing: dict[str | None, str] = {name: version for name, version in stand.items() if version}
+        for item in config.inputs:
+            if isinstance(item, OwnText):
+                rows.append(_own_text(item, config, standing, workspace))
+        rows += _runs(config, standing, workspace)
+    return Result(["step", "outcome", "why", "minutes (estimate)"], list(rows))
+
+
+Row = tuple[str, str, str, float | None]
+
+
+def _corpora(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Iterator[Row]:
+    key = documents_key(config.documents)
+    for name in config.in_order():
+        own = {unit.unit_id for unit in units if unit.source in config.corpora[name].sources}
+        yield name, *_corpus(config.corpora[name], own, key, name, workspace), None
+
+
+def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, workspace: Workspace) -> tuple[str, str]:
+    version = workspace.current_version(name)
+    manifest = read_manifest(workspace.corpus_version(name, version)) if version else None
+    there = version_in_bucket(name, workspace)
+    if there and there["key"] != version:
+        version, manifest = there["key"], there
+    if version is None or manifest is None:
+        return "new", "it has no version yet"
+    if manifest is not there and not is_done(workspace.corpus_version(name, version)):
+        return "new", f"files of version {version} are missing"
+    if not has_settings(manifest, settings):
+        return "new", f"its settings are not those of version {version}"
+    bad_words = read_bad_words(name, settings)
+    if manifest["inputs"].get("bad_words") != (bad_words.content_hash if bad_words is not None else None):
+        return "new", f"its list of bad words is not that of version {version}"
+    if manifest["inputs"]["documents_key"] != key:
+        return "new", f"version {version} was made with other settings of `documents`"
+    if new := own - set(manifest["counts"]["unit_ids"]):
+        return "new", f"{len(new)} of its {len(own)} units are not in version {version}"
+    if manifest is not there and (hosts := holds_taken_down(name, version, workspace)):
+        return "new", f"version {version} holds pages of {hosts[0]}, which was taken down"
+    return "stands", f"version {version} has all its units, by the same settings"
+
+
+def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], workspace: Workspace) -> Row:
+    """Its key joins what stands, if it does."""
+    asked = f"{item.tokens:,} tokens, seed {item.seed}"
+    key = standing_own_text(workspace, item, config.base)
+    if key is None:
+        seconds = seconds_per_token(workspace, config.base)
+        minutes = round(item.tokens * seconds / 60, 1) if seconds else None
+        return "text of the base", "new", f"the base has not written it yet: {asked}", minutes
+    standing[item.corpus] = key
+    return "text of the base", "stands", f"{key} holds {asked}, of the same base", None
+
+
+def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspace) -> Iterator[Row]:
+    rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
+    tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
+    missing = [item.corpus for item in config.inputs if item.corpus not in standing]
+    for seed in config.seeds:
+        for method in config.methods:
+            for run in (method.trained, *method.points()):
+                label = f"{run.label} seed {seed}"
+                if not missing and (found := _run(config, run, seed, config.inputs, standing, workspace)):
+                    yield label, "stands", f"run {found} has the same inputs and settings", None
+                elif run.interpolate:
+                    yield label, "new", f"it is made of {method.label}, without training", 0.0
+                else:
+                    rate = rates.get(method.method)
+                    yield label, "new", _why_new(missing), round(tokens * rate / 60, 1) if rate else None
+
+
+def _why_new(missing: list[str | None]) -> str:
+    if not missing:
+        return "no run has these inputs and settings"
+    return f"corpus {missing[0]} gets a new version" if missing[0] else "the base writes its text first"
+
+
+def _run(
+    config: Config,
+    method: MethodSettings,
+    seed: int,
+    inputs: Sequence[AnyInput],
+    versions: Mapping[str | None, str],
+    workspace: Workspace,
+) -> str | None:
+    if not workspace.catalog.exists():
+        return None
+    wanted = {
+        "name": method.label,
+        "seed": seed,
+        "settings": recorded_settings(method, config.training, getattr(config.base, "vocabulary", "full")),
+        "versions": [versions[item.corpus] for item in inputs],
+    }
+    rows = query(workspace, RUN, wanted).rows
+    return str(rows[0][0]) if rows else None
+
+
+SHOWN_RECORDS = 20
+
+
+def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
+    """Tables with titles: the sources, then the first records of each selection.
+
+    `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.
+    """
+    workspace = Workspace(config.workspace, config.bucket)
+    units = list_work_units(config.sources, workspace, config.fetch, say)
+    key_of_documents = documents_key(config.documents)
+    shared = units_in_bucket(workspace.documents(key_of_documents), workspace)  # downloaded, not read
+    rates = reading_rates(workspace)
+    rows, selections = [], []
+    for source, found in groupby(sorted(units, key=lambda unit: unit.source), key=lambda unit: unit.source):
+        own = list(found)
+        new = [unit for unit in waiting_units(own, key_of_documents, workspace) if unit.unit_id not in shared]
+        far = [unit for unit in new if needs_fetching(unit)]
+        pages = requests = None
+        if isinstance(config.sources[source], CommonCrawlIndexSource):
+            key = own[0].options["selection"]
+            batches = read_units(key, workspace).to_pylist()
+            pages, requests = (sum(batch[column] for batch in batches) for column in ("pages", "requests"))
+            selections.append((source, key, own))
+        minutes = _minutes(new, rates, config.resources.reading_workers())
+        rows.append((source, len(own), len(new), pages, requests, _megabytes(far, Remote(config.fetch)), minutes))
+    columns = ["source", "units", "to read", "pages", "requests", "MB to download (estimate)", "minutes (estimate)"]
+    yield "sources", Result(columns, rows)
+    yield "steps", plan_steps(config, units, workspace)
+    for source, key, own in selections:
+        records = read_batch(key, 0, own[0].options["pages"], workspace)[:SHOWN_RECORDS]
+        table = [(record.path, record.place.offset, record.place.length) for record in records]
+        yield (
+            f"{source}: first records of {workspace.selection(key)}/selection.parquet",
+            Result(["file", "offset", "length"], list(table)),
+        )
+
+
+def _minutes(units: list[WorkUnit], rates: Mapping[str, float], workers: int) -> float | None:
+    """From what past units of the kind took; None where none was read yet, or sizes are not known."""
+    if not all(unit.kind in rates and unit.bytes for unit in units):
+        return None
+    return round(sum(unit.bytes * rates[unit.kind] for unit in units) / workers / 60, 1)
+
+
+def _megabytes(units: list[WorkUnit], remote: Remote) -> float:
+    """The files of a snapshot tell their size to whom asks only, but they are alike: one is asked."""
+    unknown = [unit for unit in units if not unit.bytes]
+    size = remote.size(unknown[0].path) if unknown else 0
+    return (sum(unit.bytes for unit in units) + size * len(unknown)) / 1e6

@@ -1,0 +1,107 @@
+"""Tables in the terminal, in DuckDB's own box: rows and columns that do not fit are left out, with a word on it."""
+
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from storage.query import Result, quoted, relation
+from storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flows.maintenance.inspect import Pair
+
+WIDE = 240  # into a pipe or a file, which have no width
+ROWS = 40  # as DuckDB's own shell
+COUNTED = 100_000  # rows, to say how many are left out: an upper bound, since a join may have any number
+ALL_WIDTH, ALL_CELL = 1_000_000, 200  # of --all: no column is left out, and a cell is cut where a page's text begins
+BLOCK = 10_000  # rows of a box of --all, so that memory does not grow with them
+FLOATS = ("DOUBLE", "FLOAT")
+
+
+def print_query(workspace: Workspace, sql: str, whole: bool = False) -> None:
+    """Run a query and print the first rows, as wide as the terminal; whole: all rows and columns."""
+    with relation(workspace, sql) as found:
+        if whole:
+            _print_whole(found)
+            return
+        _print_box(found.limit(ROWS), ROWS, max_width=_width())
+        [(rows,)] = found.limit(COUNTED + 1).count("*").fetchall()
+        if rows > ROWS:
+            count = f"more than {COUNTED:,}" if rows > COUNTED else f"{rows:,}"
+            print(f"the first {ROWS} of {count} rows; --all shows the rest, --format json | csv | parquet gives it")
+
+
+def print_table(result: Result, title: str | None = None) -> None:
+    """Print rows that are at hand, all of them, as wide as the terminal."""
+    if title:
+        print(title)
+    values = {name: _column([row[place] for row in result.rows]) for place, name in enumerate(result.columns)}
+    with duckdb.connect() as connection:
+        _print_box(connection.from_arrow(pa.table(values)), max(len(result.rows), 1), max_width=_width())
+
+
+def _column(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and words in one column
+        return pa.array([None if value is None else str(value) for value in values])
+
+
+def _print_whole(found: duckdb.DuckDBPyRelation) -> None:
+    cut = [f"left(#{at}, {ALL_CELL + 1})" if kind == "VARCHAR" else f"#{at}" for at, kind in enumerate(found.types, 1)]
+    cells = found.project(", ".join(f"{cell} AS {quoted(name)}" for cell, name in zip(cut, found.columns, strict=True)))
+    with cells.fetch_record_batch(BLOCK) as reader, duckdb.connect() as connection:
+        empty = True
+        for batch in reader:
+            empty = False
+            rows = connection.from_arrow(pa.Table.from_batches([batch]))
+            _print_box(rows, BLOCK, max_width=ALL_WIDTH, max_col_width=ALL_CELL)
+    if empty:
+        _print_box(found, BLOCK, max_width=ALL_WIDTH)
+
+
+def _print_box(rows: duckdb.DuckDBPyRelation, most: int, max_width: int, max_col_width: int | None = None) -> None:
+    """Fractions are shown to four significant digits."""
+    shown = [
+        f"format('{{:.4g}}', #{at})::{kind} AS {quoted(name)}" if str(kind) in FLOATS else f"#{at} AS {quoted(name)}"
+        for at, (name, kind) in enumerate(zip(rows.columns, rows.types, strict=True), 1)
+    ]
+    box = io.StringIO()
+    with redirect_stdout(box):
+        rows.project(", ".join(shown)).show(max_width=max_width, max_rows=most, max_col_width=max_col_width)
+    print(without_control(box.getvalue().rstrip()))
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((WIDE, ROWS)).columns
+
+
+def print_pairs(pairs: Sequence["Pair"], reason: str, characters: int) -> None:
+    """Print pages that left beside pages that stayed, each text cut to so many characters."""
+    console = Console(width=None if sys.stdout.isatty() else WIDE // 2)
+    for pair in pairs:
+        table = Table(show_lines=True, expand=True, caption=_cell(pair.note) or None)
+        table.add_column(f"left: {escape(reason)}", ratio=1, overflow="fold")
+        table.add_column("kept", ratio=1, overflow="fold")
+        pages = [pair.left, pair.kept]
+        table.add_row(*(_cell(f"{page.url}\n{page.title}") if page else "" for page in pages))
+        table.add_row(*(_cell(page.text[:characters]) or "(no text was extracted)" if page else "" for page in pages))
+        console.print(table)
+
+
+def _cell(text: str | None) -> str:
+    return escape(without_control(text or ""))
+
+
+def without_control(text: str) -> str:
+    # Text of a crawl may carry terminal escapes.
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)

@@ -1,0 +1,83 @@
+"""`nr generate` and `nr chat`: a run's text in the terminal, as it is made."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flows.cli.table import without_control
+from flows.results import find_run
+from storage.errors import InputError
+from storage.home import at_home
+from storage.publish import is_done
+from storage.workspace import Workspace
+
+
+def run_folder(run: str, workspace: Path) -> Path:
+    """The folder of a run: `run` is one, or the id of a run in the workspace, its first letters, or its name.
+
+    Raises:
+        InputError: none of it is the case, or several runs are meant.
+    """
+    given = at_home(run)
+    if (given / "run.json").is_file():
+        return given
+    if (at_home(workspace) / "workspace.json").exists():
+        there = Workspace(workspace)
+        if "/" not in run and is_done(folder := there.run(run)):
+            return folder
+        if there.catalog.exists() and not given.is_dir():
+            run_id = find_run(there, run)
+            if is_done(folder := there.run(run_id)):
+                return folder
+            raise InputError(f"run {run_id} is not finished, or its folder {folder} is not whole; train it again")
+    if given.is_dir():
+        return given
+    raise InputError(f"there is no folder {run}, and {workspace} has no finished run of that id or name")
+
+
+def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
+    from nr_core.runs.finished import load_finished
+    from nr_core.text.generate import ContextFullError, stream
+
+    model, tokenizer = load_finished(folder, trust_remote_code)
+    show([prompt])
+    try:
+        show(stream(model, tokenizer, prompt, **options))
+    except ContextFullError as full:
+        print(f"\n{full}", end="", file=sys.stderr)
+    print()
+
+
+def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
+    """Turns are read from stdin, to its end or that of the model's context."""
+    from nr_core.runs.finished import load_finished
+    from nr_core.text.generate import ContextFullError, chat_prompt, stream
+
+    model, tokenizer = load_finished(folder, trust_remote_code)
+    turns: list[dict[str, str]] = []
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        said = sys.stdin.readline()
+        if not said:
+            print(file=sys.stderr)
+            return
+        if not said.strip():
+            continue
+        turns.append({"role": "user", "content": said.strip()})
+        try:
+            answer = show(stream(model, tokenizer, chat_prompt(tokenizer, turns), **options))
+        except ContextFullError as full:
+            print(f"\n{full}", file=sys.stderr)
+            return
+        print()
+        turns.append({"role": "assistant", "content": answer})
+
+
+def show(pieces: Iterable[str]) -> str:
+    """Print pieces as they come; return the whole. A model may write terminal escapes, which are not passed on."""
+    told = []
+    for piece in pieces:
+        print(without_control(piece), end="", flush=True)
+        told.append(piece)
+    return "".join(told)

@@ -1,0 +1,89 @@
+"""One sentence out of pydantic's list of errors: the field, what is wrong, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from pipelines.sources.addresses import redacted, redacted_text
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
+
+Models = list[type[BaseModel]]
+
+
+def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
+    """Name the first wrong field of `tree`, what is wrong with it, and what to do."""
+    problems = error.errors()
+    problem = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    path, models = _follow(tree, list(problem["loc"]))
+    field = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key `{field}`{_near_match(path[-1], models)}{more}"
+    description = next(
+        (m.model_fields[path[-1]].description for m in models if path and path[-1] in m.model_fields), None
+    )
+    if problem["type"] == "missing":
+        return f"`{field}` is missing: {description or 'add it'}{more}"
+    if problem["type"] == "value_error":
+        return f"{f'`{field}`: ' if field else ''}{problem['ctx']['error']}{more}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        tags = problem["ctx"].get("expected_tags", "'warc', 'text', 'sample_crawl'")
+        return f"`{field}` says by its `kind` what it is: give one of {tags}{more}"
+    reason = problem["msg"][0].lower() + problem["msg"][1:]
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        reason += "; put it in quotes"
+    if problem["type"] in ("model_type", "dict_type"):
+        reason = "it takes fields and their values, like {a: 1}"
+    told = redacted_text(SHORT.repr(redacted(given) if isinstance(given := problem["input"], str) else given))
+    return f"`{field}` is {told}: {reason}{f' ({description})' if description else ''}{more}"
+
+
+def _near_match(key: str, models: Models) -> str:
+    known = sorted({name for model in models for name in model.model_fields})
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(known)}"
+
+
+def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]:
+    """Follow an error's path through the tree: its steps without union tags, and the models that hold the last one."""
+    annotations: list[Any] = [tree]
+    path: list[str] = []
+    models: Models = []
+    tag = None
+    for step in steps:
+        annotations = [part for annotation in annotations for part in _members(annotation)]
+        candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
+        fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
+        if step == "[key]":
+            continue  # the key before it is what is wrong
+        if len(candidates) > 1 and not fields and tag is None:
+            tag = step
+            continue  # the tag of a discriminated union, which is no key that the user wrote
+        if tag is not None:
+            candidates = [model for model in candidates if _is_of_kind(model, tag)] or candidates
+            tag = None
+        if annotations and not candidates and not any(get_origin(part) in (list, dict, tuple) for part in annotations):
+            continue  # the alternative of a union of plain values
+        path.append(str(step))
+        models = candidates
+        annotations = fields or [get_args(part)[-1] for part in annotations if get_origin(part) in (list, dict, tuple)]
+    return path, models
+
+
+def _is_of_kind(model: type[BaseModel], tag: Any) -> bool:
+    return "kind" in model.model_fields and model.model_fields["kind"].default == tag
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The alternatives of a union, with Annotated peeled off."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (list, dict, tuple) or not get_args(annotation):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _members(argument)]

@@ -1,0 +1,1 @@
+"""Care of a workspace: gc, verify, forget, rollback, inspect."""

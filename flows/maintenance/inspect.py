@@ -1,0 +1,135 @@
+"""Pages that left a corpus for a reason, each beside one that stayed."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flows.maintenance.rollback import current
+from pipelines.corpus.filter import sample_of
+from pipelines.corpus.shards import shard_files
+from pipelines.dedup.doc_no import first_doc_nos
+from pipelines.settings import CorpusSettings
+from pipelines.sources.unit_report import documents_file
+from pipelines.text.bad_words import BAD_WORDS, read_bad_words
+from storage.errors import InputError
+from storage.publish import read_manifest
+from storage.workspace import Workspace
+
+_UNIT_BITS = 32  # of a doc_no, below them the row
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as it is shown. A page that left before its main content was extracted has no text."""
+
+    url: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A page that left, one that stayed (of a copy, the one it is like), and what is known of the two."""
+
+    left: Page
+    kept: Page | None
+    note: str
+
+
+def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -> list[Pair]:
+    """At most `number` pages that left the version in use for `reason`, one of those in its funnel or in its units'.
+
+    Raises InputError for a corpus or a reason that there is not.
+    """
+    version = _Version(workspace, corpus, current(workspace, corpus))
+    left = version.left_after_verdict(reason, number)
+    if not left:
+        left = [(doc_no, None, "") for doc_no in version.left_by_verdict(reason, number)]
+    if not left:
+        known = sorted({row["reason"] for row in version.manifest["counts"]["funnel"]} - {"kept"})
+        raise InputError(f"no page left corpus {corpus} for reason {reason!r}; reasons are: {', '.join(known)}")
+    stayed = version.kept_pages(len(left))
+    return [
+        Pair(version.page(doc_no), version.page(like) if like is not None else next(stayed, None), note)
+        for doc_no, like, note in left
+    ]
+
+
+class _Version:
+    def __init__(self, workspace: Workspace, corpus: str, version: str) -> None:
+        self.folder, self._corpus = workspace.corpus_version(corpus, version), corpus
+        manifest = read_manifest(self.folder)
+        if manifest is None or "segments" not in manifest["inputs"]:
+            raise InputError(
+                f"version {version} of corpus {corpus} is of an earlier neutral-residues: run `nr refresh CONFIG`"
+            )
+        self.manifest = manifest
+        inputs = manifest["inputs"]
+        self._documents = workspace.documents(inputs["documents_key"])
+        self._first = first_doc_nos(inputs["refreshes"])
+        self._unit = {first >> _UNIT_BITS: unit_id for unit_id, first in self._first.items()}
+        # Who left is written by the version that judged: this one, and those that it continues.
+        versions = {**dict.fromkeys(inputs["segments"]), version: None}
+        self._judged_in = [workspace.corpus_version(corpus, name) for name in versions]
+
+    def left_after_verdict(self, reason: str, number: int) -> list[tuple[int, int | None, str]]:
+        """doc_no, doc_no of the kept one that it is like, and a note, of documents in left.parquet."""
+        found: list[tuple[int, int | None, str]] = []
+        for folder in self._judged_in:
+            left = pq.read_table(folder / "left.parquet")
+            doc_nos = left.filter(pc.equal(left["reason"], reason))["doc_no"].to_pylist()[: number - len(found)]
+            matches = _by_doc_no(folder / "duplicates.parquet", doc_nos)
+            shared = _by_doc_no(folder / "contaminated.parquet", doc_nos)
+            for doc_no in doc_nos:
+                if match := matches.get(doc_no):
+                    note = f"similarity {match['similarity']:.3f} ({match['method']})"
+                    found.append((doc_no, match["kept_doc_no"], note))
+                elif hit := shared.get(doc_no):
+                    found.append((doc_no, None, f"shares with {hit['evaluation_set']}: {hit['ngram']}"))
+                else:
+                    found.append((doc_no, None, ""))
+        return found
+
+    def left_by_verdict(self, reason: str, number: int) -> list[int]:
+        settings = CorpusSettings.model_validate(self.manifest["settings"])
+        bad_words = read_bad_words(self._corpus, settings) if reason == BAD_WORDS else None
+        if bad_words is not None and bad_words.content_hash != self.manifest["inputs"]["bad_words"]:
+            raise InputError(
+                f"`corpora.{self._corpus}.bad_words`: {settings.bad_words} is no longer the list by which version "
+                f"{self.folder.name} was made; put that list back, or run `nr refresh CONFIG`"
+            )
+        files = [documents_file(self._documents, unit_id) for unit_id in self._first]
+        with tempfile.TemporaryDirectory() as spill:
+            return sample_of(reason, number, files, self._first, settings, Path(spill), bad_words)
+
+    def kept_pages(self, number: int) -> Iterator[Page]:
+        for file in shard_files(self.folder, "train"):
+            with pq.ParquetFile(file) as shard:
+                batches = shard.iter_batches(max(number, 1), columns=["url", "title", "text"])
+                yield from (_page(row) for row in next(batches).to_pylist())
+
+    def page(self, doc_no: int) -> Page:
+        """A document as it was extracted."""
+        file = documents_file(self._documents, self._unit[doc_no >> _UNIT_BITS])
+        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+            row = connection.execute(
+                "SELECT url, title, text FROM read_parquet(?) WHERE row = ?", [str(file), doc_no % (1 << _UNIT_BITS)]
+            ).fetchone()
+        assert row is not None
+        return _page(dict(zip(("url", "title", "text"), row, strict=True)))
+
+
+def _by_doc_no(path: Path, doc_nos: list[int]) -> dict[int, dict[str, Any]]:
+    table = pq.read_table(path)
+    wanted = pc.is_in(table["doc_no"], pc.cast(doc_nos, table["doc_no"].type)) if doc_nos else None
+    return {row["doc_no"]: row for row in table.filter(wanted).to_pylist()} if wanted is not None else {}
+
+
+def _page(row: dict[str, Any]) -> Page:
+    return Page(row["url"] or "", row["title"] or "", row["text"] or "")

@@ -1,0 +1,227 @@
+"""The deployments of prefect.yaml on Prefect's server. What a person has changed there since the last time stays.
+
+`prefect deploy` would put all back: a schedule that was switched on in the UI, its cron, parameters, a pause. Here the
+file is deployed with what they set in its place. What the server said after the last time is recorded beside it, in the
+form of prefect.yaml, and tells whose change a difference is.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.events.actions import CallWebhook
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+from flows.services.prefect_api import Api
+from pipelines.workers.children import python_command, python_environment
+from storage.atomic import write_atomically
+from storage.errors import InputError
+
+POOL = "nr"
+TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
+FILE, MERGED, RECORD = "prefect.yaml", "deployed.yaml", "deployed.json"
+SHOWN = 160  # characters of a value in a line
+OF_THE_SERVER = ("id", "created", "updated")
+Form = dict[str, Any]
+
+
+def deploy(project: Path, home: Path, api: Api, settings: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Deploy `project`/prefect.yaml, and say what stays otherwise than there. Raises InputError for a refusal."""
+    content, record = read(project / FILE), _recorded(home)
+    stand, automations = dict(_deployments(api)), dict(_automations(api, content))
+    for deployment in content["deployments"]:
+        key = _key(deployment)
+        declared = _declared(deployment)
+        last = record["deployments"].get(key) or declared
+        kept = _changed(last, stand.get(key, {}))
+        kept = {field: value for field, value in kept.items() if value != declared.get(field, last[field])}
+        for field, value in kept.items():
+            say(f"{key}: {field} stays {_short(value)}, as it was set; {FILE} has {_short(deployment.get(field))}")
+        deployment.update(kept)
+        record["deployments"][key] = {field: last[field] for field in kept}
+    write_atomically(home / MERGED, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    _run_prefect(project, home / MERGED, settings)
+    for key, form in _deployments(api):
+        if key in record["deployments"]:
+            record["deployments"][key] = form | record["deployments"][key]
+    _restore(api, automations, record["automations"], dict(_automations(api, content)), say)
+    record["training_limit"] = _limit_trainings(api, record.get("training_limit"), say)
+    write_atomically(home / RECORD, json.dumps(record, indent=1))
+
+
+def read(file: Path) -> Form:
+    """The content of prefect.yaml. Raises InputError where it is none."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from None
+    listed = content.get("deployments") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not all(
+        isinstance(entry, dict) and {"name", "entrypoint"} <= set(entry) for entry in listed
+    ):
+        raise InputError(f"{file} needs a list `deployments`, each with a name and an entrypoint")
+    return dict(content)
+
+
+def _recorded(home: Path) -> Form:
+    try:
+        record = json.loads((home / RECORD).read_text())
+        return {"deployments": {}, "automations": {}, **record}
+    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied
+        return {"deployments": {}, "automations": {}}
+
+
+def _changed(last: Form, now: Form) -> Form:
+    return {field: value for field, value in now.items() if field in last and value != last[field]}
+
+
+def _run_prefect(project: Path, file: Path, settings: Mapping[str, str]) -> None:
+    command = python_command("prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file.resolve()))
+    everything = {**settings, **python_environment()}
+    done = subprocess.run(command, cwd=project, env=everything, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{project / FILE} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def _key(deployment: Form) -> str:
+    return f"{deployment['entrypoint']}/{deployment['name']}"
+
+
+def _deployments(api: Api) -> Iterator[tuple[str, Form]]:
+    """What the server has, in the form of prefect.yaml."""
+    for found in api.ask("POST", "deployments/filter", {}):
+        limit, options = found["global_concurrency_limit"], found["concurrency_options"] or {}
+        yield (
+            _key(found),
+            {
+                "parameters": found["parameters"],
+                "schedules": _schedules([{**entry, **entry["schedule"]} for entry in found["schedules"]]),
+                "paused": found["paused"],
+                "description": found["description"],
+                "tags": found["tags"],
+                "concurrency_limit": limit and {"limit": limit["limit"], **_without_nulls(options)},
+                "enforce_parameter_schema": found["enforce_parameter_schema"],
+                "work_pool": {
+                    "name": found["work_pool_name"],
+                    "work_queue_name": found["work_queue_name"],
+                    "job_variables": found["job_variables"],
+                },
+            },
+        )
+
+
+def _declared(deployment: Form) -> Form:
+    """What the server would say of a deployment after it was made, as far as the file says it."""
+    declared: Form = {
+        field: deployment[field] for field in ("parameters", "paused", "description") if field in deployment
+    }
+    return {**declared, "schedules": _schedules(deployment.get("schedules") or [])}
+
+
+def _schedules(entries: list[Form]) -> list[Form]:
+    defaults: Form = {"timezone": None, "active": True, "slug": None, "parameters": {}}
+    kinds: dict[str, Form] = {"cron": {"day_or": True}, "interval": {"anchor_date": None}, "rrule": {}}
+    forms = [
+        {field: entry.get(field, default) for field, default in {kind: None, **extra, **defaults}.items()}
+        for entry in entries
+        for kind, extra in kinds.items()
+        if entry.get(kind)
+    ]
+    return sorted(map(_without_nulls, forms), key=json.dumps)
+
+
+def _without_nulls(form: Form) -> Form:
+    return {field: value for field, value in form.items() if value is not None}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _automations(api: Api, content: Form) -> Iterator[tuple[str, Form]]:
+    """Those that Prefect makes of the deployments' triggers, by name."""
+    names = {
+        trigger.get("name") or f"{deployment['name']}__automation_{number}"
+        for deployment in content["deployments"]
+        for number, trigger in enumerate(deployment.get("triggers") or [], start=1)
+    }
+    for found in api.ask("POST", "automations/filter", {}):
+        if found["name"] in names:
+            yield found["name"], found
+
+
+def _restore(api: Api, before: Form, last: Form, now: Form, say: Callable[[str], None]) -> None:
+    """Make automations again what a person had made of them; `last` becomes what they were made as."""
+    for name, made in now.items():
+        form = _form_of(made)
+        if name in last and name not in before:
+            api.ask("DELETE", f"automations/{made['id']}")
+            say(f"automation {name} stays deleted")
+        elif name in last and _form_of(before[name]) != last[name]:
+            api.ask("PUT", f"automations/{made['id']}", _form_of(before[name]))
+            say(f"automation {name} stays as it was set")
+        else:
+            last[name] = form
+
+
+def _form_of(automation: Form) -> Form:
+    form = {field: value for field, value in automation.items() if field not in OF_THE_SERVER}
+    trigger = {field: value for field, value in form["trigger"].items() if field != "id"}
+    return {**form, "trigger": trigger}
+
+
+def _limit_trainings(api: Api, last: int | None, say: Callable[[str], None]) -> int:
+    """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them.
+
+    A limit that somebody has changed since `last` stays. Returns the one that was meant.
+    """
+    meant = max(1, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))
+    limit, queues = {"concurrency_limit": meant}, api.ask("POST", f"work_pools/{POOL}/queues/filter", {})
+    [queue] = [queue for queue in queues if queue["name"] == TRAINING_QUEUE] or [None]
+    if queue is None:
+        api.ask("POST", f"work_pools/{POOL}/queues", {"name": TRAINING_QUEUE, **limit})
+    elif last is None or queue["concurrency_limit"] == last:
+        api.ask("PATCH", f"work_pools/{POOL}/queues/{TRAINING_QUEUE}", limit)
+    else:
+        say(f"queue {TRAINING_QUEUE}: its limit stays {queue['concurrency_limit']}; {meant} would be set")
+        return last
+    return meant
+
+
+# Calls an address of yours when a flow run fails, crashes or is late: an automation of Prefect's server.
+#
+# The address may hold a token, as those of chats do: it goes into a block of Prefect's, which stores it encrypted, and
+# nowhere else.
+
+
+NAME = "nr-alerts"
+EVENTS = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut", "prefect.flow-run.Late"}
+# Prefect fills this in for each event.
+MESSAGE = """{"text": {{ (flow.name ~ " " ~ flow_run.name ~ ": " ~ flow_run.state.name ~ ". "
+    ~ (flow_run.state.message or "")) | tojson }}}"""
+
+
+def notify(url: str) -> None:
+    """Make the automation, or point the one that stands to `url`."""
+    block = Webhook(method="POST", url=url, headers={"Content-Type": "application/json"})
+    block_id = block.save(NAME, overwrite=True)
+    trigger = EventTrigger(
+        match={"prefect.resource.id": "prefect.flow-run.*"}, expect=EVENTS, posture=Posture.Reactive, threshold=1
+    )
+    action = CallWebhook(block_document_id=block_id, payload=MESSAGE)
+    automation = Automation(
+        name=NAME, description="Failed, crashed and late flow runs, to a webhook", trigger=trigger, actions=[action]
+    )
+    try:
+        standing = cast(Automation, Automation.read(name=NAME))
+    except ValueError:  # there is none of this name
+        automation.create()
+        return
+    automation.id = standing.id
+    automation.update()

@@ -1,0 +1,218 @@
+"""`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from flows.services import own_prefect, server
+from flows.services.access import FILE, OTHERS, credential_of, own_credential
+from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
+from flows.services.orphans import orphaned_runs
+from flows.services.workspace_health import disk_wrong, files_wrong, folder_wrong
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+DISTRIBUTION = "neutral-residues"
+DATABASE, SQLITE = "prefect.db", b"SQLite format 3\0"  # of Prefect's server; what such a file begins with
+# What breaks where a bound is passed; pip's own check says only that it is passed.
+SYMPTOMS = {
+    "fastapi": "Prefect's server dies at import, or its links are 404",
+    "sqlalchemy": "schedules never create a run, and nothing says so",
+    "duckdb": "its Python API and file format differ between major versions",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: how it stands, and the fix where it is wrong ('' where it is right)."""
+
+    what: str
+    says: str
+    fix: str = ""
+
+
+def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
+    """Look at everything that a flow needs, cheapest first. A check that breaks is a finding too."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("versions", _versions),
+        ("workspace", lambda: _workspace(workspace)),
+        ("disk", lambda: _disk(workspace)),
+        ("files", lambda: _files(workspace)),
+        ("language model", _language_model),
+        ("GPU", _gpu),
+        ("proxies", _proxies),
+        ("Prefect's address", lambda: _prefect_address(home)),
+        ("credential", lambda: _credential(home)),
+        ("server", lambda: _server(home, port)),
+        ("worker", lambda: _worker(home)),
+    ]
+    for what, check in checks:
+        try:
+            yield check()
+        except InputError as error:
+            yield Finding(what, str(error), "as it says")
+        except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
+            yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
+
+
+def _versions() -> Finding:
+    wrong = list(out_of_bounds(requires(DISTRIBUTION) or []))
+    if not wrong:
+        return Finding("versions", f"within the bounds of {DISTRIBUTION} {version(DISTRIBUTION)}")
+    return Finding("versions", "; ".join(wrong), "pip install -c constraints.txt -e .")
+
+
+def out_of_bounds(requirements: list[str]) -> Iterator[str]:
+    """The requirements that the installed packages do not meet, as `name version (wanted ...)`."""
+    for text in requirements:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        symptom = SYMPTOMS.get(wanted.name.lower())
+        why = f": {symptom}" if symptom else ""
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            yield f"{wanted.name} is missing (wanted {wanted.specifier or 'any'}){why}"
+            continue
+        if not wanted.specifier.contains(found, prereleases=True):
+            yield f"{wanted.name} {found} (wanted {wanted.specifier}){why}"
+
+
+def _workspace(folder: Path) -> Finding:
+    if wrong := folder_wrong(folder):
+        return Finding("workspace", wrong.says, wrong.fix)
+    if (folder / "workspace.json").exists():
+        try:
+            Workspace(folder)  # refuses the format of a later program version
+        except InputError as error:
+            says, _, fix = str(error).rpartition(": ")
+            return Finding("workspace", says, fix)
+        return Finding("workspace", f"{folder} is one, and can be written to")
+    return Finding("workspace", f"{folder} is not there yet, and can be made")
+
+
+def _disk(folder: Path) -> Finding:
+    says, wrong = disk_wrong(folder)
+    return Finding("disk", wrong.says, wrong.fix) if wrong else Finding("disk", says)
+
+
+def _files(folder: Path) -> Finding:
+    if not (folder / "workspace.json").exists():
+        return Finding("files", "no workspace yet")
+    wrong = list(files_wrong(Workspace(folder)))
+    if not wrong:
+        return Finding("files", "catalog, pointers and manifests can be read (`nr verify` reads all files)")
+    return Finding("files", "; ".join(one.says for one in wrong), "; ".join(one.fix for one in wrong))
+
+
+def _language_model() -> Finding:
+    from pipelines.settings import DocumentSettings
+    from pipelines.text.identify import FETCHED_MODEL
+    from storage.keys import file_sha256
+
+    fix = "python -m pipelines.text.identify"
+    if not FETCHED_MODEL.is_file():
+        return Finding("language model", f"{FETCHED_MODEL} is missing", fix)
+    if file_sha256(FETCHED_MODEL) != DocumentSettings().language_model_sha256:
+        return Finding("language model", f"{FETCHED_MODEL} is not lid.176.ftz", f"remove it, then {fix}")
+    return Finding("language model", "lid.176.ftz stands, its checksum is right")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    driver = shutil.which("nvidia-smi") is not None
+    if torch.cuda.is_available():
+        names = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
+        return Finding("GPU", f"{torch.cuda.device_count()} x {', '.join(sorted(names))}")
+    if driver and torch.version.cuda is None:
+        return Finding(
+            "GPU", f"there is a driver, but torch {torch.__version__} is a CPU build", "make TORCH_INDEX= setup"
+        )
+    if driver:
+        return Finding(
+            "GPU", "there is a driver, but torch finds no device", "see nvidia-smi; check CUDA_VISIBLE_DEVICES"
+        )
+    return Finding("GPU", f"none; torch {torch.__version__} trains on the CPU")
+
+
+def _proxies() -> Finding:
+    refuse_unusable_proxies()
+    if not proxies():
+        return Finding("proxies", "none set")
+    return Finding("proxies", f"{', '.join(proxies())}: downloads go there, Prefect's server here is asked directly")
+
+
+def _prefect_address(home: Path) -> Finding:
+    """The server that PREFECT_API_URL or a file of Prefect's names, which the commands then use."""
+    services, api = server.running(home), os.environ.get(own_prefect.API) or own_prefect.take_own_settings()
+    if not api or (services and api == f"{services.url}/api"):
+        return Finding("Prefect's address", "commands use the server of `nr up`, or one of their own")
+    own_prefect.refuse_dead(api)
+    if services:
+        return Finding(
+            "Prefect's address", f"{api}, and not that of `nr up`, {services.url}", f"unset {own_prefect.API}"
+        )
+    return Finding("Prefect's address", f"{api} answers, and takes the credential")
+
+
+def _credential(home: Path) -> Finding:
+    own_credential()
+    if wrong := folder_wrong(home):
+        return Finding("credential", wrong.says, wrong.fix)
+    if home.is_dir() and home.stat().st_mode & OTHERS:
+        return Finding("credential", f"{home} is open to other users", f"chmod 700 {home}, or nr up")
+    if not (home / FILE).exists() and not server.running(home):
+        return Finding("credential", "none yet: `nr up` and `nr run` make one")
+    credential_of(home)
+    return Finding("credential", f"{home / FILE} is yours alone")
+
+
+def _server(home: Path, port: int) -> Finding:
+    if services := server.running(home):
+        answers = f"answers at {services.url}"
+        if orphans := len(orphaned_runs(services.api)):
+            says = f"{answers}; {orphans} flow runs stand in it whose process has gone"
+            return Finding("server", says, "nr down, then nr up, which marks them as crashed")
+        return Finding("server", answers)
+    if _is_no_database(home / DATABASE):
+        new = "move it away: `nr up` makes a new one, without the runs and schedules of the old; workspaces stay"
+        return Finding("server", f"{home / DATABASE} is damaged (no database of SQLite)", new)
+    if (home / server.STATE).exists():
+        if server.state_of(home) is None:
+            return Finding("server", f"{home / server.STATE} is damaged, and nothing that it told of runs", "nr up")
+        return Finding("server", "it was started and has gone, or its worker has", f"nr up; {home}/*.log say why")
+    if port:
+        try:
+            refuse_unusable(LOOPBACK, port, "Prefect's server", "--port")
+        except InputError as error:
+            return Finding("server", str(error), "nr up --port N, with a free port")
+    return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
+
+
+def _is_no_database(file: Path) -> bool:
+    """An empty one is none yet."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(len(SQLITE)) not in (b"", SQLITE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _worker(home: Path) -> Finding:
+    services = server.running(home)
+    if not services:
+        return Finding("worker", "not started (`nr up` starts it)")
+    online = [worker for worker in services.workers() if worker["status"] == "ONLINE"]
+    if not online:
+        return Finding("worker", "its process lives, but the server has not heard of it", "nr down, then nr up")
+    return Finding("worker", f"{len(online)} online")

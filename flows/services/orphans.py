@@ -1,0 +1,73 @@
+"""Flow runs whose process was killed stand in RUNNING, and hold their deployment's slot, until somebody marks them.
+
+Each run has a label with its machine and process. A database may serve several machines, and each of them looks at its
+own processes only.
+"""
+
+import logging
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from flows.services.prefect_api import Api
+
+if TYPE_CHECKING:
+    from prefect import Flow, State
+    from prefect.client.schemas.objects import FlowRun
+
+LABEL = "neutral-residues.process"
+UNFINISHED = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+WAITING = {"name": {"any_": ["AwaitingConcurrencySlot"]}}
+MOST_CLOCK_STEP = 60.0  # seconds by which setting the machine's clock may move when a process seems to have begun
+AT_WORK = ("RUNNING", "CANCELLING")
+CRASHED = {"type": "CRASHED", "message": "its process has gone; run it again to go on"}
+
+
+def record_process(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+    """Hook of every flow that begins to run: which process does it, and since when."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(flow_run.id, {LABEL: f"{socket.gethostname()} {os.getpid()} {time.time():.0f}"})
+
+
+def end_orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> None:
+    """Mark the runs of this machine whose process has gone as crashed.
+
+    of_stopped_worker: also those of deployments that have none yet, since the worker was stopped that had taken them.
+    """
+    for run in orphaned_runs(api, of_stopped_worker=of_stopped_worker):
+        api.ask("POST", f"flow_runs/{run}/set_state", {"state": CRASHED, "force": True})
+
+
+def orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> list[str]:
+    """Ids of the runs of this machine whose process has gone; of_stopped_worker: as above."""
+    found = []
+    for state in (UNFINISHED, WAITING):
+        for run in api.ask("POST", "flow_runs/filter", {"flow_runs": {"state": state}}):
+            # A run that is tried again still has the label of the process before, until its own begins.
+            process = (run["labels"] or {}).get(LABEL) if run["state_type"] in AT_WORK else None
+            if _has_gone(process) if process else of_stopped_worker and run["deployment_id"]:
+                found.append(run["id"])
+    return found
+
+
+def _has_gone(process: str) -> bool:
+    host, number, began = process.split()
+    if host != socket.gethostname():
+        return False
+    try:
+        return psutil.Process(int(number)).create_time() > float(began) + MOST_CLOCK_STEP  # another, of the same number
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _is_not_of_the_hook(record: logging.LogRecord) -> bool:
+    """Prefect tells of each hook, in two lines a flow run, that it runs and has run."""
+    return record.levelno > logging.INFO or f"ook '{record_process.__name__}'" not in record.getMessage()
+
+
+logging.getLogger("prefect.engine").addFilter(_is_not_of_the_hook)

@@ -1,0 +1,146 @@
+"""The base of a study: a model given by the user, or one pretrained here on the corpora."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from pydantic import BaseModel
+
+from flows.config.runs import PretrainedHere
+from flows.config.study import Config
+from flows.progress import Progress
+from flows.recording import now, record_model, record_training_steps
+from flows.services.orphans import record_process
+from flows.services.secret_blocks import take_secrets
+from flows.steps.corpora import current_versions
+from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
+from nr_core.settings import BaseSpec
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.keys import file_sha256, hash_of
+from storage.publish import is_done, is_whole, publishing, read_manifest, resumable_partial, write_manifest
+from storage.workspace import Workspace
+
+TOKENIZER_STAGE_VERSION = 1
+PRETRAIN_STAGE_VERSION = 1
+
+
+class PreparedBase(BaseModel):
+    """A base that stands on disk or on the hub, by the name that all tables use."""
+
+    model_id: str
+    spec: BaseSpec
+
+
+@flow(name="pretrain", on_running=[record_process])
+def pretrain(config: Config, versions: dict[str, str] | None = None) -> PreparedBase:
+    """Make the base ready: pretrain it, or find the given one."""
+    return prepare_base(config, versions or current_versions(config))
+
+
+@task(cache_policy=NO_CACHE)
+def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
+    workspace = Workspace(config.workspace)
+    take_secrets(config)
+    if config.base is None:
+        raise InputError("`base` is missing: give `base: {model: ...}` or `base: {pretrain: ...}`")
+    if isinstance(config.base, PretrainedHere):
+        base = _pretrained(config, config.base, versions, workspace)
+    else:
+        base = find_given(config.base, workspace)
+    refresh_catalog(workspace)
+    return base
+
+
+def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
+    """Identify a given model by its weights, its config and its tokenizer, and record it.
+
+    Raises:
+        ModelError: there is no such model, or its tokenizer has no end-of-text token.
+    """
+    from nr_core.models import weights_hash
+    from nr_core.tokens import tokenizer_hash
+
+    weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
+    config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
+    facts = [weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec)]
+    model_id = hash_of(*facts, *([spec.quantize] if spec.quantize else []))
+    if not (workspace.records("models") / f"{model_id}.parquet").exists():
+        model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
+        record_model(workspace, {**model, "created": now()})
+    return PreparedBase(model_id=model_id, spec=spec)
+
+
+def _pretrained(
+    config: Config, base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace
+) -> PreparedBase:
+    logger = get_run_logger()
+    shares = {name: share for name, share in base.corpora.items() if share > 0}
+    inputs = {versions[name]: share for name, share in shares.items()}
+    tokenizer = _ensure_tokenizer(base, shares, versions, workspace)
+    content = base.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
+    key = hash_of(content, inputs, base.seed, tokenizer.name, TOKENS_STAGE_VERSION, PRETRAIN_STAGE_VERSION)
+    folder = workspace.model(key)
+    with workspace.lock(f"model-{key}"):
+        if is_done(folder):
+            logger.info("base %s stands already", key)
+        else:
+            with Progress(logger.info) as progress:
+                workers = config.resources.reading_workers()
+                streams = {
+                    name: ensure_tokens(
+                        workspace, name, versions[name], BaseSpec(model=str(tokenizer)), progress, workers
+                    )
+                    for name in shares
+                }
+                spec = {
+                    "out": str(resumable_partial(folder)),
+                    "tokenizer": str(tokenizer),
+                    "settings": base.pretrain.model_dump(mode="json"),
+                    "inputs": [{"tokens": str(streams[name] / "train"), "share": shares[name]} for name in shares],
+                    "seed": base.seed,
+                }
+                job = Job("pretraining", spec)
+                refuse_failures(
+                    run_jobs(
+                        "pretrain", [job], workspace, progress, processes=1, threads=config.resources.training_threads()
+                    )
+                )
+            publish_job(folder, step="pretrain", inputs=inputs, settings=content)
+        facts = json.loads((folder / "model.json").read_text())
+        manifest = read_manifest(folder) or {}
+        record_model(
+            workspace,
+            {
+                "model_id": key,
+                "source": "pretrained here",
+                "weights_hash": manifest["files"]["model.safetensors"]["sha256"],
+                "parent_model_id": None,
+                "parameters": facts.get("parameters"),
+                "created": manifest["created"],
+            },
+        )
+        record_training_steps(workspace, key, folder / "steps.parquet")
+    return PreparedBase(model_id=key, spec=BaseSpec(model=str(folder)))
+
+
+def _ensure_tokenizer(
+    base: PretrainedHere, shares: Mapping[str, float], versions: Mapping[str, str], workspace: Workspace
+) -> Path:
+    from nr_core.tokens import train_tokenizer
+
+    inputs = {versions[name]: share for name, share in shares.items()}
+    key = hash_of(inputs, base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
+    folder = workspace.tokenizer(key)
+    with workspace.lock(f"tokenizer-{key}"):
+        if not is_whole(folder):
+            with publishing(folder) as partial:
+                texts = [shards(workspace, name, versions[name], "train") for name in shares]
+                train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)
+                settings = {"vocabulary_size": base.pretrain.vocabulary_size}
+                write_manifest(partial, step="tokenizer", key=key, inputs=inputs, settings=settings, counts={})
+    return folder

@@ -1,0 +1,78 @@
+"""Text that the base of a study writes itself: drawn once, kept like the tokens of a corpus."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flows.config.runs import OwnText
+from flows.progress import Progress
+from flows.resources import Resources
+from flows.steps.jobs import Job, refuse_failures, run_jobs
+from nr_core.settings import BaseSpec
+from storage.keys import hash_of
+from storage.publish import is_whole, publish_folder, read_manifest, resumable_partial, write_manifest
+from storage.workspace import OWN_TEXT, Workspace
+
+OWN_TEXT_STAGE_VERSION = 1
+
+
+def own_text_key(item: OwnText, model_id: str, base: BaseSpec) -> str:
+    """Changes with the base's weights, tokenizer and type of numbers, and with all that is asked of it."""
+    return OWN_TEXT + hash_of(model_id, base.dtype, _asked(item), OWN_TEXT_STAGE_VERSION)
+
+
+def _asked(item: OwnText) -> dict[str, Any]:
+    return item.model_dump(mode="json", include={"tokens", "document_tokens", "seed"})
+
+
+def _settings(item: OwnText, spec: BaseSpec) -> dict[str, Any]:
+    return {"base": spec.model_dump(mode="json", exclude={"vocabulary"}), **_asked(item)}
+
+
+def ensure_own_text(
+    workspace: Workspace, item: OwnText, model_id: str, base: BaseSpec, progress: Progress, resources: Resources
+) -> str:
+    """Let the base write unless that was done before; return the folder of the token stream.
+
+    What was cut off goes on from its last whole batch of documents.
+    """
+    key = own_text_key(item, model_id, base)
+    folder = workspace.tokens(key, "written")
+    with workspace.lock(f"tokens-{key}"):
+        if not is_whole(folder):
+            partial = resumable_partial(folder)
+            begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
+            out, settings = partial / "train", _settings(item, base)
+            job = Job("text of the base", {"out": str(out), **settings})
+            threads = resources.training_threads()
+            refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
+            (out / ".lock").unlink(missing_ok=True)
+            facts = json.loads((out / "tokens.json").read_text())
+            counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
+            if begun is not None:
+                counts["seconds"] = time.monotonic() - begun
+            inputs = {"model_id": model_id}
+            write_manifest(partial, step="sample", key=key, inputs=inputs, settings=settings, counts=counts)
+            publish_folder(partial, folder)
+    return str(folder / "train")
+
+
+def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | None:
+    """The key of text that a base of these settings wrote, where there is some. The base's files are not looked at."""
+    wanted = _settings(item, base) if isinstance(base, BaseSpec) else None
+    return next((str(one["key"]) for one in _manifests(workspace) if one["settings"] == wanted), None)
+
+
+def seconds_per_token(workspace: Workspace, base: Any) -> float | None:
+    """Of the texts that a base of these settings wrote here at one go; None where there is none."""
+    wanted = base.model_dump(mode="json", exclude={"vocabulary"}) if isinstance(base, BaseSpec) else None
+    counts = [one["counts"] for one in _manifests(workspace) if one["settings"]["base"] == wanted]
+    timed = [(one["seconds"], one["train"]["tokens"]) for one in counts if one.get("seconds")]
+    return sum(seconds for seconds, _ in timed) / sum(tokens for _, tokens in timed) if timed else None
+
+
+def _manifests(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    for folder in sorted((workspace.root / "tokens").glob(f"{OWN_TEXT}*/written")):
+        if is_whole(folder):
+            yield read_manifest(folder) or {}

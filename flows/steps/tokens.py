@@ -1,0 +1,51 @@
+"""Token streams of the corpora: made once for each corpus version and tokenizer."""
+
+from pathlib import Path
+
+from flows.progress import Progress
+from nr_core.settings import BaseSpec
+from storage.keys import hash_of
+from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
+from storage.workspace import Workspace
+
+TOKENS_STAGE_VERSION = 2
+SIDES = ("train", "held_out")
+
+
+def shards(workspace: Workspace, name: str, version: str, side: str) -> list[Path]:
+    return sorted(workspace.corpus_version(name, version).glob(f"{side}-*.parquet"))
+
+
+def ensure_tokens(
+    workspace: Workspace, name: str, version: str, tokenizer: BaseSpec, progress: Progress, workers: int = 1
+) -> Path:
+    """Tokenise both sides of a corpus version unless that was done before; return the folder of the two streams.
+
+    What a kill cut off goes on from its last whole shard.
+    """
+    from nr_core.text.tokenizing import tokenize
+    from nr_core.tokens import tokenizer_hash
+
+    hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
+    folder = workspace.tokens(version, hashed)
+    with workspace.lock(f"tokens-{version}-{hashed}"):
+        if is_whole(folder):
+            return folder
+        partial, counts = resumable_partial(folder), {}
+        for side in SIDES:
+
+            def on_progress(done: int, total: int, label: str = f"tokens of {name}, {side}") -> None:
+                progress.update({"label": label, "done": done, "total": total, "unit": "documents"})
+
+            texts = shards(workspace, name, version, side)
+            counts[side] = tokenize(texts, tokenizer, partial / side, on_progress, workers)
+        write_manifest(
+            partial,
+            step="tokens",
+            key=f"{version}-{hashed}",
+            inputs={"corpus_version": version},
+            settings={"tokenizer": hashed},
+            counts=counts,
+        )
+        publish_folder(partial, folder)
+    return folder

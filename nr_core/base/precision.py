@@ -1,0 +1,126 @@
+"""In which precision matrix products are computed: bf16 where the device is faster at it, else fp32.
+
+Adapters, optimiser, norms, the residual stream, losses and taps stay in fp32 whatever the choice (autocast).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nr_core.base.language_model import text_config
+from nr_core.files import write_json
+from nr_core.settings import Precision
+
+PRECISION_FILE = "precision.json"
+# bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
+LEAST_GAIN = 1.3
+# Narrower models spend their time in small operations, of which bf16 makes more. A step of neutral residues in bf16
+# took 1.33, .76 and .60 of its time in fp32 at widths of 64, 128 and 256 (4 layers; AMD EPYC with AVX512-BF16, one
+# thread, CPU seconds, 28 November 2026).
+SMALLEST_WIDTH = 256
+TIMED_TOKENS, TIMED_ROUNDS = 1024, 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """fp32 or bf16, and why, for the log and the table runs."""
+
+    precision: Literal["fp32", "bf16"]
+    reason: str
+
+    def autocast(self, device: torch.device) -> Any:
+        """The context in which a model computes."""
+        return torch.autocast(device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+FP32 = Choice("fp32", "nobody chose")
+
+
+def choose(asked: Precision, model: Any, place: torch.device | None = None) -> Choice:
+    """Decide for a model, on the device where it lies or will lie.
+
+    `auto` on a CPU: bf16 where the processor has AMX or AVX512-BF16 and a product of the model's own size, timed now,
+    is faster; without either, bf16 products are tens of times slower than fp32.
+    """
+    device = place or next(model.parameters()).device
+    if asked != "auto":
+        return Choice(asked, "it is set so")
+    if device.type == "cuda":
+        return (
+            Choice("bf16", "the device is a GPU")
+            if torch.cuda.is_bf16_supported()
+            else Choice("fp32", "the GPU knows no bf16")
+        )
+    if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        return Choice("fp32", "the processor has neither AMX nor AVX512-BF16")
+    config = text_config(model)
+    if config.hidden_size < SMALLEST_WIDTH:
+        return Choice("fp32", f"the model is narrower than {SMALLEST_WIDTH}")
+    gain = _gain(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
+    what = f"a matrix product of the model's size is {gain:.1f} times as fast in bf16 as in fp32"
+    return Choice("bf16" if gain >= LEAST_GAIN else "fp32", what)
+
+
+def choose_once(asked: Precision, model: Any, folder: Path, place: torch.device | None = None) -> Choice:
+    """Decide as `choose` does, and remember it in the folder: a job that goes on computes as it began."""
+    path = folder / PRECISION_FILE
+    if path.is_file():
+        return Choice(**json.loads(path.read_text()))
+    choice = choose(asked, model, place)
+    write_json(path, {"precision": choice.precision, "reason": choice.reason})
+    return choice
+
+
+def hold_frozen_in_bf16(model: nn.Module) -> None:
+    """Keep what autocast would make of frozen linear weights at each step: the same values, half of the memory.
+
+    A head that shares the embedding's matrix gets a copy of its own: embeddings stay in fp32, and with them the
+    residual stream. What stays in fp32 is copied too where it lies in the mapped file: while one tensor of a
+    safetensors file is in use, all pages of it that were read count as this process's memory.
+    """
+    embedding = model.get_input_embeddings().weight  # type: ignore[operator]
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad and module.weight.dtype == torch.float32:
+            held = module.weight.detach().to(torch.bfloat16)
+            if module.weight is embedding:
+                module.weight = nn.Parameter(held, requires_grad=False)
+            else:
+                module.weight.data = held
+    for tensor in (*model.parameters(), *model.buffers()):
+        if not tensor.requires_grad and tensor.dtype == torch.float32:
+            tensor.data = tensor.detach().clone()
+
+
+def to_read_from(model: Any, choice: Choice) -> Any:
+    """A model that nothing is trained of: frozen, its linear weights held as they are computed with.
+
+    Autocast keeps no cast of a frozen weight, so the head would be cast anew for each piece of tokens.
+    """
+    model.eval().requires_grad_(False)
+    if choice.precision == "bf16":
+        hold_frozen_in_bf16(model)
+    return model
+
+
+@torch.no_grad()
+def _gain(inner: int, outer: int) -> float:
+    """How many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
+    autocast."""
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    tokens, weights = torch.ones(TIMED_TOKENS, inner), torch.ones(outer, inner)
+    for _ in range(TIMED_ROUNDS):
+        for dtype in seconds:
+            held = weights.to(dtype)
+            begun = time.perf_counter()
+            F.linear(tokens.to(dtype), held)
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - begun)
+    return seconds[torch.float32] / seconds[torch.bfloat16]

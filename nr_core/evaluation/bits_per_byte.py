@@ -1,0 +1,79 @@
+"""The one definition of bits per byte, for `nr evaluate` and for the forgetting that a training measures.
+
+A text is cut into windows; each is opened by one context token (the model's beginning-of-text token, else the
+end-of-text token), which is not scored, as no special token is. Where windows overlap, a window scores what the one
+before did not. So every token of the text is scored once, nothing crosses documents, and the bytes are those of the
+text: figures of models with different tokenizers compare.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nr_core.base.head import Head
+from nr_core.errors import ModelError
+from nr_core.models import named
+from nr_core.tokens import TokenStream
+
+MOST_LOST = 0.01  # of a text's bytes: its figure is too low by about as much, which is less than seeds differ by
+
+
+def window_nats(head: Head, windows: np.ndarray[Any, Any], scored: Tensor) -> np.ndarray[Any, Any]:
+    """Nats of the tokens that are scored, by window.
+
+    windows (rows, length + 1): token ids, the first of which is context, padded on the right; scored (rows, length):
+    which of the others count. Returns (rows,) in double. Raises ModelError where one is not finite.
+    """
+    inputs = torch.from_numpy(windows).to(next(head.model.parameters()).device)
+    # Windows are padded on the right, so a causal model needs no mask; what the padding predicts is dropped.
+    nats = head.token_nats(inputs[:, :-1], inputs[:, 1:])
+    sums = nats.double().cpu().masked_fill(~scored, 0.0).sum(1).numpy()
+    if not np.isfinite(sums).all():
+        raise ModelError(
+            f"There are no bits per byte: {named(head.model)} puts out numbers that are not finite (NaN or infinite), "
+            "since its weights are damaged or its activations overflow; give another model."
+        )
+    return sums
+
+
+def scored_places(length: int, known: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> Tensor:
+    """(rows, length) bool: the tokens of each window's text but the first `known` ones, which another window scores."""
+    places = torch.arange(length)
+    return (places >= torch.from_numpy(known)[:, None]) & (places < torch.from_numpy(lengths)[:, None])
+
+
+def bits_per_byte(nats: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]) -> tuple[float, float | None]:
+    """nats and UTF-8 bytes of documents, or of windows: their ratio in bits, and its standard error."""
+    return ratio(nats / math.log(2), sizes)
+
+
+def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) -> tuple[float, float | None]:
+    """Ratio of sums, and its standard error over documents by linearisation; None for fewer than two documents."""
+    value = float(numerators.sum() / denominators.sum())
+    n = len(numerators)
+    if n < 2:
+        return value, None
+    residuals = numerators - value * denominators
+    return value, float(math.sqrt(n / (n - 1) * (residuals**2).sum()) / denominators.sum())
+
+
+def lost_share(stream: TokenStream, documents: list[int] | None = None) -> float:
+    """The share of some documents' bytes (default: of all) that the tokens do not give back.
+
+    Raises ModelError where it is above MOST_LOST: what is lost costs no bits, and the figure would flatter the model.
+    """
+    if stream.lost_bytes is None:
+        return 0.0
+    chosen: Any = slice(None) if documents is None else documents
+    lost, whole = int(stream.lost_bytes[chosen].sum()), int(stream.byte_lengths[chosen].sum())
+    if lost > MOST_LOST * whole:
+        raise ModelError(
+            f"The tokenizer loses {lost / whole:.1%} of the bytes of {stream.folder} (unknown or changed characters), "
+            "which cost no bits, so bits per byte would come out too low; take a base whose tokenizer knows this text."
+        )
+    return lost / whole if whole else 0.0

@@ -1,0 +1,1 @@
+"""Finished runs: loading them, building on them, the card that describes them."""

@@ -1,0 +1,119 @@
+"""README.md of what a run leaves: what it is, the code that loads it, and the run's figures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nr_core.methods.table import METHODS
+from nr_core.settings import BaseSpec, Quantization
+
+# The Python that loads what a run left, as its card shows it: a test runs it and compares the logits.
+
+
+# As nr_core.base.quantized.quantization_config: what is imported, and what from_pretrained is given.
+QUANTIZED: dict[Quantization, tuple[list[str], str]] = {
+    "torchao-int8": (
+        ["from torchao.quantization import Int8WeightOnlyConfig", "from transformers import TorchAoConfig"],
+        "TorchAoConfig(Int8WeightOnlyConfig())",
+    ),
+    "bitsandbytes-int8": (["from transformers import BitsAndBytesConfig"], "BitsAndBytesConfig(load_in_8bit=True)"),
+    "bitsandbytes-nf4": (
+        ["from transformers import BitsAndBytesConfig"],
+        'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype="float32")',
+    ),
+}
+AUTO = "from transformers import AutoModelForCausalLM, AutoTokenizer"
+
+
+def full_model_code(address: str, trust_remote_code: bool) -> str:
+    """Of finetune and llama_pro, which leave a whole model."""
+    options = ", trust_remote_code=True" if trust_remote_code else ""
+    return "\n".join(
+        [
+            AUTO,
+            "",
+            f'model = AutoModelForCausalLM.from_pretrained({json.dumps(address)}, dtype="float32"{options})',
+            f"tokenizer = AutoTokenizer.from_pretrained({json.dumps(address)}{options})",
+        ]
+    )
+
+
+def adapter_code(base: BaseSpec, method: str, address: str, earlier: list[str]) -> str:
+    """earlier: further arguments of load_adapter, of each adapter that is active beside the newest, oldest first."""
+    imports, quantized = QUANTIZED[base.quantize] if base.quantize else ([], "")
+    own = method in ("adapter", "neutral_residues")
+    registered = ["import nr_core.peft  # registers the method with PEFT"] if own else []
+    where = _arguments(base)
+    options = f', quantization_config={quantized}, device_map="auto"' if quantized else ""
+    lines = [
+        *registered,
+        "from peft import PeftModel",
+        *imports,
+        AUTO,
+        "",
+        f'base = AutoModelForCausalLM.from_pretrained({where}, dtype="float32"{options})',
+        f"tokenizer = AutoTokenizer.from_pretrained({where})",
+        f"model = PeftModel.from_pretrained(base, {json.dumps(address)})",
+    ]
+    names = [f"earlier_{i}" for i in range(len(earlier))]
+    for name, arguments in zip(names, earlier, strict=True):
+        lines.append(f'model.load_adapter({arguments}, adapter_name="{name}")')
+    if earlier:
+        lines.append(f"model.base_model.set_adapter({json.dumps(['default', *names])})  # their residues are summed")
+    return "\n".join(lines)
+
+
+def _arguments(base: BaseSpec) -> str:
+    """What from_pretrained is told of a base, for the model and for its tokenizer."""
+    given = {"revision": base.revision, "gguf_file": base.gguf_file}
+    parts = [json.dumps(base.model), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
+    return ", ".join([*parts, *(["trust_remote_code=True"] if base.trust_remote_code else [])])
+
+
+def model_card(
+    base: BaseSpec, languages: list[str], report: dict[str, Any], hub_id: str | None = None, earlier: int = 0
+) -> str:
+    """languages: ISO 639-3 of the new ones; report: what run.json holds; hub_id: where it is loaded from, if not from
+    the run's own folder; earlier: how many adapters are active beside the newest."""
+    method = report["method"]
+    full = method not in METHODS or METHODS[method].saves_full_model  # no method: made of a full model
+    name = f"{base.model}/{base.gguf_file}" if base.gguf_file else base.model
+    rows = [
+        ("method", method),
+        ("new languages", ", ".join(languages)),
+        ("base", name + (f" at {base.revision}" if base.revision else "")),
+        ("held in", base.quantize),
+        ("tokenizer", base.model),
+        ("new parameters", f"{report['extra_parameters']:,}"),
+        ("share of the base without embeddings", f"{report['share_non_embedding']:.2%}"),
+        ("share of the whole base", f"{report['share_total']:.2%}"),
+        ("learning rate", f"{report['learning_rate']:g}"),
+        ("weight of the local loss", f"{report['alpha']:g}" if method == "neutral_residues" else None),
+        ("steps", f"{report['steps']:,}"),
+        ("tokens", f"{report['tokens']:,}"),
+        ("seconds", f"{report['seconds']:,.0f}"),
+        ("earlier adapters, active beside this one", earlier or None),
+    ]
+    front = ["---", f"library_name: {'transformers' if full else 'peft'}", f"base_model: {base.model}", "language:"]
+    front += [f"- {language}" for language in languages] + ["---"]
+    table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value is not None)]
+    title = f"# {method.replace('_', ' ').capitalize()}: {', '.join(languages)}"
+    notes = (
+        ["The base runs code of its own: it was loaded with `trust_remote_code`.", ""] if base.trust_remote_code else []
+    )
+    if base.gguf_file and not full:
+        notes += ["PEFT's `AutoPeftModelForCausalLM` reads no GGUF file: load the base as below.", ""]
+    address = hub_id or "this folder"
+    if full:
+        code = full_model_code(address, base.trust_remote_code)
+    else:
+        code = adapter_code(base, method, address, [_earlier(i, hub_id) for i in range(earlier)])
+    return "\n".join([*front, "", title, "", *table, "", *notes, "```python", code, "```", ""])
+
+
+def _earlier(number: int, hub_id: str | None) -> str:
+    """In a run's folder earlier/ lies beside adapter/, on the hub inside what is uploaded."""
+    if hub_id is None:
+        return json.dumps(f"this folder/../earlier/{number}")
+    return f'{json.dumps(hub_id)}, subfolder="earlier/{number}"'

@@ -1,0 +1,236 @@
+"""How a base is extended: the settings of a method, which of them each method has, and their defaults.
+
+Sources: the paper's ablations (Talla, Grave, Jégou, ICML 2025, https://arxiv.org/abs/2410.02744, sections 4 and 5);
+`relative_l1`, `embeddings` and `max_forgetting` are this project's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from nr_core.settings.choices import (
+    Embeddings,
+    Gate,
+    Initialisation,
+    KLDirection,
+    LocalLoss,
+    MethodName,
+    Placement,
+    Settings,
+    Share,
+)
+
+# What a field asks for, as the sentence that refuses it where the method has nothing of the kind.
+FIELDS = {
+    "budget": "adds no parameters",
+    "alpha": "has no local loss",
+    "max_forgetting": "has no local loss",
+    "local_loss": "has no local loss",
+    "gate": "has no gate",
+    "initialisation": "has its own initialisation",
+    "placement": "has no adapters to place",
+    "layers": "has no adapters to place",
+    "rank": "has no matrices of a low rank",
+    "freeze": "leaves the base frozen",
+    "l2_to_base": "leaves the base frozen",
+    "ema": "leaves the base frozen",
+    "interpolate": "is not finetuning of a model of the base's shape",
+    "embeddings": "leaves the embeddings frozen",
+}
+
+_ADAPTERS = frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
+ALLOWED: dict[str, frozenset[str]] = {
+    "finetune": frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema", "interpolate"}),
+    "lora": frozenset({"budget", "rank", "layers", "embeddings"}),
+    "dora": frozenset({"budget", "rank", "layers"}),
+    "llama_pro": frozenset({"budget"}),
+    "adapter": _ADAPTERS,
+    "neutral_residues": _ADAPTERS | {"gate", "local_loss", "alpha", "max_forgetting"},
+}
+
+EMBEDDINGS = {
+    "finetune": ("trained", "frozen"),
+    "lora": ("frozen", "new_rows"),
+    "adapter": ("frozen", "new_rows", "residue"),
+    "neutral_residues": ("frozen", "new_rows", "residue"),
+}
+
+
+def defaults(method: str, gate: str | None) -> dict[str, str]:
+    """Of the fields that a user left out. The local loss follows the gate: a sigmoid one is trained as a classifier."""
+    gated = method == "neutral_residues"
+    return {
+        "gate": "relu" if gated else "none",
+        "local_loss": ("cross_entropy" if gate == "sigmoid" else "l1") if gated else "none",
+        "initialisation": "low_variance" if gated else "he",
+        "placement": "ffn",
+        "embeddings": "trained" if method == "finetune" else "frozen",
+    }
+
+
+class MethodSettings(Settings):
+    """How a base is extended. Fields left out take the method's values (`defaults`; the rate: methods.table)."""
+
+    added: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"),
+            *("kl_to_base", "kl_direction", "rank", "freeze", "l2_to_base", "ema", "interpolate"),
+        }
+    )
+
+    method: MethodName = Field(
+        description="finetune, lora, dora, adapter (parallel, ungated), neutral_residues or llama_pro (block expansion)"
+    )
+    name: str | None = Field(default=None, description="what tables and plots call the run; default: the method")
+    learning_rate: float | None = Field(default=None, gt=0, description="peak learning rate; default: the paper's")
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        le=4,
+        description="new parameters as a share of the backbone's; default 0.2; not for finetune",
+    )
+    budget_of: Literal["non_embedding", "total"] = Field(
+        default="non_embedding", description="which of the backbone's parameters the budget is a share of"
+    )
+    alpha: float | None = Field(
+        default=None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
+    )
+    gate: Gate | None = Field(
+        default=None, description="what opens an adapter for a token; default relu, the paper's; none: always open"
+    )
+    local_loss: LocalLoss | None = Field(
+        default=None,
+        description="what keeps adapters silent on the original language: l1 (size of the residue), relative_l1 (size "
+        "against that of the block's own output), cross_entropy (of a sigmoid gate) or none; default: the gate's",
+    )
+    initialisation: Initialisation | None = Field(
+        default=None, description="of the inner matrices: low_variance, 1/(d·L), or he, 2/d; default: the method's"
+    )
+    placement: Placement | None = Field(
+        default=None, description="the block that adapters stand beside: ffn (default) or attention"
+    )
+    layers: list[int] | None = Field(
+        default=None,
+        min_length=1,
+        description="layers with an adapter or LoRA, or that finetune trains (then without the embeddings, unless "
+        "`embeddings: trained`), counted from 0; default: all",
+    )
+    rank: int | None = Field(
+        default=None, ge=1, description="of LoRA and DoRA; default: the one that comes nearest to the budget"
+    )
+    freeze: Literal["random_half", "source_shielded"] | None = Field(
+        default=None,
+        description="finetune: random_half leaves each kind of a layer's tensors as it is in half of the layers, drawn "
+        "by the seed; source_shielded half of the columns of each, those that matter most on original-language text",
+    )
+    l2_to_base: float | None = Field(
+        default=None,
+        gt=0,
+        description="finetune: weight of half the squared distance of the weights from the base's, in place of "
+        "weight_decay",
+    )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="finetune: decay of the weights' moving average, which begins at the base and is what is saved",
+    )
+    embeddings: Embeddings | None = Field(
+        default=None,
+        description="finetune: trained (default) or frozen; adapters: frozen (default), new_rows (rows of tokens that "
+        "the original text does not use are trained, on top of the budget) or residue (one more gated adapter, on the "
+        "embedding)",
+    )
+    max_forgetting: float | None = Field(
+        default=None,
+        gt=0,
+        description="bits per byte that may be lost on the original language: alpha is adapted in training so that "
+        "this holds on a slice of its text that is kept out of training",
+    )
+    kl_to_base: float | None = Field(
+        default=None,
+        gt=0,
+        description="weight of the KL divergence from the base's next-token distributions, on original-language text",
+    )
+    kl_direction: KLDirection | None = Field(
+        default=None,
+        description="of kl_to_base: base_to_model, KL(base ‖ model), the default, or model_to_base, KL(model ‖ base)",
+    )
+
+    interpolate: list[Share] | None = Field(
+        default=None,
+        min_length=1,
+        description="finetune: one more run for each λ, not trained: the weights base + λ · (finetuned − base)",
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_in_order(cls, layers: list[int] | None) -> list[int] | None:
+        if layers is not None and (min(layers) < 0 or len(set(layers)) < len(layers)):
+            raise ValueError("layers: give each layer once, counted from 0")
+        return None if layers is None else sorted(layers)
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> MethodSettings:
+        for field, reason in FIELDS.items():
+            if getattr(self, field) is not None and field not in ALLOWED[self.method]:
+                others = " or ".join(method for method, fields in ALLOWED.items() if field in fields)
+                raise ValueError(f"{field}: {self.method} {reason}; leave {field} out, or choose the method {others}")
+        known = EMBEDDINGS.get(self.method, ())
+        if self.embeddings is not None and self.embeddings not in known:
+            raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
+        if self.freeze is not None and self.layers is not None:
+            raise ValueError("freeze: layers says already what is trained; give one of the two")
+        if self.interpolate is not None and len(set(self.interpolate)) < len(self.interpolate):
+            raise ValueError("interpolate: give each share once")
+        if self.rank is not None and self.budget is not None:
+            raise ValueError("rank: the budget gives the rank; give one of the two")
+        if self.kl_direction is not None and self.kl_to_base is None:
+            raise ValueError("kl_direction: there is no divergence to take; give kl_to_base, its weight, too")
+        self._refuse_contradictory_losses()
+        return self
+
+    def _refuse_contradictory_losses(self) -> None:
+        gate, local_loss = self.variant("gate"), self.variant("local_loss")
+        if local_loss in ("l1", "relative_l1") and gate == "sigmoid":
+            raise ValueError(
+                f"local_loss: a sigmoid gate is trained to tell the languages apart, and {local_loss} is not; choose "
+                "local_loss: cross_entropy or none, or another gate"
+            )
+        if local_loss == "cross_entropy" and gate != "sigmoid":
+            raise ValueError(
+                f"local_loss: cross_entropy trains a sigmoid gate, and the gate is {gate}; choose gate: sigmoid, or "
+                "local_loss: l1"
+            )
+        if local_loss == "none" and (self.alpha is not None or self.max_forgetting is not None):
+            field = "alpha" if self.alpha is not None else "max_forgetting"
+            raise ValueError(f"{field}: there is no local loss to weigh; leave {field} out, or choose a local_loss")
+        if self.alpha is not None and self.max_forgetting is not None:
+            raise ValueError("alpha: max_forgetting adapts alpha in training; give one of the two")
+
+    def variant(self, field: str) -> Any:
+        """What holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
+        value = getattr(self, field)
+        return value if value is not None else defaults(self.method, self.gate)[field]
+
+    @property
+    def label(self) -> str:
+        return self.name or self.method
+
+    @property
+    def trained(self) -> MethodSettings:
+        """What is trained: without the points that are made of it afterwards."""
+        return self.model_copy(update={"interpolate": None})
+
+    def points(self) -> list[MethodSettings]:
+        """One for each λ of interpolate."""
+        return [
+            self.model_copy(update={"interpolate": [share], "name": f"{self.label} λ {share:g}"})
+            for share in self.interpolate or []
+        ]

@@ -1,0 +1,1 @@
+"""Text to token streams, and text that models write."""

@@ -1,0 +1,252 @@
+"""Text that a base writes itself, as replay where nothing near its original training data is at hand.
+
+As JSON lines, an ordinary text source of a config (sample_text, for `nr sample`), or as a token stream, what a run is
+trained on where its input says `from: base` (sample_tokens). What is written, nr_core.text.own_text says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nr_core import stopping
+from nr_core.errors import ModelError
+from nr_core.files import write_json, writing
+from nr_core.models import context_length, load_base, named
+from nr_core.progress import Progress
+from nr_core.settings import BaseSpec
+from nr_core.specs import SampleSpec
+from nr_core.text.generate import chat_prompt, end_tokens, prompt_ids
+from nr_core.tokens import load_tokenizer, opening_token
+
+# Documents that a base writes itself: drawn from its own distribution, at temperature 1, with nothing cut off it.
+#
+# A base writes from the token that opens a text. One with a chat template writes conversations, as Magpie does (Xu et
+# al., https://arxiv.org/abs/2406.08464): behind the template's words for "the user says" it writes what a user would
+# ask, and then its answer. That rehearsing what a network itself puts out keeps what it knows is old: Robins,
+# "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science 1995.
+
+
+BATCH = 16  # documents written side by side
+EMPTY_BATCHES = 10  # in a row, after which a model is taken to have nothing to say
+QUESTION_SHARE = 0.5  # of what a conversation has room for beside its template, at most
+SAID = "QUESTION"  # stands for what a user says, to see what the template writes around it
+
+
+class Writer:
+    """A base and its tokenizer. longest: tokens of a document, what opens it included."""
+
+    def __init__(self, base: BaseSpec, longest: int) -> None:
+        from transformers import GenerationConfig
+
+        self.tokenizer, self.model = load_tokenizer(base), load_base(base).eval()
+        self.start, self.answer = self._opening()
+        self._opened = int(not self.answer or self.start[0] == opening_token(self.tokenizer))
+        self.ends = end_tokens(self.model, self.tokenizer) | set(self.answer[:1])
+        # A model's own settings (top_k, repetition_penalty) make nicer text than what it knows.
+        self.model.generation_config = GenerationConfig()
+        context = context_length(self.model.config)
+        self.longest = longest if context is None else min(longest, context)
+        of_template = len(self.start) + len(self.answer)
+        if self.longest <= of_template:
+            raise ModelError(
+                f"{named(self.model)}: a document is to have {self.longest} tokens, and {of_template} of them are its "
+                "chat template's; give more."
+            )
+        self._empty = 0
+
+    def _opening(self) -> tuple[list[int], list[int]]:
+        """The tokens before what is written, and those between a user's question and the answer (none in a text)."""
+        tokenizer = self.tokenizer
+        if not tokenizer.chat_template:
+            return [tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id], []
+        before, said, after = chat_prompt(tokenizer, [{"role": "user", "content": SAID}]).partition(SAID)
+        if not said or not before:
+            raise ModelError(
+                f"{named(self.model)}: its chat template does not write what a user says behind some words of its own, "
+                "so it gives no conversations; take text of a corpus instead."
+            )
+        return prompt_ids(tokenizer, before), list(tokenizer(after, add_special_tokens=False)["input_ids"])
+
+    def write(self, seed: int) -> list[list[int]]:
+        """A batch of documents, by the seed: their tokens, without those that open and close a text.
+
+        Raises ModelError where the model has written nothing but ends of text, batch after batch.
+        """
+        torch.manual_seed(seed)
+        turns = _Turns(self)
+        start = torch.tensor([self.start] * BATCH, device=next(self.model.parameters()).device)
+        with torch.inference_mode():
+            written = self.model.generate(
+                start,
+                attention_mask=torch.ones_like(start),
+                max_length=self.longest,
+                do_sample=True,
+                top_k=0,
+                logits_processor=[turns],
+                stopping_criteria=[turns.done],
+                pad_token_id=self.tokenizer.eos_token_id,
+            )
+        documents = [row[self._opened : end] for row, end in zip(written.tolist(), turns.ended, strict=True)]
+        documents = [document for document in documents if self.text(document).strip()]
+        self._empty = 0 if documents else self._empty + 1
+        if self._empty == EMPTY_BATCHES:
+            raise ModelError(f"{named(self.model)} writes nothing but ends of text; take another source of replay.")
+        return documents
+
+    def text(self, document: list[int]) -> str:
+        return str(self.tokenizer.decode(document, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+class _Turns:
+    """Follows each row: where its question ends, the template's words come next, and where its answer ends, it does.
+
+    ended: the length of each row, its last end token not counted where it is the end of the text; None: cut off.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer, self._length = writer, len(writer.start)
+        room = writer.longest - len(writer.start) - len(writer.answer)
+        self._last_of_question = len(writer.start) + int(QUESTION_SHARE * room)
+        self._answer_at: list[int | None] = [None if writer.answer else 0] * BATCH
+        self.ended: list[int | None] = [None] * BATCH
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """What comes next, (rows, vocabulary): the model's own scores, or the template's token for certain."""
+        answer, ends = self._writer.answer, self._writer.ends
+        length = ids.shape[1]
+        for row, last in enumerate(ids[:, -1].tolist()):
+            at = self._answer_at[row]
+            if at is None and length > len(self._writer.start) and last in ends:
+                at = length - 1  # its end token is the first of the template's words, or stands for it
+                self._answer_at[row] = at
+            elif at is None and length >= self._last_of_question:
+                at = length
+                self._answer_at[row] = at
+            if at is not None and answer and 0 <= length - at < len(answer):
+                scores[row] = float("-inf")
+                scores[row, answer[length - at]] = 0.0
+        return scores
+
+    def done(self, ids: Tensor, scores: Any, **options: Any) -> Tensor:
+        """Which rows have ended."""
+        length, end_of_text = ids.shape[1], self._writer.tokenizer.eos_token_id
+        for row, last in enumerate(ids[:, -1].tolist()):
+            at = self._answer_at[row]
+            begun = at is not None and length > max(at + len(self._writer.answer), len(self._writer.start))
+            if self.ended[row] is None and begun and last in self._writer.ends:
+                self.ended[row] = length - (last == end_of_text)
+        return torch.tensor([end is not None for end in self.ended], device=ids.device)
+
+
+BATCHES = "batches.jsonl"  # what a job that was cut off goes on from
+
+
+def sample_text(
+    base: BaseSpec,
+    out: Path,
+    documents: int,
+    max_tokens: int,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write `out`, JSON lines with `id` and `text`: `documents` documents of at most max_tokens tokens.
+
+    The same arguments give the same text, also where the first attempt was cut off: it goes on from its last whole
+    batch. on_progress(documents done, in all). Raises ModelError where there is no such model, or where it writes
+    nothing but ends of text.
+    """
+    if out.exists():
+        raise ModelError(f"{out} exists; give another file, or delete that one.")
+    writer = Writer(base, max_tokens + 1)  # and what opens it
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".partial-{seed}-{max_tokens}-{out.name}")
+    done, batch = _whole_batches(partial)
+    with open(partial, "a", encoding="utf-8") as file:
+        while done < documents:
+            texts = [writer.text(document) for document in writer.write(seed * 1_000_003 + batch)]
+            rows = [{"id": f"{seed}-{batch}-{row}", "text": text} for row, text in enumerate(texts)]
+            # A line a batch, so that a batch is whole or not there.
+            file.write(json.dumps(rows) + "\n")
+            file.flush()
+            done, batch = done + len(texts), batch + 1
+            on_progress(min(done, documents), documents)
+    rows = [row for line in partial.read_text(encoding="utf-8").splitlines() for row in json.loads(line)]
+    finished = partial.with_suffix(".finished")
+    finished.write_text("".join(json.dumps(row) + "\n" for row in rows[:documents]), encoding="utf-8")
+    os.replace(finished, out)
+    partial.unlink()
+
+
+def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
+    """Write a token stream (nr_core.tokens) to spec.out, of as many documents as give spec.tokens.
+
+    Goes on from the last whole batch. Raises ModelError as sample_text does, Stopped where the job was asked to stop.
+    """
+    writer = Writer(spec.base, spec.document_tokens)
+    partial = spec.out / BATCHES
+    _, batch = _whole_batches(partial)
+    held = _read(partial)
+    done, begun, at_first = sum(map(len, held)), time.monotonic(), sum(map(len, held))
+    with open(partial, "a", encoding="utf-8") as file:
+        while done < spec.tokens:
+            if stopping.requested.is_set():
+                raise stopping.Stopped
+            written = writer.write(spec.seed * 1_000_003 + batch)
+            file.write(json.dumps(written) + "\n")
+            file.flush()
+            held += written
+            done, batch = done + sum(map(len, written)), batch + 1
+            rate = max(1, done - at_first) / (time.monotonic() - begun)
+            progress.report(min(done, spec.tokens), spec.tokens, rate, max(0, spec.tokens - done) / rate)
+    _write_stream(held, writer, spec.out)
+    partial.unlink()
+
+
+def _write_stream(documents: list[list[int]], writer: Writer, out: Path) -> None:
+    tokenizer, opening = writer.tokenizer, opening_token(writer.tokenizer)
+    closed = [[*([] if opening is None else [opening]), *document, tokenizer.eos_token_id] for document in documents]
+    stream = np.concatenate([np.array(document, dtype=np.int64) for document in closed])
+    dtype = "uint16" if int(stream.max()) < 1 << 16 else "uint32"
+    with writing(out / "stream.bin") as partial:
+        stream.astype(dtype).tofile(partial)
+    sizes = np.array([len(writer.text(document).encode()) for document in documents], dtype=np.int64)
+    ends = np.cumsum([0, *map(len, closed)], dtype=np.int64)
+    for name, values in (("offsets.npy", ends), ("byte_lengths.npy", sizes)):
+        with writing(out / name) as partial, open(partial, "wb") as file:
+            np.save(file, values)
+    context = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    facts = {
+        "documents": len(documents),
+        "tokens": len(stream),
+        "bytes": int(sizes.sum()),
+        "dtype": dtype,
+        "vocabulary_size": max(int(stream.max()), context) + 1,
+        "opening_token": opening,
+        "end_of_text_token": tokenizer.eos_token_id,
+        "context_token": context,
+    }
+    write_json(out / "tokens.json", facts)
+
+
+def _read(partial: Path) -> list[list[int]]:
+    lines = partial.read_text(encoding="utf-8").splitlines() if partial.exists() else []
+    return [document for line in lines for document in json.loads(line)]
+
+
+def _whole_batches(partial: Path) -> tuple[int, int]:
+    """Documents and batches that stand; half a line at the end, of an attempt that was killed, goes."""
+    if not partial.exists():
+        return 0, 0
+    lines = partial.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    partial.write_text("".join(whole), encoding="utf-8")
+    return sum(len(json.loads(line)) for line in whole), len(whole)

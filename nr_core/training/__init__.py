@@ -1,0 +1,1 @@
+"""Training a base and its extensions: loop, loss, batches, optimiser, checkpoints."""

@@ -1,0 +1,80 @@
+"""What is saved beside an adapter's weights, and the name of the method in PEFT's closed list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import get_args
+
+from peft import PeftConfig
+from peft.utils import PeftType
+
+from nr_core.errors import ModelError
+from nr_core.settings import Embeddings, Gate, Initialisation, Placement
+from nr_core.tuner.budget import BUDGET
+
+# 1 knew the gates relu and none, placement ffn, frozen embeddings and found sites; what it can read says 1.
+FORMAT_VERSION = 2
+
+
+def _extend_peft_type(name: str) -> None:
+    """PeftType is a closed Enum, and both peft and transformers read `peft_type.value`: a plain string would not do."""
+    if name in PeftType.__members__:
+        return
+    member = str.__new__(PeftType, name)
+    member._name_ = name
+    member._value_ = name
+    PeftType._member_map_[name] = member
+    PeftType._value2member_map_[name] = member
+    PeftType._member_names_.append(name)
+    type.__setattr__(PeftType, name, member)
+
+
+_extend_peft_type("NEUTRAL_RESIDUES")
+
+
+@dataclass
+class NeutralResiduesConfig(PeftConfig):
+    """What is saved beside the weights. width: h; left out, it follows from the budget when the adapter is made."""
+
+    width: int | None = None
+    budget: float = BUDGET
+    budget_of: str = "non_embedding"
+    gate: Gate = "relu"
+    activation: str = "silu"
+    initialisation: Initialisation = "low_variance"
+    placement: Placement = "ffn"
+    embeddings: Embeddings = "frozen"
+    new_rows: list[int] | None = field(default=None, metadata={"help": "tokens whose embedding is extended"})
+    post_norm: str = "after"
+    layers: list[int] | None = field(default=None, metadata={"help": "layers with an adapter; default: all"})
+    sites: list[str] | None = field(default=None, metadata={"help": "where adapters go; default: found by structure"})
+    format_version: int = 1
+    target_modules: list[str] | None = field(default=None, metadata={"help": "filled in: the sites of those layers"})
+    exclude_modules: list[str] | None = None
+    modules_to_save: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType.NEUTRAL_RESIDUES  # type: ignore[attr-defined]
+        if self.format_version > FORMAT_VERSION:
+            raise ModelError(
+                f"The adapter is of format {self.format_version}, this version reads {FORMAT_VERSION} and older; "
+                "install a newer neutral-residues."
+            )
+        for name, value, known in (
+            ("gate", self.gate, get_args(Gate)),
+            ("activation", self.activation, ("silu",)),
+            ("initialisation", self.initialisation, get_args(Initialisation)),
+            ("placement", self.placement, get_args(Placement)),
+            ("embeddings", self.embeddings, ("frozen", "new_rows", "residue")),
+            ("post_norm", self.post_norm, ("after",)),
+        ):
+            if value not in known:
+                raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
+        if self.embeddings == "new_rows" and not self.new_rows:
+            raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
+        if self.sites is not None and self.placement == "attention":
+            raise ModelError("NeutralResiduesConfig.sites says where adapters go, and so does placement; give one.")
+        of_first_format = self.gate in ("relu", "none") and self.placement == "ffn" and self.embeddings == "frozen"
+        if not of_first_format or self.sites is not None:
+            self.format_version = FORMAT_VERSION

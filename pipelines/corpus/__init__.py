@@ -1,0 +1,1 @@
+"""A version of a corpus is built: filter, deduplication, decontamination, split, shards, data card."""

@@ -1,0 +1,201 @@
+"""The verdict over scores: which documents a corpus takes, by SQL, so that thresholds change without re-extraction."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.corpus.shards import shard_files
+from pipelines.settings import CorpusSettings
+from pipelines.sources.host import ascii_host_pattern
+from pipelines.text.bad_words import BAD_WORDS, BadWords
+from pipelines.text.rules import RULES, Rule
+from storage.errors import InputError
+
+# Reason and remedy: of pages that never came here, then in the order in which a document meets the rules.
+REMEDIES: Mapping[str, str] = {
+    "poison_record": "they hung or ended what read them; look into these records, or leave their file out",
+    "other_language": "their whole page is in none of documents.languages",
+    "host": "their host fits no pattern of corpora.{name}.hosts",
+    "language": "they are not in language '{language}' (corpora.{name}.language)",
+    "language_score": "their language is less sure than corpora.{name}.min_language_score",
+    "too_short": "they are shorter than corpora.{name}.min_characters",
+    **{
+        rule.name: f"their {rule.meaning}; set corpora.{{name}}.rules.{rule.name} to another threshold, or to false"
+        for rule in RULES
+    },
+    BAD_WORDS: "they hold a word of the list corpora.{name}.bad_words; shorten it, or leave the field out",
+}
+
+_JUDGE = """
+CREATE TEMP TABLE judged AS
+SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash,
+    CASE
+        WHEN d.reason <> 'kept' THEN d.reason
+        WHEN NOT list_bool_or(list_transform($hosts, lambda pattern: d.host GLOB pattern)) THEN 'host'
+        WHEN d.language <> $language THEN 'language'
+        WHEN d.language_score < $min_language_score THEN 'language_score'
+        WHEN d.characters < $min_characters THEN 'too_short'
+        {rules}
+        {bad_words}
+        ELSE 'kept'
+    END AS verdict,
+    d.reason = 'kept' AS judged
+FROM read_parquet($files) d JOIN units u USING (unit_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`kept`: doc_no, doc_id, url, host, characters, text_hash, in doc_no order.
+
+    `left`: language, reason, documents, characters of those that the verdict left out.
+    `unread`: documents by reason that never reached main content, most first.
+    """
+
+    kept: pa.Table
+    left: list[dict[str, Any]]
+    unread: dict[str, int]
+
+
+# What the verdict leaves where no unit is new: only hosts were taken down.
+NOTHING = Judged(
+    pa.schema(
+        [
+            ("doc_no", pa.uint64()),
+            *((name, pa.string()) for name in ("doc_id", "url", "host")),
+            ("characters", pa.int64()),
+            ("text_hash", pa.binary()),
+        ]
+    ).empty_table(),
+    [],
+    {},
+)
+
+
+def judge(
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None = None,
+) -> Judged:
+    """Judge all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
+    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
+        kept = connection.sql(
+            "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
+            "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
+        ).to_arrow_table()
+        left = connection.sql(
+            "SELECT language, verdict AS reason, count(*) AS documents, sum(characters)::BIGINT AS characters "
+            "FROM judged WHERE judged AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
+        ).to_arrow_table()
+        unread = connection.sql(
+            "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
+        ).fetchall()
+    return Judged(kept, left.to_pylist(), dict(unread))
+
+
+def sample_of(
+    verdict: str,
+    number: int,
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None = None,
+) -> list[int]:
+    """doc_nos of at most `number` documents with this verdict, the same ones each time."""
+    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
+        chosen = "SELECT doc_no FROM judged WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
+        return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
+
+
+@contextmanager
+def _judged(
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the table `judged`."""
+    units = pa.table(
+        {
+            "unit_id": pa.array(first_doc_nos.keys(), pa.string()),
+            "first_doc_no": pa.array(first_doc_nos.values(), pa.uint64()),
+        }
+    )
+    limits = settings.thresholds()
+    rules = [rule for rule in RULES if rule.name in limits]
+    with (
+        tempfile.TemporaryDirectory(dir=spill) as folder,
+        duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": "false"}) as connection,
+    ):
+        connection.register("units", units)
+        if bad_words is not None:
+            connection.create_function("holds_bad_word", bad_words.found_in, ["VARCHAR"], "BOOLEAN")
+        connection.execute(
+            _JUDGE.format(  # names out of our own table
+                rules="\n        ".join(map(_condition, rules)),
+                # Last: the one rule that reads texts, and only those that no other rule left out.
+                bad_words=f"WHEN holds_bad_word(d.text) THEN '{BAD_WORDS}'" if bad_words is not None else "",
+            ),
+            {
+                "files": [str(file) for file in files],
+                "hosts": [ascii_host_pattern(pattern) for pattern in settings.hosts],
+                **settings.model_dump(include={"language", "min_language_score", "min_characters"}),
+                **limits,
+            },
+        )
+        yield connection
+
+
+def _condition(rule: Rule) -> str:
+    # Scores are stored as FLOAT; a share of .3 must be compared with .3 as FLOAT too.
+    return f"WHEN d.{rule.score} {'<' if rule.is_minimum else '>'} ${rule.name}::FLOAT THEN '{rule.name}'"
+
+
+# Corpora, and sides of them, that would hold no document: refused with a sentence that names what took them.
+
+
+def why_empty(name: str, settings: CorpusSettings, judged: Judged) -> str:
+    left = Counter(judged.unread)
+    for row in judged.left:
+        left[row["reason"]] += row["documents"]
+    if not left:
+        return f"corpus {name} is empty: its sources {settings.sources} hold no document; give other sources"
+    [(reason, documents)] = left.most_common(1)
+    remedy = REMEDIES.get(reason, "they gave no text; check what the sources hold")
+    return (
+        f"corpus {name} is empty: of {left.total()} documents, {documents} left with reason {reason}: "
+        f"{remedy.format(name=name, language=settings.language)}"
+    )
+
+
+def sizes_of_sides(name: str, folder: Path, settings: CorpusSettings) -> tuple[dict[str, int], dict[str, int]]:
+    """Documents and characters by side. Raises InputError where one has none."""
+    documents, characters = {}, {}
+    for side in ("train", "held_out"):
+        columns = [pq.read_table(file, columns=["characters"])["characters"] for file in shard_files(folder, side)]
+        documents[side] = sum(map(len, columns))
+        characters[side] = sum(pc.sum(column).as_py() for column in columns)
+    if not documents["train"]:
+        raise InputError(
+            f"corpus {name}: the train side would be empty, since every {settings.split_by} in it is held out since "
+            "its first version or was taken down; add sources, or publish it under a new name"
+        )
+    if not documents["held_out"]:
+        raise InputError(
+            f"corpus {name}: the held-out side would be empty, since all its hosts were taken down; publish the "
+            "corpus under a new name, which holds out others"
+        )
+    return documents, characters

@@ -1,0 +1,176 @@
+"""Versions of a corpus: which one these inputs give, which came before it, what it takes over from that one, and whose
+held-out side is the yardstick."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.dedup.doc_no import number_units
+from pipelines.settings import CorpusSettings
+from pipelines.sources.work_units import WorkUnit
+from pipelines.text.bad_words import BadWords
+from storage.damage import DamagedFile
+from storage.keys import hash_of
+from storage.publish import is_done, read_manifest
+from storage.records import read_records
+from storage.workspace import Workspace
+
+CORPUS_STAGE_VERSION = 3  # raise it when the same documents and settings come to give another corpus
+
+# A corpus with another of these is another corpus: its held-out side is chosen anew.
+_YARDSTICK_FIELDS = {
+    *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
+    # Else texts would stay in it as they are no longer wanted. A switch that an old version lacks was off.
+    *("repair", "pii", "remove_bar_lines"),
+}
+# None of these bears on what became of the documents of earlier units.
+_FREE_FIELDS = {"sources", "rehydrate", "licence"}
+# Where a list lies does not bear on content: its hash is among the inputs, and a version without it has its key of old.
+_PATH_FIELDS = {"bad_words"}
+SEGMENT = "index/kept.parquet"  # its checksum tells a segment
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a version is made of, beside its settings."""
+
+    units: Sequence[WorkUnit]
+    documents_key: str
+    denied: Sequence[str]  # hosts taken down that are in the units
+    evaluation_sets: Mapping[str, str]  # content hash by name
+    bad_words: BadWords | None = None
+
+    @property
+    def bad_words_hash(self) -> str | None:
+        return self.bad_words.content_hash if self.bad_words is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """`version` of a corpus, its parent, the refresh of each of its units in doc_no order, and its yardstick: the
+    version whose held-out side it repeats (None where it chooses its own).
+
+    `continues` is the version whose outcome holds for the documents of its units, the parent where it can be; only
+    documents of the other units are judged. None: all are.
+    """
+
+    version: str
+    parent: str | None
+    refreshes: dict[str, int]
+    yardstick: str | None
+    continues: str | None
+
+
+def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace: Workspace) -> Lineage:
+    """The version that these inputs give after those published: one of the published, if its inputs are the same."""
+    published = list(_published(name, workspace))
+    for manifest in published:
+        if _is_made_of(manifest, settings, inputs):
+            own = manifest["inputs"]
+            continues = own["continues"]
+            if continues and not can_continue(name, continues, workspace):
+                continues = None
+            return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
+    parent = published[0] if published else None
+    chosen = _bearing(settings.model_dump(mode="json"))
+    if parent is None or any(parent["settings"].get(field, False) != chosen[field] for field in _YARDSTICK_FIELDS):
+        refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
+    else:
+        refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
+        yardstick = _yardstick(name, parent, workspace)
+        holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
+        continues = parent["key"] if holds else None
+    bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
+    bears += [inputs.bad_words_hash] if inputs.bad_words is not None else []
+    version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, inputs.documents_key, *bears)
+    return Lineage(version, parent["key"] if parent else None, refreshes, yardstick, continues)
+
+
+def segment_hash(manifest: Mapping[str, Any]) -> str | None:
+    """What tells the segment that a version brought to the index; None where it brought none."""
+    return str(manifest["files"][SEGMENT]["sha256"]) if SEGMENT in manifest["files"] else None
+
+
+def can_continue(name: str, version: str, workspace: Workspace) -> bool:
+    """Whether a version and all segments of the index that it names stand as they were."""
+    manifest = _manifest(name, version, workspace)
+    return (
+        manifest is not None
+        and is_done(workspace.corpus_version(name, version))
+        and all(
+            (other := _manifest(name, segment, workspace)) is not None
+            and segment_hash(other) == checksum
+            and is_done(workspace.corpus_version(name, segment))
+            for segment, checksum in manifest["inputs"]["segments"].items()
+        )
+    )
+
+
+def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
+    """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
+    first = parent["inputs"]["yardstick"]
+    return first if first and _manifest(name, first, workspace) else str(parent["key"])
+
+
+def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs) -> bool:
+    own = manifest["inputs"]
+    return (
+        own["stage_version"] == CORPUS_STAGE_VERSION
+        and own["documents_key"] == inputs.documents_key
+        and own["refreshes"].keys() == {unit.unit_id for unit in inputs.units}
+        and own["denied"] == sorted(inputs.denied)
+        and own["evaluation_sets"] == inputs.evaluation_sets
+        and own.get("bad_words") == inputs.bad_words_hash
+        and has_settings(manifest, settings)
+    )
+
+
+def has_settings(manifest: Mapping[str, Any], settings: CorpusSettings) -> bool:
+    """Whether a version was made with these settings, wherever the lists that they name lie."""
+    return _bearing(manifest["settings"]) == _bearing(settings.model_dump(mode="json"))
+
+
+def _bearing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in settings.items() if field not in _PATH_FIELDS}
+
+
+def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, refreshes: Mapping[str, int]) -> bool:
+    """Whether what became of the parent's documents would become of them again."""
+    own, chosen = parent["inputs"], _bearing(settings.model_dump(mode="json"))
+    return (
+        own["stage_version"] == CORPUS_STAGE_VERSION
+        and own["documents_key"] == inputs.documents_key
+        and own["refreshes"].items() <= refreshes.items()
+        and set(own["denied"]) <= set(inputs.denied)
+        and own["evaluation_sets"] == inputs.evaluation_sets
+        and own.get("bad_words") == inputs.bad_words_hash
+        and all(parent["settings"].get(field) == value for field, value in chosen.items() if field not in _FREE_FIELDS)
+    )
+
+
+def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Manifests from the current version back to the first.
+
+    Of a version whose folder is gone or damaged the record says what came before: the yardstick stays where it was.
+    """
+    version, seen = workspace.current_version(name), set[str]()
+    while version and version not in seen:
+        seen.add(version)
+        if manifest := _manifest(name, version, workspace):
+            yield manifest
+            version = manifest["inputs"]["parent_version"]
+        else:
+            version = _recorded_parent(version, workspace)
+
+
+def _manifest(name: str, version: str, workspace: Workspace) -> dict[str, Any] | None:
+    """A damaged one is none: the version is made anew."""
+    try:
+        return read_manifest(workspace.corpus_version(name, version))
+    except DamagedFile:
+        return None
+
+
+def _recorded_parent(version: str, workspace: Workspace) -> str | None:
+    rows = read_records(workspace, "corpora", version)
+    return rows[0]["parent_version"] if rows else None

@@ -1,0 +1,1 @@
+"""A record becomes a document: WARC, record filter, opt-outs, decoding, guards, parsing, main content."""

@@ -1,0 +1,226 @@
+"""Bytes of a page to text: UTF-8, the HTTP charset, the page's meta tag, a detector, windows-1252.
+
+Charsets are named as the WHATWG's Encoding Standard has it, and mean what browsers take them for. One by which the text
+fits no language, where it fits one by another charset, is not believed: many servers declare their own default.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+from pipelines.pages.alphabets import misfit
+
+# The charset that a page names in a meta tag, found as browsers do before they parse.
+#
+# https://html.spec.whatwg.org/multipage/parsing.html#prescan-a-byte-stream-to-determine-its-encoding: what stands in a
+# comment, or in an attribute of another tag, is no declaration.
+
+
+_BYTES = 4096  # browsers look at 1,024; some pages put scripts first
+
+_ATTRIBUTE = rb"[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s>\"'][^\s>]*+)?))?+"
+_TOKEN = re.compile(
+    rb"<!--(?:>|.*?(?:-->|\Z))|<(?:(meta)(?=[\s/])|/?[a-z][^\s>]*+)((?:%s)*+)|<[!/?][^>]*+"
+    % re.sub(rb"\((?!\?)", b"(?:", _ATTRIBUTE),
+    re.IGNORECASE | re.DOTALL,
+)
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
+_CHARSET = re.compile(rb"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']+))", re.IGNORECASE)
+
+
+def meta_charset(page: bytes) -> str | None:
+    """The label in the first meta tag that names a charset."""
+    for token in _TOKEN.finditer(page[:_BYTES]):
+        if token[1] and (label := _label(token[2])):
+            return label.strip().decode("ascii", errors="replace")
+    return None
+
+
+def _label(tag: bytes) -> bytes | None:
+    attributes: dict[bytes, bytes] = {}
+    for name, *values in _ATTRIBUTES.findall(tag):
+        attributes.setdefault(name.lower(), b"".join(values))
+    if charset := attributes.get(b"charset"):
+        return charset
+    if attributes.get(b"http-equiv", b"").strip().lower() != b"content-type":
+        return None
+    found = _CHARSET.search(attributes.get(b"content", b""))
+    return found and b"".join(filter(None, found.groups()))
+
+
+# A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
+# ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
+MAX_REPLACED_SHARE = 0.1  # of the bytes that are not ASCII
+MAX_CONTROL_SHARE = 0.01  # of the characters
+# UTF-8 that broke in places is UTF-8, whatever the page says. Chosen here: of text in other charsets next to nothing is
+# UTF-8 by chance, but in Thai and Chinese a third can be.
+MAX_BROKEN_SHARE = 0.2  # of what is not ASCII
+# A declared charset is not believed where more than such a share of what is not ASCII fits no language, and another
+# leaves so much less of it; where nothing is declared, the least decides. Chosen here.
+MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; characters
+
+_HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_REPLACED = re.compile("[\x80-\x9f\ufffd]")
+_ESCAPE, _JAPANESE_ESCAPE = b"\x1b", b"\x1b$"  # ISO-2022-JP: what follows is Japanese in bytes of ASCII
+_START_BYTES = 4096  # binary data shows itself at once
+_CONTROL_BYTES = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F])
+_CONTROLS_BUT_ESCAPE = _CONTROL_BYTES.replace(_ESCAPE, b"")  # which changes between scripts in ISO-2022-JP
+UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_BYTE_ORDER_MARKS = ((UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_UTF_16_MARKS[1], "utf-16-be"))
+
+
+# Python's codecs of these names are narrower than what the web writes under them: https://encoding.spec.whatwg.org/.
+_AS_BROWSERS = {
+    "shift_jis": "cp932",
+    "euc_jp": "euc_jis_2004",
+    "iso2022_jp": "iso2022_jp_ext",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "iso8859-11": "cp874",
+}
+_MORE_LABELS = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "x-user-defined": "cp1252"}
+# Charsets that a page may be in where it seems to be in none that was declared, those first that have fewer letters:
+# what is Hebrew would be Russian too, what is Korean Chinese.
+_OTHERS = (
+    *("cp1252", "cp1250", "iso8859-2", "cp1257", "iso8859-13", "iso8859-4", "cp1254", "cp1255", "iso8859-6", "cp1256"),
+    *("cp1253", "iso8859-7", "cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1258", "cp932", "cp949"),
+    *("gb18030", "big5hkscs", "euc_jis_2004", "cp874"),
+)
+_OF_TWO_BYTES = ("cp932", "cp949", "gb18030", "big5hkscs", "euc_jis_2004")
+_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", "iso2022_jp_ext")  # they fit or they do not
+# A word from its first byte on that is not ASCII, and what parts words: no second byte of Chinese or Japanese.
+_REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
+_PARTED = bytes.maketrans(bytes([*range(0x20), *b"<>"]), b" " * 34)
+_JUDGED_BYTES = 1 << 14
+
+
+def _as_control(error: UnicodeError) -> tuple[str, int]:
+    """Bytes without a character in windows-125x are control characters to browsers, which leave the text later."""
+    assert isinstance(error, UnicodeDecodeError)
+    broken = error.object[error.start : error.end]
+    single = len(broken) == 1 and 0x80 <= broken[0] < 0xA0 and error.encoding == "charmap"
+    return (chr(broken[0]) if single else "\ufffd"), error.end
+
+
+codecs.register_error("as_control", _as_control)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    text: str
+    encoding: str  # name of Python's codec
+    source: str  # bom | utf-8 | http | meta | detector | default
+    is_whole: bool = False  # nothing was mended: the body is the text in UTF-8, but for a byte order mark
+
+
+def decode(payload: bytes, content_type: str) -> Decoded | None:
+    """Decode a page, given its HTTP Content-Type. None if nothing gives readable text."""
+    if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
+        return Decoded(text, "utf-8", "bom" if payload.startswith(UTF_8_MARK) else "utf-8", is_whole=True)
+    not_ascii = len(payload.translate(None, delete=bytes(range(128))))
+    is_binary = _share_of(_CONTROLS_BUT_ESCAPE, payload) > MAX_CONTROL_SHARE
+    for encoding, source in _candidates(payload, content_type):
+        # Control characters are the same bytes in all but UTF-16: no need to decode megabytes of binary data.
+        if is_binary and not encoding.startswith("utf-16"):
+            continue
+        if (decoded := _decoded(payload, encoding, source, not_ascii)) is None:
+            continue
+        if source == "bom" or encoding in _UNJUDGED:
+            return decoded
+        other = _more_plausible(_words(payload), encoding, source)
+        return (other and _decoded(payload, other, "detector", not_ascii)) or decoded
+    return None
+
+
+def _decoded(payload: bytes, encoding: str, source: str, not_ascii: int) -> Decoded | None:
+    """The page by a charset; None if that damages it, or makes binary data of it."""
+    text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
+    replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
+    is_text = replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text)
+    return Decoded(text, encoding, source) if is_text else None
+
+
+def _words(payload: bytes) -> bytes:
+    """The words at a page's start that are not all ASCII, which is where charsets differ."""
+    words, size, end = [], 0, 0
+    while size <= _JUDGED_BYTES and (rest := _REST_OF_WORD.search(payload, end)):
+        before = payload[max(end, rest.start() - _JUDGED_BYTES) : rest.start()]
+        before = before[before.translate(_PARTED).rfind(b" ") + 1 :]
+        end = rest.end()
+        words.append((before + payload[rest.start() : min(end, rest.start() + _JUDGED_BYTES)])[:_JUDGED_BYTES])
+        size += len(words[-1])
+    return b" ".join(words)
+
+
+def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
+    """Another charset by which words are much more those of a language; None if there is none."""
+    believed = misfit(words.decode(encoding, errors="as_control"))
+    # Next to nothing is of two bytes a character by chance.
+    is_sure = believed.share == 0 or (encoding in _OF_TWO_BYTES and not believed.broken)
+    if believed.characters < MIN_JUDGED or is_sure:
+        return None
+    others = [(misfit(words.decode(other, errors="as_control")).share, other) for other in _OTHERS]
+    share, other = min(others, key=lambda found: found[0])
+    if source in ("http", "meta"):
+        return other if believed.share > MIN_MISFIT and share <= MAX_RELATIVE_MISFIT * believed.share else None
+    return other if share < believed.share else None
+
+
+def _utf8(payload: bytes) -> str | None:
+    """Most pages are strict UTF-8. Their control characters are counted at the start, in bytes: that is fast."""
+    if _ESCAPE in payload and _JAPANESE_ESCAPE in payload:  # a single byte is looked for in a tenth of the time
+        return None
+    try:
+        text = payload.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return None
+    return text if _share_of(_CONTROL_BYTES, payload[:_START_BYTES]) <= MAX_CONTROL_SHARE else None
+
+
+def _share_of(some: bytes, payload: bytes) -> float:
+    return 1 - len(payload.translate(None, delete=some)) / max(len(payload), 1)
+
+
+def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if payload.startswith(mark):
+            yield encoding, "bom"
+    in_header = _HTTP_CHARSET.search(content_type)
+    in_page = meta_charset(payload)
+    declared = [
+        (codec, source)
+        for label, source in ((in_header and in_header[1], "http"), (in_page, "meta"))
+        if label and (codec := _codec(label))
+    ]
+    # What tells UTF-16 in a meta tag was read as ASCII.
+    declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
+    if _is_broken_utf8(payload):
+        yield "utf-8", next((source for codec, source in declared if codec == "utf-8"), "utf-8")
+    yield from declared
+    if detected := detect_encoding(payload):
+        yield _AS_BROWSERS.get(detected, detected), "detector"
+    # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
+    yield "cp1252", "default"
+
+
+def _is_broken_utf8(payload: bytes) -> bool:
+    """Whether nearly all that is not ASCII is UTF-8."""
+    if _JAPANESE_ESCAPE in payload and payload.isascii():
+        return False
+    text = payload.decode("utf-8", errors="replace")
+    broken = text.count("\ufffd") - payload.count(b"\xef\xbf\xbd")
+    not_ascii = len(text) - len(text.encode("ascii", errors="ignore"))
+    return broken <= MAX_BROKEN_SHARE * not_ascii
+
+
+def _codec(label: str) -> str | None:
+    """The codec of a charset in the WHATWG's list only: a hostile page must not choose among all of Python's."""
+    label = label.strip().lower()
+    codec = map_encoding_to_html5(label, fallback_utf8=False) or _MORE_LABELS.get(label)
+    return codec and _AS_BROWSERS.get(codec, codec)

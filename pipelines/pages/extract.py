@@ -1,0 +1,342 @@
+"""Main content of a page, as text."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import unescape
+
+import numpy as np
+import numpy.typing as npt
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import ElementNode, HTMLTree
+
+from pipelines.pages.characters import clean, one_line
+from pipelines.pages.parse import Markup
+from pipelines.settings import ExtractionSettings
+
+# How letters begin and end, in European languages: lines that are short and yet belong to the text.
+
+
+# First words of the line above the first sentence, and of the line below the last. Chosen here, from letter-writing
+# guides of each language; no list is complete.
+_SALUTATIONS = (
+    "dear", "hello", "hi", "kedves", "drága", "tisztelt", "lieber?", "liebes?", "sehr geehrter?", "hallo", "cher",
+    "chère", "chers", "chères", "bonjour", "estimad[oa]s?", "querid[oa]s?", "hola", "car[oaie]", "gentile",
+    "egregi[oa]", "prezad[oa]s?", "car[oa]s", "beste", "geachte", "drog[ia]", "szanown[aiy]e?", "mil[ýáí]",
+    "vážen[ýáí]", "drah[ýáí]", "drag[iaeă]", "poštovan[iaeo]", "spoštovan[iae]", "stimat[eă]?", "kære", "kjære",
+    "käre", "kära", "bästa", "hyvä", "hei", "rakas", "arvoisa", "αγαπητ[έήοό]ί?", "уважаем[ыа][йея]",
+    "дорог[оа][йея]", "скъп[иа]", "шановн[иа][йі]", "дорог[иа]й?", "sayın", "sevgili", "kallis", "lugupeetud",
+    "mīļ[aā]is", "miel[aą]s", "gerb",
+)  # fmt: skip
+_CLOSINGS = (
+    "(?:with )?(?:kind|best|warm) (?:regards|wishes)", r"(?:all )?(?:my |the )?(?:best|love)(?=\W*$)",
+    r"yours(?: \w+)?(?=\W*$)", "sincerely", "szeretettel", "üdvözlettel", "tisztelettel", "üdv", "ölel",
+    "barátsággal", "mit (?:freundlichen|besten|herzlichen|lieben) grüßen", "(?:liebe|viele|herzliche|beste) grüße",
+    "hochachtungsvoll", "cordialement", "bien à (?:vous|toi)", "amicalement", "bises", "atentamente", "saludos",
+    "un (?:cordial saludo|abrazo|abraccio)", "cordiali saluti", "distinti saluti", "con affetto", "atenciosamente",
+    "cumprimentos", "um abraço", "met (?:vriendelijke|hartelijke) groet(?:en)?", "groet(?:en|jes)?",
+    "z (?:poważaniem|wyrazami szacunku)", "pozdrawiam",
+    "s (?:pozdravem|pozdravom|úctou|poštovanjem|ljubavlju|spoštovanjem)", "srdačan pozdrav", "lep pozdrav",
+    "cu (?:stimă|respect|drag)", "(?:med )?(?:venlig|kærlig|vennlig|vänlig|hjertelig) hilsen",
+    "(?:med )?vänlig(?:a)? hälsning(?:ar)?", "hilsen", "hälsningar", "ystävällisin terveisin", "terveisin",
+    "με (?:εκτίμηση|αγάπη)", "с уважением", "с (?:любовью|уважение|обич)", "з повагою", "saygılarımla", "sevgiler",
+    "lugupidamisega", "ar cieņu", "pagarbiai",
+)  # fmt: skip
+_SALUTATION = re.compile(rf"\s*(?:{'|'.join(_SALUTATIONS)})\b", re.IGNORECASE)
+_CLOSING = re.compile(rf"\s*(?:{'|'.join(_CLOSINGS)})\b", re.IGNORECASE)
+_MAX_WORDS = 8  # of such a line
+
+
+def is_salutation(line: str) -> bool:
+    """Whether a line seems to greet whom a letter is for."""
+    return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
+
+
+def is_closing(line: str) -> bool:
+    """Whether a line seems to end a letter, before the signature."""
+    return len(line.split()) <= _MAX_WORDS and _CLOSING.match(line) is not None
+
+
+# Short texts that main content would lose: a mark keeps them, and leaves the text that is extracted.
+#
+# resiliparse 2.0.1 takes a text node of three bytes for an icon of the private use area where its last byte is no ASCII
+# (but for 400 of 55,000 characters): it compares the bytes in the wrong order. So `jó`, `où` and `på` are lost, each
+# single kana, Hanzi or Hangul, `—`, `…` and `€` where they stand alone between tags, also with white space around them
+# or as a character reference. tests/pipelines/pages/test_short_text_guard.py fails once that is mended.
+
+
+MARK = "\u2060"  # WORD JOINER: it has neither width nor meaning of its own, and clean() takes it out of every text
+_MAX_BYTES = 3
+_SPACE = rb" \t\n\f\r\v"  # what the library strips; the no-break space is not among it
+_FIRST_ICON, _LAST_ICON = "\ue000", "\uf8ff"  # the private use area, whose nodes it means to drop
+
+# At most two characters or references between two tags, of which the last may be no ASCII. The parser may put several
+# such parts together to one node, as at an end tag without a start: so a part is marked where it is shorter, too.
+_REFERENCE = rb"&#?+[0-9a-zA-Z]{1,32}+;?"
+_NOT_ASCII = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+_TEXT = rb"[%b]*+(?!<[/!a-zA-Z])((?:[!-%%'-~]|%b)?(?:%b|%b))(?=[%b]*+(?:<|\Z))" % (
+    *(_SPACE, _REFERENCE),
+    *(_NOT_ASCII, _REFERENCE, _SPACE),
+)
+_FIRST_TEXT, _TEXT_BEHIND_TAG = re.compile(_TEXT), re.compile(b">" + _TEXT)
+# A CDATA section is text in a formula or a drawing; elsewhere a comment, where a mark does no harm.
+_TEXT_IN_CDATA = re.compile(rb"<!\[CDATA\[[%b]*+([!-~]?(?:%b))(?=[%b]*+\]\]>)" % (_SPACE, _NOT_ASCII, _SPACE))
+_LAST_SPACE = ord(" ")  # what comes before it among the bytes is white space or nothing that pages have
+
+
+def mark_short_texts(markup: Markup, text: str) -> str:
+    """`text`, the page of `markup`, with MARK behind each text between two tags that extraction could take for an icon.
+
+    Few places can be one. They are found by array: a regex over the whole page takes five times as long.
+    """
+    html = markup.html
+    found = [_FIRST_TEXT.match(html)]
+    for start, end in _may_hold(markup):
+        found += _TEXT_BEHIND_TAG.finditer(html, start, end)
+    found += (_TEXT_IN_CDATA.match(html, place) for place in _sections(markup))
+    ends = sorted({short.end() for short in found if short and _is_lost(short[1].decode(errors="replace"))})
+    if not ends:
+        return text
+    parts = (html[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True))
+    return MARK.encode().join(parts).decode()
+
+
+def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
+    """Where short texts may stand: from one `<` through the next.
+
+    It ends in a character of two or three bytes, with at most one of ASCII before it and a tag or white space behind;
+    or a character reference begins it, perhaps behind one character.
+    """
+    codes = markup.codes
+    # Bytes up to `<` are white space, digits and some signs: that is told in one look, and the rest of few places.
+    lasts = ((codes[:-1] >= 0x80) & (codes[1:] <= ord("<"))).nonzero()[0]
+    behind = codes[lasts + 1]
+    lasts = lasts[(behind <= _LAST_SPACE) | (behind == ord("<"))]
+    if codes[-1:].max(initial=0) >= 0x80:
+        lasts = np.append(lasts, len(codes) - 1)
+    lasts = lasts[_begins_behind(codes, lasts, 2) | _begins_behind(codes, lasts, 3)]
+    references = (codes == ord("&")).nonzero()[0]
+    references = references[_begins_behind(codes, references, 1) | _begins_behind(codes, references, 2)]
+    bounds = np.concatenate([[0], markup.tags, [len(codes)]])
+    starts = np.unique(np.searchsorted(bounds, np.concatenate([lasts, references]), side="right")) - 1
+    yield from zip(bounds[starts].tolist(), (bounds[starts + 1] + 1).tolist(), strict=True)
+
+
+def _begins_behind(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.bool_]:
+    """Whether a tag ends, or white space stands, so far before each place."""
+    before = codes.take(places - distance, mode="clip")
+    return (before == ord(">")) | (before <= _LAST_SPACE)
+
+
+def _sections(markup: Markup) -> list[int]:
+    """The beginnings of what may be CDATA sections."""
+    declarations = markup.tags[markup.first == ord("!")]
+    return declarations[markup.after(declarations, 2) == ord("[")].tolist()
+
+
+def _is_lost(text: str) -> bool:
+    text = unescape(text)
+    if text.isascii() or text == "\xa0" or _FIRST_ICON <= text <= _LAST_ICON:
+        return False
+    return not text[-1].isascii() and len(text.encode(errors="replace")) <= _MAX_BYTES
+
+
+MAX_TITLE_CHARACTERS = 500
+
+
+# Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
+# consent, copyright lines, captions. The headline has its own column, `title`.
+_PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
+_FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
+_FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
+_FURNITURE = ["h1", "header", "footer", "figcaption", f"[{_FURNITURE_MARK}]"]
+# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next.
+_CONTENT_WORDS = {
+    "article",
+    "body",
+    "category",
+    "content",
+    "entry",
+    "informed",
+    "issue",
+    "main",
+    "post",
+    "recipe",
+    "story",
+    "tag",
+    "topic",
+}
+_BANNER_WORDS = {
+    "banner",
+    "bar",
+    "box",
+    "button",
+    "close",
+    "form",
+    "modal",
+    "notice",
+    "overlay",
+    "popup",
+    "signup",
+    "wp",
+}
+_WORDS = re.compile(r"[a-z]+")
+# Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
+# Banners of consent can be as long: beside a text of some length (_FEW_CHARACTERS) they stay furniture.
+_MAX_LOST_SHARE, _MIN_LOST = 0.5, 500
+_CONSENT_NAME = re.compile("cookie|consent|gdpr|privacy")
+_READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
+# If so little is left, perhaps much of the text stood in the furniture. Where there is little in all, it has none.
+_FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
+# Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
+# list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
+_MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
+_LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
+# One query for all parts that are looked at: a walk through the page takes a tenth of the time of main content.
+_LOOKED_AT = ",".join(["body>ul", "body>*>ul", "body>*>*>ul", *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
+_MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
+_MAX_SIGNATURE_LINES = 4  # with the closing line
+_SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
+
+
+def all_text(tree: HTMLTree) -> str:
+    """All text of the page, with menus and alt texts: a third of main content's time, enough to tell the language."""
+    return extract_plain_text(tree, preserve_formatting=False).replace(MARK, "")
+
+
+def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
+    """Text of the page without navigation, banners and footers, paragraphs on lines of their own; may be empty.
+
+    resiliparse's rules (https://resiliparse.chatnoir.eu/en/stable/man/extract/html2text.html), and ours over elements
+    and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .965.
+    """
+    seeming = _mend(tree)
+    text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
+    if large := _large(seeming, len(text)):
+        for part in large:
+            part["class"] = ""
+            part.remove_attribute(_FURNITURE_MARK)
+        text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
+    if len(text) < _FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
+        whole = _extract(tree, settings, _READINGS)
+        if len(whole) >= _MIN_WHOLE and len(text) < _MIN_SHARE * len(whole):
+            text = whole
+    return _trim_ends(text)
+
+
+def _mend(tree: HTMLTree) -> list[ElementNode]:
+    """Keep lists and parts that the library would drop; returns the rest of the parts that seem furniture by name.
+
+    It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
+    """
+    seeming = []
+    for part in _parts(tree, _LOOKED_AT):
+        name = part.getattr("class") or ""
+        if part.tag == "ul":
+            _deepen_list(tree, part)
+        if not any(word in name for word in _FURNITURE_WORDS):
+            continue
+        if _names_content(name.lower()):
+            part["class"] = ""
+        elif part.tag not in _PARTS_OF_PAGE:
+            part[_FURNITURE_MARK] = ""
+            seeming.append(part)
+    return seeming
+
+
+def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
+    """The parts that match, as a tuple: the library's own list looks each of them up from its start again."""
+    return tree.document.query_selector_all(selector)[:] if tree.document else ()
+
+
+def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
+    """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
+    if part.query_selector(_CONTROLS) is not None or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
+        return
+    for _ in range(_MIN_LIST_DEPTH - 1):
+        if tree.document is not None and part.parent is not None:
+            box = tree.document.create_element("div")
+            part.parent.replace_child(box, part)
+            box.append_child(part)
+
+
+def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
+    """The parts of names under which most of the text stands, given how many characters were kept of the rest."""
+    groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
+    for part in seeming:
+        name = (part.getattr("class") or "").lower()
+        if kept < _FEW_CHARACTERS or not _CONSENT_NAME.search(name):
+            groups[" ".join(_WORDS.findall(name))].append(part)
+    large = []
+    for parts in groups.values():
+        lost = sum(len(part.text or "") for part in parts)
+        if lost >= _MIN_LOST and lost > _MAX_LOST_SHARE * (kept + lost):
+            large += parts
+    return large
+
+
+def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
+    lost = sum(len(part.text or "") for part in _parts(tree, ",".join(_FURNITURE)))
+    return kept < _MIN_SHARE * (kept + lost)
+
+
+def _names_content(names: str) -> bool:
+    words = set(_WORDS.findall(names))
+    return bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS
+
+
+def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str]) -> str:
+    return clean(
+        extract_plain_text(
+            tree,
+            main_content=True,
+            alt_texts=settings.alt_texts,
+            comments=settings.comments,
+            post_meta=settings.post_meta,
+            list_bullets=settings.list_bullets,
+            skip_elements=[",".join(skipped)],  # one selector: six take a tenth of the time more
+        ).replace(MARK, ""),
+        line_end=" ",  # what ends lines in plain text ends none in a paragraph of HTML
+    )
+
+
+def _trim_ends(text: str) -> str:
+    """`text` without short lines before its first sentence and after its last, if they are a small part of it.
+
+    Lists stay, with the line above them, and so do salutations and what closes a letter.
+    """
+    lines = text.split("\n")
+    start = _end_of_short(lines, _MAX_HEAD_LINE, len(text))
+    stop = len(lines) - _end_of_short(lines[start:][::-1], _MAX_TAIL_LINE, len(text))
+    start = next((number for number in range(start) if _begins_content(lines, number, start)), start)
+    closing = next((number for number in range(stop, len(lines)) if is_closing(lines[number])), None)
+    if closing is not None:
+        rest = [number for number in range(closing, len(lines)) if lines[number].strip()]
+        stop = rest[:_MAX_SIGNATURE_LINES][-1] + 1
+    return "\n".join(lines[start:stop]).strip()
+
+
+def _begins_content(lines: list[str], number: int, stop: int) -> bool:
+    """Whether a short line above the first sentence greets somebody, or stands above a list."""
+    if is_salutation(lines[number]):
+        return True
+    below = [line for line in lines[number + 1 : stop] if line.strip()][:_MIN_LIST_ITEMS]
+    is_heading = bool(lines[number].strip()) and not lines[number].startswith(_LIST_INDENT)
+    return is_heading and len(below) == _MIN_LIST_ITEMS and all(line.startswith(_LIST_INDENT) for line in below)
+
+
+def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:
+    """How many lines may go before the first that is long or ends a sentence; 0 if that is none, or too much."""
+    passed = 0
+    for number, line in enumerate(lines):
+        line = line.strip()
+        if len(line) >= max_line or _SENTENCE_END.search(line):
+            return number
+        passed += len(line)
+        if passed > _MAX_END_SHARE * characters:
+            return 0
+    return 0
+
+
+def title(tree: HTMLTree) -> str | None:
+    return one_line(tree.title or "", MAX_TITLE_CHARACTERS) or None

@@ -1,0 +1,147 @@
+"""Site owners' opt-outs from the use of their text, as a page and its HTTP headers state them.
+
+- Values of X-Robots-Tag and of robots meta tags (https://developers.google.com/search/docs/crawling-indexing/
+  robots-meta-tag) such as `noai`, which DeviantArt introduced in 2022. An opt-out that is addressed to one crawler is
+  honoured as if it addressed all.
+- The TDM Reservation Protocol's header and meta tag (https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/):
+  `tdm-reservation: 1`. Its third form, a file on the site, is not in a page's capture.
+- Usage preferences in the headers Content-Usage and Content-Signal (usage_preferences.py).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from resiliparse.parse.html import HTMLTree
+
+from pipelines.pages.parse import Markup
+from pipelines.pages.warc import Capture
+from pipelines.settings import OptOutSettings
+
+# What site owners say of training in usage preferences, which stand in HTTP headers and in robots.txt.
+#
+# - `Content-Usage: train-ai=n`: IETF AIPREF, https://datatracker.ietf.org/doc/draft-ietf-aipref-vocab/ (the statement),
+#   https://datatracker.ietf.org/doc/draft-ietf-aipref-attach/ (the header, and the rule in robots.txt).
+# - `Content-Signal: ai-train=no`: https://contentsignals.org/, which Cloudflare writes for millions of sites.
+#
+# Both are dictionaries of structured fields (RFC 9651). They are read more leniently than that: who wrote
+# `ai-train="No"` or a semicolon for a comma meant it.
+
+
+CONTENT_USAGE, CONTENT_SIGNAL = "content-usage", "content-signal"
+# The categories whose refusal is one of training, by header. A narrower one, of generative models, is ours too.
+CATEGORIES: Mapping[str, frozenset[str]] = {
+    CONTENT_USAGE: frozenset({"train-ai", "train-genai"}),
+    CONTENT_SIGNAL: frozenset({"ai-train"}),
+}
+_NO, _YES = frozenset({"n", "no", "?0"}), frozenset({"y", "yes", "?1", ""})
+_MAX_CHARACTERS = 2000  # of a statement that are looked at
+
+
+def refuses_training(field: str, statements: Iterable[str]) -> bool:
+    """Whether one of the statements of a header or rule refuses training; the refusal wins, as AIPREF combines them."""
+    return any(says_of_training(field, statement) is False for statement in statements)
+
+
+def says_of_training(field: str, statement: str) -> bool | None:
+    """Whether a statement allows training; None where it does not speak of it."""
+    said: set[bool] = set()
+    for member in re.split("[,;]", statement[:_MAX_CHARACTERS].lower()):
+        category, _, value = member.partition("=")
+        if category.strip() in CATEGORIES[field]:
+            value = value.strip(" \t\"'")
+            said |= {False} if value in _NO else {True} if value in _YES else set()
+    return None if not said else False not in said
+
+
+# `robots`, or the name of one crawler: `googlebot`, `ccbot`.
+_META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
+_SEPARATORS = re.compile(r"[\s,:;]+")
+# To one of `-`, 0 to 9, a to z, or a sign between them: the smallest are 45 and hexadecimal 2d.
+_REFERENCE = re.compile(rb"&#0*(?:4[5-9]|[5-9][0-9]|1[0-2][0-9])(?![0-9])|&#x0*(?:2d|[3-7][0-9a-f])(?![0-9a-f])")
+# Attributes as the standard has them, where each quote is one around a value. What matched is never tried in another
+# way (`*+`): a hostile tag would take exponential time.
+_ATTRIBUTES = re.compile(
+    rb"(?:[ \t\n\f\r/]++[^ \t\n\f\r/>=\"']++"
+    rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"[^\"]*+\"|'[^']*+'|[^ \t\n\f\r>\"'=<`]++))?+)*+[ \t\n\f\r/]*+"
+)
+
+# In tags that are joined by `>`, which none of them holds.
+_QUOTE_AT_END = re.compile(rb"\"[/ ]*+>")
+_OPEN_AT_END = re.compile(rb"[= \t\n\f\r>]\"[/ ]*+>")
+
+
+def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
+    """Reason of an opt-out by HTTP headers; None if there is none."""
+    if any(_says(value, settings.robots) for value in capture.robots):
+        return "x_robots_tag"
+    if settings.tdm and capture.tdm_reservation.strip() == "1":
+        return "tdm_header"
+    if settings.usage_preferences and refuses_training(CONTENT_USAGE, capture.content_usage):
+        return "content_usage_header"
+    if settings.usage_preferences and refuses_training(CONTENT_SIGNAL, capture.content_signal):
+        return "content_signal_header"
+    return None
+
+
+def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> str | None:
+    """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
+    if tree.document is None or not may_opt_out(markup, settings):
+        return None
+    for tag in tree.document.query_selector_all(_META)[:]:  # its own list looks each up from the start again
+        name = (tag.get_attribute("name") or "").strip().lower()
+        content = tag.get_attribute("content") or ""
+        if name == "tdm-reservation":
+            if settings.tdm and content.strip() == "1":
+                return "tdm_meta"
+        elif _says(content, settings.robots):
+            return "meta_robots"
+    return None
+
+
+def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
+    """Whether a meta tag in the page's bytes holds a word that opts out: a look in a third of the time of the query.
+
+    True also where a tag spells with character references (`no&#97;i`), may go on behind its first `>`, or holds the
+    beginning of another.
+    """
+    tags = []
+    for tag in _meta_tags(markup):
+        if b"<meta" in tag:  # each byte is looked at once, in one tag
+            return True
+        tags.append(tag)
+    if not _all_end_here(tags):
+        return True
+    words = b"".join(tags)
+    if b"&#" in words and _REFERENCE.search(words):
+        return True
+    return b"tdm-reservation" in words or any(value.encode() in words for value in settings.robots)
+
+
+def _meta_tags(markup: Markup) -> Iterator[bytes]:
+    """What stands between each `<meta` and the first `>` behind it, in small letters."""
+    html = markup.html
+    for start in markup.tags[markup.first | 0x20 == ord("m")].tolist():
+        if html[start + 1 : start + 5].lower() == b"meta":
+            end = html.find(b">", start)
+            yield html[start + 5 : end if end >= 0 else None].lower()
+
+
+def _all_end_here(tags: list[bytes]) -> bool:
+    """As _ends_here of each, which on most pages is told of all at once: each ends in a quote that closes a value."""
+    joined = b">%b>" % b">".join(tags)
+    if b"'" not in joined and len(_QUOTE_AT_END.findall(joined)) == len(tags) and not _OPEN_AT_END.search(joined):
+        return True
+    return all(map(_ends_here, tags))
+
+
+def _ends_here(tag: bytes) -> bool:
+    """Whether the `>` that cut a tag ends it, and is not part of a value in quotes."""
+    if b"'" not in tag:  # then a `"` at its end closes a value, unless it opens one
+        attributes = tag.rstrip(b"/ ")
+        if attributes[-1:] == b'"' and attributes[-2:-1] not in b"= \t\n\f\r":
+            return True
+    return _ATTRIBUTES.fullmatch(tag) is not None
+
+
+def _says(rules: str, values: Iterable[str]) -> bool:
+    return not set(values).isdisjoint(_SEPARATORS.split(rules.lower()))

@@ -1,0 +1,112 @@
+"""Lists of hosts and URLs: block-lists, and hosts that asked to be left out. None comes with this project.
+
+A list is a text file with an entry a line; `#` starts a comment. An entry without `/` is a host and stands for its
+subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
+at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
+hosts are the same in Unicode and in punycode (host.py).
+
+A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
+the files named `domains` and `urls` in it and in its subfolders, one folder a category; `expressions` are not read.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pipelines.sources.host import ascii_host
+from storage.errors import InputError
+
+UT1_FILES = ("domains", "urls")
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://|^//", re.IGNORECASE)
+_MAX_SEGMENTS = 32  # of a URL's path that are looked up
+_BLOCK = 1 << 16
+
+
+class UrlList:
+    """A set of hosts and URL prefixes, 8 bytes an entry: the 4 million of UT1 would take 0.5 GB as strings.
+
+    Two entries have the same 64-bit hash with probability 1e-6 in 4 million, which would block one URL too many.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        blocks, hashes = [], []
+        for entry in entries:
+            hashes.append(_hash(_normal(entry)))
+            if len(hashes) == _BLOCK:
+                blocks.append(np.array(hashes, dtype=np.uint64))
+                hashes = []
+        self._hashes: npt.NDArray[np.uint64] = np.unique(np.concatenate([*blocks, np.array(hashes, dtype=np.uint64)]))
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def has_host(self, host: str) -> bool:
+        """Whether `host`, or a domain that it belongs to, is on the list."""
+        return len(self) > 0 and self._has_any(_domains(ascii_host(host).removeprefix("www.")))
+
+    def has_url(self, url: str) -> bool:
+        """Whether the URL starts with one on the list."""
+        return len(self) > 0 and self._has_any(_prefixes(_normal(url)))
+
+    def _has_any(self, names: Iterable[str]) -> bool:
+        hashes = np.fromiter(map(_hash, names), dtype=np.uint64)
+        places = np.minimum(np.searchsorted(self._hashes, hashes), len(self) - 1)
+        return bool((self._hashes[places] == hashes).any())
+
+
+@lru_cache(maxsize=8)
+def read_url_list(paths: tuple[str, ...], field: str) -> UrlList:
+    """Read lists (files or folders) as one, once in a process. Raises InputError naming `field` where that fails."""
+    return UrlList(_entries(list_files(paths, field), field))
+
+
+def list_files(paths: Sequence[str], field: str) -> list[Path]:
+    """The files that lists consist of, sorted within each folder. Raises InputError where there is none."""
+    files: list[Path] = []
+    for name in paths:
+        path = Path(name).expanduser()
+        found = [path] if path.is_file() else sorted(file for kind in UT1_FILES for file in path.rglob(kind))
+        if not found:
+            raise InputError(f"{field}: {path} is neither a file nor a folder that holds files named domains or urls")
+        files.extend(found)
+    return files
+
+
+def _entries(files: Iterable[Path], field: str) -> Iterator[str]:
+    for file in files:
+        try:
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    if entry := line.partition("#")[0].strip():
+                        yield entry
+        except OSError as error:
+            raise InputError(f"{field}: {file} cannot be read ({error.strerror})") from None
+
+
+def _normal(url: str) -> str:
+    """`HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
+    authority, slash, path = _SCHEME.sub("", url, count=1).partition("/")
+    host = ascii_host(authority.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
+    return (host + slash + path).rstrip("/")
+
+
+def _domains(host: str) -> Iterator[str]:
+    labels = host.split(".")
+    return (".".join(labels[start:]) for start in range(len(labels)))
+
+
+def _prefixes(url: str) -> Iterator[str]:
+    yield url
+    for count, end in enumerate(re.finditer("[/?#]", url)):
+        if count == _MAX_SEGMENTS:
+            return
+        yield url[: end.start()]
+
+
+def _hash(name: str) -> int:
+    return xxhash.xxh3_64_intdigest(name.encode(errors="replace"))

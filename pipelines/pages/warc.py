@@ -1,0 +1,275 @@
+"""Read a WARC file record by record. Damage costs the records that it hit, and is said."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
+
+from pipelines.pages.warc_places import MAX_OFF, Places, decompress_beside, head
+from pipelines.sources.errors import ReadFailure
+from storage.errors import InputError
+
+# A body that lacks no more of the length that its HTTP header announces is whole where it ends as pages do: servers
+# count line ends otherwise than they send them.
+MAX_MISSING_SHARE = 0.05
+_PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z", re.IGNORECASE), 2048
+# Records that describe the crawl or go with a capture. They are counted, not listed as documents.
+COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
+MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
+PASSED_OVER = "what follows it could not be read"
+# Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
+MAX_FRUITLESS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One record that may be a page. `fault` says why its payload was not read, then payload is empty."""
+
+    offset: int  # of the record in the file; in a gzip WARC, of its compressed member
+    record_id: str
+    record_type: str
+    url: str
+    date: str  # WARC-Date as written
+    status: int | None
+    content_type: str
+    identified_type: str  # what the crawler took the payload for
+    transfer_encoding: str
+    content_encoding: str
+    robots: tuple[str, ...]  # values of X-Robots-Tag
+    tdm_reservation: str
+    content_usage: tuple[str, ...]  # values of Content-Usage
+    content_signal: tuple[str, ...]  # values of Content-Signal
+    payload_digest: str
+    length: int  # of the body, as declared
+    payload: bytes
+    fault: str | None
+
+
+def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+    """Yield a Capture for each record that may be a page, None for each companion, a ReadFailure where reading broke.
+
+    Behind damage it goes on at the next record that can be found: a gzip member, a frame of zstd or lz4, a header.
+    Raises InputError when the file is no WARC at all (not one record can be read).
+    """
+    lenient, records = _has_lf_headers(head(path)), 0
+    failure: ReadFailure | None = None  # said when it is known where reading went on
+    with path.open("rb") as stream, ExitStack() as opened:
+        content: BinaryIO = stream
+        place: int | None = _start(stream)
+        known = fruitless = 0  # items of this run that were given already; runs that gave none
+        while place is not None:
+            run, number = _Run(content, place, lenient, max_bytes), 0
+            for number, item in enumerate(run, 1):
+                if failure is not None:
+                    yield failure
+                    failure = None
+                if number > known:
+                    records += 1
+                    yield item
+            fruitless += run.gave_nothing
+            if fruitless > MAX_FRUITLESS + records:
+                failure = failure and failure.behind(ReadFailure(0, ": the rest is lost"))
+                break
+            if run.broke is None and number + known == 0:
+                break
+            with closing(Places(content)) as places:
+                packed = content is stream and places.compression
+                leads_on = not run.gave_nothing or places.leads_on(run.offset)
+                if run.broke and packed and leads_on and not places.has_own_member(run.offset):
+                    # The way through the damage is in what was compressed as one.
+                    content, lost = decompress_beside(stream, place, packed)
+                    opened.callback(content.close)
+                    if lost:
+                        yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
+                    known, place = number, 0
+                    continue
+                last, said, place = run.mend(places)
+            known = 0
+            if failure is not None and (last or said is None):
+                yield failure
+            failure = said.behind(failure) if said and failure and not last else said
+            records += len(last)
+            yield from last
+        if failure is not None and records > 0:
+            yield failure
+    if records == 0:
+        raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
+
+
+def _start(stream: BinaryIO) -> int:
+    with closing(Places(stream)) as places:
+        return places.behind_empty_members(0) if places.compression == "gzip" else 0
+
+
+class _Run:
+    """Records one after the other, each given when the next was reached: then it is what its length says.
+
+    `broke` says what ended it, if it was not the file's end; the record at `offset` was the last that began.
+    """
+
+    def __init__(self, stream: BinaryIO, place: int, lenient: bool, max_bytes: int) -> None:
+        stream.seek(place)
+        self._records = iter(
+            ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)
+        )
+        self._max_bytes, self._last = max_bytes, list[Capture | None]()
+        self._is_short, self.gave_nothing = False, True
+        self.offset, self._end = place, place
+        self.broke: str | None = None
+
+    def __iter__(self) -> Iterator[Capture | None]:
+        try:
+            while (record := next(self._records, None)) is not None:
+                yield from self._last
+                self._last, self.gave_nothing = [], False
+                # Without it there is no telling where the first record ends.
+                if self._end == self.offset and "Content-Length" not in record.headers:
+                    raise OSError("its first record has no Content-Length")
+                self.offset, self._end = record.stream_pos, record.stream_pos + record.content_length
+                if len(record.headers.get_multiple("WARC-Type")) > 1:
+                    raise OSError("a header runs into that of the next record")
+                if record.record_type & COMPANIONS:
+                    self._last, read = [None], None
+                else:
+                    capture, read = _capture(record, self._max_bytes)
+                    self._last = [capture]
+                # What is not needed is read over here as it would be next, to see whether it is there.
+                length = int(record.content_length)
+                if (record.reader.consume(length) if read is None else read) < length:
+                    self._is_short, self.broke = True, "the file ends in it"
+                    return
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A panic in the Rust libraries is a BaseException; whatever one record sets off costs that record only.
+        except BaseException as error:  # noqa: BLE001
+            self.broke = str(error) or type(error).__name__
+            return
+        yield from self._last
+
+    def mend(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+        """What the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
+        if self.broke is None:
+            return self._passed_over(places)
+        end = places.end_of_record(self.offset) if self._last else None
+        following = places.next_record(self.offset + 1 if end is None else end)
+        last = self._last if end else [item and replace(item, fault="truncated", payload=b"") for item in self._last]
+        if self._is_short and following is None and last[0] is not None and self._last == last:
+            return last, None, None  # a file that was cut: its last record says so
+        return last, self._failure(self.broke, following), following
+
+    def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+        """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
+        if places.compression is not None:
+            following, is_lost = places.next_unread(self.offset)
+            return [], self._failure(PASSED_OVER, following) if is_lost else None, following
+        # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.
+        start = places.end_of_record(self.offset) or max(self._end, self.offset + 1)
+        if b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
+            return [], None, None
+        following = places.next_record(start)
+        return [], self._failure(PASSED_OVER, following), following
+
+    def _failure(self, error: str, following: int | None) -> ReadFailure:
+        rest = "the rest is lost" if following is None else f"reading goes on at byte {following}"
+        return ReadFailure(self.offset, f"{error}, after the record at byte {self.offset}: {rest}")
+
+
+def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+    """As read_warc, of a file that holds single records one after the other, each in a gzip member of its own.
+
+    Their lengths are known, so a damaged one costs itself only. Offsets are those in this file.
+    """
+    offset = 0
+    with path.open("rb") as stream:
+        for length in lengths:
+            try:
+                member = io.BytesIO(stream.read(length))
+                record = next(iter(ArchiveIterator(member, parse_http=False, max_header_len=MAX_HEADER_BYTES)), None)
+                if record is None:
+                    raise OSError("no record is there")
+                capture = (
+                    None if record.record_type & COMPANIONS else replace(_capture(record, max_bytes)[0], offset=offset)
+                )
+            except OSError as error:
+                yield ReadFailure(offset, f"{error}: the record is lost")
+            else:
+                yield capture
+            offset += length
+
+
+def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
+    """What a record is, and how many bytes of its body were read, if any had to be."""
+    headers = record.headers
+    fault = None if "Content-Length" in headers else "truncated"
+    try:
+        record.parse_http(max_header_len=MAX_HEADER_BYTES, quirks_mode=True)  # servers that end lines in LF
+    except OSError:
+        fault = fault or "bad_http"
+    http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
+    length, payload, read = record.content_length, b"", None
+    is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
+    if fault is None and (is_conversion or record.record_type == WarcRecordType.response):
+        if length > max_bytes:
+            fault = "oversize"
+        else:
+            payload = record.reader.read(max_bytes)
+            read = len(payload)
+            # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
+            # the server's length.
+            if len(payload) != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
+                fault, payload = "truncated", b""
+    capture = Capture(
+        offset=record.stream_pos,
+        record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
+        record_type=str(record.record_type),
+        url=(headers.get("WARC-Target-URI") or "").strip("<> "),
+        date=headers.get("WARC-Date") or "",
+        status=http.status_code,
+        content_type=(headers if is_conversion else http).get("Content-Type") or "",
+        identified_type=headers.get("WARC-Identified-Payload-Type") or "",
+        transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
+        content_encoding=(http.get("Content-Encoding") or "").lower(),
+        robots=http.get_multiple("X-Robots-Tag"),
+        tdm_reservation=http.get("TDM-Reservation") or "",
+        content_usage=http.get_multiple("Content-Usage"),
+        content_signal=http.get_multiple("Content-Signal"),
+        payload_digest=headers.get("WARC-Payload-Digest") or "",
+        length=length,
+        payload=payload,
+        fault=fault,
+    )
+    return capture, length if fault == "bad_http" else read
+
+
+def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
+    """Whether a body is shorter than the server announced, and not by so little that it is a whole page."""
+    missing = _http_length(http) - len(body)
+    if missing <= MAX_OFF:
+        return False
+    return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
+
+
+def _http_length(http: HeaderMap) -> int:
+    """Length of the body that the server announced; 0 if it is of no use, as for bodies that are stored decoded."""
+    announced = (http.get("Content-Length") or "").strip()
+    encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
+    return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
+
+
+def _has_lf_headers(head: bytes) -> bool:
+    """Whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
+
+    Only then is the reader lenient: else it would pass over damage in silence.
+    """
+    return head.startswith(b"WARC/") and not head.partition(b"\n")[0].endswith(b"\r")
+
+
+def _not_a_warc(path: Path, error: object) -> str:
+    if head(path).startswith(b"filedesc://"):
+        return f"{path} is an ARC v1 file, which is not read: convert it to WARC, or take it out of the source's paths"
+    return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"

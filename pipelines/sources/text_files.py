@@ -1,0 +1,142 @@
+"""Read text sources, as public corpora ship them: texts that enter the pipeline after main content.
+
+JSON lines (or one array of objects), Parquet, and plain text, of which a file is one document.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.sources.errors import ReadFailure
+from pipelines.sources.host import host_of
+from pipelines.sources.parquet_rows import parquet_rows
+from pipelines.sources.text_rows import URL, Row, json_rows, plain_text
+from storage.errors import InputError
+
+JSON_KINDS = (".jsonl", ".ndjson", ".json")
+COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz")
+TEXT_SUFFIXES = (*(kind + packed for kind in (*JSON_KINDS, ".txt") for packed in COMPRESSIONS), ".parquet")
+# So many objects without the text's field are read before it is taken for the wrong one.
+MAX_WITHOUT_TEXT = 10_000
+_NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """One row of a text source. `fault` says why there is no text in it: unreadable, no_text or oversize."""
+
+    record_id: str
+    title: str
+    text: str
+    fault: str | None
+    has_own_id: bool = False  # `record_id` is the source's, not file name and row number
+    url: str = ""  # address of the page that the text was taken from, if the row gives one
+
+
+def text_suffix(name: str) -> str | None:
+    """The ending of a file's name that tells how it is read; None if it is of no known kind."""
+    return next((suffix for suffix in sorted(TEXT_SUFFIXES, key=len)[::-1] if name.lower().endswith(suffix)), None)
+
+
+def known_kinds() -> str:
+    return f"{', '.join((*JSON_KINDS, '.txt'))} (also as {', '.join(COMPRESSIONS[1:])}) and .parquet"
+
+
+def read_text(path: Path, options: Mapping[str, Any], max_bytes: int) -> Iterator[TextRecord | ReadFailure]:
+    """Yield a TextRecord per row, and a ReadFailure where the file breaks.
+
+    `options` holds text_field, id_field, title_field and, where a source names it, url_field. Raises InputError when
+    the file is of no known kind or no row has the field of the text.
+    """
+    suffix = text_suffix(path.name)
+    if suffix is None:
+        raise InputError(f"{path} is of no known kind: a text source reads {known_kinds()}")
+    rows = _rows(path, suffix, options, max_bytes)
+    seen = _Fields(path, options["text_field"])
+    for number, row in enumerate(rows):
+        if isinstance(row, ReadFailure):
+            yield row
+        else:
+            # A remote file is read under another name than its own.
+            record = _record(row, options, f"{options.get('file_name', path.name)}:{number}", max_bytes)
+            if suffix != ".parquet":
+                seen.look_at(row, record)
+            yield record
+    seen.end()
+
+
+def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int) -> Iterator[Row]:
+    if suffix == ".parquet":
+        names = {name: options.get(name) for name in ("text_field", "id_field", "title_field", "url_field")}
+        return parquet_rows(path, names, max_bytes)
+    if suffix.startswith(".txt"):
+        return plain_text(path, options["text_field"], max_bytes)
+    return json_rows(path, max_bytes)
+
+
+class _Fields:
+    """Whether the rows of a JSON file have the field that the text is said to be in, and which they have instead."""
+
+    def __init__(self, path: Path, text_field: str) -> None:
+        self._path, self._text_field = path, text_field
+        self._found, self._rows, self._names = False, 0, dict[str, str]()
+
+    def look_at(self, row: Mapping[str, Any] | str, record: TextRecord) -> None:
+        if self._found or isinstance(row, str):
+            return
+        if record.fault != "no_text":
+            self._found = True
+            return
+        self._rows += 1
+        for name, value in row.items():
+            if len(self._names) < _NAMES_SHOWN:
+                self._names.setdefault(name[:100], type(value).__name__)
+        if self._rows >= MAX_WITHOUT_TEXT:
+            self.end()
+
+    def end(self) -> None:
+        """Raises InputError where there were rows, but not one text."""
+        if self._found or not self._rows:
+            return
+        names = ", ".join(f"{name!r} ({kind})" for name, kind in self._names.items())
+        raise InputError(
+            f"{self._path} has no text in the field {self._text_field!r} of its {self._rows} rows; they have {names}: "
+            "set the source's text_field"
+        )
+
+
+def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str, max_bytes: int) -> TextRecord:
+    if isinstance(row, str):
+        return TextRecord(name, "", "", row)
+    own = value_of(row, options["id_field"]) if options["id_field"] else None
+    name = name if own is None else str(own)
+    title = str(value_of(row, options["title_field"]) or "") if options["title_field"] else ""
+    url = _address(value_of(row, options.get("url_field") or URL))
+    text = value_of(row, options["text_field"])
+    if not isinstance(text, str):
+        return TextRecord(name, title, "", "no_text", own is not None, url)
+    if len(text) > max_bytes:
+        return TextRecord(name, title, "", "oversize", own is not None, url)
+    return TextRecord(name, title, text, None, own is not None, url)
+
+
+def value_of(row: Mapping[str, Any], field: str) -> Any:
+    """A field of a row; `a.b` is field b of the object in a, unless the row has a field of that very name."""
+    if field in row:
+        return row[field]
+    value: Any = row
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _address(value: object) -> str:
+    """A row's address, with a scheme; '' if it is none."""
+    if not isinstance(value, str):
+        return ""
+    value = value.strip()
+    if "://" not in value:
+        value = value.removeprefix("//")
+        value = f"http://{value}" if "." in value.partition("/")[0] else ""
+    return value if host_of(value) else ""

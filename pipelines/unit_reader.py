@@ -1,0 +1,246 @@
+"""One attempt at a work unit: read it, make its documents, count what left."""
+
+import errno
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import accumulate, count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_document, sign, text_document
+from pipelines.pages.characters import cut
+from pipelines.pages.warc import Capture, read_records, read_warc
+from pipelines.settings import DocumentSettings
+from pipelines.sources.errors import ReadFailure
+from pipelines.sources.fetch_unit import Fetched
+from pipelines.sources.text_files import TextRecord, read_text
+from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, documents_file
+from pipelines.sources.work_units import WorkUnit
+from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.languages import UNDETERMINED
+from pipelines.workers.poison import NOTHING, Poison
+from storage.atomic import sync
+from storage.errors import InputError
+from storage.keys import file_sha256
+
+Item = TypeVar("Item", Capture, TextRecord, Capture | None)
+DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
+logger = logging.getLogger(__name__)
+
+ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
+
+
+class Attempt:
+    """An attempt at a unit, and what it has counted so far. `number` is 1 for the first."""
+
+    def __init__(self, unit: WorkUnit, number: int) -> None:
+        self.unit = unit
+        self.number = number
+        self.bytes = unit.bytes
+        self.records = 0
+        self.failures: list[Failure] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.characters: Counter[tuple[str, str]] = Counter()
+        self.started = time.monotonic()
+
+    def run(
+        self,
+        fetched: Fetched,
+        settings: DocumentSettings,
+        identify: LanguageIdentifier,
+        folder: Path,
+        on_record: Callable[[int], object],
+        poison: Poison,
+    ) -> UnitReport:
+        """Write the unit's documents file. A file that cannot be read, or a full disk, gives a report `failed`."""
+        self.file, self.records_of_batch, self.on_record = Path(fetched.file), fetched.records, on_record
+        self.poison = poison
+        on_record(NOTHING)
+        self.failures.extend(fetched.failures)
+        try:
+            self.bytes = self.file.stat().st_size
+            return self._write(settings, identify, folder)
+        except InputError as error:
+            return self.failed(str(error).replace(str(self.file), self.unit.path))  # a fetched file is soon gone
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                return self.failed(f"no space is left for {folder}: free some, then run the same command again")
+            return self.failed(f"{self.unit.path}: {error}")
+
+    def _write(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:
+        file = documents_file(folder, self.unit.unit_id)
+        _remove_leftovers(file)
+        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+        try:
+            with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+                for rows in _row_groups(self._documents(settings, identify)):
+                    sign(rows, settings)
+                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            if self.counts[UNDETERMINED, DAMAGED]:
+                error = self.failures[-1]["error"]
+                logger.warning(
+                    "%s: damaged at %d places; at the last: %s",
+                    self.unit.path,
+                    self.counts[UNDETERMINED, DAMAGED],
+                    error,
+                )
+            sync(partial)
+            file_bytes, file_hash = partial.stat().st_size, file_sha256(partial)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+        return self._report(
+            status="done",
+            documents=sum(self.counts.values())
+            - self.counts[UNDETERMINED, DAMAGED],  # nobody knows how many those were
+            funnel=[
+                FunnelRow(
+                    language=language,
+                    stage=STAGE_OF_REASON[reason],
+                    reason=reason,
+                    documents=count,
+                    characters=self.characters[language, reason],
+                )
+                for (language, reason), count in sorted(self.counts.items())
+            ],
+            file_bytes=file_bytes,
+            file_sha256=file_hash,
+        )
+
+    def failed(self, error: str) -> UnitReport:
+        return self._report(status="failed", error=error)
+
+    def _report(self, **outcome: Any) -> UnitReport:
+        unit = self.unit
+        return UnitReport(
+            unit_id=unit.unit_id,
+            source=unit.source,
+            kind=unit.kind,
+            path=unit.path,
+            attempts=self.number,
+            failures=self.failures,
+            records=self.records,
+            bytes=self.bytes,
+            seconds=time.monotonic() - self.started,
+            **outcome,
+        )
+
+    def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        read = self._texts if self.unit.kind == "text" else self._pages
+        for row, document in enumerate(read(settings, identify)):
+            key = document.get("language", UNDETERMINED), document["reason"]
+            self.counts[key] += 1
+            self.characters[key] += document["characters"]
+            yield document | {"row": row, "unit_id": self.unit.unit_id}
+
+    def _pages(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        if self.records_of_batch is None:
+            captures = read_warc(self.file, settings.max_bytes)
+        else:
+            captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
+        for number, capture in self._records(captures):
+            if capture is None:
+                continue
+            document = capture_document(capture)
+            if number in self.poison.records:
+                document["reason"] = "poison_record"
+            if document["reason"] is None:
+                document = self._guarded(
+                    document, f"at byte {capture.offset}", page_document, capture, settings, identify
+                )
+            yield document
+
+    def _records(self, items: Iterable[Item | ReadFailure]) -> Iterator[tuple[int, Item]]:
+        """Records with their numbers. Where the reader itself fails or is known to hang, what it gave before stays."""
+        records = iter(items)
+        for number in count():
+            self.on_record(2 * number)
+            if number == self.poison.stop:
+                self._failure(ReadFailure(0, f"record {number} ended the processes that read it: the rest is lost"))
+                return
+            try:
+                item = next(records)
+            except StopIteration:
+                return
+            except (InputError, OSError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                logger.exception("%s: record %d could not be read", self.unit.path, number)
+                self._failure(ReadFailure(0, f"{type(error).__name__} at record {number}: the rest is lost"))
+                return
+            self.on_record(2 * number + 1)
+            if isinstance(item, ReadFailure):
+                self._failure(item)
+            else:
+                self.records += 1
+                yield number, item
+
+    def _guarded(
+        self, document: dict[str, Any], where: str, make: Callable[..., dict[str, Any]], *given: Any
+    ) -> dict[str, Any]:
+        try:
+            return make(document, *given)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A panic in the Rust libraries is a BaseException; whatever one page sets off costs that page only.
+        except BaseException:
+            logger.exception("%s: the record %s could not be extracted", self.unit.path, where)
+            return document | {"reason": "extraction_failed"}
+
+    def _texts(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+        options = self.unit.options
+        source = options["source"]
+        for number, record in self._records(read_text(self.file, options, settings.max_bytes)):
+            if number in self.poison.records:
+                record = replace(record, fault="poison_record", text="")
+            for part, text in enumerate(_parts(record, options["max_characters"])):
+                failed = replace(record, fault=record.fault or "extraction_failed")
+                yield self._guarded(
+                    text_document(failed, "", part, source, settings, identify),
+                    f"{record.record_id!r}",
+                    lambda _, *given: text_document(*given),
+                    *(record, text, part, source, settings, identify),
+                )
+
+    def _failure(self, failure: ReadFailure) -> None:
+        self.counts[UNDETERMINED, DAMAGED] += 1
+        entry = Failure(byte_offset=failure.byte_offset, error=failure.error)
+        if self.records_of_batch is not None:
+            offsets = accumulate((place.length for place in self.records_of_batch), initial=0)
+            place = self.records_of_batch[list(offsets).index(failure.byte_offset)]
+            entry = Failure(byte_offset=place.offset, error=failure.error, path=place.path)
+        self.failures.append(entry)
+
+
+def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:
+    if record.fault is None and max_characters is not None and len(record.text) > max_characters:
+        yield from cut(record.text, max_characters)
+    else:
+        yield record.text
+
+
+def _row_groups(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    characters = 0
+    for document in documents:
+        rows.append(document)
+        characters += document["characters"]
+        if len(rows) == ROW_GROUP_ROWS or characters >= ROW_GROUP_CHARACTERS:
+            yield rows
+            rows, characters = [], 0
+    if rows:
+        yield rows
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Remove what killed processes left of this file; another flow may be writing it at this moment."""
+    for partial in file.parent.glob(f".{file.name}.*.partial"):
+        if not Path("/proc", partial.name.split(".")[-2]).exists():
+            partial.unlink(missing_ok=True)

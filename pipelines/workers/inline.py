@@ -1,0 +1,61 @@
+"""Work units read one after the other, for a task on a cluster's worker.
+
+In one child process: Dask and Ray give up a worker that dies, and the task with it, after a few tries. What a record
+does to the child costs that record (pool.py).
+"""
+
+from collections.abc import Callable, Sequence
+
+from pipelines.denylist import take_over_deny_list
+from pipelines.documents import documents_key, fetch_units, load_what_is_given, record_failure, share_units
+from pipelines.settings import DocumentSettings, FetchSettings
+from pipelines.sources.addresses import redacted_text
+from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
+from pipelines.sources.unit_report import UnitReport
+from pipelines.sources.work_units import WorkUnit
+from pipelines.workers.pool import NotRead, one_worker
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+
+def process_units_here(
+    units: Sequence[WorkUnit], settings: DocumentSettings, workspace: Workspace, fetch: FetchSettings
+) -> list[UnitReport]:
+    """Read units one after the other; the reports come in their order. A unit that fails costs no other.
+
+    The workspace lies on a disk that all workers share, or has a bucket that takes what they read. On a shared disk
+    fetching takes turns over all of them: a server was promised so many connections, from whatever machine. Raises
+    InputError where the language identifier or a list cannot be had.
+    """
+    load_what_is_given(settings)
+    folder = workspace.documents(documents_key(settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    fetcher = Fetcher(fetch, workspace)
+    take_over_deny_list(workspace)
+    fetch_units(folder, [unit.unit_id for unit in units], workspace)
+    reports = []
+    with one_worker(settings, folder) as read:
+        for unit in units:
+            result = _process(unit, read, workspace, fetcher)
+            reports.append(record_failure(unit, str(result), folder) if isinstance(result, NotRead) else result)
+            share_units(folder, [unit.unit_id], workspace)
+    return reports
+
+
+def _process(
+    unit: WorkUnit,
+    read: Callable[[WorkUnit, Fetched], UnitReport | NotRead],
+    workspace: Workspace,
+    fetcher: Fetcher,
+) -> UnitReport | NotRead:
+    if not needs_fetching(unit):
+        return read(unit, Fetched(unit.path))
+    try:
+        with workspace.lock("fetching"):
+            fetched = fetcher.fetch(unit)
+    except (InputError, OSError) as error:
+        return NotRead(redacted_text(str(error)))
+    result = read(unit, fetched)
+    if not isinstance(result, NotRead):  # else what came of it is of use to the next attempt
+        fetcher.discard(unit)
+    return result

@@ -1,0 +1,36 @@
+"""Modules under the names that they had before the packages were regrouped: gone with version 0.2."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Gives a module under the name that it had."""
+
+    def __init__(self, moved: Mapping[str, str]) -> None:
+        self._moved = moved
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in self._moved else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        warnings.warn(f"{spec.name} is now {self._moved[spec.name]}", DeprecationWarning, stacklevel=2)
+        module = import_module(self._moved[spec.name])
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module its own spec back, in whose place the import system has put that of the old name."""
+        if module.__spec__ is not None:
+            module.__spec__ = module.__spec__.loader_state
+
+
+def keep_old_names(moved: Mapping[str, str]) -> None:
+    """Let `import` find modules under their former names (former: present), before it looks for files."""
+    sys.meta_path.insert(0, _Moved(moved))

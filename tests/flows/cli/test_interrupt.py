@@ -1,0 +1,95 @@
+"""Ctrl-C at a real terminal, and the death of the server that a command started for itself."""
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+
+from flows.cli.interrupt import INTERRUPTED, SENTENCE
+from storage.query import query
+from storage.workspace import Workspace
+
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+
+
+class Terminal:
+    """`nr refresh` of the tiny study, in a terminal of its own."""
+
+    def __init__(self, workspace: Path) -> None:
+        command = [sys.executable, "-c", "from flows.cli import main; main()", "refresh", str(TINY)]
+        self.keys, side = pty.openpty()
+        self.process = subprocess.Popen(
+            [*command, "--set", f"workspace={workspace}"],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            cwd=workspace.parent,
+            start_new_session=True,
+            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # the terminal controls this session
+        )
+        os.close(side)
+        self.said = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.said += os.read(self.keys, 65536).decode(errors="replace")
+            except OSError:  # the last process that had it open has gone
+                return
+
+    def wait_for(self, pattern: str) -> None:
+        while not re.search(pattern, self.said):
+            assert self.process.poll() is None, self.said
+            time.sleep(0.02)
+
+    def started(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
+    workspace = tmp_path / "workspace"
+    terminal = Terminal(workspace)
+    terminal.wait_for("work units to read")
+    children = terminal.started()
+    os.write(terminal.keys, b"\x03")
+    assert terminal.process.wait(timeout=120) == INTERRUPTED, terminal.said
+    assert SENTENCE in terminal.said and "Traceback" not in terminal.said
+    assert psutil.wait_procs(children, timeout=120)[1] == []
+
+    terminal = Terminal(workspace)
+    terminal.wait_for("work units to read")
+    [server] = [child for child in terminal.started() if "flows.services.temporary_server" in child.cmdline()]
+    server.send_signal(signal.SIGKILL)
+    assert terminal.process.wait(timeout=300) == 0, terminal.said
+    assert "a new one takes its place" in terminal.said
+    assert query(Workspace(workspace), "SELECT count(*) FROM corpora").rows == [(3,)]
+    with closing(sqlite3.connect(tmp_path / ".prefect" / "prefect.db")) as database:
+        states = {state for (state,) in database.execute("SELECT state_type FROM flow_run")}
+    assert states == {"CRASHED", "COMPLETED"}  # the run that was interrupted does not stand there as running
+
+
+def test_an_interrupt_amid_a_query_is_one_too():
+    """DuckDB makes a RuntimeError of it."""
+    program = """
+import duckdb
+from flows.cli.interrupt import leaving_on_interrupt
+with leaving_on_interrupt():
+    print("here", flush=True)
+    duckdb.execute("CREATE TABLE t AS SELECT a.range * b.range FROM range(100000) a, range(100000) b")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as query:
+        assert query.stdout.readline() == b"here\n"
+        time.sleep(0.5)
+        query.send_signal(signal.SIGINT)
+        told = query.communicate(timeout=60)[1].decode()
+    assert (query.returncode, told.strip()) == (INTERRUPTED, SENTENCE)

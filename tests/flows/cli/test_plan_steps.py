@@ -1,0 +1,173 @@
+"""`nr plan`: which steps stand and why, and what the others take by the past ones."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.cli.plan import plan_steps, reading_rates
+from flows.config.runs import OwnText
+from flows.config.study import parse_config
+from flows.recording import recorded_settings
+from flows.steps.own_text import own_text_key
+from nr_core.settings import BaseSpec, MethodSettings
+from pipelines.denylist import deny
+from pipelines.documents import documents_key
+from pipelines.sources.work_units import WorkUnit
+from storage.atomic import write_atomically
+from storage.catalog import refresh_catalog
+from storage.publish import publishing, write_manifest
+from storage.records import write_records
+from storage.workspace import Workspace
+
+UNITS = [WorkUnit(f"unit-{number}", "s", "warc", f"{number}.warc.gz", 10, {}) for number in range(2)]
+
+
+@pytest.fixture
+def config(tmp_path):
+    corpora = {
+        name: {"language": language, "text_domain": "web", "sources": ["s"]}
+        for name, language in (("french", "fra"), ("english", "eng"))
+    }
+    inputs = [
+        {"corpus": "french", "role": "new", "share": 0.9},
+        {"corpus": "english", "role": "original", "share": 0.1},
+    ]
+    sources = {"s": {"kind": "warc", "paths": ["x"]}}
+    values = {"language": "fra", "sources": sources, "corpora": corpora, "inputs": inputs}
+    training = {"steps": 10, "batch_size": 6, "sequence_length": 100}
+    return parse_config({**values, "training": training, "workspace": str(tmp_path)}, "test")
+
+
+def publish(config, name, units):
+    workspace = Workspace(config.workspace)
+    with publishing(workspace.corpus_version(name, f"{name}-1")) as folder:
+        write_manifest(
+            folder,
+            step="corpus",
+            key=f"{name}-1",
+            inputs={"documents_key": documents_key(config.documents)},
+            settings=config.corpora[name].model_dump(mode="json"),
+            counts={"unit_ids": [unit.unit_id for unit in units]},
+        )
+    write_atomically(workspace.corpus(name) / "CURRENT", f"{name}-1")
+
+
+def outcomes(config):
+    return [row[1:] for row in plan_steps(config, UNITS, Workspace(config.workspace)).rows]
+
+
+def test_nothing_was_made_yet(config):
+    why = "corpus french gets a new version"
+    assert outcomes(config) == [("new", "it has no version yet", None)] * 2 + [("new", why, None)]
+
+
+def test_what_stands_and_what_does_not_say_why(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS[:1])
+    assert outcomes(config)[:2] == [
+        ("stands", "version french-1 has all its units, by the same settings", None),
+        ("new", "1 of its 2 units are not in version english-1", None),
+    ]
+    other = config.model_copy(update={"documents": config.documents.model_copy(update={"max_bytes": 77777})})
+    assert outcomes(other)[0] == ("new", "version french-1 was made with other settings of `documents`", None)
+    words = Path(config.workspace) / "words.txt"
+    words.write_text("zut")
+    french = config.corpora["french"].model_copy(update={"bad_words": str(words)})
+    listed = config.model_copy(update={"corpora": {**config.corpora, "french": french}})
+    assert outcomes(listed)[0] == ("new", "its list of bad words is not that of version french-1", None)
+
+
+def test_a_version_with_pages_of_a_host_that_was_taken_down_does_not_stand(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    hosts = pa.table({"host": ["fr.gone.example", "stays.example"]})
+    pq.write_table(hosts, workspace.corpus_version("french", "french-1") / "train-00000.parquet")
+    deny("other.example", "asked", workspace)
+    assert [row[0] for row in outcomes(config)] == ["stands", "stands", "new"]
+    deny("gone.example", "asked", workspace)
+    assert outcomes(config)[:2] == [
+        ("new", "version french-1 holds pages of gone.example, which was taken down", None),
+        ("stands", "version english-1 has all its units, by the same settings", None),
+    ]
+
+
+def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    [method] = config.methods
+    settings = recorded_settings(method, config.training)
+    row = {"run_id": "r", "name": method.label, "method": method.method, "seed": 0, "status": "done"}
+    write_records(workspace, "runs", "r", [{**row, "settings": settings, "tokens": 100, "seconds": 1.0}])
+    inputs = [{"run_id": "r", "corpus_version": f"{name}-1", "role": "new"} for name in ("english", "french")]
+    write_records(workspace, "run_inputs", "r", inputs)
+    write_records(
+        workspace,
+        "work_units",
+        "u",
+        [{"unit_id": "u", "documents_key": "k", "kind": "warc", "status": "done", "bytes": 100, "seconds": 5.0}],
+    )
+    refresh_catalog(workspace)
+    assert outcomes(config)[2] == ("stands", "run r has the same inputs and settings", None)
+    assert reading_rates(workspace) == {"warc": 0.05}
+    longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 20})})
+    assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
+    trimmed = config.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
+    assert outcomes(trimmed)[2] == ("new", "no run has these inputs and settings", 1.0)
+
+
+def test_text_of_the_base_is_a_step_with_its_count_of_tokens(config):
+    base = BaseSpec(model="m")
+    own = OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 12_000, "language": "eng"})
+    asked = config.model_copy(update={"base": base, "inputs": [config.inputs[0], own]})
+    publish(config, "french", UNITS)
+    why = "the base has not written it yet: 12,000 tokens, seed 0"
+    assert outcomes(asked)[2:] == [("new", why, None), ("new", "the base writes its text first", None)]
+    workspace = Workspace(config.workspace)
+    key = own_text_key(own, "1", base)
+    with publishing(workspace.tokens(key, "written")) as folder:
+        settings = {"base": base.model_dump(mode="json"), "tokens": 12_000, "document_tokens": 1024, "seed": 0}
+        write_manifest(folder, step="sample", key=key, inputs={}, settings=settings, counts={})
+    stands = ("stands", f"{key} holds 12,000 tokens, seed 0, of the same base", None)
+    trimmed = asked.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
+    other = asked.model_copy(update={"base": BaseSpec(model="m", dtype="bfloat16")})
+    assert [outcomes(one)[2] == stands for one in (asked, trimmed, other)] == [True, True, False]
+    assert own_text_key(own, "2", base) != key != own_text_key(own, "1", BaseSpec(model="m", dtype="bfloat16"))
+
+
+def test_points_between_base_and_finetuned_model_have_lines_of_their_own(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    finetune = MethodSettings(method="finetune", name="full", interpolate=[0.3, 0.6])
+    asked = config.model_copy(update={"methods": [finetune]})
+    names = [row[0] for row in plan_steps(asked, UNITS, workspace).rows][2:]
+    assert names == ["full seed 0", "full λ 0.3 seed 0", "full λ 0.6 seed 0"]
+    assert outcomes(asked)[3] == ("new", "it is made of full, without training", 0.0)
+    [point, _] = finetune.points()
+    settings = recorded_settings(point, asked.training)
+    row = {"run_id": "p", "name": point.label, "method": "interpolation", "seed": 0, "status": "done"}
+    write_records(workspace, "runs", "p", [{**row, "settings": settings}])
+    versions = [{"run_id": "p", "corpus_version": f"{name}-1", "role": "new"} for name in ("english", "french")]
+    write_records(workspace, "run_inputs", "p", versions)
+    refresh_catalog(workspace)
+    assert [row[0] for row in outcomes(asked)[2:]] == ["new", "stands", "new"]
+
+
+def test_what_a_base_wrote_before_tells_how_long_it_takes(config):
+    base, own = BaseSpec(model="m"), OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 12_000})
+    asked = config.model_copy(update={"base": base, "inputs": [config.inputs[0], own]})
+    workspace = Workspace(config.workspace)
+    for seed, counts in ((1, {"train": {"tokens": 1000}, "seconds": 30.0}), (2, {"train": {"tokens": 9000}})):
+        key = own_text_key(own.model_copy(update={"seed": seed}), "1", base)
+        settings = {"base": base.model_dump(mode="json", exclude={"vocabulary"}), "seed": seed}
+        with publishing(workspace.tokens(key, "written")) as folder:
+            write_manifest(folder, step="sample", key=key, inputs={}, settings=settings, counts=counts)
+    assert outcomes(asked)[2][::2] == ("new", 6.0)  # 12,000 tokens at .03 s
+
+
+def test_without_a_catalog_there_is_no_estimate(tmp_path):
+    assert reading_rates(Workspace(tmp_path)) == {}

@@ -1,0 +1,109 @@
+"""`nr results`, `nr compare`, `nr export`: what a study left, for people and for programs."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from flows.cli.talk import run_folder
+from flows.recording import recorded_settings
+from flows.results import compare, export, find_run, results
+from nr_core.settings import MethodSettings, TrainingSettings
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.records import write_records
+from storage.workspace import Workspace
+from tests.flows.conftest import nr
+
+pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
+
+
+@pytest.fixture
+def workspace(study):
+    return Workspace(study / "workspace")
+
+
+def run_ids(workspace):
+    (_, table), *_ = results(workspace)
+    return {row["name"]: row["run_id"] for row in table.as_dicts()}
+
+
+def test_results_show_learning_forgetting_and_tasks(workspace, study):
+    (_, learning), (_, tasks) = results(workspace)
+    assert {row["name"] for row in learning.as_dicts()} == {"lora", "neutral_residues"}
+    assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
+    shown = nr("results", cwd=study)
+    assert shown.returncode == 0 and "neutral_residues" in shown.stdout and "vocabulary" in shown.stdout
+
+
+def test_compare_shows_settings_and_paired_figures(workspace):
+    ids = run_ids(workspace)
+    (_, settings), (_, figures) = compare(workspace, ids["lora"], ids["neutral_residues"][:12])
+    by_name = {row["setting"]: (row["a"], row["b"]) for row in settings.as_dicts()}
+    assert by_name["method.method"] == ("lora", "neutral_residues")
+    assert "training.steps" not in by_name
+    assert {row["eval_set"] for row in figures.as_dicts()} == {"french", "how-to", "novel", "notice", "vocabulary"}
+    with pytest.raises(InputError, match=r"no run of .* 'nothing'"):
+        find_run(workspace, "nothing")
+    with pytest.raises(InputError, match="2 runs of") as several:
+        find_run(workspace, "")
+    assert all(f"{run_id} ({name} seed 0)" in str(several.value) for name, run_id in ids.items())
+    assert find_run(workspace, "lora") == ids["lora"] == find_run(workspace, ids["lora"])
+
+
+def test_a_trimmed_vocabulary_is_a_difference(tmp_path):
+    method, training = MethodSettings(method="lora"), TrainingSettings()
+    for run_id, vocabulary in (("a", "full"), ("b", "trimmed")):
+        settings = recorded_settings(method, training, vocabulary)
+        row = {"run_id": run_id, "name": run_id, "method": "lora", "seed": 0, "status": "done", "settings": settings}
+        write_records(Workspace(tmp_path), "runs", run_id, [row])
+    refresh_catalog(Workspace(tmp_path))
+    (_, settings), _ = compare(Workspace(tmp_path), "a", "b")
+    assert settings.as_dicts() == [{"setting": "base.vocabulary", "a": "full", "b": "trimmed"}]
+
+
+def test_a_run_is_taken_by_the_beginning_of_its_id_and_by_its_name(workspace, tmp_path, monkeypatch):
+    ids = run_ids(workspace)
+    for given in (ids["lora"], ids["lora"][:8], "lora", str(workspace.run(ids["lora"]))):
+        assert run_folder(given, workspace.root) == workspace.run(ids["lora"])
+    monkeypatch.setenv("HOME", str(workspace.root.parent))
+    assert run_folder("lora", Path("~", workspace.root.name)) == workspace.run(ids["lora"])
+    for given in ("lor", "../lora", "~/lora"):
+        with pytest.raises(InputError, match=r"no run of|there is no folder"):
+            run_folder(given, workspace.root)
+    with pytest.raises(InputError, match="there is no folder lora"):
+        run_folder("lora", tmp_path)
+
+
+def test_export_writes_every_table_and_mlflows(workspace, tmp_path):
+    written = {path.name for path in export(workspace, tmp_path / "parquet", "parquet")}
+    assert {"runs.parquet", "evaluations.parquet", "learning_vs_forgetting.parquet", "lineage.parquet"} <= written
+    assert duckdb.sql(f"FROM '{tmp_path}/parquet/runs.parquet'").to_arrow_table().num_rows == 2
+    export(workspace, tmp_path / "csv", "csv")
+    assert len((tmp_path / "csv" / "runs.csv").read_text().splitlines()) == 3
+    export(workspace, tmp_path / "mlflow", "mlflow")
+    with open(tmp_path / "mlflow" / "metrics.csv") as file:
+        metrics = list(csv.DictReader(file))
+    assert set(metrics[0]) == {"key", "value", "timestamp", "run_uuid", "step", "is_nan"}
+    assert {"novel/bits_per_byte", "vocabulary/acc", "lm_loss"} <= {row["key"] for row in metrics}
+    with open(tmp_path / "mlflow" / "params.csv") as file:
+        params = {(row["run_uuid"], row["key"]): row["value"] for row in csv.DictReader(file)}
+    assert params[run_ids(workspace)["lora"], "method.learning_rate"] == "0.003"
+
+
+def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path):
+    """lm_eval's own tasks need the hub: its part is tested in tests/nr_core/evaluation/test_tasks.py."""
+    folder = shutil.copytree(study, tmp_path / "study")
+    run = run_ids(Workspace(folder / "workspace"))["neutral_residues"]
+    task = (folder / "vocabulary.yaml").read_text().replace("name: vocabulary", "name: again").replace("fra", "eng")
+    (folder / "again.yaml").write_text(task)
+    done = nr("evaluate", run[:10], "--tasks", "again.yaml", "--task-data", ".", "--items", "10", cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "temporary server" not in done.stdout + done.stderr
+    sql = "SELECT e.step > 0, e.n FROM evaluations e JOIN eval_sets USING (eval_id) WHERE name = 'again' ORDER BY ALL"
+    shown = nr("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
+    assert shown == ["false,10"] * 3 + ["true,10"] * 3
+    refused = nr("evaluate", run, "--tasks", "no_such", "--harness", "lm_eval", cwd=folder)
+    assert refused.returncode == 2 and "lm_eval" in refused.stderr

@@ -1,0 +1,298 @@
+"""nr rollback, forget, verify and inspect on a workspace with two versions of a corpus and a run."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.cli.table import print_query
+from flows.config.study import parse_config
+from flows.maintenance.forget import forget_host
+from flows.maintenance.inspect import inspect_pages
+from flows.maintenance.rollback import roll_back
+from flows.maintenance.verify import verify
+from flows.recording import record_corpus, record_move
+from flows.services.workspace_health import files_wrong
+from flows.steps.corpora import current_versions
+from pipelines.corpus.build import CorpusReport, build_corpus
+from pipelines.corpus.shards import read_shards, shard_files
+from pipelines.documents import process_units
+from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
+from pipelines.sources.work_units import list_work_units
+from pipelines.text.identify import FETCHED_MODEL
+from storage.catalog import refresh_catalog
+from storage.errors import InputError
+from storage.publish import write_manifest
+from storage.query import query
+from storage.records import write_records
+from storage.workspace import Workspace
+from tests.pipelines.growing_crawl import english
+from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose, warc_bytes
+
+CONTROL = "\x1b]0;evil\x07"
+TASK = "which of these words were planted in a page by the author of this very test today"
+
+
+class Study:
+    """A workspace whose corpus was refreshed twice, and the report of each refresh."""
+
+    def __init__(self, folder: Path) -> None:
+        self.workspace = Workspace(folder / "workspace")
+        self.crawl = folder / "crawl"
+        self.crawl.mkdir()
+        model = Path(__file__).parents[4] / "shared" / "data" / "lid" / "lid.176.ftz"
+        given = str(model) if model.exists() and not FETCHED_MODEL.exists() else None
+        self.documents = DocumentSettings(language_model=given)
+        (folder / "task.jsonl").write_text(json.dumps({"question": TASK}))
+        self.settings = CorpusSettings(
+            language="eng", text_domain="x", sources=["crawl"], decontaminate=(str(folder / "task.jsonl"),),
+            held_out_min_documents=4,
+        )  # fmt: skip
+        near = Page(html(prose(ENGLISH, 0).replace("\n", "\nAnd once more. ", 1)), "https://host1.example/near")
+        planted = Page(html(prose(ENGLISH, 60) + f"\n{TASK}."), "https://host2.example/planted")
+        french = Page(html(prose(FRENCH, 1), title=f"Un {CONTROL} titre"), f"https://{CONTROL}.example/fr")
+        self.first = self.refresh("a", [*map(english, range(30)), near, planted, french])
+        self.second = self.refresh("b", [*map(english, range(30, 40))])
+        run = {"run_id": "r", "base_model_id": "b", "model_id": "r", "method": "lora", "seed": 0, "status": "done"}
+        write_records(self.workspace, "runs", "r", [run])
+        base = self.workspace.model("b")
+        base.mkdir(parents=True)
+        write_manifest(base, step="pretrain", key="b", inputs={self.first.version: 0.5}, settings={}, counts={})
+        item = {"run_id": "r", "corpus_version": self.first.version, "role": "new", "language": "eng", "share": 1.0}
+        write_records(self.workspace, "run_inputs", "r", [item])
+        refresh_catalog(self.workspace)
+
+    def refresh(self, name: str, pages: list[Page]) -> CorpusReport:
+        (self.crawl / f"{name}.warc.gz").write_bytes(warc_bytes(pages, 1000 * ord(name))[0])
+        units = list_work_units({"crawl": WarcSource(paths=[f"{self.crawl}/*"])}, self.workspace)
+        process_units(units, self.documents, self.workspace, 1, lambda report: None)
+        before = self.workspace.current_version("english")
+        report = build_corpus("english", self.settings, units, self.documents, self.workspace)
+        record_corpus(self.workspace, report, self.settings.model_dump(mode="json"))
+        record_move(self.workspace, "english", before, report.version, "refresh")
+        return report
+
+    def hosts(self, version: str) -> set[str]:
+        folder = self.workspace.corpus_version("english", version)
+        return {row["host"] for side in ("train", "held_out") for row in read_shards(shard_files(folder, side))}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def rows(study: Study, sql: str) -> list[tuple[Any, ...]]:
+    return query(study.workspace, sql).rows
+
+
+def test_rolling_back_is_moving_a_pointer_and_is_recorded(study: Study) -> None:
+    assert study.second.parent_version == study.first.version
+    assert roll_back(study.workspace, "english", None, "too many menus") == (study.second.version, study.first.version)
+    assert study.workspace.current_version("english") == study.first.version
+    moves = rows(study, "SELECT version, version_before, action, reason FROM corpus_moves ORDER BY moved")
+    assert moves[-1] == (study.first.version, study.second.version, "rollback", "too many menus")
+    assert rows(study, "SELECT version FROM latest_refresh") == [(study.first.version,)]
+    # What comes next descends from there.
+    (study.crawl / "b.warc.gz").unlink()
+    third = study.refresh("c", [*map(english, range(50, 60))])
+    assert third.parent_version == study.first.version
+    roll_back(study.workspace, "english", study.second.version)
+    assert study.workspace.current_version("english") == study.second.version
+    changes = rows(study, "SELECT documents_gained, documents_lost FROM corpus_changes ORDER BY ALL")
+    assert changes == sorted([(30, 0), (study.second.changes.documents_gained, 0), (third.changes.documents_gained, 0)])
+
+
+@pytest.mark.parametrize(
+    ("corpus", "version", "sentence"),
+    [
+        ("nowhere", None, "there is no corpus 'nowhere'.*english"),
+        ("../english", None, "there is no corpus"),
+        ("english", "../../x", "has no version ../../x; before"),
+    ],
+)
+def test_there_is_nothing_to_roll_back_to(study: Study, corpus: str, version: str | None, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        roll_back(study.workspace, corpus, version)
+    roll_back(study.workspace, "english", None)
+    with pytest.raises(InputError, match="is its first; name the version to go to"):
+        roll_back(study.workspace, "english", None)
+
+
+def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -> None:
+    said: list[str] = []
+    host = sorted(study.hosts(study.first.version))[0]
+    found = forget_host(study.workspace, f"www.{host}", "a letter of 3 November", said.append)
+    [(name, before, version, lost)] = found.corpora.rows
+    assert (name, before) == ("english", study.second.version)
+    assert lost > 0
+    assert version == study.workspace.current_version("english")
+    assert host in study.hosts(study.second.version) - study.hosts(version)
+    assert {row[1] for row in found.versions.rows} == {study.first.version, study.second.version}
+    assert [row[0] for row in found.runs.rows] == ["r"]
+    assert found.bases.rows == [("b", study.first.version, 0.5, "r")]
+    assert forget_host(study.workspace, host, "again", said.append).corpora.rows == []
+    third = study.refresh("c", [english(99, host=int(host[4])), *map(english, range(70, 76))])
+    assert host not in study.hosts(third.version)
+    funnel = {row["reason"]: row["documents"] for row in third.funnel}
+    assert funnel["forgotten_host"] == lost + sum(f"host{seed % 10}.example" == host for seed in [*range(70, 76)]) + 1
+    shown = CliRunner().invoke(app, ["forget", "nowhere.example", "--workspace", str(study.workspace.root)])
+    assert shown.exit_code == 0
+    assert "nowhere.example is on" in shown.output
+    assert "no version of a corpus here holds a page of nowhere.example: nothing was taken out" in shown.output
+
+
+def test_no_way_leads_back_to_a_version_with_a_forgotten_host(study: Study) -> None:
+    host = sorted(study.hosts(study.first.version))[0]
+    without = forget_host(study.workspace, host, "asked", lambda said: None).corpora.rows[0][2]
+    for version in (study.first.version, study.second.version, None):
+        with pytest.raises(InputError, match=f"hosts that were taken down .{host}.: it cannot come back"):
+            roll_back(study.workspace, "english", version)
+    assert study.workspace.current_version("english") == without
+    # A pointer that was moved by hand, or a copy of the folder from before.
+    (study.workspace.corpus("english") / "CURRENT").write_text(study.second.version)
+    with pytest.raises(
+        InputError, match=f"{study.second.version} of corpus english holds pages of hosts that were taken down .{host}"
+    ):
+        current_versions(config(study))
+    (study.workspace.corpus("english") / "CURRENT").write_text(without)
+    assert current_versions(config(study)) == {"english": without}
+
+
+def test_verify_names_versions_with_pages_of_a_forgotten_host_and_deleting_them_is_enough(study: Study) -> None:
+    host = sorted(study.hosts(study.first.version))[0]
+    without = forget_host(study.workspace, host, "asked", lambda said: None).corpora.rows[0][2]
+
+    def found(corpus: str | None = None) -> dict[str, tuple[str, str]]:
+        damages = verify(study.workspace, corpus, lambda *event: None)
+        return {damage.path: (damage.wrong, damage.fix) for damage in damages}
+
+    kept = {study.first.version, study.second.version}
+    says = f"it holds pages of hosts that were taken down ({host})"
+    assert found() == found("english") == {f"corpora/english/{old}": (says, "delete that folder") for old in kept}
+    pointer = study.workspace.corpus("english") / "CURRENT"
+    pointer.write_text(study.second.version)  # by hand, or from a copy of the folder
+    assert "in use and holds pages of hosts that were taken down" in next(files_wrong(study.workspace)).says
+    assert found()[f"corpora/english/{study.second.version}"][1].startswith("run `nr refresh CONFIG`, which makes one")
+    pointer.write_text(without)
+    for old in kept:
+        shutil.rmtree(study.workspace.corpus_version("english", old))
+    assert found() == {}
+    assert host not in study.hosts(study.refresh("c", [*map(english, range(50, 60))]).version)
+    assert found() == {}
+    study.workspace.deny_list.write_text("")
+    assert "damaged" in found()["deny-list.jsonl"][0]
+
+
+def config(study: Study) -> Any:
+    source = {"kind": "warc", "paths": [str(study.crawl)]}
+    corpus = {"language": "eng", "text_domain": "news", "sources": ["web"]}
+    values = {"language": "hun", "sources": {"web": source}, "corpora": {"english": corpus}}
+    return parse_config({**values, "workspace": str(study.workspace.root)}, "a test")
+
+
+def test_a_quality_model_is_trained_at_the_command_line(study: Study, tmp_path: Path) -> None:
+    def train(good: str, random: str) -> Any:
+        options = ["--out", str(tmp_path / "quality.bin"), "--workspace", str(study.workspace.root)]
+        return CliRunner().invoke(app, ["train-quality", good, random, *options, "--epochs", "20"])
+
+    texts = [*(prose(ENGLISH, seed) for seed in range(200, 330)), *(prose(FRENCH, seed) for seed in range(130))]
+    pages = [Page(html(text), f"https://host{number % 10}.example/{number}") for number, text in enumerate(texts)]
+    (tmp_path / "both.warc.gz").write_bytes(warc_bytes(pages)[0])
+    units = list_work_units({"both": WarcSource(paths=[f"{tmp_path}/both.warc.gz"])}, study.workspace)
+    process_units(units, study.documents, study.workspace, 1, lambda report: None)
+    for name, language in (("good", "eng"), ("random", "fra")):
+        settings = CorpusSettings(language=language, text_domain="x", sources=["both"], held_out_min_documents=4)
+        build_corpus(name, settings, units, study.documents, study.workspace)
+    shown = train("good", "random")
+    assert shown.exit_code == 0, shown.output
+    assert "held-out texts told right; set documents.quality_model to it" in shown.output
+    assert (tmp_path / "quality.bin").is_file() and (tmp_path / "quality.json").is_file()
+    assert "needs 100 of each" in str(train("english", "good").exception)
+    assert "given twice" in str(train("good", "good").exception)
+    assert "corpus none is not in workspace" in str(train("good", "none").exception)
+
+
+def test_verify_names_what_is_damaged(study: Study) -> None:
+    heard: list[tuple[int, int, str]] = []
+    assert verify(study.workspace, None, lambda *event: heard.append(event)) == []
+    assert heard[-1][0] == heard[-1][1] > 40
+    [shard, *_] = shard_files(study.workspace.corpus_version("english", study.first.version), "train")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    [documents, *_] = (study.workspace.root / "documents").glob("*/*.parquet")
+    documents.unlink()
+    damages = verify(study.workspace, None, lambda *event: None)
+    # Both versions have the shard.
+    assert [damage.wrong for damage in damages] == ["its content is not what was written"] * 2 + ["it is missing"]
+    assert "delete that folder, then run `nr refresh CONFIG`" in damages[0].fix
+    assert damages[2].path == str(documents.relative_to(study.workspace.root))
+    assert len(verify(study.workspace, "english", lambda *event: None)) == 2
+    shown = CliRunner().invoke(app, ["verify", "english", "--workspace", str(study.workspace.root)])
+    assert shown.exit_code == 1
+    assert "2 wrong" in shown.output
+    with pytest.raises(InputError, match="there is no corpus 'other'"):
+        verify(study.workspace, "other", lambda *event: None)
+
+
+def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> None:
+    [near] = inspect_pages(study.workspace, "english", "near_copy", 3)
+    assert near.left.url == "https://host1.example/near"
+    assert near.kept is not None
+    assert near.kept.url == "https://host0.example/0.html"
+    assert near.note.endswith("(minhash)")
+    [contaminated] = inspect_pages(study.workspace, "english", "contaminated", 3)
+    assert contaminated.left.url == "https://host2.example/planted"
+    assert "which of these words were planted" in contaminated.note
+    [language] = inspect_pages(study.workspace, "english", "language", 3)
+    assert language.kept is not None
+    assert CONTROL in language.left.title or "evil" in language.left.title
+    shown = CliRunner().invoke(app, ["inspect", "english", "--reason", "language", "--workspace",
+                                     str(study.workspace.root)])  # fmt: skip
+    assert shown.exit_code == 0
+    assert "jardin" in shown.output
+    assert "\x1b" not in shown.output and "\x07" not in shown.output
+    with pytest.raises(InputError, match=r"for reason 'mood'; reasons are: .*near_copy"):
+        inspect_pages(study.workspace, "english", "mood", 3)
+
+
+def test_pages_with_a_bad_word_are_shown_by_the_list_that_judged_them(study: Study, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("goshawk\n")
+    study.settings = study.settings.model_copy(update={"bad_words": str(words)})
+    page = english(77)
+    study.refresh("c", [Page(page.body.replace("</p>", " A goshawk!</p>", 1), page.url)])
+    [pair] = inspect_pages(study.workspace, "english", "bad_words", 3)
+    assert pair.left.url == page.url and "goshawk" in pair.left.text
+    words.write_text("hawk\n")
+    with pytest.raises(InputError, match=r"`corpora.english.bad_words`: .* is no longer the list by which version"):
+        inspect_pages(study.workspace, "english", "bad_words", 3)
+    assert inspect_pages(study.workspace, "english", "language", 3)
+
+
+def test_a_terminal_of_80_columns_shows_what_identifies_a_page(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_query(study.workspace, f"FROM documents('{study.workspace.root}')")
+    header = capsys.readouterr().out.splitlines()[1]
+    assert header.strip("│").replace("│", " ").split() == ["reason", "title", "…", "language", "url"]
+
+
+def test_macros_read_what_versions_hold(study: Study) -> None:
+    root = str(study.workspace.root)
+    assert rows(study, f"SELECT method FROM duplicates('{root}')") == [("minhash",)]
+    assert rows(study, f"SELECT ngram[:14] FROM contaminated('{root}')") == [("which of these",)]
+    assert rows(study, f"SELECT DISTINCT corpus, size, weight FROM clusters('{root}')") == [("english", 2, 2)]
+    left = rows(
+        study, f"SELECT version, reason FROM left_corpus('{root}') WHERE reason <> 'held_out_group' ORDER BY ALL"
+    )
+    assert left == [(study.first.version, "contaminated"), (study.first.version, "near_copy")]
+    left_parquet = study.workspace.corpus_version("english", study.second.version) / "left.parquet"
+    assert set(pq.read_table(left_parquet)["reason"].to_pylist()) <= {"held_out_group"}

@@ -1,0 +1,100 @@
+"""`nr doctor`: each illness is found, and has its fix."""
+
+import json
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from flows.services import server
+from flows.services.doctor import Finding, examine, out_of_bounds
+from storage.damage import DamagedFile
+from storage.workspace import Workspace
+
+
+def found(tmp_path, what: str, port: int = 0, workspace=None) -> Finding:
+    findings = examine(tmp_path / ".prefect", port, workspace or tmp_path / "workspace")
+    return next(finding for finding in findings if finding.what == what)
+
+
+def test_versions_out_of_bounds_say_what_breaks():
+    wanted = ["fastapi>=900", "pydantic>=2", "no-such-package>1", "dask; extra == 'dask'", "SQLAlchemy<1"]
+    assert list(out_of_bounds(wanted)) == [
+        f"fastapi {version('fastapi')} (wanted >=900): Prefect's server dies at import, or its links are 404",
+        "no-such-package is missing (wanted >1)",
+        f"SQLAlchemy {version('sqlalchemy')} (wanted <1): schedules never create a run, and nothing says so",
+    ]
+
+
+def test_this_installation_is_within_its_bounds(tmp_path):
+    assert found(tmp_path, "versions").fix == ""
+
+
+def test_a_taken_port_is_found(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert found(tmp_path, "server", port) == Finding(
+            "server",
+            f"port {port}, for Prefect's server, is taken by another program: give one with --port",
+            "nr up --port N, with a free port",
+        )
+    assert found(tmp_path, "server", port).fix == ""
+
+
+def test_a_server_that_has_gone_is_found(tmp_path):
+    (tmp_path / ".prefect").mkdir()
+    gone = {"home": str(tmp_path / ".prefect"), "port": 1, "server_pid": 2**22 + 1, "worker_pid": 2**22 + 2}
+    (tmp_path / ".prefect" / "services.json").write_text(json.dumps(gone))
+    with socket.socket() as server_without_its_worker:
+        server_without_its_worker.bind(("127.0.0.1", 0))
+        server_without_its_worker.listen()
+        port = server_without_its_worker.getsockname()[1]
+        assert found(tmp_path, "server", port).says == "it was started and has gone, or its worker has"
+    assert found(tmp_path, "server").fix.startswith("nr up;")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"home": 3}'])
+def test_a_damaged_note_of_what_was_started_is_found_and_names_what_still_runs(tmp_path, content):
+    home = tmp_path / ".prefect"
+    home.mkdir(mode=0o700)
+    (home / "services.json").write_text(content)
+    assert server.running(home) is None
+    assert "services.json is damaged, and nothing that it told of runs" in found(tmp_path, "server").says
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "as prefect"]
+    with subprocess.Popen(command, env={"PREFECT_HOME": str(home)}, start_new_session=True) as left:
+        try:
+            assert f"damaged, and what it tells of still runs: `kill {left.pid}`" in found(tmp_path, "server").says
+            with pytest.raises(DamagedFile, match=f"`kill {left.pid}`, delete the file, then `nr up`"):
+                server.stop(home)
+        finally:
+            left.kill()
+
+
+def test_a_home_that_is_no_folder_open_to_others_or_without_a_database_of_prefects_is_found(tmp_path):
+    home = tmp_path / ".prefect"
+    home.write_text("a file")
+    assert ".prefect is a file" in found(tmp_path, "credential").says
+    assert found(tmp_path, "server").fix == ""
+    home.unlink()
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    assert found(tmp_path, "credential").fix.startswith(f"chmod 700 {home}")
+    (home / "prefect.db").write_bytes(b"torn" * 100)
+    assert "prefect.db is damaged" in found(tmp_path, "server").says
+
+
+def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_path):
+    folder = Workspace(tmp_path / "later").root
+    (folder / "workspace.json").write_text('{"format_version": 99}')
+    findings = list(examine(tmp_path / ".prefect", 0, folder))
+    assert [finding.what for finding in findings][-2:] == ["server", "worker"]
+    assert "format version 99" in next(f.says for f in findings if f.what == "workspace" and f.fix)
+
+
+def test_a_full_disk_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.services.workspace_health.LOW_DISK_GB", 1e9)
+    assert "nr gc" in found(tmp_path, "disk").fix

@@ -1,0 +1,90 @@
+"""The code in a card is run as it stands, and gives the logits of the run."""
+
+import re
+import shutil
+
+import pytest
+import torch
+
+from flows.cli.push import fill
+from nr_core.runs.earlier import ADAPTER_FOLDER, MODEL_FOLDER
+from nr_core.runs.finished import load_finished, load_run
+from nr_core.runs.model_card import model_card
+from nr_core.settings import BaseSpec
+from tests.nr_core.tiny import assert_same
+
+TOKENS = torch.tensor([[5, 90, 30, 77, 140]])
+FAST = {"learning_rate": 0.05}  # in a few steps, so that an adapter that is missing is seen
+
+
+def code_of(card, address, folder):
+    return re.search(r"```python\n(.*?)```", card, re.S)[1].replace(address, str(folder))
+
+
+@torch.no_grad()
+def assert_code_loads(code, run, base):
+    loaded = {}
+    exec(code, loaded)  # noqa: S102  (what is tested)
+    expected = load_run(base, run).eval()(TOKENS).logits
+    assert_same(loaded["model"].eval()(TOKENS).logits, expected)
+    assert loaded["tokenizer"]("bakemi")["input_ids"]
+
+
+@pytest.mark.parametrize("method", ["neutral_residues", "adapter", "lora", "finetune", "llama_pro", "added"])
+def test_the_code_of_a_card_loads_the_run(world, run, tmp_path, method):
+    base = BaseSpec(model=str(world.base))
+    steps = {"training": {"steps": 3}}
+    if method == "added":
+        first = run(world.train_spec(tmp_path / "first", method={"method": "neutral_residues", **FAST}, **steps))
+        spec = world.train_spec(tmp_path / "run", method={"method": "neutral_residues", **FAST}, **steps)
+        out = run(spec | {"add_to": str(first)})
+    else:
+        out = run(world.train_spec(tmp_path / "run", method={"method": method, **FAST}, **steps))
+    folder = out / (MODEL_FOLDER if (out / MODEL_FOLDER).is_dir() else ADAPTER_FOLDER)
+    card = (folder / "README.md").read_text()
+    assert_code_loads(code_of(card, "this folder", folder), out, base)
+    assert ("weight of the local loss" in card) == (method in ("neutral_residues", "added"))
+    assert ("nr_core" in card) == (method in ("neutral_residues", "adapter", "added"))
+    assert ("library_name: transformers" in card) == (folder.name == MODEL_FOLDER)
+
+    pushed = fill(tmp_path / "pushed", out, "somebody/run", "org/base", tmp_path)
+    assert not [file for file in pushed.rglob("*") if file.is_file() and str(world.root).encode() in file.read_bytes()]
+    code = code_of((pushed / "README.md").read_text(), "somebody/run", pushed).replace("org/base", str(world.base))
+    assert_code_loads(code, out, base)
+
+    model, _ = load_finished(folder)  # of an adapter's own folder: with those that were active beside it
+    with torch.no_grad():
+        assert_same(model.eval()(TOKENS).logits, load_run(base, out).eval()(TOKENS).logits)
+
+
+def test_a_pushed_folder_is_whole(world, run, tmp_path):
+    spec = world.train_spec(tmp_path / "one", method={"method": "neutral_residues", **FAST})
+    first = run(spec)
+    out = run({**spec, "out": str(tmp_path / "two"), "add_to": str(first)})
+    pushed = fill(tmp_path / "pushed", out, "somebody/run", "org/base", tmp_path)
+    shutil.move(pushed, tmp_path / "pulled")
+    config = tmp_path / "pulled" / "adapter_config.json"
+    config.write_text(config.read_text().replace("org/base", str(world.base)))
+    with torch.no_grad():
+        model, _ = load_finished(tmp_path / "pulled")
+        assert_same(model.eval()(TOKENS).logits, load_run(BaseSpec(model=str(world.base)), out).eval()(TOKENS).logits)
+
+
+REPORT = {"method": "neutral_residues", "extra_parameters": 1, "share_non_embedding": 0.2, "share_total": 0.1,
+          "learning_rate": 1e-4, "alpha": 0.01, "steps": 1, "tokens": 1, "seconds": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "argument"),
+    [({"model": "org/base", "revision": "v2"}, 'revision="v2"'),
+     ({"model": "/models/small.gguf"}, '"/models", gguf_file="small.gguf"'),
+     ({"model": "org/base", "trust_remote_code": True}, "trust_remote_code=True"),
+     ({"model": "org/base", "quantize": "bitsandbytes-int8"}, "BitsAndBytesConfig(load_in_8bit=True)"),
+     ({"model": "org/base", "quantize": "torchao-int8"}, "TorchAoConfig(Int8WeightOnlyConfig())")],
+)  # fmt: skip
+def test_the_code_loads_the_base_as_the_run_did(base, argument):
+    card = model_card(BaseSpec.model_validate(base), ["fra"], REPORT)
+    code = code_of(card, "this folder", "x")
+    compile(code, "card", "exec")
+    assert argument in code
+    assert ("reads no GGUF file" in card) == ("gguf_file" in code)

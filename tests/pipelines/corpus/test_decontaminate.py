@@ -1,0 +1,67 @@
+"""Decontamination against a plain implementation."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.corpus import decontaminate
+from pipelines.corpus.decontaminate import NgramIndex, simplified
+from pipelines.corpus.evaluation_sets import EvaluationSet
+from pipelines.pages.characters import clean, pieces
+from storage.errors import InputError
+
+words = st.sampled_from(["the", "The", "thé", "cat,", "cat", "3", "42", "1848", "--", "Ő", "o", "it's", "ﬁ", "한국"])
+texts = st.lists(words, max_size=12).map(" ".join)
+
+
+def plain_words(text: str) -> list[str]:
+    marks = [c for c in unicodedata.normalize("NFD", text.lower()) if unicodedata.category(c) != "Mn"]
+    letters = unicodedata.normalize("NFC", "".join(marks))
+    digits = ["0" if c.isdecimal() else c for c in letters]
+    return "".join(c if c.isalnum() else " " for c in digits).split()
+
+
+def ngrams(text: str, n: int) -> list[str]:
+    found = plain_words(text)
+    return [" ".join(found[start : start + n]) for start in range(len(found) - n + 1)]
+
+
+def as_set(name: str, given: Sequence[str]) -> EvaluationSet:
+    return EvaluationSet(name, "hash", lambda: iter(given))
+
+
+@given(st.lists(texts, max_size=4), st.lists(texts, max_size=4), texts, st.integers(1, 4))
+def test_found_is_what_a_plain_search_finds(one: list[str], other: list[str], text: str, n: int) -> None:
+    sets = [as_set(name, given) for name, given in (("one", one), ("other", other)) if any(ngrams(t, n) for t in given)]
+    shared = {ngram: item.name for item in reversed(sets) for t in item.texts() for ngram in ngrams(t, n)}
+    expected = next(((shared[ngram], ngram) for ngram in ngrams(text, n) if ngram in shared), None)
+    found = NgramIndex(sets, n).find(text)
+    assert (found and (found.evaluation_set, found.ngram)) == expected
+
+
+@given(st.text())
+def test_words_are_those_of_a_plain_simplification(text: str) -> None:
+    assert simplified(text).split() == plain_words(clean(text))
+
+
+def test_a_set_that_cannot_be_found_or_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no text of short has 13 words"):
+        NgramIndex([as_set("short", ["only a few words"])], 13)
+    monkeypatch.setattr(decontaminate, "MAX_NGRAMS", 10)
+    monkeypatch.setattr(decontaminate, "_BLOCK", 4)
+    with pytest.raises(InputError, match="the sets up to large have more than 10 n-grams"):
+        NgramIndex([as_set("large", [f"{letter} b c d e f" for letter in "ghijklmnopq"])], 3)
+
+
+@given(texts, texts, st.integers(1, 4), st.integers(1, 20))
+def test_what_lies_in_two_pieces_of_a_long_text_is_found(given: str, text: str, n: int, size: int) -> None:
+    if not ngrams(given, n):
+        return
+    index = NgramIndex([as_set("one", [given])], n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decontaminate, "pieces", lambda text: pieces(text, size))
+        in_pieces = index.find(text)
+    assert in_pieces == index.find(text)

@@ -1,0 +1,74 @@
+"""What leaves a text, and what stays in it."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.pages.characters import MAX_MARKS, cap_marks, clean, normalise, one_line, text_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "one\x0ctwo\x0bthree\x85four\u2028five\u2029six\r\nseven\reight",
+            "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight",
+        ),
+        ("unit\x1fseparator", "unit separator"),
+        ("\ufeff hy\xadphen\xadated\u200b wo\u2060rds \ufeff", "hyphenated words"),
+        ("\u202eright\u202c to \u200fleft\u2066.\u2069", "right to left."),
+        ("es\x1b[31mcape\x00 \x07bell\x7f", "es[31mcape bell"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("क्\u200dष ক্\u200cষ", "क्\u200dष ক্\u200cষ"),
+        ("👩\u200d👩\u200d👧 🏳\ufe0f\u200d🌈", "👩\u200d👩\u200d👧 🏳\ufe0f\u200d🌈"),
+        ("Zero\u200cwidth\u200djoiners \u200c\u200dگل\u200c ", "Zerowidthjoiners گل"),
+        ("no-break\xa0space、　ideographic", "no-break\xa0space、　ideographic"),
+        ("VERSTÄ\xadRKER", "VERSTÄRKER"),
+        ("kÃ¶nyvtÃ¡r, Ã\x8drÃ³k Å±rhajÃ³ja Å‘sszel, vÃ\xadz", "könyvtár, Írók űrhajója ősszel, víz"),
+    ],
+)
+def test_clean(text: str, left: str) -> None:
+    assert clean(text) == left
+
+
+def test_unseen_characters_hide_no_copy() -> None:
+    plain, hidden = "The quick brown fox", "\ufeffThe qu\xadick brown\u200b\u2028fo\u2060x"
+    assert text_hash(normalise(clean(plain))) == text_hash(normalise(clean(hidden)))
+
+
+def test_a_title_has_one_line() -> None:
+    assert one_line("a\x0cb\u2028 c\r\nd\xad\u200be", 7) == "a b c d"
+
+
+@given(st.text(alphabet=st.characters(), max_size=80))
+def test_clean_text_stays_as_it_is(text: str) -> None:
+    once = clean(text)
+    assert clean(once) == once
+    assert once.encode().decode() == once
+    assert not set(once) & {"\xad", "\u200b", "\u2060", "\ufeff", "\x0c", "\x85", "\u2028"}
+
+
+@given(st.text(alphabet="a\u0301\u0323\u05b0\U0001e944é", max_size=200))
+def test_runs_of_marks_are_capped(text: str) -> None:
+    capped = cap_marks(text)
+    longest = run = 0
+    for character in capped:
+        run = run + 1 if unicodedata.combining(character) else 0
+        longest = max(longest, run)
+    assert longest <= MAX_MARKS
+    if len(text) <= MAX_MARKS:
+        assert capped == text
+
+
+@pytest.mark.parametrize("before", range(2 * MAX_MARKS))
+def test_a_run_is_capped_wherever_it_begins(before: int) -> None:
+    start = "\xe9" * before
+    assert cap_marks(start + "\u0301" * (MAX_MARKS + 1) + "x") == start + "\u0301" * MAX_MARKS + "x"
+
+
+def test_marks_out_of_order_cost_no_time() -> None:
+    """Three million of them are normalised as they come; sorting them took minutes."""
+    text = "a" + "\u0301\u0323" * 1_500_000
+    assert len(normalise(text)) <= 1 + MAX_MARKS

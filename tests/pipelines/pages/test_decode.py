@@ -1,0 +1,210 @@
+"""Bytes to text: which of the declarations is believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.pages.decode import decode
+
+FRENCH = "<html><body>" + "Été, forêt, garçon, naïve, cœur et où : voilà. " * 20
+HUNGARIAN = "<html><body>" + "Árvíztűrő tükörfúrógép, őszi erdő. " * 20
+
+ONE_ACCENT = "<p>At the cafeü. " + "No other accent on the whole page. " * 20  # too little for the detector
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "content_type", "meta", "source", "encoding"),
+    [
+        (FRENCH, "utf-8", "text/html", "", "utf-8", "utf-8"),
+        (FRENCH, "utf-8", "text/html; charset=iso-8859-1", "", "utf-8", "utf-8"),
+        (FRENCH, "cp1252", 'text/html; charset="ISO-8859-1"', "", "http", "cp1252"),
+        (FRENCH, "cp1252", "text/html; charset=utf-8", "<meta charset=windows-1252>", "meta", "cp1252"),
+        (
+            HUNGARIAN,
+            "iso8859-2",
+            "text/html",
+            '<meta http-equiv=Content-Type content="text/html; charset=latin2">',
+            "meta",
+            None,
+        ),
+        (FRENCH, "cp1252", "text/html", "<meta charset='utf-8'>", "detector", None),
+        (ONE_ACCENT, "cp1252", "text/html", "", "default", "cp1252"),
+        (FRENCH, "utf-8-sig", "text/html; charset=koi8-r", "", "bom", "utf-8"),
+        (FRENCH, "utf-16", "text/html", "", "bom", "utf-16-le"),
+        (FRENCH, "utf-16-le", "text/html; charset=utf-16le", "", "http", "utf-16-le"),
+    ],
+)
+def test_charset(text: str, written_in: str, content_type: str, meta: str, source: str, encoding: str | None) -> None:
+    decoded = decode((meta + text).encode(written_in), content_type)
+    assert decoded is not None
+    assert (decoded.source, decoded.text) == (source, meta + text)
+    assert encoding in (None, decoded.encoding)
+
+
+def test_a_stray_byte_does_not_cost_the_declared_charset() -> None:
+    page = (FRENCH * 5).encode() + b"\xff"
+    decoded = decode(page, "text/html; charset=utf-8")
+    assert decoded is not None
+    assert (decoded.source, decoded.text.count("\ufffd")) == ("http", 1)
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "base64", "punycode", "rot13", "idna", "no-such", ""])
+def test_only_charsets_of_the_web_are_taken_from_a_page(charset: str) -> None:
+    decoded = decode(FRENCH.encode("cp1252"), f"text/html; charset={charset}")
+    assert decoded is not None
+    assert decoded.source == "detector"
+
+
+def test_binary_data_is_undecodable() -> None:
+    assert decode(bytes(range(256)) * 40, "text/html; charset=utf-8") is None
+    assert decode(b"\x00\x01\x02" * 100, "text/html") is None
+
+
+@given(st.binary(max_size=300), st.text(max_size=60))
+def test_anything_decodes_or_does_not(payload: bytes, content_type: str) -> None:
+    decoded = decode(payload, content_type)
+    assert decoded is None or isinstance(decoded.text, str)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_valid_utf8_stays_as_it_is(text: str) -> None:
+    decoded = decode(text.encode(), "text/html; charset=iso-8859-1")
+    assert decoded is not None
+    assert decoded.text == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "label"),
+    [
+        ("①㈱髙橋№の本", "cp932", "Shift_JIS"),
+        ("①㈱の本を読む", "euc_jis_2004", "euc-jp"),
+        ("똠방각하 펲시콜라", "cp949", "EUC-KR"),
+        ("香港嘅嘢喺邊度", "big5hkscs", "big5"),
+        ("“ภาษาไทย”…", "cp874", "iso-8859-11"),
+        ("镕基 中文网页 €", "gb18030", "gb2312"),
+        ("“curly” – € déjà vu", "cp1252", "latin1"),
+        ("“Türkçe” ışık", "cp1254", "iso-8859-9"),
+        ("Привет, мир и люди", "mac-cyrillic", "x-mac-cyrillic"),
+        ("昨日の夜は雨が降った" * 40, "iso2022_jp", "iso-2022-jp"),
+    ],
+)
+@pytest.mark.parametrize("declared_in", ["http", "meta"])
+def test_labels_mean_what_browsers_take_them_for(text: str, written_in: str, label: str, declared_in: str) -> None:
+    page = f"<meta charset={label if declared_in == 'meta' else 'none'}><p>{text * 5}</p>"
+    decoded = decode(page.encode(written_in), f"text/html; charset={label if declared_in == 'http' else 'none'}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (page, declared_in)
+
+
+@pytest.mark.parametrize("declared", ["windows-1250", "iso-8859-2", "koi8-r", "utf-8", ""])
+@pytest.mark.parametrize("broken", [b"\xe1", b"\xc5", b"caf\xe9 \xa0"])
+def test_utf_8_that_broke_in_places_is_utf_8(declared: str, broken: bytes) -> None:
+    page = HUNGARIAN.encode() + broken + HUNGARIAN.encode()
+    decoded = decode(page, f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.encoding == "utf-8"
+    assert decoded.text == page.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<!-- <meta charset=windows-1251> -->",
+        "<!DOCTYPE html><html data-x='<meta charset=windows-1251>'>",
+        "<meta name=x content='text/html; charset=windows-1251'>",
+        "<metadata charset=windows-1251>",
+    ],
+)
+def test_what_is_no_declaration(before: str) -> None:
+    page = f'{before}<META content="text/html; charset=windows-1250" http-equiv=content-type>{HUNGARIAN}'
+    decoded = decode(page.encode("cp1250"), "text/html")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.text) == ("cp1250", page)
+
+
+def test_utf_16_in_a_meta_tag_is_utf_8() -> None:
+    page = ("<meta charset=utf-16>" + HUNGARIAN).encode() + b"\xff"
+    decoded = decode(page, "")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.source) == ("utf-8", "meta")
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "declared"),
+    [
+        ("<p>Привет, люди! Сегодня хорошая погода, пойдём гулять в парк.</p>" * 10, "cp1251", "iso-8859-1"),
+        ("<p>Καλημέρα σας, σήμερα είναι μια όμορφη ημέρα στην πόλη.</p>" * 10, "cp1253", "windows-1252"),
+    ],
+)
+def test_text_that_a_declared_charset_makes_implausible(text: str, written_in: str, declared: str) -> None:
+    decoded = decode(text.encode(written_in), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.source == "detector"
+    assert decoded.text == text
+
+
+def test_bytes_without_a_character_are_control_characters() -> None:
+    """As browsers have it; so doubly encoded text can be repaired."""
+    once = decode(b"na\xefve \x81 caf\xe9 " + b"plain t\xe9xt " * 60, "text/html; charset=iso-8859-1")
+    assert once is not None
+    assert once.text.startswith("naïve \x81 café")
+
+
+POLISH = "<p>Wróć przed świtem, żeby nakarmić źrebię i małą gęś; później pójdziemy łąką ku rzece.</p>" * 3
+TURKISH = "<p>Bugün hava çok güzel, çocuklar dışarıda oynuyor. Işıklar söndü, şimdi uyuyoruz.</p>" * 3
+RUSSIAN = "<p>Вчера вечером Мария вернулась с работы и сварила суп из свежих грибов.</p>" * 3
+JAPANESE = "<p>昨日の夜は雨が降ったので、庭の花に水をやりませんでした。</p>" * 3
+CHINESE = "<p>昨天晚上下雨了，所以我没有给院子里的花浇水。</p>" * 3
+KOREAN = "<p>어젯밤에 비가 와서 마당의 꽃에 물을 주지 않았습니다.</p>" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "written_in", "declared"),
+    [
+        (HUNGARIAN, "iso8859-2", "iso-8859-1"),
+        (HUNGARIAN, "cp1250", "windows-1252"),
+        (POLISH, "iso8859-2", "iso-8859-1"),
+        (POLISH, "cp1250", "iso-8859-2"),
+        (TURKISH, "cp1254", "iso-8859-1"),
+        (RUSSIAN, "koi8-r", "windows-1251"),
+        (RUSSIAN, "cp1251", "koi8-r"),
+        (RUSSIAN, "cp866", "windows-1251"),
+        (JAPANESE, "cp932", "windows-1252"),
+        (JAPANESE, "euc_jp", "shift_jis"),
+        (JAPANESE.replace("<p>", "").replace("</p>", "") * 20, "iso2022_jp", ""),
+        (CHINESE, "gb18030", "iso-8859-1"),
+        (KOREAN, "cp949", "iso-8859-1"),
+        (KOREAN, "cp949", ""),
+        (FRENCH, "cp1252", "windows-1251"),
+        (FRENCH, "cp1252", "iso-8859-2"),
+    ],
+)
+def test_a_charset_that_makes_mojibake_is_not_believed(text: str, written_in: str, declared: str) -> None:
+    decoded = decode(text.encode(written_in), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (text, "detector")
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("<p>Zürich, Genève, Málaga, São Paulo, Århus, Besançon, Tromsø, Reykjavík, Łódź</p>", "iso-8859-1"),
+        ("<p>1 m³ à 20 °C, ½ l, 5 µm, n.º 7, 1ª, «oui» — “ja”, l’été ± 3 €, © 2020 ®</p>", "windows-1252"),
+        ("<p>Õunapuu õitseb, öö on soe ja käes on jaanipäev: mõõk, jää-äär, öötöö.</p>", "iso-8859-1"),
+        ("<p>Żółw, čeština, ďábel; «Őrség» ß ä ö ü — słońce</p>", "iso-8859-2"),
+        ("<p>Київ, їжак і ґанок; съешь ещё этих булок, њушка, TRUE</p>", "windows-1251"),
+        ("<p>إذا كان TRUE، فستضاف أسهم، والقيمة uint64؟</p>", "windows-1256"),
+        ("<p>香港嘅嘢喺邊度呀？佢哋食咗飯未？</p>", "big5-hkscs"),
+    ],
+)
+def test_odd_text_of_the_declared_charset_stays(text: str, charset: str) -> None:
+    codec = {"iso-8859-1": "cp1252", "big5-hkscs": "big5hkscs"}.get(charset, charset)
+    page = text.encode(codec, "ignore")
+    decoded = decode(page, f"text/html; charset={charset}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (page.decode(codec), "http")
+
+
+def test_a_charset_is_judged_in_linear_time() -> None:
+    """A token without end, which is in no language."""
+    assert decode((b"a" * 3_000_000 + b"\xe9") * 2, "text/html; charset=iso-8859-1") is not None

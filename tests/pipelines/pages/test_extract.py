@@ -1,0 +1,117 @@
+"""Main content: what is left of a page, and what of its ends."""
+
+import pytest
+from resiliparse.parse.html import HTMLTree
+
+from pipelines.pages.extract import main_content
+from pipelines.settings import ExtractionSettings
+from tests.pipelines.warc_files import ENGLISH, prose
+
+SENTENCES = prose(ENGLISH, 1)
+PARAGRAPHS = "".join(f"<p>{line}</p>" for line in SENTENCES.split("\n"))
+
+
+def text_of(body: str, **options: bool) -> list[str]:
+    text = main_content(HTMLTree.parse(f"<html><body>{body}</body></html>"), ExtractionSettings(**options))
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def test_furniture_inside_the_article_goes() -> None:
+    around = (
+        "<header><p>The site of the garden, every day something new to read here.</p></header><h1>A headline</h1>"
+        "<figure><img><figcaption>A wall, seen from the garden behind the house.</figcaption></figure>"
+        "<div class='wp-caption-text'>Another wall, seen from the street, in spring.</div>"
+    )
+    below = (
+        "<div class='Newsletter cookie-banner'>We use cookies. Read more about it in our policy.</div>"
+        "<footer>All rights reserved, whatever happens to this page or others.</footer>"
+    )
+    assert text_of(f"<article>{around}{PARAGRAPHS}{below}</article>") == SENTENCES.split("\n")
+
+
+def test_a_word_of_furniture_in_the_class_of_the_page_itself_means_nothing() -> None:
+    body = f"<main class='cookie-consent-given'><article class='newsletter'>{PARAGRAPHS}</article></main>"
+    assert text_of(body) == SENTENCES.split("\n")
+
+
+def test_a_page_that_stands_in_its_furniture_is_read() -> None:
+    assert text_of(f"<header>{PARAGRAPHS}</header>") == SENTENCES.split("\n")
+
+
+def test_short_lines_at_the_ends_go_lists_and_inner_headings_stay() -> None:
+    article = f"<p>By somebody</p><p>3 May</p>{PARAGRAPHS}<h2>Inside</h2>{PARAGRAPHS}<p>Share</p><p>Next page</p>"
+    expected = [*SENTENCES.split("\n"), "Inside", *SENTENCES.split("\n")]
+    assert text_of(f"<article>{article}</article>") == expected
+    recipe = "".join(f"<p>{count} grams of flour number {count}</p>" for count in range(20))
+    assert len(text_of(f"<article>{PARAGRAPHS}{recipe}</article>")) == len(SENTENCES.split("\n")) + 20
+
+
+def test_a_page_without_a_sentence_keeps_its_lines() -> None:
+    lines = [f"Roses are red number {number}" for number in range(20)]
+    assert text_of("<article>" + "".join(f"<p>{line}</p>" for line in lines) + "</article>") == lines
+
+
+@pytest.mark.parametrize(
+    "name", ["newsletter-content", "category-cookies post", "informed-consent", "copyright-article"]
+)
+def test_words_of_furniture_in_names_of_content_mean_nothing(name: str) -> None:
+    body = f"<article><p>{SENTENCES}</p><div class='{name}'>{PARAGRAPHS}</div></article>"
+    assert "\n".join(text_of(body)).count(SENTENCES.split("\n")[3]) == 2
+
+
+@pytest.mark.parametrize("name", ["newsletter", "cookie-text", "popup"])
+def test_most_of_the_prose_is_no_furniture(name: str) -> None:
+    intro = "The first sentence of the page stands alone, and there are many more in the part below. " * 3
+    body = f"<div><p>{intro}</p><div class='{name}'>{PARAGRAPHS}</div></div>"
+    assert text_of(body)[1:] == SENTENCES.split("\n")
+
+
+def test_ingredients_stay() -> None:
+    items = "".join(f"<li>{count} spoons of flour</li>" for count in range(4))
+    lines = text_of(f"<article><h2>Ingredients</h2><ul>{items}</ul><h2>Preparation</h2>{PARAGRAPHS}</article>")
+    assert [line.strip() for line in lines[:6]] == [
+        "Ingredients",
+        *(f"{count} spoons of flour" for count in range(4)),
+        "Preparation",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("salutation", "closing"),
+    [
+        ("Dear Mr Smith", "Kind regards"),
+        ("Liebe Anna", "Viele Grüße"),
+        ("Kedves Péter", "Üdvözlettel"),
+        ("Cher ami", "Bien à toi"),
+    ],
+)
+def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str) -> None:
+    article = f"<p>3 May</p><p>{salutation}</p>{PARAGRAPHS}<p>{closing}</p><p>Somebody</p>"
+    assert text_of(f"<article>{article}</article>") == [salutation, *SENTENCES.split("\n"), closing, "Somebody"]
+
+
+def test_readings_of_ruby_go() -> None:
+    body = "<article><p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を読む人が多い。</p></article>"
+    assert text_of(body) == ["漢字を読む人が多い。"]
+
+
+@pytest.mark.parametrize("name", ["photo-caption", "popup-text-{}", "newsletter"])
+def test_most_of_a_long_page_is_no_furniture(name: str) -> None:
+    """Also where each part of that name is small."""
+    intro = " ".join(f"Sentence {number} of the introduction stands in a paragraph of its own." for number in range(20))
+    parts = "".join(f"<div class='{name.format(number)}'>{PARAGRAPHS}</div>" for number in range(20))
+    text = text_of(f"<div><p>{intro}</p>{parts}</div>")
+    assert text[0] == intro
+    assert text.count(SENTENCES.split("\n")[1]) == 20
+
+
+def test_a_banner_beside_a_long_text_stays_out() -> None:
+    intro = " ".join(f"Sentence {number} of the introduction stands in a paragraph of its own." for number in range(20))
+    banner = f"<div class='cookie-popup'>{PARAGRAPHS * 20}</div>"
+    assert text_of(f"<div><p>{intro}</p></div>{banner}") == [intro]
+
+
+def test_many_lists_are_looked_through_in_linear_time() -> None:
+    """Beyond the time limit of a test if each were looked up from the start of the page."""
+    item = "<ul class=caption><li>one<li>two<li>three</ul>"
+    assert "one" in "\n".join(text_of(f"<p>{SENTENCES}</p>{item * 5000}"))

@@ -1,0 +1,74 @@
+"""Lists of hosts and URLs."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.pages.url_list import UrlList, read_url_list
+from pipelines.sources.host import ascii_host_pattern, host_named, host_of
+
+LABELS = st.text(st.sampled_from("abc-"), min_size=1, max_size=4)
+HOSTS = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+
+
+@given(st.lists(HOSTS, max_size=6), HOSTS)
+def test_hosts_as_a_plain_implementation_has_them(listed: list[str], host: str) -> None:
+    expected = any(host == entry or host.endswith("." + entry) for entry in listed)
+    assert UrlList(listed).has_host(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://user@www.example.org:8080/shop/1", True),
+        ("http://example.org/shop?x=1", True),
+        ("//example.org/shop#top", True),
+        ("http://example.org/shopping", False),
+        ("http://sub.example.org/shop", False),
+        ("http://example.org/", False),
+        ("http://example.org/Shop", False),
+        ("", False),
+        ("http://[bad/shop", False),
+        ("http://example.org/" + "a/" * 100_000, False),
+    ],
+)
+def test_urls(url: str, expected: bool) -> None:
+    assert UrlList(["http://www.Example.org/shop/"]).has_url(url) is expected
+
+
+def test_files_of_a_folder_and_their_bytes(tmp_path: Path) -> None:
+    (tmp_path / "adult").mkdir()
+    (tmp_path / "adult" / "domains").write_bytes(b"one.example\n\xff\xfe\n\n# two.example\n")
+    (tmp_path / "adult" / "expressions").write_text("three.example\n")
+    found = read_url_list((str(tmp_path),), "field")
+    assert (len(found), found.has_host("one.example"), found.has_host("three.example")) == (2, True, False)
+
+
+FORMS = ["őszibarack.example", "ŐSZIBARACK.Example.", "o\u030bszibarack。example", "%C5%91szibarack.example"]
+PUNYCODE = "xn--szibarack-zyb.example"
+
+
+@pytest.mark.parametrize("form", [*FORMS, PUNYCODE, PUNYCODE.upper()])
+def test_a_host_is_the_same_in_unicode_and_in_punycode(form: str) -> None:
+    assert host_of(f"http://user@{form}:8080/a") == host_named(f" {form}:80 ") == PUNYCODE
+    for listed in (form, PUNYCODE):
+        found = UrlList([listed, f"https://{form}/shop"])
+        assert found.has_host(form) and found.has_host(f"bolt.{PUNYCODE}") and not found.has_host("barack.example")
+    for url in (f"http://{form}/shop/1", f"http://{PUNYCODE}:80/shop/1"):
+        assert UrlList([f"{form}/shop"]).has_url(url) and UrlList([f"{PUNYCODE}/shop"]).has_url(url)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("*", "*"), ("*.Körte.example", "*.xn--krte-5qa.example"), ("kör*.example.", "kör*.example"), ("A.b", "a.b")],
+)
+def test_host_patterns(pattern: str, expected: str) -> None:
+    assert ascii_host_pattern(pattern) == expected
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_a_host_or_none(text: str) -> None:
+    host = host_of(f"http://{text}/")
+    assert len(host) <= 253 and host == host.lower() and not host.endswith(".") and not set(host) & set(" \t\n\x00")

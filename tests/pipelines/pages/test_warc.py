@@ -1,0 +1,322 @@
+"""A WARC gives its records, and what is damaged costs no more than it must."""
+
+import gzip
+import io
+import random
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+from fastwarc.stream_io import Lz4Writer, ZstdWriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.pages.record_filter import gate
+from pipelines.pages.warc import Capture, read_warc
+from pipelines.sources.errors import ReadFailure
+from storage.errors import InputError
+from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
+
+LIMIT = 100_000
+PAGES = [Page(html(prose(ENGLISH, seed)), f"https://www.example.org/{seed}") for seed in range(6)]
+WARC, OFFSETS = warc_bytes(PAGES)
+
+
+def read(content: bytes, folder: Path) -> list[Capture | ReadFailure | None]:
+    path = folder / "crawl.warc.gz"
+    path.write_bytes(content)
+    found = list(islice(read_warc(path, LIMIT), len(content) + 2))
+    assert len(found) < len(content) + 2, "records without end"
+    return found
+
+
+def test_records_and_their_offsets(tmp_path: Path) -> None:
+    captures = read(WARC, tmp_path)
+    assert [capture.url for capture in captures] == [page.url for page in PAGES]
+    assert [capture.offset for capture in captures] == OFFSETS
+    assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
+
+
+@pytest.mark.parametrize("writer", [None, ZstdWriter, Lz4Writer])
+def test_every_compression(writer: type | None, tmp_path: Path) -> None:
+    content = gzip.decompress(WARC)
+    if writer is not None:
+        buffer = io.BytesIO()
+        with writer(buffer) as stream:
+            stream.write(content)
+        content = buffer.getvalue()
+    captures = read(content, tmp_path)
+    assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
+
+
+def read_around(content: bytes, folder: Path) -> tuple[list[str], list[str]]:
+    """The pages that were read whole, and what was said to be damaged."""
+    items = read(content, folder)
+    whole = [item.url for item in items if isinstance(item, Capture) and item.fault is None]
+    return whole, [item.error for item in items if isinstance(item, ReadFailure)]
+
+
+def test_a_corrupt_member_costs_itself(tmp_path: Path) -> None:
+    broken = bytearray(WARC)
+    broken[OFFSETS[3] + 100 : OFFSETS[3] + 160] = b"\x5a" * 60
+    whole, [error] = read_around(bytes(broken), tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[3]]
+    assert "Gzip decompression error" in error
+    assert error.endswith(f"after the record at byte {OFFSETS[2]}: reading goes on at byte {OFFSETS[4]}")
+
+
+def lying(record: bytes, length: bytes) -> bytes:
+    return re.sub(rb"Content-Length: \d+", b"Content-Length: " + length, record, count=1)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "length too long": lambda record: lying(record, b"999999999"),
+    "length a little too long": lambda record: lying(record, b"%d" % (len(record) + 100)),
+    "length too short": lambda record: lying(record, b"100"),
+    "length no number": lambda record: lying(record, b"1e3"),
+    "header gone": lambda record: b"nothing" + record[8:],
+    "header cut": lambda record: record[:90],
+    "body cut": lambda record: record[:-300],
+    "noise before": lambda record: b"\0" * 1000 + record,
+}
+
+
+@pytest.mark.parametrize("packing", ["member", "zstd frame", "lz4 frame", "none", "one member", "blocks"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_costs_itself_however_the_file_is_packed(damage: str, packing: str, tmp_path: Path) -> None:
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    records[2] = DAMAGE[damage](records[2])
+    content = b"".join(records)
+    if packing == "member":
+        content = b"".join(gzip.compress(record, mtime=0) for record in records)
+    elif packing.endswith("frame"):
+        writer = Lz4Writer if packing == "lz4 frame" else ZstdWriter
+        content = b"".join(framed(writer, record) for record in records)
+    elif packing == "one member":
+        content = gzip.compress(content, mtime=0)
+    elif packing == "blocks":
+        content = b"".join(gzip.compress(content[at : at + 500], mtime=0) for at in range(0, len(content), 500))
+    whole, errors = read_around(content, tmp_path)
+    assert [url for url in whole if url != PAGES[2].url] == [page.url for page in PAGES if page is not PAGES[2]]
+    assert errors
+
+
+@pytest.mark.parametrize("packing", ["member", "lz4 frame", "zstd frame", "blocks"])
+def test_what_stands_behind_empty_members_is_read(packing: str, tmp_path: Path) -> None:
+    """As files of bgzip have one at their end, and may be written one behind the other."""
+    pack: Callable[[bytes], bytes] = lambda content: gzip.compress(content, mtime=0)  # noqa: E731
+    if packing.endswith("frame"):
+        pack = partial(framed, Lz4Writer if packing == "lz4 frame" else ZstdWriter)
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    if packing == "blocks":
+        halves = [b"".join(records[:3]), b"".join(records[3:])]
+        parts = [b"".join(pack(half[at : at + 500]) for at in range(0, len(half), 500)) for half in halves]
+    else:
+        parts = [pack(record) for record in records]
+    empty = 2 * pack(b"")
+    whole, errors = read_around(empty * (packing == "member") + empty.join(parts), tmp_path)
+    assert whole == [page.url for page in PAGES]
+    assert packing == "blocks" or not errors
+
+
+LARGE = [Page(f"<html>{random.Random(number).randbytes(9000).hex()}</html>", PAGES[number].url) for number in range(6)]
+
+
+def test_what_stands_before_damage_in_a_member_hides_nothing_behind_it(tmp_path: Path) -> None:
+    content, offsets = warc_bytes(LARGE)
+    first = bytearray(gzip.compress(gzip.decompress(content[: offsets[4]]), mtime=0))
+    first[-9000:-8900] = b"\xff" * 100
+    whole, errors = read_around(bytes(first) + content[offsets[4] :], tmp_path)
+    assert whole == [page.url for page in LARGE if page is not LARGE[3]]
+    assert errors
+
+
+@pytest.mark.parametrize("writer", [Lz4Writer, ZstdWriter])
+def test_a_damaged_frame_of_a_large_page_costs_itself(writer: type, tmp_path: Path) -> None:
+    """Nothing of a frame is told before its first block is whole."""
+    content, offsets = warc_bytes(LARGE)
+    records = [gzip.decompress(content[start:end]) for start, end in pairwise([*offsets, len(content)])]
+    frames = [framed(writer, record) for record in records]
+    frames[2] = frames[2][:5000] + frames[2][5400:]
+    whole, errors = read_around(b"".join(frames), tmp_path)
+    assert whole == [page.url for page in LARGE if page is not LARGE[2]]
+    assert errors
+
+
+@pytest.mark.parametrize("lost", [1, 2, 5])
+@pytest.mark.parametrize("before", ["", "\nWARC/1.0\r\nWARC-Type: response\r\n"])
+def test_a_member_without_its_beginning_is_said(before: str, lost: int, tmp_path: Path) -> None:
+    """Also behind a page that quotes a record, which makes its member look like one of several."""
+    content, offsets = warc_bytes([Page(html(prose(ENGLISH, 9)) + before, PAGES[0].url), *PAGES[1:]])
+    whole, errors = read_around(content[: offsets[lost]] + content[offsets[lost] + 20 :], tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[lost]]
+    assert errors
+
+
+def bgzf(content: bytes) -> bytes:
+    """A block as bgzip writes it, with its length in an extra field."""
+    deflate = zlib.compressobj(wbits=-15)
+    data = deflate.compress(content) + deflate.flush()
+    head = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack("<H", len(data) + 25)
+    return head + data + struct.pack("<II", zlib.crc32(content), len(content))
+
+
+def test_a_damaged_block_of_bgzip_costs_the_records_that_lie_in_it(tmp_path: Path) -> None:
+    content = gzip.decompress(WARC)
+    blocks = [bytearray(bgzf(content[at : at + 300])) for at in range(0, len(content), 300)]
+    blocks[1][30:90] = b"\xff" * 60
+    whole, errors = read_around(b"".join(map(bytes, blocks)), tmp_path)
+    assert whole == [page.url for page in PAGES[1:]]
+    assert errors
+
+
+def test_many_damaged_members_hide_nothing_between_them(tmp_path: Path) -> None:
+    first = WARC[: OFFSETS[1]]
+    whole, errors = read_around((first + first[:200] + b"\xff" * 50 + first[250:]) * 150, tmp_path)
+    assert (len(whole), len(errors)) == (150, 150)
+
+
+def framed(writer: type, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with writer(buffer) as stream:
+        stream.write(content)
+    return buffer.getvalue()
+
+
+def test_a_page_that_quotes_a_record_is_one_page(tmp_path: Path) -> None:
+    quoting = Page(html("x") + gzip.decompress(WARC)[:1500].decode(), "https://www.example.org/quotes")
+    content, _ = warc_bytes([PAGES[0], quoting, PAGES[1]])
+    for packed in (content, gzip.decompress(content), gzip.compress(gzip.decompress(content))):
+        assert read_around(packed, tmp_path) == ([PAGES[0].url, quoting.url, PAGES[1].url], [])
+
+
+def test_a_damaged_first_record_costs_itself(tmp_path: Path) -> None:
+    whole, [error] = read_around(b"\x1f\x8b\x08" + b"?" * 500 + WARC, tmp_path)
+    assert whole == [page.url for page in PAGES]
+    assert "goes on at byte 503" in error
+
+
+@pytest.mark.parametrize(
+    "noise", [b"\x1f\x8b\x08\0\0\0\0\0\0\0", b"WARC/1.0\r\nX: y\r\n", b"WARC/1.0\r\nWARC-Type: response\r\n"]
+)
+def test_of_many_places_at_which_a_record_seems_to_begin_not_all_are_tried(noise: bytes, tmp_path: Path) -> None:
+    first = WARC[: OFFSETS[1]]
+    whole, errors = read_around((first if b"\x1f" in noise else gzip.decompress(first)) + noise * 2000, tmp_path)
+    assert (whole, len(errors)) == ([PAGES[0].url], 1)
+
+
+def test_a_file_that_was_cut_gives_its_last_record_as_truncated(tmp_path: Path) -> None:
+    *whole, last = read(WARC[: OFFSETS[4] + 500], tmp_path)
+    assert [capture.fault for capture in whole] == [None] * 4
+    assert (last.offset, last.fault, last.payload) == (OFFSETS[4], "truncated", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"<html>" * 100, "is not a WARC file"),
+        (b"", "is not a WARC file .it holds no record"),
+        (gzip.compress(b"nothing", mtime=0), "is not a WARC file"),
+        (b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n", "is an ARC v1 file"),
+        (gzip.compress(b"filedesc://x.arc 0.0.0.0 20040511 text/plain 76\n1 0 IA\n", mtime=0), "convert it to WARC"),
+        (
+            b"WARC/1.0\r\nWARC-Type: response\r\n\r\n\r\n\r\n",
+            "is not a WARC file .its first record has no Content-Length",
+        ),
+    ],
+)
+def test_what_is_no_warc_is_refused_with_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (Page(html("text")), None),
+        (Page(html("text"), headers={"Content-Type": "application/xhtml+xml"}), None),
+        (Page(html("text"), headers={}), None),  # sniffed
+        (Page(html("text"), record_type="revisit"), "not_response"),
+        (Page(html("text"), record_type="resource"), "not_response"),
+        (Page(html("text"), status="301 Moved", headers={"Location": "/"}), "redirect"),
+        (Page(html("text"), status="404 Not Found"), "bad_status"),
+        (Page(html("text"), status="206 Partial"), "bad_status"),
+        (Page(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}), "not_html"),
+        (Page(b"x" * (LIMIT + 1)), "oversize"),
+        (Page(b""), "empty"),
+        (Page(html("text"), headers={"Content-Length": "5000", "Content-Type": "text/html"}), "truncated"),
+        (Page(html("text"), headers={"Content-Length": "5000", "Content-Encoding": "br"}), None),
+        (Page(b"x" * 500, headers={"Content-Length": "501", "Content-Type": "text/html"}), None),
+        (Page(b"x" * 500, headers={"Content-Length": "520", "Content-Type": "text/html"}), "truncated"),
+        (Page(html("text" * 500), headers={"Content-Length": "2150", "Content-Type": "text/html"}), None),
+        (Page(html("text"), headers={"Content-Length": "-5e9\u00b2"}), None),
+        (Page(b"", headers={"X": "a" * 2_000_000}), "bad_http"),
+    ],
+)
+def test_gate(page: Page, reason: str | None, tmp_path: Path) -> None:
+    [capture] = read(warc_bytes([page])[0], tmp_path)
+    assert isinstance(capture, Capture)
+    assert gate(capture) == reason
+
+
+def test_companions_are_counted_and_a_bad_record_hides_no_other(tmp_path: Path) -> None:
+    request = Page(b"", record_type="request")
+    metadata = Page(b"", record_type="metadata")
+    huge_header = Page(b"", headers={"X": "a" * 2_000_000})
+    captures = read(warc_bytes([request, PAGES[0], metadata, huge_header, PAGES[1]])[0], tmp_path)
+    assert [capture and gate(capture) for capture in captures] == [None, None, None, "bad_http", None]
+    assert [capture is None for capture in captures] == [True, False, True, False, False]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, len(WARC) - 1), st.binary(min_size=1, max_size=40))
+def test_no_damage_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, position: int, damage: bytes) -> None:
+    broken = WARC[:position] + damage + WARC[position + len(damage) :]
+    try:
+        captures = read(broken, tmp_path_factory.mktemp("damage"))
+    except InputError:
+        assert position < OFFSETS[1]
+        return
+    intact = [offset for offset, following in pairwise(OFFSETS) if following <= position]
+    assert [capture.offset for capture in captures[: len(intact)]] == intact
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=200))
+def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    record = (
+        b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
+    )
+    captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
+    assert gate(captures[0]) is None or gate(captures[0])
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda content: content.replace(b"\r\n", b"\n")])
+def test_reading_comes_to_an_end_wherever_a_file_is_cut(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """In the middle of a header too, where a record says no length yet."""
+    whole = gzip.decompress(warc_bytes([Page("<p>Text", "https://www.example.org/")] * 2)[0])
+    for cut in range(0, len(whole), 3):
+        with suppress(InputError):
+            assert len(read(pack(whole[:cut]), tmp_path)) <= 6
+
+
+def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) -> None:
+    page = b"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 4\n\n<p>x"
+    http = b"Content-Type: application/http; msgtype=response\n"
+    record = b"WARC/1.0\nWARC-Type: response\n" + http + b"Content-Length: %d\n\n%s\n\n"
+    whole = record % (len(page), page)
+    first, second = read(whole * 2, tmp_path)
+    assert isinstance(first, Capture)
+    assert isinstance(second, Capture)
+    assert (first.payload, first.content_type, gate(first)) == (b"<p>x", "text/html", None)
+    *_, failure = read(whole * 2 + whole.replace(b"WARC/1.0", b"WARC/damage"), tmp_path)
+    assert isinstance(failure, ReadFailure)
+    assert failure.byte_offset == len(whole)
+    _, _, last = read(whole * 2 + b"noise\n\n" * 3 + whole, tmp_path)
+    assert isinstance(last, Capture)

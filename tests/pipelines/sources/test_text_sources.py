@@ -1,0 +1,457 @@
+"""JSONL and Parquet become documents as pages do."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fastwarc.stream_io import ZstdWriter
+
+from pipelines.corpus.build import build_corpus
+from pipelines.corpus.shards import shard_files
+from pipelines.denylist import deny
+from pipelines.documents import documents_key, process_unit, process_units
+from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
+from pipelines.sources import compressed_text
+from pipelines.sources.errors import ReadFailure
+from pipelines.sources.text_rows import json_rows, plain_text
+from pipelines.sources.unit_report import UnitReport
+from pipelines.sources.work_units import list_work_units
+from storage.errors import InputError
+from storage.workspace import Workspace
+from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, prose
+
+
+def process(
+    path: Path, workspace: Workspace, settings: DocumentSettings, **fields: Any
+) -> tuple[UnitReport, list[dict[str, Any]]]:
+    [unit] = list_work_units({"novels": TextSource(paths=[str(path)], **fields)}, workspace)
+    report = process_unit(unit, settings, workspace.root)
+    file = workspace.root / f"{unit.unit_id}.parquet"
+    return report, pq.read_table(file).to_pylist() if report.status == "done" else []
+
+
+ROWS = [{"id": "a", "body": prose(ENGLISH, 1), "name": "A"}, {"id": "b", "body": prose(FRENCH, 2), "name": None}]
+
+
+def zstd(content: bytes) -> bytes:
+    """Two frames, as tools that compress in parallel write them."""
+    buffer = io.BytesIO()
+    for half in (content[:500], content[500:]):
+        with ZstdWriter(buffer) as stream:
+            stream.write(half)
+            stream.finish()
+    return buffer.getvalue()
+
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+def as_lines(rows: list[dict[str, Any]]) -> bytes:
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+@pytest.mark.parametrize("packed", PACK)
+@pytest.mark.parametrize("kind", [".jsonl", ".ndjson", ".json", "array.json"])
+def test_each_kind_of_json(
+    kind: str, packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / f"c4-hu.00000{kind}{packed}"
+    content = json.dumps(ROWS, indent=1).encode() if "array" in kind else as_lines(ROWS)
+    path.write_bytes(PACK[packed](content))
+    report, documents = process(path, workspace, document_settings, text_field="body")
+    assert (report.status, report.records, report.failures) == ("done", 2, [])
+    assert [document["language"] for document in documents] == ["eng", "fra"]
+
+
+@pytest.mark.parametrize("packed", PACK)
+def test_a_file_of_plain_text_is_one_document(
+    packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / f"novel.txt{packed}"
+    path.write_bytes(PACK[packed](b"\xef\xbb\xbf" + prose(FRENCH, 1).encode()))
+    _, [document] = process(path, workspace, document_settings)
+    assert (document["text"], document["url"]) == (prose(FRENCH, 1), f"novel.txt{packed}:0")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_row_knows_the_address_of_its_page(
+    suffix: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    addresses = ["https://www.Example.org/a?b=c", "sub.example.org/x", "no address", None]
+    rows = [{"text": prose(ENGLISH, n), "url": url, "meta": {"source": url}} for n, url in enumerate(addresses)]
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_bytes(as_lines(rows))
+    for fields in ({}, {"url_field": "meta.source"}):
+        _, documents = process(path, workspace, document_settings, **fields)
+        assert [(document["host"], document["url"]) for document in documents] == [
+            ("www.example.org", addresses[0]),
+            ("sub.example.org", "http://sub.example.org/x"),
+            ("novels", f"{path.name}:2"),
+            ("novels", f"{path.name}:3"),
+        ]
+
+
+def test_a_row_with_an_address_is_held_to_opt_outs_and_lists_as_a_page_is(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, write_warc: Callable[..., Path]
+) -> None:
+    robots = Page("User-agent: CCBot\nDisallow: /zárt", "https://kert.example/robots.txt")
+    (tmp_path / "denied.txt").write_text("őszibarack.example\nkert.example/blog\n")
+    (tmp_path / "blocked.txt").write_text("bolt.example\nhttps://kert.example/arak/\n")
+    settings = document_settings.model_copy(
+        update={
+            "opt_outs": OptOutSettings(
+                hosts=(str(tmp_path / "denied.txt"),), robots_txt=(str(write_warc([robots], "robots.warc.gz")),)
+            ),
+            "block_lists": (str(tmp_path / "blocked.txt"),),
+        }
+    )
+    expected = {
+        "https://www.xn--szibarack-zyb.example/1": "denied_host",
+        "http://kert.example/blog/2": "denied_host",
+        "https://kert.example/z%C3%A1rt/3": "robots_txt",
+        "bolt.example/4": "blocked_host",
+        "https://kert.example/arak/5": "blocked_url",
+        "https://kert.example/6": "kept",
+        "//ŐSZIBARACK.example:80/7": "denied_host",
+        "volume 8": "kept",
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(as_lines([{"text": prose(ENGLISH, n), "url": url} for n, url in enumerate(expected)]))
+    _, documents = process(path, workspace, settings)
+    assert [document["reason"] for document in documents] == list(expected.values())
+    assert all(document["text"] is None for document in documents if document["reason"] != "kept")
+
+
+def test_a_corpus_of_rows_is_split_and_taken_down_by_host(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    rows = [
+        {"text": prose(ENGLISH, n), "url": f"https://{'öt' if n % 5 == 0 else n % 5}.example/{n}"} for n in range(30)
+    ]
+    (tmp_path / "rows.jsonl").write_bytes(as_lines(rows))
+    units = list_work_units({"rows": TextSource(paths=[str(tmp_path / "rows.jsonl")])}, workspace)
+    process_units(units, document_settings, workspace, 1, lambda report: None)
+    settings = CorpusSettings(
+        language="eng",
+        text_domain="x",
+        sources=["rows"],
+        hosts=["öt.example", "[1-3].example"],
+        held_out_min_documents=2,
+    )
+
+    def hosts() -> list[set[str]]:
+        report = build_corpus("rows", settings, units, document_settings, workspace)
+        folder = workspace.corpus_version("rows", report.version)
+        tables = [pq.read_table(shard_files(folder, side), columns=["host"]) for side in ("train", "held_out")]
+        return [set(table["host"].to_pylist()) for table in tables]
+
+    train, held_out = hosts()
+    assert train and held_out and not train & held_out
+    assert train | held_out == {"xn--t-0ga.example", "1.example", "2.example", "3.example"}
+    taken = sorted(train)[0]
+    deny(taken.replace("xn--t-0ga", "ÖT"), "asked", workspace)
+    assert hosts() == [train - {taken}, held_out]
+
+
+def test_a_new_field_leaves_the_ids_of_units_as_they_were(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(as_lines(ROWS))
+    [unit] = list_work_units({"novels": TextSource(paths=[str(path)])}, workspace)
+    assert "url_field" not in unit.options
+
+
+def test_parquet(tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings) -> None:
+    path = tmp_path / "texts.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+    fields = {"text_field": "body", "id_field": "id", "title_field": "name"}
+    report, documents = process(path, workspace, document_settings, **fields)
+    assert (report.status, report.records, report.documents, report.failures) == ("done", 2, 2, [])
+    assert [document["language"] for document in documents] == ["eng", "fra"]
+    assert [(document["host"], document["url"], document["title"]) for document in documents] == [
+        ("novels", "a", "A"),
+        ("novels", "b", None),
+    ]
+    assert all(len(document["signature"]) == 4 * document_settings.num_perm for document in documents)
+
+
+def test_long_texts_are_cut(tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings) -> None:
+    path = tmp_path / "novels.jsonl"
+    text = "\n".join(prose(ENGLISH, seed) for seed in range(10))
+    path.write_text(json.dumps({"text": text}))
+    report, documents = process(path, workspace, document_settings, max_characters=1000)
+    assert report.records == 1
+    assert "\n".join(document["text"] for document in documents) == text
+    assert {document["url"] for document in documents} == {"novels.jsonl:0"}
+    assert len({document["doc_id"] for document in documents}) == len(documents) > 5
+
+
+def test_bad_rows_leave_with_a_reason(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    good = {"text": prose(ENGLISH, 1)}
+    rows = [
+        "{broken",
+        "[]",
+        json.dumps({"other": 1}),
+        json.dumps({"text": 5}),
+        json.dumps({"text": " "}),
+        "",
+        "[" * 99999,
+    ]
+    huge = json.dumps({"text": "x" * 30_000})
+    path.write_text("\n".join([*rows, huge, json.dumps(good)]))
+    report, documents = process(path, workspace, document_settings.model_copy(update={"max_bytes": 20_000}))
+    assert [document["reason"] for document in documents] == [
+        *["unreadable"] * 2,
+        *["no_text"] * 3,
+        "unreadable",
+        "oversize",
+        "kept",
+    ]
+    assert report.failures == []
+
+
+def test_a_cut_gzip_keeps_the_lines_before(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / "cut.jsonl.gz"
+    lines = "\n".join(json.dumps({"text": prose(ENGLISH, seed)}) for seed in range(400)).encode()
+    path.write_bytes(gzip.compress(lines)[:-5000])
+    report, documents = process(path, workspace, document_settings)
+    assert report.status == "done"
+    assert 0 < len(documents) < 400
+    assert "lost" in report.failures[0]["error"]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
+def test_a_row_that_is_no_utf8_costs_itself(
+    kind: pa.DataType, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    rows = pa.array([prose(ENGLISH, 1).encode(), b"broken \xff\xfe", prose(FRENCH, 1).encode()], pa.large_binary())
+    raw = rows.cast(pa.binary() if kind != pa.large_string() else pa.large_binary())
+    text = pa.Array.from_buffers(kind, len(raw), raw.buffers())
+    pq.write_table(pa.table({"text": text}), tmp_path / "rows.parquet")
+    report, documents = process(tmp_path / "rows.parquet", workspace, document_settings)
+    assert report.failures == []
+    assert [document["reason"] for document in documents] == ["kept", "unreadable", "kept"]
+
+
+def test_an_element_of_an_array_costs_itself(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    good = [json.dumps({"text": prose(ENGLISH, seed)}).encode() for seed in range(4)]
+    bad = [b'{"text": oops}', b'{"text": "\xff"}', b'["x"]', b'{"text": "' + b"x" * 300_000 + b'"}']
+    elements = [element for pair in zip(good, bad, strict=True) for element in pair]
+    (tmp_path / "rows.json").write_bytes(b"\n[" + b",\n ".join(elements) + b"]")
+    report, documents = process(
+        tmp_path / "rows.json", workspace, document_settings.model_copy(update={"max_bytes": 20_000})
+    )
+    reasons = [document["reason"] for document in documents]
+    assert reasons == ["kept", "unreadable", "kept", "unreadable", "kept", "unreadable", "kept", "oversize"]
+    assert report.failures == []
+
+
+# In a process of its own: what malloc had left over from it, the reader would find.
+WRITE_A_BOMB = """
+import sys, pyarrow as pa, pyarrow.parquet as pq
+one = pa.table({"text": pa.array(["b" * 500_000_000])})
+with pq.ParquetWriter(sys.argv[1], one.schema, compression="zstd") as writer:
+    writer.write_table(one)
+    writer.write_table(pa.table({"text": ["A text in the second row group, which is read all the same."]}))
+"""
+
+
+def test_a_bomb_stays_small(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value that rows share, and one that no memory has room for."""
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a " * 10_000_000]))
+    pq.write_table(pa.table({"text": shared}), tmp_path / "shared.parquet", compression="zstd")
+    _, documents = process(tmp_path / "shared.parquet", workspace, document_settings)
+    assert [document["reason"] for document in documents] == ["oversize"] * 64
+    monkeypatch.setattr("pipelines.sources.parquet_rows._MAX_BATCH_BYTES", 50_000_000)
+    subprocess.run([sys.executable, "-c", WRITE_A_BOMB, str(tmp_path / "one.parquet")], check=True)
+    report, documents = process(tmp_path / "one.parquet", workspace, document_settings)
+    assert [document["reason"] for document in documents if document["reason"] == "kept"] == ["kept"]
+    assert "1 rows of row group 0 are lost" in report.failures[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "sentence"),
+    [
+        ("texts.parquet", {}, "is not a Parquet file"),
+        ("good.parquet", {"text_field": "nothing"}, r"has no column \['nothing'\]"),
+        ("good.parquet", {"text_field": "many"}, r"many holds list<.*>, no text"),
+        ("good.jsonl", {}, r"no text in the field 'text' of its 2 rows; they have 'id' \(str\), 'body' \(str\)"),
+        ("good.jsonl", {"text_field": "many"}, r"'many' \(list\).*set the source's text_field"),
+        ("one.json", {}, "one JSON object over many lines"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_failed_unit(
+    name: str,
+    fields: dict[str, str],
+    sentence: str,
+    tmp_path: Path,
+    workspace: Workspace,
+    document_settings: DocumentSettings,
+) -> None:
+    (tmp_path / name).write_bytes(b"no such thing")
+    rows = [row | {"many": ["a"]} for row in ROWS]
+    if name == "good.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name == "good.jsonl":
+        (tmp_path / name).write_bytes(as_lines(rows))
+    elif name == "one.json":
+        (tmp_path / name).write_text(json.dumps({"rows": rows}, indent=1))
+    report, _ = process(tmp_path / name, workspace, document_settings, **fields)
+    assert report.status == "failed"
+    assert report.error is not None
+    assert re.search(sentence, report.error)
+
+
+def test_ids_that_shards_repeat_name_no_two_texts(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    found = []
+    for shard in range(3):
+        path = tmp_path / f"shard{shard}.jsonl"
+        path.write_bytes(as_lines([{"id": row, "text": prose(ENGLISH, 10 * shard + row)} for row in range(3)]))
+        found += process(path, workspace, document_settings, id_field="id")[1]
+    assert len({document["doc_id"] for document in found}) == len(found) == 9
+
+
+def test_texts_whose_ids_repeat_are_split_as_texts_of_their_own(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    for shard in range(3):
+        rows = [{"id": row, "text": prose(ENGLISH, 100 * shard + row)} for row in range(20)]
+        (tmp_path / f"shard{shard}.jsonl").write_bytes(as_lines(rows))
+    units = list_work_units({"rows": TextSource(paths=[str(tmp_path / "*.jsonl")], id_field="id")}, workspace)
+    for unit in units:
+        process_unit(unit, document_settings, workspace.documents(documents_key(document_settings)))
+    corpus = CorpusSettings(
+        language="eng", text_domain="any", sources=["rows"], split_by="document", held_out_min_documents=4
+    )
+    version = workspace.corpus_version("c", build_corpus("c", corpus, units, document_settings, workspace).version)
+    ids = {
+        side: [row for file in shard_files(version, side) for row in pq.read_table(file)["doc_id"].to_pylist()]
+        for side in ("train", "held_out")
+    }
+    assert len({*ids["train"], *ids["held_out"]}) == len(ids["train"]) + len(ids["held_out"]) == 60
+    assert 4 <= len(ids["held_out"]) < 12
+
+
+def test_files_of_one_name_in_several_folders_have_ids_of_their_own(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    for folder, first in (("a", 0), ("b", 10), ("c", 0)):  # c is a copy of a, and adds nothing
+        (tmp_path / folder).mkdir()
+        rows = [{"text": prose(ENGLISH, first + row)} for row in range(3)]
+        (tmp_path / folder / "part.jsonl").write_bytes(as_lines(rows))
+    found = []
+    for unit in list_work_units({"novels": TextSource(paths=[f"{tmp_path}/*/part.jsonl"])}, workspace):
+        process_unit(unit, document_settings, workspace.root)
+        found += pq.read_table(workspace.root / f"{unit.unit_id}.parquet").to_pylist()
+    assert len({document["doc_id"] for document in found}) == len({d["url"] for d in found}) == len(found) == 6
+
+
+def test_a_file_of_no_known_kind_is_refused_before_it_is_read(tmp_path: Path, workspace: Workspace) -> None:
+    (tmp_path / "novel.pdf").write_bytes(b"%PDF")
+    with pytest.raises(InputError, match=r"sources.novels.paths: .*novel.pdf is of no known kind; .*\.parquet"):
+        list_work_units({"novels": TextSource(paths=[str(tmp_path / "novel.pdf")])}, workspace)
+
+
+@pytest.mark.parametrize("packed", [packed for packed in PACK if packed])
+@pytest.mark.parametrize("kind", [".jsonl", "array.json"])
+def test_damage_costs_the_part_that_it_hit(
+    kind: str, packed: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """Parts that were compressed one by one, cut in the middle of rows: two damaged, and a whole one behind each."""
+    rows = [json.dumps({"text": prose(ENGLISH, seed)}) for seed in range(40)]
+    content = ("[" + ",\n".join(rows) + "]" if "array" in kind else "\n".join(rows)).encode()
+    pack = zstd if packed == ".zst" else PACK[packed]
+    step = len(content) // 5
+    parts = [bytearray(pack(content[start : start + step])) for start in range(0, len(content), step)]
+    for damaged in (parts[1], parts[3]):
+        damaged[len(damaged) // 2 : len(damaged) // 2 + 8] = b"\xaa\x55" * 4
+    path = tmp_path / f"rows{kind}{packed}"
+    path.write_bytes(b"".join(parts))
+    report, documents = process(path, workspace, document_settings)
+    texts = [document["text"] for document in documents if document["reason"] == "kept"]
+    numbers = [number for number in range(40) if prose(ENGLISH, number) in texts]
+    assert report.status == "done"
+    assert {*range(7), *range(17, 23), *range(33, 40)} <= set(numbers)
+    assert len(numbers) == len(texts) < 40
+    assert [("goes on at byte" in failure["error"]) for failure in report.failures] == [True, True]
+    assert [row["documents"] for row in report.funnel if row["reason"] == "damaged"] == [2]
+
+
+def test_damage_in_a_plain_text_leaves_a_gap(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    text = prose(FRENCH, 1) + " é"
+    parts = [bytearray(gzip.compress(part)) for part in (text.encode()[:-1], b"lost", text.encode()[-1:] + b" fin")]
+    parts[1][12] ^= 0xFF
+    path = tmp_path / "novel.txt.gz"
+    path.write_bytes(b"".join(parts))
+    report, [document] = process(path, workspace, document_settings)
+    assert document["text"] == prose(FRENCH, 1) + " \n\n fin"
+    assert len(report.failures) == 1
+
+
+def test_elements_of_an_array_of_which_damage_took_the_beginning_are_rows(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": str(number)}) for number in range(6)]
+    parts = [gzip.compress(part.encode()) for part in (f"[{rows[0]},\n", ",\n".join(rows[1:]) + "\n]\n")]
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(parts[0][:20] + parts[1])
+    found = [row["text"] for row in json_rows(path, 1000) if isinstance(row, Mapping)]
+    assert found == ["1", "2", "3", "4", "5"]
+
+
+def test_a_text_in_utf_16_of_which_a_part_is_lost_is_not_guessed_at(tmp_path: Path) -> None:
+    content = "Szép nap volt ma.".encode("utf-16")
+    parts = [gzip.compress(content[:11]), gzip.compress(content[11:14])[:-1] + b"?", gzip.compress(content[14:])]
+    path = tmp_path / "novel.txt.gz"
+    path.write_bytes(b"".join(parts))
+    failure, row = plain_text(path, "text", 1000)
+    assert isinstance(failure, ReadFailure) and row == "unreadable"
+
+
+def test_of_what_seems_to_begin_a_part_no_more_than_a_block_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these headers has a name that goes on to the end of the file."""
+    read: list[int] = []
+    kind = compressed_text._KINDS[".gz"]
+
+    def counted(content: compressed_text.Content, place: int) -> Iterator[bytes | int]:
+        read.append(len(content) - place)
+        return kind.read(content, place)
+
+    monkeypatch.setattr(compressed_text, "_MAX_LOOKS", 20)
+    monkeypatch.setitem(compressed_text._KINDS, ".gz", kind._replace(read=counted))
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b"{}\n") + b"?" + b"\x1f\x8b\x08\x08name" * 33_000)
+    assert [row for row in json_rows(path, 1000) if isinstance(row, ReadFailure)]
+    assert len(read) > 10 and max(read[2:]) <= kind.block_bytes

@@ -1,0 +1,165 @@
+"""Personal data goes, all else stays, whatever stood before it."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipelines.settings import PiiSettings
+from pipelines.text.pii import EMAIL, IPV4, IPV6, PHONE, replace_pii
+
+ALL = PiiSettings(phone_numbers=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write to jane.o'neil+news@mail.example.co.uk.", f"Write to {EMAIL}."),
+        ("<info@kovács.hu>, me@x.io; a_b@c-d.museum", f"<{EMAIL}>, {EMAIL}; {EMAIL}"),
+        ("mailto:root@srv1.example.org?subject=x", f"mailto:{EMAIL}?subject=x"),
+        ("The server 8.8.8.8:53, or 2a00:1450:4001:82b::200e.", f"The server {IPV4}:53, or {IPV6}."),
+        ("[2001:4860:4860:0:0:0:0:8888]", f"[{IPV6}]"),
+        ("Call +36 30 123 4567 or +49 (0)30 1234-567!", f"Call {PHONE} or {PHONE}!"),
+        ("Tel. 030/123 45 67, (555) 234-5678, 06 12 34 56 78", f"Tel. {PHONE}, {PHONE}, {PHONE}"),
+    ],
+)
+def test_what_is_replaced(text: str, expected: str) -> None:
+    assert replace_pii(text, ALL) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@home at a@b, x@y.1, @media (min-width: 3px), a @ b.com, user@localhost",
+        "10.0.0.1, 192.168.1.254, 127.0.0.1, 256.1.1.1, 1.2.3.4.5, 01.02.2003, v8.8.8.8",
+        "12:30:45, fe80::1, ::1, std::vector, 2:3:4, 2000:1:2, 3ab::call::x",
+        "1848-1849, 12.03.2021, 1 234 567,89, 978-3-16-148410-0, 2021-03-04T10:20:30, 0,123 456 789, 4111111111111111",
+    ],
+)
+def test_what_stays(text: str) -> None:
+    assert replace_pii(text, ALL) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "őrület@példa.hu",
+        "Szabó-Kiss.Éva+hír@levél.example.hu",
+        "müller_ä@straße.de",
+        "mu\u0308ller@example.de",  # a letter and its accent
+        "иван.петров@почта.рф",
+        "γιώργος@example.gr",
+        "राम@उदाहरण.भारत",
+        "postmaster@xn--p1ai.xn--p1ai",
+    ],
+)
+def test_addresses_of_all_scripts(text: str) -> None:
+    assert replace_pii(f"írj ide: {text}, vagy", ALL) == f"írj ide: {EMAIL}, vagy"
+
+
+def test_an_address_among_words_without_spaces() -> None:
+    assert replace_pii("联系我们info@example.cn。メールはa@b.jpまで", ALL) == f"联系我们{EMAIL}。メールは{EMAIL}まで"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a 2.4.3.1. fejezet szerint",
+        "lásd 2.14.3.1 § és 7.1.2.3. pont",
+        "siehe Abschnitt 3.2.1.4, Kap. 12.1.1.2",
+        "version 5.10.2.1, v. 12.16.3.20, Firmware: 1.104.2.3, Chrome/90.0.1.2",
+        "  3.1.4.1 A mérés elve\n3.1.4.2. Das Prinzip\n## 3.1.4.3) Le principe",
+        "(Table 2.1.1.3) Figure 9.1.2.3",
+    ],
+)
+def test_numbers_of_sections_and_versions_stay(text: str) -> None:
+    assert replace_pii(text, ALL) == text
+
+
+def test_addresses_of_machines_go_wherever_they_stand() -> None:
+    text = "83.12.9.41 wrote:\nfrom 83.12.9.41. Then 5.9.201.7 and http://83.12.9.41/x, 83.12.9.41\nNext"
+    assert "83.12.9.41" not in (replaced := replace_pii(text, ALL)) and "5.9.201.7" not in replaced
+
+
+@pytest.mark.parametrize(
+    ("language", "numbers"),
+    [
+        (
+            "hun",
+            [
+                "06 1 318 5599",
+                "06-70/452-8810",
+                "06703184455",
+                "mobil: 30/415-2261",
+                "(06 52) 431-220",
+                "+36 52 431 220",
+            ],
+        ),
+        ("deu", ["0221 4710 255", "030-90 26 70", "+43 1 58858-0", "044 668 18 00"]),
+        ("fra", ["05 61 22 33 44", "05.61.22.33.44", "0561223344", "+32 2 513 90 90"]),
+        ("dan", ["33 92 33 40", "+45 33 92 33 40", "tlf. 33923340"]),
+        ("nor", ["22 24 90 90", "telefon 22249090"]),
+        ("swe", ["08-405 10 00", "08 405 10 00"]),
+        ("pol", ["22 694 75 00", "tel. 226947500"]),
+        ("ces", ["236 001 111", "tel. 236001111"]),
+        ("spa", ["915 83 58 00", "Tel: 915835800"]),
+        ("ita", ["06 6982 1234", "02 7234 8800"]),
+        ("nld", ["070 348 6486", "020-5531600"]),
+        ("eng", ["020 7219 3000", "(202) 456-1111"]),
+    ],
+)
+def test_phone_numbers_of_a_language(language: str, numbers: list[str]) -> None:
+    for number in numbers:
+        assert PHONE in (replaced := replace_pii(f"Info: {number}!", ALL, language)), (language, number)
+        assert not any(digit in replaced.replace(PHONE, "") for digit in "0123456789"), replaced
+
+
+NO_PHONE_NUMBERS = [
+    "1956. 10. 23., 2024.05.12, 12.05.2024, 05/12/2024, 2024-05-12 10:30-11:45, 1939-1945, 2019/2020",
+    "12 345 678 Ft, 33 92 33 40 kr, € 22 694 75 00, 1 234 567,89, 22.694.750 EUR, 45 600 000 Kč",
+    "ISBN 963-07-1234-5, ISBN-13: 978-0-306-40615-7, ISBN 0 306 40615 2, ISSN 0317-8471",
+    "31 45 67 89 12 34 56 78, 22 24 90 90 11 12, 33923340, 915835800, 4111 1111 1111 1111",
+    "47.4979, 19.0402, 1 000 000 km, 10 000 000 fő, 0.0612345678, 3/1999. (II. 24.)",
+]
+
+
+@pytest.mark.parametrize(
+    "language", ["hun", "deu", "fra", "dan", "nor", "pol", "ces", "spa", "ita", "eng", "jpn", None]
+)
+@pytest.mark.parametrize("text", NO_PHONE_NUMBERS)
+def test_dates_prices_and_numbers_of_books_stay(text: str, language: str | None) -> None:
+    assert replace_pii(text, ALL, language) == text
+
+
+def test_each_kind_has_a_switch() -> None:
+    text = "a@b.com 8.8.8.8 +36 30 123 4567"
+    assert replace_pii(text, PiiSettings()) == f"{EMAIL} {IPV4} +36 30 123 4567"
+    assert replace_pii(text, PiiSettings(emails=False, ip_addresses=False)) == text
+    assert replace_pii(text, PiiSettings(emails=False)) == f"a@b.com {IPV4} +36 30 123 4567"
+
+
+PIECES = st.sampled_from(["a@b.com", "8.8.8.8", "2a00::1", "+36 30 123 4567", "word", " ", "\n", ".", "@", "0", ":"])
+
+
+@given(st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join))
+@example("a" * 100_000 + "@")
+@example("a@" * 50_000)
+@example("a@" + "b." * 50_000)
+@example("1." * 50_000)
+@example("2000:" * 20_000)
+@example("0 12" * 20_000)
+@example("2a00::18.8.8.8")
+@example("2a00::192.0.2.1 8.8.8.8::1 2a00:8.8.8.8")
+def test_a_second_time_changes_nothing(text: str) -> None:
+    once = replace_pii(text, ALL)
+    assert replace_pii(once, ALL) == once
+
+
+@given(st.lists(st.sampled_from(["a@b.com", "8.8.8.8", "x", "+36 30 123 4567"]), max_size=8))
+def test_lines_are_replaced_alike_in_any_order(lines: list[str]) -> None:
+    together = replace_pii("\n".join(lines), ALL).split("\n")
+    assert together == [replace_pii(line, ALL) for line in "\n".join(lines).split("\n")]
+
+
+@pytest.mark.parametrize("address", ["2a00::8.8.8.8", "2001:4860:0:1::93.184.216.34", "2a00:1:2:3:4:5:8.8.4.4"])
+def test_an_address_that_ends_as_version_4_goes_whole(address: str) -> None:
+    assert replace_pii(f"at {address}, port 80", ALL) == f"at {IPV6}, port 80"

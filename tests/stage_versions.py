@@ -1,0 +1,156 @@
+"""Hold each stage's source against its version: who changes the one decides on the other.
+
+    python -m tests.stage_versions                          # which stages' sources have changed
+    python -m tests.stage_versions raised STAGE             # after its version was raised
+    python -m tests.stage_versions same STAGE "why"         # the change gives the same results: the version stays
+
+stage_versions.json beside this file records what was decided. Only code counts: no comments, docstrings or imports,
+so that modules may move. (After marin, which records a fingerprint beside an explicit version:
+https://github.com/marin-community/marin.)
+"""
+
+import ast
+import hashlib
+import importlib
+import json
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+RECORD = Path(__file__).with_suffix(".json")
+# Stage: where its version stands, and the files that make its results.
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sample crawl": ("pipelines.sources.work_units:SAMPLE_CRAWL_VERSION", ("pipelines/sample_crawl/**/*.*",)),
+    "selection": (
+        "pipelines.sources.selection:SELECTION_VERSION",
+        (
+            "pipelines/sources/selection.py",
+            "pipelines/sources/columnar_index.py",
+            "pipelines/sources/index_condition.py",
+        ),
+    ),
+    "documents": (
+        "pipelines.documents:DOCUMENTS_STAGE_VERSION",
+        (
+            "pipelines/document.py",
+            "pipelines/unit_reader.py",
+            "pipelines/given_files.py",
+            "pipelines/sources/compressed_text.py",
+            "pipelines/sources/host.py",
+            "pipelines/sources/parquet_rows.py",
+            "pipelines/sources/text_*.py",
+            "pipelines/pages/*.py",
+            "pipelines/text/identify.py",
+            "pipelines/text/languages.py",
+            "pipelines/text/quality_model.py",
+            "pipelines/text/stop_words.py",
+            "pipelines/text/scores/*.py",
+            "pipelines/dedup/signature.py",
+        ),
+    ),
+    "corpus": (
+        "pipelines.corpus.lineage:CORPUS_STAGE_VERSION",
+        (
+            "pipelines/corpus/decontaminate.py",
+            "pipelines/corpus/filter.py",
+            "pipelines/corpus/lineage.py",
+            "pipelines/corpus/read_documents.py",
+            "pipelines/corpus/rehydrate.py",
+            "pipelines/corpus/shards.py",
+            "pipelines/corpus/split.py",
+            "pipelines/corpus/version.py",
+            "pipelines/dedup/[!s]*.py",
+            "pipelines/pages/characters.py",
+            "pipelines/pages/repair.py",
+            "pipelines/text/bad_words.py",
+            "pipelines/text/pii.py",
+            "pipelines/text/rules.py",
+            "pipelines/text/text_steps.py",
+        ),
+    ),
+    "tokens": ("flows.steps.tokens:TOKENS_STAGE_VERSION", ("nr_core/tokens.py", "nr_core/text/token*.py")),
+    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
+    "pretraining": (
+        "flows.steps.base:PRETRAIN_STAGE_VERSION",
+        ("nr_core/training/pretrain.py", "nr_core/training/loop.py", "nr_core/training/batches.py"),
+    ),
+    "training": (
+        "flows.train:STAGE_VERSIONS",
+        ("nr_core/training/*.py", "nr_core/methods/*.py", "nr_core/tuner/*.py", "nr_core/base/*.py"),
+    ),
+    "evaluation": ("flows.evaluate:EVALUATE_STAGE_VERSION", ("nr_core/evaluation/*.py",)),
+    "tasks": ("flows.steps.tasks:TASK_STAGE_VERSION", ("nr_core/evaluation/tasks/*.py",)),
+}
+
+
+def version_of(stage: str) -> object:
+    """The stage's version as the code has it."""
+    module, _, name = STAGES[stage][0].partition(":")
+    value = getattr(importlib.import_module(module), name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def fingerprint(stage: str) -> str:
+    """A hash of the code that makes the stage's results, whatever the files are called."""
+    paths = {path for pattern in STAGES[stage][1] for path in REPOSITORY.glob(pattern) if path.is_file()}
+    sources = sorted(code(path) for path in paths if path.suffix in (".py", ".txt"))
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
+
+
+def code(path: Path) -> str:
+    """A file's code without comments, docstrings and imports, its definitions in the order of their names."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return text
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        kept = [one for one in body if not isinstance(one, ast.Import | ast.ImportFrom) and not _is_docstring(one)]
+        node.body = kept or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def changed() -> dict[str, str]:
+    """The stages whose source or version is not what was recorded, each with what to do about it."""
+    record = json.loads(RECORD.read_text())
+    found = {}
+    for stage, (where, _) in STAGES.items():
+        known = record.get(stage, {})
+        if known.get("version") != version_of(stage):
+            found[stage] = f"its version is another: python -m tests.stage_versions raised {stage!r}"
+        elif known.get("source") != fingerprint(stage):
+            found[stage] = (
+                f"its source has changed. Does it give other results? Raise {where} and call `python -m "
+                f'tests.stage_versions raised {stage!r}`; else `... same {stage!r} "why"`'
+            )
+    return found
+
+
+def decide(stage: str, decision: str) -> None:
+    """Record the stage's source and version as they are, with what was decided."""
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    version = version_of(stage)
+    if decision != "raised" and record.get(stage, {}).get("version", version) != version:
+        sys.exit(f"{stage}: its version was raised; call `raised`")
+    if decision == "raised" and record.get(stage, {}).get("version") == version:
+        sys.exit(f"{stage}: {STAGES[stage][0]} is still {version}; raise it first")
+    record[stage] = {"version": version, "source": fingerprint(stage), "decision": decision}
+    RECORD.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["raised", stage] if stage in STAGES:
+            decide(stage, "raised")
+        case ["same", stage, why] if stage in STAGES and why.strip():
+            decide(stage, f"same result: {why}")
+        case []:
+            print("\n".join(f"{stage}: {why}" for stage, why in changed().items()) or "all stages as recorded")
+        case _:
+            sys.exit(__doc__)
