@@ -113,7 +113,7 @@ def _models(config: Config, versions: Mapping[str, str], base: PreparedBase, wor
 
 
 def _sets(config: Config, versions: Mapping[str, str], workspace: Workspace) -> list[EvaluationSet]:
-    """What the config asks for, each with the hash of its settings; the settings are recorded."""
+    """Return what the config asks for, each with the hash of its settings; the settings are recorded."""
     plan = config.evaluation
     content = plan.scoring()
     on_text = hash_of(content, EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)

@@ -1,4 +1,4 @@
-"""From what the rooms report to rows of the record files (storage/schema.sql has the columns)."""
+"""From what the packages report to rows of the record files (storage/schema.sql has the columns)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -130,7 +130,7 @@ def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
 
 
 def recorded_settings(method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full") -> str:
-    """What runs.settings holds."""
+    """Return what runs.settings holds."""
     settings = {"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")}
     return json.dumps(settings if vocabulary == "full" else {**settings, "base": {"vocabulary": vocabulary}})
 

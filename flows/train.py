@@ -102,7 +102,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
 
 
 def _between(run: Run) -> list[Run]:
-    """The points between base and a run, where its method asks for them."""
+    """Return the points between base and a run, where its method asks for them."""
     return [
         replace(run, run_id=hash_of(run.run_id, point.interpolate), method=point, made_of=run.run_id)
         for point in run.method.points()
@@ -201,7 +201,7 @@ def _builds_on(config: Config) -> dict[str, str | None]:
 
 
 def _whole_id(workspace: Workspace, field: str, run: str) -> str:
-    """What a run is built on is part of its id: the whole id, however the user named it."""
+    """Hash a run: what it is built on is part of its id: the whole id, however the user named it."""
     if "/" not in run and is_done(workspace.run(run)):
         return run
     try:

@@ -27,7 +27,9 @@ class JobSpec(Settings):
     )
 
     def identity(self) -> dict[str, object]:
-        """What must be equal for a job to go on in a folder that was begun before: all that bears on its result."""
+        """Return what must be equal for a job to go on in a folder that was begun before: all that bears on its
+        result.
+        """
         pace = {"checkpoint_every"}
         aside: Any = {
             "out": True,

@@ -120,7 +120,7 @@ class EvaluationPlan(EvaluationSettings):
         return self
 
     def scoring(self) -> dict[str, Any]:
-        """What bears on a figure on text."""
+        """Return what bears on a figure on text."""
         return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items", "batch_size"})
 
     def job_settings(self) -> dict[str, Any]:

@@ -204,11 +204,11 @@ class Config(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The schema of a run's parameter, which Prefect checks before `extends` is resolved."""
+        """Return the schema of a run's parameter, which Prefect checks before `extends` is resolved."""
         return run_form(handler(core_schema), handler.resolve_ref_schema)
 
     def in_order(self) -> list[str]:
-        """The corpora, each after those whose held-out sides it is decontaminated of."""
+        """Return the corpora, each after those whose held-out sides it is decontaminated of."""
         needs = {
             name: {item for item in corpus.decontaminate if item in self.corpora}
             for name, corpus in self.corpora.items()

@@ -32,7 +32,7 @@ Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
 class Settings(BaseModel):
-    """Settings that are written down only where they were set.
+    """Omit defaulted fields listed in `added`, so that new fields do not change existing run ids.
 
     What a run was asked for is part of its identity. A field that a later version adds is left out of it where it has
     its default, so that runs of before keep theirs: `added` names those fields.

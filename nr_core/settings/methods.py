@@ -215,7 +215,7 @@ class MethodSettings(Settings):
             raise ValueError("alpha: max_forgetting adapts alpha in training; give one of the two")
 
     def variant(self, field: str) -> Any:
-        """What holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
+        """Return what holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
         value = getattr(self, field)
         return value if value is not None else defaults(self.method, self.gate)[field]
 
@@ -229,7 +229,7 @@ class MethodSettings(Settings):
         return self.model_copy(update={"interpolate": None})
 
     def points(self) -> list[MethodSettings]:
-        """One for each λ of interpolate."""
+        """Return one for each λ of interpolate."""
         return [
             self.model_copy(update={"interpolate": [share], "name": f"{self.label} λ {share:g}"})
             for share in self.interpolate or []

@@ -52,7 +52,7 @@ class Places:
         self.bytes.close()
 
     def has_own_member(self, place: int) -> bool:
-        """Whether one record, and no other, lies in what is compressed from `place` on as a unit."""
+        """Tell whether one record, and no other, lies in what is compressed from `place` on as a unit."""
         if self._magic is None or _BGZF.match(self.bytes) or not self._begins(place):
             return False
         before = b""
@@ -64,7 +64,7 @@ class Places:
         return True
 
     def next_record(self, start: int) -> int | None:
-        """The first place from `start` on at which a record begins; None where none is found."""
+        """Return the first place from `start` on at which a record begins; None where none is found."""
         for place in self._candidates(start):
             if next(self._looks, None) is None:
                 break
@@ -82,11 +82,12 @@ class Places:
             place = self.bytes.find(self._magic, place + 1)
 
     def leads_on(self, place: int) -> bool:
-        """Whether records may lie in what is compressed from `place` on, although a reader got none out of it."""
+        """Tell whether records may lie in what is compressed from `place` on, although a reader got none out of it."""
         return self._begins(place) or _BGZF.match(self.bytes) is not None
 
     def next_unread(self, place: int) -> tuple[int | None, bool]:
-        """Where reading goes on behind the last record, which is at `place`, and whether anything between is lost.
+        """Return where reading goes on behind the last record, which is at `place`, and whether anything between is
+        lost.
 
         Readers take an empty member, and what is no member, for the file's end.
         """
@@ -123,7 +124,7 @@ class Places:
         return place - len(member.unused_data) if member.eof else None
 
     def end_of_record(self, place: int) -> int | None:
-        """Where the record at `place` ends, if its length is right; None if it is not."""
+        """Return where the record at `place` ends, if its length is right; None if it is not."""
         if self._magic is not None:
             end = self.next_record(place + 1) or len(self.bytes)
             # Only gzip tells where a member ends; what follows it may be a damaged one.
@@ -140,7 +141,7 @@ class Places:
         return end if behind.startswith((b"\r\n\r\n", b"\n\n")) or _HEADER.search(behind) else None
 
     def _fills(self, place: int, end: int) -> bool:
-        """Whether what is compressed between two places is one record of the length that it says."""
+        """Tell whether what is compressed between two places is one record of the length that it says."""
         header, size = b"", 0
         for chunk in self._chunks(place, end):
             header += chunk[: max(_HEADER_BYTES - len(header), 0)]
@@ -170,7 +171,7 @@ class Places:
         return data[:size]
 
     def _chunks(self, place: int, end: int, size: int = _CHUNK_BYTES) -> Iterator[bytes]:
-        """What is compressed between two places, up to damage."""
+        """Return what is compressed between two places, up to damage."""
         assert self.compression is not None
         if self.compression != "gzip":
             reader = _READERS[self.compression](_Part(self.bytes, place, end))
@@ -210,14 +211,14 @@ def _declared(header: bytes) -> int | None:
 
 
 def _content(stream: BinaryIO) -> mmap.mmap:
-    """What a file holds; of an empty one, which cannot be mapped, a zero byte."""
+    """Return what a file holds; of an empty one, which cannot be mapped, a zero byte."""
     if not os.fstat(stream.fileno()).st_size:
         return mmap.mmap(-1, 1)
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def decompress_beside(stream: BinaryIO, place: int, compression: str) -> tuple[BinaryIO, str | None]:
-    """What a file holds from `place` on, in a temporary file without a name: what stands behind damage as well.
+    """Return what a file holds from `place` on, in a temporary file without a name: what stands behind damage as well.
 
     And what damage was met, if any.
     """
@@ -243,7 +244,7 @@ def _other(stream: BinaryIO, compression: str, damage: list[str]) -> Iterator[by
 
 
 def _gunzip(stream: BinaryIO, place: int, damage: list[str]) -> Iterator[bytes]:
-    """All members; behind a damaged one those that can be told to be whole."""
+    """Yield all members; behind a damaged one those that can be told to be whole."""
     looks, magic = iter(range(_MAX_LOOKS)), next(iter(MAGICS))
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         while place >= 0:
@@ -299,7 +300,7 @@ class _Member:
 
 
 def _is_whole(content: mmap.mmap, place: int) -> bool:
-    """Whether what seems to be a member is one, by its checksum."""
+    """Tell whether what seems to be a member is one, by its checksum."""
     member = zlib.decompressobj(31)
     with suppress(zlib.error):
         data = content[place : place + _MAX_WHOLE_MEMBER]
@@ -311,7 +312,7 @@ def _is_whole(content: mmap.mmap, place: int) -> bool:
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file, decompressed if it is gzip."""
+    """Return the first bytes of a file, decompressed if it is gzip."""
     with path.open("rb") as stream:
         start = stream.read(4096)
     if start[:2] == b"\x1f\x8b":

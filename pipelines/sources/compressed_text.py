@@ -117,7 +117,7 @@ _KINDS = {
 
 
 def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
-    """The content of a file by chunks, and what was damaged in it, each said behind what came of it."""
+    """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it."""
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         while data := raw.read(CHUNK_BYTES):
@@ -162,7 +162,7 @@ def _next_part(content: mmap.mmap, kind: _Kind, start: int, looks: Iterator[int]
 
 
 def _begins(content: mmap.mmap, kind: _Kind, place: int) -> bool:
-    """Whether something can be read at a place that looks like the beginning of a part.
+    """Tell whether something can be read at a place that looks like the beginning of a part.
 
     Not by more than a block: a gzip header can have a name without end, and each place in that name be another header.
     """
@@ -201,5 +201,5 @@ class _Reader(io.RawIOBase):
 
 
 def as_file(path: Path, raw: BinaryIO, damage: list[Damage]) -> BinaryIO:
-    """What `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
+    """Return what `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
     return io.BufferedReader(_Reader(decompressed(path, raw), damage), CHUNK_BYTES)
