@@ -135,6 +135,18 @@ def recorded_settings(method: MethodSettings, training: TrainingSettings, vocabu
     return json.dumps(settings if vocabulary == "full" else {**settings, "base": {"vocabulary": vocabulary}})
 
 
+def are_recorded(
+    settings: str, method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full"
+) -> bool:
+    """Tell whether what runs.settings holds of a run comes to the same result as these."""
+    held = json.loads(settings)
+    return (
+        MethodSettings.model_validate(held["method"]).identity() == method.identity()
+        and TrainingSettings.model_validate(held["training"]).identity() == training.identity()
+        and held.get("base", {}).get("vocabulary", "full") == vocabulary
+    )
+
+
 def record_run(workspace: Workspace, run: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:
     """Record a run with its inputs; a failed one too, whose row the next attempt replaces."""
     run_id = str(run["run_id"])

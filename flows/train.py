@@ -76,14 +76,14 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
         for item in config.inputs
     ]
     bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
-    training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
+    training = config.training.identity()
     builds_on = {name: run for name, run in _builds_on(config).items() if run}
     vocabulary = [] if base.spec.vocabulary == "full" else [base.spec.vocabulary]
     trained = [
         Run(
             run_id=hash_of(
                 base.model_id,
-                method.trained.model_dump(mode="json", exclude={"name"}),
+                method.trained.identity(),
                 training,
                 bears,
                 seed,

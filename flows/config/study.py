@@ -31,14 +31,13 @@ from flows.config.runs import (
     EvaluationPlan,
     OwnText,
     PretrainedHere,
-    Settings,
     Sweep,
     refuse_other_than_one,
     refuse_repeated,
 )
 from flows.resources import Resources
 from flows.steps.checks import Checks
-from nr_core.settings import MethodSettings, Seed, TrainingSettings
+from nr_core.settings import MethodSettings, Seed, Settings, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.text.languages import NAME_OF_CODE
