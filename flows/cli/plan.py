@@ -8,7 +8,7 @@ from flows.config.study import Config
 from flows.data_refresh import waiting_units
 from flows.recording import are_recorded
 from flows.steps.own_text import seconds_per_token, standing_own_text
-from nr_core.settings import DEFAULT_LENGTH, MethodSettings
+from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.bucket import version_in_bucket
 from pipelines.corpus.lineage import has_settings
 from pipelines.denylist import holds_taken_down
@@ -132,7 +132,7 @@ def _run(
     if not workspace.catalog.exists():
         return None
     wanted = {"name": method.label, "seed": seed, "versions": [versions[item.corpus] for item in inputs]}
-    vocabulary = getattr(config.base, "vocabulary", "full")
+    vocabulary = config.base.vocabulary if isinstance(config.base, BaseSpec) else "full"
     return next(
         (
             str(run_id)
