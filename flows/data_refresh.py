@@ -163,9 +163,7 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
 
 
 def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | None:
-    """Return what the held-out side will cost later refreshes; of a later version what it did cost, where that is
-    much.
-    """
+    """What the held-out side will cost later refreshes; of a later version what it did cost, where that is much."""
     if report.parent_version is None:
         if settings.split_by == "document":
             return None
@@ -201,6 +199,6 @@ def whole(units: list[WorkUnit]) -> list[WorkUnit]:
 
 
 def batches(units: list[WorkUnit], workers: int) -> list[list[WorkUnit]]:
-    """Return what one task run takes each: enough for all workers, and never more than MOST_BATCHES of them."""
+    """What one task run takes each: enough for all workers, and never more than MOST_BATCHES of them."""
     size = max(workers * UNITS_PER_PROCESS, -(-len(units) // MOST_BATCHES))
     return [units[start : start + size] for start in range(0, len(units), size)]

@@ -1,4 +1,4 @@
-"""Errors the user can fix."""
+"""The one error that is the user's to mend."""
 
 
 class ModelError(ValueError):

@@ -1,4 +1,4 @@
-"""Errors the user can fix."""
+"""The one error a user is meant to read."""
 
 
 class InputError(ValueError):

@@ -71,9 +71,7 @@ def by_format(paths: Iterable[Path]) -> dict[int, list[str]]:
 
 
 def reading(table: str, written: int) -> str:
-    """Return a query with one parameter, the list of record files of that format, that gives rows of the present
-    one.
-    """
+    """A query with one parameter, the list of record files of that format, that gives rows of the present one."""
     query = "FROM read_parquet(?, union_by_name = true)"
     for step in range(written, RECORD_FORMAT):
         if (table, step) in CONVERTERS:

@@ -26,9 +26,7 @@ from storage.workspace import Workspace
 
 
 def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
-    """Return the flow that reads batches of units on the runner that `resources` names. Returns what is left to read
-    here.
-    """
+    """The flow that reads batches of units on the runner that `resources` names. Returns what is left to read here."""
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
@@ -64,8 +62,7 @@ def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
 
 
 def run_jobs(config: Config) -> RunJobs:
-    """Return what runs the joins of the bands, their outcomes in order: the cluster, or this process one after the
-    other.
+    """What runs the joins of the bands, their outcomes in order: the cluster, or this process one after the other.
 
     The jobs read the index of the workspace: a cluster that does not share its disk does not run them.
     """

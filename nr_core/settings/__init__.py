@@ -3,7 +3,6 @@
 from nr_core.settings.choices import (
     DEFAULT_LENGTH,
     BaseDtype,
-    Bears,
     Beta,
     Embeddings,
     Gate,
@@ -26,7 +25,6 @@ __all__ = [
     "DEFAULT_LENGTH",
     "BaseDtype",
     "BaseSpec",
-    "Bears",
     "Beta",
     "Embeddings",
     "EvaluationSettings",

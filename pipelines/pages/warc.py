@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
-from pipelines.pages.warc_places import MAX_OFF, Places, decompress_beside, head
+from pipelines.pages.warc_header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
+from pipelines.pages.warc_places import MAX_OFF, Places, head
 from pipelines.sources.errors import ReadFailure
 from storage.errors import InputError
 
@@ -20,8 +22,8 @@ MAX_MISSING_SHARE = 0.05
 _PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z", re.IGNORECASE), 2048
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
-MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
-PASSED_OVER = "what follows it could not be read"
+_CHUNK_BYTES = 1 << 16
+PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
 # Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
 MAX_FRUITLESS = 100
 
@@ -59,11 +61,13 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
     lenient, records = _has_lf_headers(head(path)), 0
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
-        content: BinaryIO = stream
-        place: int | None = _start(stream)
+        places = opened.enter_context(_places(path, stream))
+        place: int | None = places.behind_empty_parts(0)
+        if place and places.bytes[:1] == b"\0":
+            failure = ReadFailure(0, f"zero bytes stand there: reading goes on at byte {place}")
         known = fruitless = 0  # items of this run that were given already; runs that gave none
         while place is not None:
-            run, number = _Run(content, place, lenient, max_bytes), 0
+            run, number = _Run(places.stream_from(place), place, lenient, max_bytes), 0
             for number, item in enumerate(run, 1):
                 if failure is not None:
                     yield failure
@@ -77,18 +81,18 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
                 break
             if run.broke is None and number + known == 0:
                 break
-            with closing(Places(content)) as places:
-                packed = content is stream and places.compression
-                leads_on = not run.gave_nothing or places.leads_on(run.offset)
-                if run.broke and packed and leads_on and not places.has_own_member(run.offset):
-                    # The way through the damage is in what was compressed as one.
-                    content, lost = decompress_beside(stream, place, packed)
-                    opened.callback(content.close)
-                    if lost:
-                        yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
-                    known, place = number, 0
-                    continue
-                last, said, place = run.mend(places)
+            if places.is_cut(run.offset, not run.gave_nothing) and (
+                run.broke or places.stops_early(run.offset, places.read_to)
+            ):
+                # The way through the damage is in what was compressed as one.
+                content, lost = places.decompressed_beside(place)
+                opened.callback(content.close)
+                if lost:
+                    yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
+                places = opened.enter_context(closing(Places(content, is_plain=True)))
+                known, place = number, 0
+                continue
+            last, said, place = run.mend(places)
             known = 0
             if failure is not None and (last or said is None):
                 yield failure
@@ -101,9 +105,11 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
         raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
 
 
-def _start(stream: BinaryIO) -> int:
-    with closing(Places(stream)) as places:
-        return places.behind_empty_members(0) if places.compression == "gzip" else 0
+def _places(path: Path, stream: BinaryIO) -> closing[Places]:
+    try:
+        return closing(Places(stream))
+    except OSError as error:
+        raise InputError(_not_a_warc(path, error)) from None
 
 
 class _Run:
@@ -112,13 +118,13 @@ class _Run:
     `broke` says what ended it, if it was not the file's end; the record at `offset` was the last that began.
     """
 
-    def __init__(self, stream: BinaryIO, place: int, lenient: bool, max_bytes: int) -> None:
-        stream.seek(place)
+    def __init__(self, stream: BinaryIO | ZstdReader, place: int, lenient: bool, max_bytes: int) -> None:
         self._records = iter(
             ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)
         )
         self._max_bytes, self._last = max_bytes, list[Capture | None]()
         self._is_short, self.gave_nothing = False, True
+        self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
         self.broke: str | None = None
 
@@ -130,19 +136,19 @@ class _Run:
                 # Without it there is no telling where the first record ends.
                 if self._end == self.offset and "Content-Length" not in record.headers:
                     raise OSError("its first record has no Content-Length")
-                self.offset, self._end = record.stream_pos, record.stream_pos + record.content_length
+                if self._tells_first:
+                    self.offset = record.stream_pos
+                self._tells_first = True
+                self._end = self.offset + record.content_length
                 if len(record.headers.get_multiple("WARC-Type")) > 1:
                     raise OSError("a header runs into that of the next record")
-                if record.record_type & COMPANIONS:
-                    self._last, read = [None], None
-                else:
-                    capture, read = _capture(record, self._max_bytes)
-                    self._last = [capture]
-                # What is not needed is read over here as it would be next, to see whether it is there.
-                length = int(record.content_length)
-                if (record.reader.consume(length) if read is None else read) < length:
+                body = _read(record, self.offset, self._max_bytes)
+                self._last = [body.capture]
+                if body.length < record.content_length:
                     self._is_short, self.broke = True, "the file ends in it"
                     return
+                if body.has_next:
+                    raise OSError(TAKES_IN)
         except (KeyboardInterrupt, SystemExit):
             raise
         # A panic in the Rust libraries is a BaseException; whatever one record sets off costs that record only.
@@ -152,10 +158,14 @@ class _Run:
         yield from self._last
 
     def mend(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
-        """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
+        """What the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
         if self.broke is None:
             return self._passed_over(places)
         end = places.end_of_record(self.offset) if self._last else None
+        if self.broke == TAKES_IN:
+            if places.is_whole(self.offset):
+                return self._last, None, places.next_record(end or self.offset + 1)
+            end = None
         following = places.next_record(self.offset + 1 if end is None else end)
         last = self._last if end else [item and replace(item, fault="truncated", payload=b"") for item in self._last]
         if self._is_short and following is None and last[0] is not None and self._last == last:
@@ -163,10 +173,8 @@ class _Run:
         return last, self._failure(self.broke, following), following
 
     def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
-        """Return the same where the reader came to an end. It may have left a cut header; a lenient one, whole
-        records.
-        """
-        if places.compression is not None:
+        """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
+        if places.is_compressed:
             following, is_lost = places.next_unread(self.offset)
             return [], self._failure(PASSED_OVER, following) if is_lost else None, following
         # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.
@@ -194,9 +202,7 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
                 record = next(iter(ArchiveIterator(member, parse_http=False, max_header_len=MAX_HEADER_BYTES)), None)
                 if record is None:
                     raise OSError("no record is there")
-                capture = (
-                    None if record.record_type & COMPANIONS else replace(_capture(record, max_bytes)[0], offset=offset)
-                )
+                capture = _read(record, offset, max_bytes).capture
             except OSError as error:
                 yield ReadFailure(offset, f"{error}: the record is lost")
             else:
@@ -204,8 +210,17 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
             offset += length
 
 
-def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
-    """Return what a record is, and how many bytes of its body were read, if any had to be."""
+class _Body(NamedTuple):
+    """What a record is (None for a companion), how many bytes of its body were there, and whether the next is in it."""
+
+    capture: Capture | None
+    length: int
+    has_next: bool
+
+
+def _read(record: WarcRecord, offset: int, max_bytes: int) -> _Body:
+    if record.record_type & COMPANIONS:
+        return _Body(None, *_read_over(record))
     headers = record.headers
     fault = None if "Content-Length" in headers else "truncated"
     try:
@@ -213,20 +228,21 @@ def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
     except OSError:
         fault = fault or "bad_http"
     http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
-    length, payload, read = record.content_length, b"", None
+    length, payload = record.content_length, b""
     is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
-    if fault is None and (is_conversion or record.record_type == WarcRecordType.response):
-        if length > max_bytes:
-            fault = "oversize"
-        else:
-            payload = record.reader.read(max_bytes)
-            read = len(payload)
-            # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
-            # the server's length.
-            if len(payload) != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
-                fault, payload = "truncated", b""
+    if fault is None and (is_conversion or record.record_type == WarcRecordType.response) and length <= max_bytes:
+        payload = record.reader.read(max_bytes)
+        came, has_next = len(payload), holds_following(payload)
+        # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
+        # the server's length.
+        if came != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
+            fault, payload = "truncated", b""
+    else:
+        came, has_next = _read_over(record)
+        is_page = is_conversion or record.record_type == WarcRecordType.response
+        fault = fault or ("oversize" if is_page else None)
     capture = Capture(
-        offset=record.stream_pos,
+        offset=offset,
         record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
         record_type=str(record.record_type),
         url=(headers.get("WARC-Target-URI") or "").strip("<> "),
@@ -245,11 +261,25 @@ def _capture(record: WarcRecord, max_bytes: int) -> tuple[Capture, int | None]:
         payload=payload,
         fault=fault,
     )
-    return capture, length if fault == "bad_http" else read
+    # The server's length covers it all: a page that quotes a record.
+    return _Body(capture, length if fault == "bad_http" else came, has_next and _http_length(http) != length)
+
+
+def _read_over(record: WarcRecord) -> tuple[int, bool]:
+    """Read what is not needed, by chunks: how much of it is there, and whether the next record seems to be in it."""
+    came, before, found = 0, b"", False
+    while came < record.content_length:
+        chunk = record.reader.read(min(_CHUNK_BYTES, record.content_length - came))
+        if not chunk:
+            break
+        came += len(chunk)
+        found = found or holds_following(data := before + chunk)
+        before = data[-LONGEST_FOLLOWING:]
+    return came, found
 
 
 def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
-    """Tell whether a body is shorter than the server announced, and not by so little that it is a whole page."""
+    """Whether a body is shorter than the server announced, and not by so little that it is a whole page."""
     missing = _http_length(http) - len(body)
     if missing <= MAX_OFF:
         return False
@@ -264,7 +294,7 @@ def _http_length(http: HeaderMap) -> int:
 
 
 def _has_lf_headers(head: bytes) -> bool:
-    """Tell whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
+    """Whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
 
     Only then is the reader lenient: else it would pass over damage in silence.
     """

@@ -5,314 +5,292 @@ Gzip members, zstd frames and lz4 frames that begin with a record, or, where no 
 
 import mmap
 import os
-import re
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-from fastwarc.stream_io import Lz4Reader, ZstdReader
+from fastwarc.stream_io import ZstdReader
 
-MAGICS = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
-_READERS: dict[str, Any] = {"zstd": ZstdReader, "lz4": Lz4Reader}
+from pipelines.pages.warc_header import (
+    HEADER,
+    HEADER_END,
+    OVERLAP,
+    RECORD_OR_END,
+    digest_says_so,
+    following_in,
+    length_in,
+    names_its_type,
+)
+from pipelines.sources.compressed_frames import DICTIONARY_MAGIC, LZ4_MAGIC, ZSTD_MAGIC, Window, dictionary_frame
+from pipelines.sources.compressed_text import (
+    CHUNK_BYTES,
+    ERRORS,
+    MAX_LOOKS,
+    Damage,
+    beginning,
+    behind_padding,
+    kind_of,
+    next_part,
+    parts,
+)
+
+_SUFFIXES = {b"\x1f\x8b\x08": ".gz", ZSTD_MAGIC: ".zst", DICTIONARY_MAGIC: ".zst", LZ4_MAGIC: ".lz4"}
 _BEGIN = b"WARC/"
-# Not only at a line's start: the record before may have been cut.
-_HEADER = re.compile(rb"WARC/1\.[01][ \t]*\r?\n(?=[!-9;-~]+:)")
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
-_FIELD = rb"(?im)^%b[ \t]*:[ \t]*([^\r\n]*)"
-_TYPE, _LENGTH = re.compile(_FIELD % b"WARC-Type"), re.compile(_FIELD % b"Content-Length")
+_SEARCHED_BYTES = 16 << 20  # for a header, which says that a file of odd beginning is not compressed
 _HEADER_BYTES = 1 << 13  # of a header that is looked at
-_CHUNK_BYTES = 1 << 16
-_HEAD_BYTES = 1 << 12  # of a gzip member, in which its first bytes are told
-_BLOCK_BYTES = 1 << 18  # of a frame: nothing is told before its first block is whole, of 128 kB in zstd, 64 in lz4
-_STEP_BYTES = 1 << 9  # of frames that may be damaged: what a step gave before the damage is lost
-_MAX_FRAMES = 4  # that may seem to begin in a record before the next one does
-_OVERLAP = 64  # of chunks, between which a header may begin
 MAX_OFF = 16  # bytes by which a length may be too small: no more than a compressed page's checksum is lost by it
-_MAX_LOOKS = 20_000  # at what may begin a member, in one file: some microseconds each
-_MAX_WHOLE_MEMBER = 1 << 20  # bytes that a member which begins in the middle of a record may have: BGZF has 64 kB
-_BGZF = re.compile(rb"\x1f\x8b\x08\x04.{8}BC", re.DOTALL)  # blocks that are cut anywhere, as bgzip writes them
-_PADDING = re.compile(rb"\0*+")
+# Compressed, and decompressed, bytes of the first parts of a file, by which is told whether they are cut anywhere.
+_WALKED_PARTS, _WALKED_BYTES, _WALKED_PLAIN_BYTES = 3, 16 << 20, 256 << 20
 _MAX_PLAIN_BYTES = 32 << 30  # that a file is decompressed to beside it
+_MAX_PLAIN_WITHOUT = 64 << 20  # that it is before the first header
 
 
 class Places:
-    """A file, and where in it records begin. To be closed."""
+    """A file, and where in it records begin. To be closed. Raises OSError where its dictionary cannot be read."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, is_plain: bool = False) -> None:
+        self._stream = stream
         self.bytes = _content(stream)
-        self._magic = next((magic for magic in MAGICS if self.bytes[: len(magic)] == magic), None)
-        self.compression = None if self._magic is None else MAGICS[self._magic]
-        self._looks = iter(range(_MAX_LOOKS))
+        suffix = None if is_plain else self._suffix()
+        self._dictionary = b"" if is_plain else dictionary_frame(self.bytes)
+        self._kind = None if suffix is None else kind_of(suffix, self._dictionary)
+        self._looks = iter(range(MAX_LOOKS))
+
+    def _suffix(self) -> str | None:
+        """Of files that are compressed as this one is: by its first bytes, or, where they are damaged, by others."""
+        start = self.bytes[:4]
+        known = next((suffix for magic, suffix in _SUFFIXES.items() if start.startswith(magic)), None)
+        if known or self.bytes[: len(_BEGIN)] == _BEGIN or HEADER.search(self.bytes, 0, _SEARCHED_BYTES):
+            return known
+        looks = iter(range(MAX_LOOKS))
+        first = ((next_part(self.bytes, kind_of(suffix), 0, looks), suffix) for suffix in (".gz", ".zst", ".lz4"))
+        return min(((place, suffix) for place, suffix in first if place is not None), default=(0, None))[1]
+
+    @property
+    def is_compressed(self) -> bool:
+        return self._kind is not None
 
     def close(self) -> None:
         self.bytes.close()
 
-    def has_own_member(self, place: int) -> bool:
-        """Tell whether one record, and no other, lies in what is compressed from `place` on as a unit."""
-        if self._magic is None or _BGZF.match(self.bytes) or not self._begins(place):
+    @property
+    def read_to(self) -> int:
+        """How far the stream was read, with what a reader holds ready."""
+        return self._stream.tell()
+
+    def stream_from(self, place: int) -> BinaryIO | ZstdReader:
+        """The file from a place on, as a reader of records takes it."""
+        self._stream.seek(place)
+        return ZstdReader(self._stream, dictionary=self._dictionary) if place and self._dictionary else self._stream
+
+    def is_cut(self, place: int, holds_record: bool) -> bool:
+        """Whether what is compressed as one is not one record: it holds several, or is cut anywhere.
+
+        holds_record: a record was read at `place`, which readers tell of those too that begin within a part.
+        """
+        if self._kind is None:
+            return False
+        if self._is_cut_anywhere or (holds_record and not self._begins(place)):
+            return True
+        return self._holds_another(place) and not self._fills(place)
+
+    @cached_property
+    def _is_cut_anywhere(self) -> bool:
+        """Whether one of the first parts begins in the middle of a record."""
+        place: int | None = self.behind_empty_parts(0)
+        for _ in range(_WALKED_PARTS):
+            assert place is not None
+            end = self._end_of_part(place, _WALKED_BYTES)
+            if (place := self._next_filled(place + 1 if end is None else end)) is None:
+                return False
+            if not self._begins(place):
+                return True
+        return False
+
+    def _holds_another(self, place: int) -> bool:
+        """Whether a second record begins in the part at a place."""
+        if not self._begins(place):
             return False
         before = b""
-        for chunk in self._chunks(place, self.next_record(place + 1) or len(self.bytes)):
+        for chunk in self._chunks(place):
             data = before + chunk
-            if _HEADER.search(data, 0 if before else len(_BEGIN)):
-                return False
-            before = data[-_OVERLAP:]
-        return True
+            if HEADER.search(data, 0 if before else len(_BEGIN)):
+                return True
+            before = data[-OVERLAP:]
+        return False
 
     def next_record(self, start: int) -> int | None:
-        """Return the first place from `start` on at which a record begins; None where none is found."""
-        for place in self._candidates(start):
+        """The first place from `start` on at which a record begins; None where none is found."""
+        pattern = HEADER if self._kind is None else self._kind.begin
+        for found in pattern.finditer(self.bytes, start):
+            if self._begins(found.start()):
+                return found.start()
             if next(self._looks, None) is None:
                 break
-            if self._begins(place):
+        return None
+
+    def next_unread(self, place: int) -> tuple[int | None, bool]:
+        """Where reading goes on behind the record that is a part, at `place`, and whether anything between is lost.
+
+        Readers take an empty part, and what is none, for the file's end.
+        """
+        end = self._end_of_part(place) or len(self.bytes)
+        rest = self.behind_empty_parts(end)
+        if rest == len(self.bytes):
+            return None, False
+        is_zeroed = self.bytes[end : end + 1] == b"\0"  # a part may have stood there
+        return (rest, is_zeroed) if self._begins(rest) else (self.next_record(rest), True)
+
+    def stops_early(self, place: int, read_to: int) -> bool:
+        """Whether a reader that came to an end behind the record at `place` took it for the file's where it is not."""
+        assert self._kind is not None
+        size, is_part = len(self.bytes), self._begin(place, 1) is not None
+        part = place if is_part else next_part(self.bytes, self._kind, place, self._looks)
+        while part is not None and (end := self._end_of_part(part, _WALKED_BYTES)) is not None:
+            behind = behind_padding(self.bytes, end)
+            if behind == size:
+                return False
+            if self._begin(part, 1) == b"" or (is_part and self._begin(behind, 1) is None):
+                return True
+            part = behind if is_part else next_part(self.bytes, self._kind, behind, self._looks)
+        return read_to < size
+
+    def behind_empty_parts(self, place: int) -> int:
+        while self._kind is not None:
+            place = behind_padding(self.bytes, place)
+            end = self._end_of_part(place) if self._begin(place, 1) == b"" else None
+            if end is None:
+                break
+            place = end
+        return place
+
+    def _next_filled(self, start: int) -> int | None:
+        assert self._kind is not None
+        while (place := next_part(self.bytes, self._kind, start, self._looks)) is not None:
+            if (start := self.behind_empty_parts(place)) == place:
                 return place
         return None
 
-    def _candidates(self, start: int) -> Iterator[int]:
-        if self._magic is None:
-            yield from (found.start() for found in _HEADER.finditer(self.bytes, start))
-            return
-        place = self.bytes.find(self._magic, start)
-        while place >= 0:
-            yield place
-            place = self.bytes.find(self._magic, place + 1)
-
-    def leads_on(self, place: int) -> bool:
-        """Tell whether records may lie in what is compressed from `place` on, although a reader got none out of it."""
-        return self._begins(place) or _BGZF.match(self.bytes) is not None
-
-    def next_unread(self, place: int) -> tuple[int | None, bool]:
-        """Return where reading goes on behind the last record, which is at `place`, and whether anything between is
-        lost.
-
-        Readers take an empty member, and what is no member, for the file's end.
-        """
-        if self.compression == "gzip" and self.has_own_member(place):
-            rest = self.behind_empty_members(self._end_of_member(place) or len(self.bytes))
-            if rest == len(self.bytes):
-                return None, False
-            return (rest, False) if self._begins(rest) else (self.next_record(rest), True)
-        if self.next_record(place + 1) is None:
-            return None, False
-        end = self._end_of_member(place) if self.compression == "gzip" else self.end_of_record(place)
-        following = self.next_record(end) if end else None
-        return following, self.compression == "gzip" and following is not None
-
-    def behind_empty_members(self, place: int) -> int:
-        while True:
-            place = _PADDING.match(self.bytes, place).end()  # type: ignore[union-attr]
-            data, member = self.bytes[place : place + _HEAD_BYTES], zlib.decompressobj(31)
-            try:
-                if not data or member.decompress(data, 1) or not member.eof:
-                    return place
-            except zlib.error:
-                return place
-            place += len(data) - len(member.unused_data)
-
-    def _end_of_member(self, place: int) -> int | None:
-        """None where it is damaged."""
-        member = zlib.decompressobj(31)
-        with suppress(zlib.error):
-            while not member.eof and (data := self.bytes[place : place + _CHUNK_BYTES]):
-                place += len(data)
-                while member.decompress(data, _CHUNK_BYTES):
-                    data = member.unconsumed_tail
-        return place - len(member.unused_data) if member.eof else None
+    def _end_of_part(self, place: int, size: int | None = None) -> int | None:
+        """None where it is damaged, or has more than `size` bytes."""
+        assert self._kind is not None
+        content = self.bytes if size is None else Window(self.bytes, place, size)
+        start, given = place if size is None else 0, 0
+        with suppress(*ERRORS):
+            for item in self._kind.read(content, start):
+                if isinstance(item, int):
+                    return place + item - start
+                given += len(item) if isinstance(item, bytes) else 0
+                if isinstance(item, Damage) or (size is not None and given > _WALKED_PLAIN_BYTES):
+                    break
+        return None
 
     def end_of_record(self, place: int) -> int | None:
-        """Return where the record at `place` ends, if its length is right; None if it is not."""
-        if self._magic is not None:
-            end = self.next_record(place + 1) or len(self.bytes)
-            # Only gzip tells where a member ends; what follows it may be a damaged one.
-            frames = islice(self._candidates(place + 1), _MAX_FRAMES) if self.compression != "gzip" else ()
-            ends = [*(frame for frame in frames if frame < end), end]
-            return next((end for end in ends if self._fills(place, end)), None)
+        """Where the record at `place` ends, if its length is right; None if it is not."""
+        if self._kind is not None:
+            return (self._end_of_part(place) or place + 1) if self._fills(place) else None
         header_end = self._end_of_header(place)
-        length = _declared(self.bytes[place:header_end])
-        runs_into_another = _HEADER.search(self.bytes, place + len(_BEGIN), header_end)
+        length = length_in(self.bytes[place:header_end])
+        runs_into_another = HEADER.search(self.bytes, place + len(_BEGIN), header_end)
         if length is None or runs_into_another or header_end + length > len(self.bytes):
             return None
         end = header_end + length
         behind = self.bytes[end : end + MAX_OFF + len("\r\n\r\nWARC/1.0\r\nX:")]
-        return end if behind.startswith((b"\r\n\r\n", b"\n\n")) or _HEADER.search(behind) else None
+        return end if behind.startswith((b"\r\n\r\n", b"\n\n")) or HEADER.search(behind) else None
 
-    def _fills(self, place: int, end: int) -> bool:
-        """Tell whether what is compressed between two places is one record of the length that it says."""
-        header, size = b"", 0
-        for chunk in self._chunks(place, end):
-            header += chunk[: max(_HEADER_BYTES - len(header), 0)]
-            size += len(chunk)
-        found = _HEADER_END.search(header)
-        length = _declared(header[: found.end()]) if found else None
-        return (
-            found is not None and length is not None and 0 <= size - found.end() - length <= MAX_OFF + len("\r\n\r\n")
-        )
+    def is_whole(self, place: int) -> bool:
+        """Whether the record at `place` only quotes another, where its block seems to take in the one that follows.
+
+        A digest says so, or what was compressed with it; or what it holds does not lead on to a further record.
+        """
+        if self._kind is not None:
+            return self._fills(place)
+        start = self._end_of_header(place)
+        inner = following_in(self.bytes, start, start + (length_in(self.bytes[place:start]) or 0))
+        end = None if inner is None else self.end_of_record(inner)
+        return end is None or not RECORD_OR_END.match(self.bytes, end) or digest_says_so(self._plain(place))
+
+    def _plain(self, place: int) -> Iterator[bytes]:
+        while chunk := self.bytes[place : place + CHUNK_BYTES]:
+            yield chunk
+            place += len(chunk)
+
+    def _fills(self, place: int) -> bool:
+        """Whether what is compressed at a place is whole, and one record of the length that it says."""
+        assert self._kind is not None
+        header, size, is_whole = b"", 0, False
+        with suppress(*ERRORS):
+            for item in self._kind.read(self.bytes, place, 0):
+                is_whole = isinstance(item, int)
+                if isinstance(item, bytes):
+                    header += item[: max(_HEADER_BYTES - len(header), 0)]
+                    size += len(item)
+        found = HEADER_END.search(header)
+        length = length_in(header[: found.end()]) if found else None
+        if not is_whole or found is None or length is None:
+            return False
+        return 0 <= size - found.end() - length <= MAX_OFF + len("\r\n\r\n")
 
     def _end_of_header(self, place: int) -> int:
-        found = _HEADER_END.search(self.bytes, place, place + _HEADER_BYTES)
+        found = HEADER_END.search(self.bytes, place, place + _HEADER_BYTES)
         return found.end() if found else min(place + _HEADER_BYTES, len(self.bytes))
 
     def _begins(self, place: int) -> bool:
-        if self._magic is None:
-            return _TYPE.search(self.bytes[place : self._end_of_header(place)]) is not None
-        end = min(place + (_HEAD_BYTES if self.compression == "gzip" else _BLOCK_BYTES), len(self.bytes))
-        return self._decompressed(place, end, len(_BEGIN)) == _BEGIN
+        if self._kind is None:
+            return names_its_type(self.bytes[place : self._end_of_header(place)])
+        return self._begin(place, len(_BEGIN)) == _BEGIN
 
-    def _decompressed(self, place: int, end: int, size: int) -> bytes:
-        data = b""
-        for chunk in self._chunks(place, end, size):
-            data += chunk
-            if len(data) >= size:
+    def _begin(self, place: int, size: int) -> bytes | None:
+        """The first bytes that the part at a place gives; None where none is there."""
+        assert self._kind is not None
+        is_one = self._kind.begin.match(self.bytes, place)
+        return beginning(self.bytes, self._kind, place, size) if is_one else None
+
+    def _chunks(self, place: int) -> Iterator[bytes]:
+        """What the part at a place holds, around damage within it and up to damage that ends it."""
+        assert self._kind is not None
+        with suppress(*ERRORS):
+            for item in self._kind.read(self.bytes, place, 0):
+                if isinstance(item, bytes):
+                    yield item
+
+    def decompressed_beside(self, place: int) -> tuple[BinaryIO, str | None]:
+        """What the file holds from `place` on, in a temporary file without a name: what stands behind damage as well.
+
+        And what damage was met, if any.
+        """
+        assert self._kind is not None
+        plain = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (the caller closes it)
+        damage: list[str] = []
+        before: bytes | None = b""  # the end of what held no header yet
+        for item in parts(self.bytes, self._kind, place, to_damage=True):
+            if isinstance(item, Damage):
+                damage.append(item.error)
+                continue
+            plain.write(item)
+            if before is not None:
+                before = None if HEADER.search(before + item) else (before + item)[-OVERLAP:]
+            if plain.tell() > (limit := _MAX_PLAIN_BYTES if before is None else _MAX_PLAIN_WITHOUT):
+                what = "" if before is None else " without a record"
+                damage.append(f"decompressed, it has more than {limit >> 20} MB{what}")
                 break
-        return data[:size]
-
-    def _chunks(self, place: int, end: int, size: int = _CHUNK_BYTES) -> Iterator[bytes]:
-        """Return what is compressed between two places, up to damage."""
-        assert self.compression is not None
-        if self.compression != "gzip":
-            reader = _READERS[self.compression](_Part(self.bytes, place, end))
-            with suppress(OSError):
-                while chunk := reader.read(min(size, _STEP_BYTES)):
-                    yield bytes(chunk)
-            return
-        member = zlib.decompressobj(31)
-        with suppress(zlib.error):
-            while place < end and not member.eof:
-                data = self.bytes[place : min(place + _CHUNK_BYTES, end)]
-                place += len(data)
-                while chunk := member.decompress(data, size):
-                    yield chunk
-                    data = member.unconsumed_tail
-
-
-class _Part:
-    """What stands between two places, to be read as a file; it is copied only as far as it is read."""
-
-    def __init__(self, content: mmap.mmap, place: int, end: int) -> None:
-        self._content, self._place, self._end = content, place, end
-
-    def read(self, size: int) -> bytes:
-        data = self._content[self._place : min(self._place + min(size, _CHUNK_BYTES), self._end)]
-        self._place += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._place
-
-
-def _declared(header: bytes) -> int | None:
-    found = _LENGTH.search(header)
-    digits = found[1].strip() if found else b""
-    return int(digits) if digits.isdigit() and len(digits) < 19 else None
+        plain.flush()
+        return plain, damage[0] if damage else None
 
 
 def _content(stream: BinaryIO) -> mmap.mmap:
-    """Return what a file holds; of an empty one, which cannot be mapped, a zero byte."""
+    """What a file holds; of an empty one, which cannot be mapped, a zero byte."""
     if not os.fstat(stream.fileno()).st_size:
         return mmap.mmap(-1, 1)
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def decompress_beside(stream: BinaryIO, place: int, compression: str) -> tuple[BinaryIO, str | None]:
-    """Return what a file holds from `place` on, in a temporary file without a name: what stands behind damage as well.
-
-    And what damage was met, if any.
-    """
-    plain = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (the caller closes it)
-    stream.seek(place)
-    damage: list[str] = []
-    for chunk in _gunzip(stream, place, damage) if compression == "gzip" else _other(stream, compression, damage):
-        plain.write(chunk)
-        if plain.tell() > _MAX_PLAIN_BYTES:
-            damage.append(f"decompressed, it has more than {_MAX_PLAIN_BYTES >> 30} GB")
-            break
-    plain.flush()
-    return plain, damage[0] if damage else None
-
-
-def _other(stream: BinaryIO, compression: str, damage: list[str]) -> Iterator[bytes]:
-    reader = _READERS[compression](stream)
-    try:
-        while chunk := reader.read(_STEP_BYTES):
-            yield bytes(chunk)
-    except OSError as error:
-        damage.append(str(error))
-
-
-def _gunzip(stream: BinaryIO, place: int, damage: list[str]) -> Iterator[bytes]:
-    """Yield all members; behind a damaged one those that can be told to be whole."""
-    looks, magic = iter(range(_MAX_LOOKS)), next(iter(MAGICS))
-    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        while place >= 0:
-            member, begin = _Member(), place
-            try:
-                while not member.eof and (data := content[place : place + _CHUNK_BYTES]):
-                    place += len(data)
-                    yield from member.up_to_damage(data)
-                place = _PADDING.match(content, place - member.unused).end()  # type: ignore[union-attr]
-                if content[place : place + len(magic)] == magic:
-                    continue
-                if place < len(content):
-                    damage.append("what follows a member is none")
-            except zlib.error as error:
-                damage.append(str(error))
-                place = begin + 1
-            place = content.find(magic, place)
-            while place >= 0 and not _is_whole(content, place):
-                place = content.find(magic, place + 1) if next(looks, None) is not None else -1
-
-
-class _Member:
-    """A gzip member, of which all is given that stands before damage: records were counted up to there."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(31)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflate.eof
-
-    @property
-    def unused(self) -> int:
-        return len(self._inflate.unused_data)
-
-    def up_to_damage(self, data: bytes) -> Iterator[bytes]:
-        """Raises zlib.error behind it."""
-        waiting = [data]
-        while waiting and not self.eof:
-            data, before = waiting.pop(), self._inflate.copy()
-            try:
-                chunk = self._inflate.decompress(data, _CHUNK_BYTES)
-            except zlib.error:
-                if len(data) <= 1:
-                    raise
-                # zlib keeps to itself what it made of these bytes before the damage: half of them at a time.
-                self._inflate, half = before, len(data) // 2
-                waiting += [data[half:], data[:half]]
-            else:
-                if chunk:
-                    waiting.append(self._inflate.unconsumed_tail)  # if it is empty, more may come all the same
-                    yield chunk
-
-
-def _is_whole(content: mmap.mmap, place: int) -> bool:
-    """Tell whether what seems to be a member is one, by its checksum."""
-    member = zlib.decompressobj(31)
-    with suppress(zlib.error):
-        data = content[place : place + _MAX_WHOLE_MEMBER]
-        start = member.decompress(data, len(_BEGIN))
-        if start == _BEGIN:
-            return True
-        member.decompress(member.unconsumed_tail, _MAX_WHOLE_MEMBER)
-    return member.eof
-
-
 def head(path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed if it is gzip."""
+    """The first bytes of a file, decompressed if it is gzip."""
     with path.open("rb") as stream:
         start = stream.read(4096)
     if start[:2] == b"\x1f\x8b":

@@ -1,7 +1,7 @@
-"""Files of texts, decompressed as they are read. Where one is damaged, reading goes on at its next part.
+"""Compressed files part by part, as they are read. Where one is damaged, reading goes on at its next part.
 
-Parts are what was compressed as a unit: gzip's members, the streams of bzip2 and xz, frames of zstd
-(https://www.rfc-editor.org/rfc/rfc8878#section-3.1).
+Parts are what was compressed as a unit: gzip's members, the streams of bzip2 and xz, frames of zstd and lz4, and of
+those the blocks where each stands for itself.
 """
 
 import bz2
@@ -9,24 +9,27 @@ import io
 import lzma
 import mmap
 import re
+import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
-from fastwarc.stream_io import ZstdReader
+from fastwarc.stream_io import Lz4Reader, ZstdReader
+
+from pipelines.sources.compressed_frames import LZ4_MAGIC, ZSTD_MAGIC, Content, Lz4Frame, Window, ZstdFrame
 
 CHUNK_BYTES = 1 << 17
 _FIRST_STEP = 1 << 10  # what is behind a part is copied at each: so it is given in small steps
 _MAX_XZ_MEMORY = 256 << 20  # LZMAFile takes as much as a file asks for, up to 4 GB; xz -9 takes 65 MB
-_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _MAX_DAMAGED = 1000  # parts of a file
-_MAX_LOOKS = 20_000  # at what may begin a part, in one file
+MAX_LOOKS = 20_000  # at what may begin a part and does not, in one file
 _BEGIN_BYTES = 1 << 10  # that a part has to give, or its end, to be taken for one
+_CAREFUL_STEPS = (1 << 9, 1)  # bytes at a time, where a part is known to be damaged
 _PADDING = re.compile(rb"\0*+")
-
-Content = mmap.mmap | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,38 @@ class Damage:
     given: int
 
 
-class _Kind(NamedTuple):
+Item = bytes | Damage | int
+
+
+class _Read(Protocol):
+    """Chunks of the part at a place, damage within it that does not end it, and then where it ends.
+
+    The first `sure` bytes come by CHUNK_BYTES, the others by `step`: a reader keeps to itself what it made in the step
+    that met damage.
+    """
+
+    def __call__(self, content: Content, place: int, sure: int = ..., step: int = ...) -> Iterator[Item]: ...
+
+
+class Kind(NamedTuple):
     begin: "re.Pattern[bytes]"
-    read: Callable[[Content, int], Iterator[bytes | int]]  # chunks of the part at a place, and then its end
+    read: _Read
     block_bytes: int = 1 << 18  # of which a reader needs no more to give something; zstd's blocks have 128 kB
 
 
-def _by(decompressor: Callable[[], Any]) -> Callable[[Content, int], Iterator[bytes | int]]:
-    def read(content: Content, place: int) -> Iterator[bytes | int]:
-        part, step = decompressor(), _FIRST_STEP
+def _size(given: int, sure: int, step: int) -> int:
+    return min(CHUNK_BYTES, sure - given) if given < sure else step
+
+
+def _by(decompressor: Callable[[], Any]) -> _Read:
+    def read(content: Content, place: int, sure: int = sys.maxsize, step: int = CHUNK_BYTES) -> Iterator[Item]:
+        part, taken, given = decompressor(), _FIRST_STEP, 0
         while not part.eof:
-            if not (data := content[place : place + step]):
+            if not (data := content[place : place + taken]):
                 raise EOFError("the file ends before its end-of-stream marker")
-            place, step = place + len(data), min(2 * step, CHUNK_BYTES)
-            while not part.eof and (chunk := part.decompress(data, CHUNK_BYTES)):
+            place, taken = place + len(data), min(2 * taken, CHUNK_BYTES)
+            while not part.eof and (chunk := part.decompress(data, _size(given, sure, step))):
+                given += len(chunk)
                 yield chunk
                 data = getattr(part, "unconsumed_tail", b"")
         yield place - len(part.unused_data)
@@ -63,61 +84,70 @@ def _by(decompressor: Callable[[], Any]) -> Callable[[Content, int], Iterator[by
     return read
 
 
-class _Frame:
-    """A frame of zstd, to be read up to its end, which the sizes of its blocks tell."""
-
-    def __init__(self, content: Content, place: int) -> None:
-        self._content, self._place = content, place
-        if content[place + 1 : place + 4] == b"\x2a\x4d\x18":  # one to be skipped
-            self._known, self._is_last = place + 8 + int.from_bytes(content[place + 4 : place + 8], "little"), True
-            return
-        [descriptor] = content[place + 4 : place + 5] or b"\0"
-        is_single, self._checksum_bytes = descriptor & 0x20, descriptor & 0x04
-        size_bytes = (1 if is_single else 0, 2, 4, 8)[descriptor >> 6]
-        self._known = place + (5 if is_single else 6) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
-        self._is_last = False
-
-    def read(self, size: int) -> bytes:
-        if self._place >= self._known and not self._is_last:
-            header = int.from_bytes(self._content[self._place : self._place + 3], "little")
-            kind, block_bytes = header >> 1 & 3, header >> 3
-            self._known += 3 + (1 if kind == 1 else block_bytes)  # kind 1: one byte, many times
-            self._is_last = bool(header & 1)
-            self._known += self._checksum_bytes if self._is_last else 0
-        data = self._content[self._place : min(self._place + size, self._known)]
-        self._place += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._place
-
-    def end(self) -> int:
-        """Raises EOFError where that is behind the file's end."""
-        while self.read(CHUNK_BYTES):
-            continue
-        if not self._is_last or self._place < self._known:
-            raise EOFError("the file ends in a frame")
-        return self._place
-
-
-def _read_frame(content: Content, place: int) -> Iterator[bytes | int]:
-    frame = _Frame(content, place)
-    stream = ZstdReader(cast(BinaryIO, frame))
-    while chunk := stream.read(CHUNK_BYTES):
+def _read_all(reader: Any, sure: int, step: int) -> Iterator[bytes]:
+    given = 0
+    while chunk := reader.read(_size(given, sure, step)):
+        given += len(chunk)
         yield bytes(chunk)
+
+
+def _read_zstd(
+    content: Content, place: int, sure: int = sys.maxsize, step: int = CHUNK_BYTES, *, dictionary: bytes = b""
+) -> Iterator[Item]:
+    frame = ZstdFrame(content, place)
+    yield from _read_all(ZstdReader(cast(BinaryIO, frame), dictionary=dictionary or None), sure, step)
     yield frame.end()
 
 
+def _read_lz4(content: Content, place: int, sure: int = sys.maxsize, step: int = CHUNK_BYTES) -> Iterator[Item]:
+    frame, given = Lz4Frame(content, place), 0
+    try:
+        for chunk in _read_all(Lz4Reader(cast(BinaryIO, frame)), sure, step):
+            given += len(chunk)
+            yield chunk
+    except OSError:
+        if not (frame.has_own_blocks and (yield from _blocks_around_damage(frame, given))):
+            raise
+    yield frame.end()
+
+
+def _blocks_around_damage(frame: Lz4Frame, given: int) -> Generator[Item, None, bool]:
+    """What the blocks of a frame hold behind the first `given` bytes; whether it is one of them that is damaged.
+
+    Raises OSError or EOFError where it is their sizes.
+    """
+    came, is_damaged = 0, False
+    for begin, end in list(frame.blocks()):
+        try:
+            block = b"".join(_read_all(Lz4Reader(io.BytesIO(frame.of_one_block(begin, end))), 0, CHUNK_BYTES))
+        except OSError as error:
+            yield Damage(begin, str(error), end, 0)
+            given, is_damaged = 0, True
+        else:
+            came += len(block)
+            if came > given:
+                yield block[max(given - came, -len(block)) :]
+                given = came
+    return is_damaged
+
+
 _KINDS = {
-    ".gz": _Kind(re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), _by(lambda: zlib.decompressobj(31))),
-    ".bz2": _Kind(re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _by(bz2.BZ2Decompressor), 1 << 20),
-    ".xz": _Kind(re.compile(rb"\xfd7zXZ\x00\x00"), _by(lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY))),
-    ".zst": _Kind(re.compile(rb"\x28\xb5\x2f\xfd"), _read_frame),
+    ".gz": Kind(re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), _by(lambda: zlib.decompressobj(31))),
+    ".bz2": Kind(re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _by(bz2.BZ2Decompressor), 1 << 20),
+    ".xz": Kind(re.compile(rb"\xfd7zXZ\x00\x00"), _by(lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY))),
+    ".zst": Kind(re.compile(re.escape(ZSTD_MAGIC)), _read_zstd),
+    ".lz4": Kind(re.compile(re.escape(LZ4_MAGIC)), _read_lz4, 5 << 20),
 }
 
 
+def kind_of(suffix: str, dictionary: bytes = b"") -> Kind:
+    """How files of a suffix are read, in which case `dictionary` is that of zstd's frames."""
+    kind = _KINDS[suffix]
+    return kind._replace(read=partial(_read_zstd, dictionary=dictionary)) if dictionary else kind
+
+
 def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
-    """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it."""
+    """The content of a file by chunks, and what was damaged in it, each said behind what came of it."""
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         while data := raw.read(CHUNK_BYTES):
@@ -126,55 +156,86 @@ def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
     if not raw.read(1):
         return
     with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        yield from _parts(content, kind)
+        yield from parts(content, kind)
 
 
-def _parts(content: mmap.mmap, kind: _Kind) -> Iterator[bytes | Damage]:
-    place = damaged = 0
-    looks = iter(range(_MAX_LOOKS))
+def parts(content: mmap.mmap, kind: Kind, place: int = 0, to_damage: bool = False) -> Iterator[bytes | Damage]:
+    """What the parts from a place on hold, and what is damaged in them.
+
+    to_damage: all that a damaged part gives before it is known to be damaged, of which the last may be wrong.
+    """
+    damaged, looks = 0, iter(range(MAX_LOOKS))
     while place < len(content):
         given, end = 0, place
         try:
             for item in kind.read(content, place):
                 if isinstance(item, int):
                     end = item
-                else:
-                    given += len(item)
-                    yield item
-        except _ERRORS as error:
+                    continue
+                given += len(item) if isinstance(item, bytes) else 0
+                yield item
+        except ERRORS as error:
+            for chunk in _up_to_damage(content, kind, place, given) if to_damage else ():
+                given += len(chunk)
+                yield chunk
             damaged += 1
-            following = _next_part(content, kind, place + 1, looks) if damaged <= _MAX_DAMAGED else None
+            following = next_part(content, kind, place + 1, looks) if damaged <= _MAX_DAMAGED else None
             yield Damage(place, str(error), following, given)
             if following is None:
                 return
             place = following
         else:
-            place = _PADDING.match(content, end).end()  # type: ignore[union-attr]
+            place = behind_padding(content, end)
+            if end < place < len(content):
+                yield Damage(end, "zero bytes stand there", place, 0)
 
 
-def _next_part(content: mmap.mmap, kind: _Kind, start: int, looks: Iterator[int]) -> int | None:
+def _up_to_damage(content: Content, kind: Kind, place: int, given: int) -> Iterator[bytes]:
+    """What a damaged part holds behind `given` bytes of it."""
+    for step in _CAREFUL_STEPS:
+        came = 0
+        try:
+            for item in kind.read(content, place, given, step):
+                came += len(item) if isinstance(item, bytes) else 0
+                if came > given and isinstance(item, bytes):
+                    yield item[given - came :]
+                    given = came
+        except ERRORS:
+            continue
+
+
+def behind_padding(content: mmap.mmap, place: int) -> int:
+    return _PADDING.match(content, place).end()  # type: ignore[union-attr]
+
+
+def next_part(content: mmap.mmap, kind: Kind, start: int, looks: Iterator[int]) -> int | None:
+    """The first place from `start` on at which a part begins; `looks` are those at what does not begin one."""
     for found in kind.begin.finditer(content, start):
+        if beginning(content, kind, found.start()) is not None:
+            return found.start()
         if next(looks, None) is None:
             break
-        if _begins(content, kind, found.start()):
-            return found.start()
     return None
 
 
-def _begins(content: mmap.mmap, kind: _Kind, place: int) -> bool:
-    """Tell whether something can be read at a place that looks like the beginning of a part.
+def beginning(content: Content, kind: Kind, place: int, size: int = _BEGIN_BYTES) -> bytes | None:
+    """The first `size` bytes, or all, of the part that begins at a place; None where none does.
 
     Not by more than a block: a gzip header can have a name without end, and each place in that name be another header.
     """
-    given = 0
+    data = b""
     try:
-        for item in kind.read(content[place : place + kind.block_bytes], 0):
-            given += _BEGIN_BYTES if isinstance(item, int) else len(item)
-            if given >= _BEGIN_BYTES:
-                return True
-    except _ERRORS:
-        return False
-    return False
+        for item in kind.read(Window(content, place, kind.block_bytes), 0, 0, size):
+            if isinstance(item, Damage):
+                return None
+            if isinstance(item, int):
+                return data
+            data += item
+            if len(data) >= size:
+                return data[:size]
+    except ERRORS:
+        return None
+    return None
 
 
 class _Reader(io.RawIOBase):
@@ -201,5 +262,5 @@ class _Reader(io.RawIOBase):
 
 
 def as_file(path: Path, raw: BinaryIO, damage: list[Damage]) -> BinaryIO:
-    """Return what `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
+    """What `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
     return io.BufferedReader(_Reader(decompressed(path, raw), damage), CHUNK_BYTES)

@@ -23,9 +23,7 @@ def host_of(url: str) -> str:
 
 
 def host_named(name: str) -> str:
-    """Return a host that somebody wrote, perhaps with a port, as it is compared: `Példa.hu.:80` ->
-    `xn--plda-cpa.hu`.
-    """
+    """A host that somebody wrote, perhaps with a port, as it is compared: `Példa.hu.:80` -> `xn--plda-cpa.hu`."""
     return host_of(f"//{name.strip()}")
 
 
@@ -41,9 +39,7 @@ def ascii_host(host: str) -> str:
 
 
 def ascii_host_pattern(pattern: str) -> str:
-    """Return a host pattern (*, ?, [..]) as hosts are compared: labels with a wildcard stay, the others are as in a
-    host.
-    """
+    """A host pattern (*, ?, [..]) as hosts are compared: labels with a wildcard stay, the others are as in a host."""
     labels = pattern.strip().lower().rstrip(".").split(".")
     return ".".join(label if _IN_PATTERN.search(label) else ascii_host(label) for label in labels)
 

@@ -1,6 +1,8 @@
 """A WARC gives its records, and what is damaged costs no more than it must."""
 
+import base64
 import gzip
+import hashlib
 import io
 import random
 import re
@@ -13,7 +15,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
-from fastwarc.stream_io import Lz4Writer, ZstdWriter
+from fastwarc.stream_io import Lz4Writer, ZstdWriter, zstd_train_dictionary_from_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,6 +182,121 @@ def test_many_damaged_members_hide_nothing_between_them(tmp_path: Path) -> None:
     first = WARC[: OFFSETS[1]]
     whole, errors = read_around((first + first[:200] + b"\xff" * 50 + first[250:]) * 150, tmp_path)
     assert (len(whole), len(errors)) == (150, 150)
+
+
+def cut_into(content: bytes, size: int, pack: Callable[[bytes], bytes]) -> list[bytes]:
+    return [pack(content[start : start + size]) for start in range(0, len(content), size)]
+
+
+@pytest.mark.parametrize("damaged", [0, 3])
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "lz4"])
+def test_blocks_that_are_cut_anywhere_hide_nothing_behind_damage(packing: str, damaged: int, tmp_path: Path) -> None:
+    """No mark says so, and no block after the first begins with a record; an empty one stands behind the damage."""
+    pack: Callable[[bytes], bytes] = gzip.compress
+    if packing != "gzip":
+        pack = partial(framed, Lz4Writer if packing == "lz4" else ZstdWriter)
+    content = gzip.decompress(warc_bytes(LARGE)[0])
+    blocks = [bytearray(block) for block in cut_into(content, 7000, pack)]
+    blocks[damaged][20:60] = b"\xff" * 20
+    whole, errors = read_around(b"".join(map(bytes, [*blocks[:6], bytearray(pack(b"")), *blocks[6:]])), tmp_path)
+    hit = range(damaged * 7000, damaged * 7000 + 7000)
+    size = len(content) // len(LARGE)
+    spared = [
+        page.url for number, page in enumerate(LARGE) if not {*hit} & {*range(number * size, number * size + size)}
+    ]
+    assert [url for url in whole if url in spared] == spared
+    assert errors
+
+
+def test_a_damaged_block_of_lz4_costs_the_records_that_lie_in_it(tmp_path: Path) -> None:
+    """In one frame, whose blocks of 64 kB can be read each by itself."""
+    pages = [Page(html(prose(ENGLISH, seed, 15_000)), f"https://www.example.org/{seed}") for seed in range(4)]
+    frames = cut_into(gzip.decompress(warc_bytes(pages)[0]), 1 << 16, partial(framed, Lz4Writer))
+    assert frames[0][4] & 0x20  # blocks are independent
+    blocks = [frame[7:-4] for frame in frames]  # without header and end mark
+    blocks[2] = blocks[2][:4000] + bytes(200) + blocks[2][4200:]
+    whole, errors = read_around(frames[0][:7] + b"".join(blocks) + bytes(4), tmp_path)
+    assert pages[0].url in whole
+    assert pages[3].url in whole
+    assert errors
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_frames_of_zstd_with_a_dictionary(is_packed: bool, tmp_path: Path) -> None:
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    frames, dictionary = [], zstd_train_dictionary_from_samples(records * 3, 4000)
+    for record in records:
+        buffer = io.BytesIO()
+        with ZstdWriter(buffer, dictionary=dictionary, compress_dictionary_frame=is_packed) as stream:
+            stream.write(record)
+        first = 8 + int.from_bytes(buffer.getvalue()[4:8], "little")  # the dictionary's frame, once a file
+        frames.append(buffer.getvalue()[first:])
+    start = buffer.getvalue()[:first]
+    assert read_around(start + b"".join(frames), tmp_path) == ([page.url for page in PAGES], [])
+    frames[2] = frames[2][:30] + b"\xff" * 20 + frames[2][50:]
+    whole, errors = read_around(start + b"".join(frames), tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[2]]
+    assert errors
+
+
+def test_a_dictionary_of_zstd_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with ZstdWriter(buffer) as stream:
+        for _ in range(17):
+            stream.write(bytes(1 << 20))
+    bomb = buffer.getvalue()
+    with pytest.raises(InputError, match="its dictionary has more than 16 MB"):
+        read(b"\x5d\x2a\x4d\x18" + struct.pack("<I", len(bomb)) + bomb, tmp_path)
+
+
+@pytest.mark.parametrize("packing", ["none", "member", "one member", "zstd frame"])
+@pytest.mark.parametrize("takes_in", ["a record", "two records", "its header"])
+def test_a_length_that_takes_in_the_next_record_costs_its_own(takes_in: str, packing: str, tmp_path: Path) -> None:
+    """Where it ends at blank lines nothing else looks wrong."""
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    header = records[2].index(b"\r\n\r\n") + 4
+    more = {"a record": len(records[2]), "two records": len(records[2]) + len(records[3]), "its header": header}[
+        takes_in
+    ]
+    own = len(records[1]) - records[1].index(b"\r\n\r\n") - 8
+    records[1] = lying(records[1], b"%d" % (own + more))
+    pack = {"none": bytes, "member": gzip.compress, "zstd frame": partial(framed, ZstdWriter), "one member": bytes}[
+        packing
+    ]
+    content = b"".join(map(pack, records))
+    whole, errors = read_around(gzip.compress(content) if packing == "one member" else content, tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[1]]
+    assert errors
+
+
+@pytest.mark.parametrize("digest", ["sha1:{base32}", "sha-256:{sha256}", "sha1:AAAA", ""])
+def test_a_record_that_holds_whole_ones_is_one_if_its_digest_says_so(digest: str, tmp_path: Path) -> None:
+    inner = gzip.decompress(WARC)
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nQuotes:\r\n\r\n" + inner.rstrip()
+    stated = digest.format(
+        base32=base64.b32encode(hashlib.sha1(block).digest()).decode(), sha256=hashlib.sha256(block).hexdigest()
+    )
+    header = (
+        f"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nWARC-Block-Digest: {stated}\r\n"
+        f"WARC-Target-URI: https://quotes.example/\r\nContent-Length: {len(block)}\r\n\r\n"
+    )
+    whole, errors = read_around(header.encode() + block + b"\r\n\r\n" + inner, tmp_path)
+    urls = [page.url for page in PAGES]
+    vouched = "{" in digest
+    assert whole == (["https://quotes.example/", *urls] if vouched else [*urls, *urls])
+    assert bool(errors) != vouched
+
+
+@pytest.mark.parametrize("packing", ["member", "zstd frame", "lz4 frame"])
+def test_a_file_whose_first_bytes_are_gone_is_read_behind_them(packing: str, tmp_path: Path) -> None:
+    pack: Callable[[bytes], bytes] = gzip.compress
+    if packing != "member":
+        pack = partial(framed, Lz4Writer if packing == "lz4 frame" else ZstdWriter)
+    parts = [pack(gzip.decompress(WARC[start:end])) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    for first in (bytes(len(parts[0])), b"\xff" * 16 + parts[0][16:]):
+        whole, errors = read_around(first + b"".join(parts[1:]), tmp_path)
+        assert whole == [page.url for page in PAGES[1:]]
+        assert errors
 
 
 def framed(writer: type, content: bytes) -> bytes:
