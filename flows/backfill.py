@@ -23,14 +23,14 @@ def backfill(config: Config, crawls: list[str]) -> dict[str, str]:
 
 
 def in_order(crawls: list[str]) -> list[str]:
-    """Each once, oldest first: earlier documents are those that later copies are dropped for."""
+    """Return each once, oldest first: earlier documents are those that later copies are dropped for."""
     if not crawls:
         raise InputError("`crawls` is empty: name the snapshots to go through, like CC-MAIN-2026-43")
     return sorted(set(crawls))
 
 
 def of_snapshot(config: Config, crawl: str) -> Config:
-    """The config with every Common Crawl source at this snapshot.
+    """Return the config with every Common Crawl source at this snapshot.
 
     Raises:
         InputError: no source is one, or the name is none of a snapshot.

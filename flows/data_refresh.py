@@ -163,7 +163,9 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
 
 
 def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | None:
-    """What the held-out side will cost later refreshes; of a later version what it did cost, where that is much."""
+    """Return what the held-out side will cost later refreshes; of a later version what it did cost, where that is
+    much.
+    """
     if report.parent_version is None:
         if settings.split_by == "document":
             return None
@@ -199,6 +201,6 @@ def whole(units: list[WorkUnit]) -> list[WorkUnit]:
 
 
 def batches(units: list[WorkUnit], workers: int) -> list[list[WorkUnit]]:
-    """What one task run takes each: enough for all workers, and never more than MOST_BATCHES of them."""
+    """Return what one task run takes each: enough for all workers, and never more than MOST_BATCHES of them."""
     size = max(workers * UNITS_PER_PROCESS, -(-len(units) // MOST_BATCHES))
     return [units[start : start + size] for start in range(0, len(units), size)]

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_trade_off
+from flows.config.runs import EvaluationPlan
 from flows.config.study import Config
 from flows.progress import Progress
 from flows.recording import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
@@ -113,11 +114,10 @@ def _models(config: Config, versions: Mapping[str, str], base: PreparedBase, wor
 
 
 def _sets(config: Config, versions: Mapping[str, str], workspace: Workspace) -> list[EvaluationSet]:
-    """What the config asks for, each with the hash of its settings; the settings are recorded."""
+    """Return what the config asks for, each with the hash of its settings; the settings are recorded."""
     plan = config.evaluation
-    content = plan.scoring()
-    on_text = hash_of(content, EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)
-    record_settings(workspace, on_text, {"kind": "text", **content, "windows": WINDOWS})
+    on_text = text_settings_hash(plan)
+    record_settings(workspace, on_text, {"kind": "text", **plan.identity(), "windows": WINDOWS})
     sets = [
         EvaluationSet(_set_id(workspace, name, versions[name]), on_text, Corpus(name, versions[name]))
         for name in config.evaluation_sets()
@@ -126,6 +126,11 @@ def _sets(config: Config, versions: Mapping[str, str], workspace: Workspace) -> 
     for pinned_task in pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace):
         sets.append(EvaluationSet(pinned_task.eval_id, pinned_task.settings_hash, pinned_task))
     return sets
+
+
+def text_settings_hash(plan: EvaluationPlan) -> str:
+    """Return what tells figures on text from those of other settings."""
+    return hash_of(plan.identity(), EVALUATE_STAGE_VERSION, TOKENS_STAGE_VERSION)
 
 
 def _set_id(workspace: Workspace, name: str, version: str) -> str:
@@ -156,7 +161,7 @@ def _job(
         "run": str(model.run) if model.run else None,
         "sets": [],
         "tasks": [],
-        "settings": config.evaluation.job_settings(),
+        "settings": config.evaluation.on_text().model_dump(mode="json"),
     }
     for one in sets:
         if isinstance(one.what, PinnedTask):

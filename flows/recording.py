@@ -1,4 +1,4 @@
-"""From what the rooms report to rows of the record files (storage/schema.sql has the columns)."""
+"""From what the packages report to rows of the record files (storage/schema.sql has the columns)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -130,9 +130,21 @@ def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
 
 
 def recorded_settings(method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full") -> str:
-    """What runs.settings holds."""
+    """Return what runs.settings holds."""
     settings = {"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")}
     return json.dumps(settings if vocabulary == "full" else {**settings, "base": {"vocabulary": vocabulary}})
+
+
+def are_recorded(
+    settings: str, method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full"
+) -> bool:
+    """Tell whether what runs.settings holds of a run comes to the same result as these."""
+    held = json.loads(settings)
+    return (
+        MethodSettings.model_validate(held["method"]).identity() == method.identity()
+        and TrainingSettings.model_validate(held["training"]).identity() == training.identity()
+        and held.get("base", {}).get("vocabulary", "full") == vocabulary
+    )
 
 
 def record_run(workspace: Workspace, run: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from flows.config.runs import Settings
+from nr_core.settings import Settings
 from storage.errors import InputError
 
 WORTH_SENDING = 1_000_000  # new documents from which on a cluster joins their bands: below, one process takes 2 s

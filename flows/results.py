@@ -85,7 +85,7 @@ def compare(workspace: Workspace, a: str, b: str) -> list[tuple[str, Result]]:
 
 
 def find_run(workspace: Workspace, run: str) -> str:
-    """The id of a run by its id, the first letters of its id, or its name; of several those that are done count.
+    """Return the id of a run by its id, the first letters of its id, or its name; of several those that are done count.
 
     Raises:
         InputError: there is none, or there are several, which the sentence lists.

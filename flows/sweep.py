@@ -43,7 +43,7 @@ def front(workspace: Workspace, runs: list[str]) -> Result:
 
 
 def expanded(config: Config) -> Config:
-    """The config with a method for each point of its sweep."""
+    """Return the config with a method for each point of its sweep."""
     if config.sweep is None:
         raise InputError("`sweep` is missing: say what to vary, like `sweep: {learning_rates: [1.0e-3, 3.0e-3]}`")
     methods = [

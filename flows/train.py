@@ -76,14 +76,14 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
         for item in config.inputs
     ]
     bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
-    training = config.training.model_dump(mode="json", exclude={"checkpoint_every"})
+    training = config.training.identity()
     builds_on = {name: run for name, run in _builds_on(config).items() if run}
     vocabulary = [] if base.spec.vocabulary == "full" else [base.spec.vocabulary]
     trained = [
         Run(
             run_id=hash_of(
                 base.model_id,
-                method.trained.model_dump(mode="json", exclude={"name"}),
+                method.trained.identity(),
                 training,
                 bears,
                 seed,
@@ -102,7 +102,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
 
 
 def _between(run: Run) -> list[Run]:
-    """The points between base and a run, where its method asks for them."""
+    """Return the points between base and a run, where its method asks for them."""
     return [
         replace(run, run_id=hash_of(run.run_id, point.interpolate), method=point, made_of=run.run_id)
         for point in run.method.points()
@@ -201,7 +201,7 @@ def _builds_on(config: Config) -> dict[str, str | None]:
 
 
 def _whole_id(workspace: Workspace, field: str, run: str) -> str:
-    """What a run is built on is part of its id: the whole id, however the user named it."""
+    """Hash a run: what it is built on is part of its id: the whole id, however the user named it."""
     if "/" not in run and is_done(workspace.run(run)):
         return run
     try:

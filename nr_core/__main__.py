@@ -124,10 +124,10 @@ def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -
     joined = ranks()
     if job != "train" and joined.count > 1:
         raise ModelError(f"{job} runs on one device; start it without torchrun.")
-    if not joined.leads:
+    if not joined.is_main:
         progress.silence()
-    with _owning(spec) if joined.leads else nullcontext():
-        done = joined.agree((spec.out / last_file).is_file() if joined.leads else None)
+    with _owning(spec) if joined.is_main else nullcontext():
+        done = joined.agree((spec.out / last_file).is_file() if joined.is_main else None)
         if not done:
             _work(job, spec, progress)
         joined.wait()

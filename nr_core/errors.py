@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""Errors the user can fix."""
 
 
 class ModelError(ValueError):

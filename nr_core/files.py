@@ -79,6 +79,6 @@ def foreign_files(message: Callable[[str], str]) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of an error's text, not too long."""
+    """Return the first line of an error's text, not too long."""
     text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

@@ -20,7 +20,7 @@ def device() -> torch.device:
 
 
 def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
-    """The backbone in fp32 (or quantized), on the GPU where there is one, or where `place` says.
+    """Return the backbone in fp32 (or quantized), on the GPU where there is one, or where `place` says.
 
     It is made on the meta device and filled from its file, tensor by tensor. On the CPU, weights that are held in the
     type that the file has are not even copied: they are the file's pages, which all processes share.
@@ -85,7 +85,8 @@ def context_length(config: Any) -> int | None:
 
 
 def _scaled_context(config: Any) -> int:
-    """What rotary positions are scaled to, where that is set by hand beside the length of before; 0 where it is not.
+    """Return what rotary positions are scaled to, where that is set by hand beside the length of before; 0 where it is
+    not.
 
     As model cards tell users to do for YaRN (https://arxiv.org/abs/2309.00071). The factor of `llama3` is no ratio of
     lengths.
@@ -101,7 +102,7 @@ def _scaled_context(config: Any) -> int:
 
 
 def window_length(model: Any, asked: int | None, settings: str) -> int:
-    """How many tokens a model is given at once: what is asked for, else DEFAULT_LENGTH or its shorter context.
+    """Tell how many tokens a model is given at once: what is asked for, else DEFAULT_LENGTH or its shorter context.
 
     settings: where `sequence_length` was asked for, for the message. Raises ModelError where the context is shorter:
     learned positions end there, and others were never trained beyond it.
@@ -118,13 +119,13 @@ def window_length(model: Any, asked: int | None, settings: str) -> int:
 
 
 def named(model: Any) -> str:
-    """What messages call a model: where it was loaded from, else its kind."""
+    """Return what messages call a model: where it was loaded from, else its kind."""
     config = model.config
     return f"the model {getattr(config, 'name_or_path', '') or getattr(config, 'model_type', type(model).__name__)}"
 
 
 def weights_hash(model: str, revision: str | None = None, gguf_file: str | None = None) -> str:
-    """What identifies a base's weights.
+    """Return what identifies a base's weights.
 
     A folder or .gguf file: sha256 hex over its safetensors files (or the GGUF file). A hub id: id@commit, the revision
     resolved. Raises ModelError where there is no such model, or where it has no safetensors.

@@ -17,7 +17,7 @@ class Progress:
         self._silent = False
 
     def silence(self) -> None:
-        """For the processes that follow: what they would say, the first one says."""
+        """Silence non-zero ranks."""
         self._silent = True
 
     def report(

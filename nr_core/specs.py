@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from nr_core.evaluation.tasks.settings import Kind
 from nr_core.settings import (
     BaseSpec,
+    Bears,
     EvaluationSettings,
     MethodSettings,
     PretrainSettings,
@@ -20,24 +21,15 @@ from nr_core.settings import (
 
 
 class JobSpec(Settings):
-    out: Path = Field(description="folder that the job writes to, and to no other")
-    label: str = Field(default="", description="what progress and error lines call the job; default: the folder's name")
-    threads: int = Field(
+    """What every job is given. A job goes on in a folder that was begun with the same identity."""
+
+    out: Annotated[Path, Bears.NOTHING] = Field(description="folder that the job writes to, and to no other")
+    label: Annotated[str, Bears.NOTHING] = Field(
+        default="", description="what progress and error lines call the job; default: the folder's name"
+    )
+    threads: Annotated[int, Bears.NOTHING] = Field(
         default=1, ge=1, le=4096, description="torch's threads; results are bitwise equal only at the same number"
     )
-
-    def identity(self) -> dict[str, object]:
-        """What must be equal for a job to go on in a folder that was begun before: all that bears on its result."""
-        pace = {"checkpoint_every"}
-        aside: Any = {
-            "out": True,
-            "label": True,
-            "threads": True,
-            "method": {"name"},
-            "training": pace,
-            "settings": pace,
-        }
-        return self.model_dump(mode="json", exclude=aside)
 
 
 class PretrainInput(Settings):
@@ -63,13 +55,14 @@ class TrainSpec(JobSpec):
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
     seed: Seed = 0
-    added: ClassVar[frozenset[str]] = frozenset({"add_to", "start_from", "interpolate_from"})
-    add_to: Path | None = Field(
+    add_to: Annotated[Path | None, Bears.WHERE_SET] = Field(
         default=None, description="folder of a run whose adapters stay active, frozen, beside the new one"
     )
-    start_from: Path | None = Field(default=None, description="folder of a run whose weights the training starts from")
+    start_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
+        default=None, description="folder of a run whose weights the training starts from"
+    )
 
-    interpolate_from: Path | None = Field(
+    interpolate_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
         default=None, description="folder of a finetuned run: nothing is trained, method.interpolate holds one share"
     )
 

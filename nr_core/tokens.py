@@ -70,7 +70,9 @@ def train_tokenizer(shards: Sequence[Sequence[Path]], shares: Sequence[float], v
 
 
 def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
-    """The tokenizer of a folder or hub id. Raises ModelError where there is none, or it has no end-of-text token."""
+    """Return the tokenizer of a folder or hub id. Raises ModelError where there is none, or it has no end-of-text
+    token.
+    """
     from transformers import AutoTokenizer
 
     spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
@@ -144,27 +146,31 @@ class TokenStream:
         return len(self.byte_lengths)
 
     def used(self) -> np.ndarray[Any, Any]:
-        """Which tokens occur: (vocabulary_size,) bool."""
+        """Tell which tokens occur: (vocabulary_size,) bool."""
         occurs = np.zeros(self.vocabulary_size, dtype=bool)
         for start in range(0, len(self.stream), COUNTED_AT_ONCE):
             occurs |= np.bincount(self.stream[start : start + COUNTED_AT_ONCE], minlength=len(occurs)) > 0
         return occurs
 
     def content(self, document: int) -> np.ndarray[Any, Any]:
-        """The tokens of a document's text, without those that open and close it."""
+        """Return the tokens of a document's text, without those that open and close it."""
         start = int(self.offsets[document]) + (self.opening_token is not None)
         return self.stream[start : int(self.offsets[document + 1]) - 1]
 
 
 def opening_token(tokenizer: Any) -> int | None:
-    """The token that the tokenizer itself puts before a text (Llama 3 and Gemma do), which such models need to see."""
+    """Return the token that the tokenizer itself puts before a text (Llama 3 and Gemma do), which such models need to
+    see.
+    """
     opened = tokenizer("a")["input_ids"]
     bos = tokenizer.bos_token_id
     return bos if bos is not None and opened[:1] == [bos] else None
 
 
 def closing_tokens(tokenizer: Any) -> int:
-    """How many tokens the tokenizer itself puts behind a text (T5's and BERT's do): none belongs behind a prompt."""
+    """Tell how many tokens the tokenizer itself puts behind a text (T5's and BERT's do): none belongs behind a
+    prompt.
+    """
     whole = list(tokenizer("a")["input_ids"])
     bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     ends = [len(whole) - end for end in range(len(bare), len(whole) + 1) if whole[end - len(bare) : end] == bare]

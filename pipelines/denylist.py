@@ -41,8 +41,8 @@ class Denied:
 
 
 def denied_hosts(workspace: Workspace) -> list[Denied]:
-    """The list, in the order of entry. Raises DamagedFile where it is empty or a line is no entry, since a list that
-    is read without one of its hosts lets their pages back in."""
+    """Return the list, in the order of entry. Raises DamagedFile where it is empty or a line is no entry, since a list
+    that is read without one of its hosts lets their pages back in."""
     try:
         lines = workspace.deny_list.read_bytes().splitlines()
     except FileNotFoundError:
@@ -109,7 +109,7 @@ class TakenDown:
         self._list = UrlList(hosts)
 
     def mask(self, documents: pa.Table) -> npt.NDArray[np.bool_]:
-        """Which documents of a table with a column `host` are taken down."""
+        """Tell which documents of a table with a column `host` are taken down."""
         hosts = documents["host"].combine_chunks().dictionary_encode()
         taken = np.array([self._list.has_host(host) for host in hosts.dictionary.to_pylist()], dtype=bool)
         return taken[hosts.indices.to_numpy()] if len(hosts) else np.empty(0, dtype=bool)

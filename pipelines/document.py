@@ -91,7 +91,9 @@ SCHEMA = pa.schema(
 
 
 def capture_document(capture: Capture) -> dict[str, Any]:
-    """The row (without row and unit_id) of a capture as far as the gate; its reason is None if it may be a page."""
+    """Return the row (without row and unit_id) of a capture as far as the gate; its reason is None if it may be a
+    page.
+    """
     return {
         "doc_id": _doc_id(capture),
         "url": one_line(capture.url, MAX_URL_CHARACTERS),
@@ -106,7 +108,7 @@ def capture_document(capture: Capture) -> dict[str, Any]:
 def page_document(
     document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
 ) -> dict[str, Any]:
-    """The row of a capture that passed the gate. An opted-out page's text is never looked at further."""
+    """Return the row of a capture that passed the gate. An opted-out page's text is never looked at further."""
     if reason := _owners_reason(capture.url, document["host"], settings) or header_opt_out(capture, settings.opt_outs):
         return document | {"reason": reason}
     if reason := _listed(capture.url, document["host"], settings):
@@ -165,7 +167,7 @@ def _listed(url: str, host: str, settings: DocumentSettings) -> str | None:
 def text_document(
     record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: LanguageIdentifier
 ) -> dict[str, Any]:
-    """The row of one part of a text.
+    """Return the row of one part of a text.
 
     Where the row gives no address of a page, its host is the source, its url the record: the parts of a novel share it.
     """
@@ -217,7 +219,7 @@ def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> Non
 
 
 def _doc_id(capture: Capture) -> str:
-    """The same whether the record came out of a whole file or by a range of it.
+    """Hash to the same whether the record came out of a whole file or by a range of it.
 
     Not by the record's id alone: some writers count, give all records one id, or begin anew in each file.
     """

@@ -202,5 +202,5 @@ def _next_attempt(unit: WorkUnit, folder: Path) -> Attempt:
 
 
 def _as_of(unit: WorkUnit, report: UnitReport) -> UnitReport:
-    """The report of a file, under the source and path by which this unit knows it."""
+    """Return the report of a file, under the source and path by which this unit knows it."""
     return report.model_copy(update={"source": unit.source, "path": unit.path})

@@ -2,5 +2,5 @@
 
 Exports by module: `workspace` (the only place that knows the paths), `publish` (write, rename, manifest last),
 `keys` (what a step's result depends on), `content_hash` (of input files, remembered), `records` (the truth behind the
-catalog), `catalog` (the DuckDB file that people query). Imports none of the other rooms.
+catalog), `catalog` (the DuckDB file that people query). Imports none of the other packages.
 """

@@ -58,7 +58,7 @@ class Bucket:
         return True
 
     def column(self, file: Path, name: str) -> pa.Table | None:
-        """One column of a Parquet file in the bucket; None where it is not a whole one."""
+        """Return one column of a Parquet file in the bucket; None where it is not a whole one."""
         with self._sentence():
             try:
                 return pq.read_table(self._at(file), columns=[name], filesystem=self._files)
@@ -66,7 +66,7 @@ class Bucket:
                 return None
 
     def names(self, folder: Path) -> list[str]:
-        """Names in a folder of the bucket, sorted."""
+        """Return names in a folder of the bucket, sorted."""
         with self._sentence():
             try:
                 found = self._files.ls(self._at(folder), detail=False)

@@ -100,7 +100,7 @@ def _connect_to_copy(workspace: Workspace) -> duckdb.DuckDBPyConnection:
 
 
 def damaged(workspace: Workspace, error: duckdb.Error) -> str:
-    """The sentence for a catalog that DuckDB cannot read."""
+    """Return the sentence for a catalog that DuckDB cannot read."""
     said = str(error).splitlines()[0]
     return (
         f"the catalog {workspace.catalog} is damaged ({said}): `nr catalog rebuild --workspace {workspace.root}` makes "
@@ -185,7 +185,7 @@ def _remove(database: Path) -> None:
 
 
 def _is_copy(published: Path, private: Path) -> bool:
-    """Whether what is published is whole, as far as its size shows, and no log of another lies beside it."""
+    """Tell whether what is published is whole, as far as its size shows, and no log of another lies beside it."""
     if not published.is_file() or log_beside(published).exists():
         return False
     return published.stat().st_size == private.stat().st_size
@@ -207,5 +207,5 @@ def _publish(private: Path, published: Path) -> None:
 
 
 def log_beside(database: Path) -> Path:
-    """Where DuckDB keeps what was written since the last checkpoint."""
+    """Return where DuckDB keeps what was written since the last checkpoint."""
     return Path(f"{database}.wal")

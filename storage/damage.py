@@ -12,7 +12,7 @@ class DamagedFile(InputError):
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object that a JSON file of ours holds.
+    """Return the object that a JSON file of ours holds.
 
     Raises:
         DamagedFile: it is empty, no JSON or no object; the sentence ends with `remedy`.

@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""Errors the user can fix."""
 
 
 class InputError(ValueError):

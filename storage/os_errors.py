@@ -8,7 +8,7 @@ SAME_COMMAND = "and the same command goes on"
 
 
 def os_sentence(error: OSError) -> str:
-    """What is wrong, where, and what to do, of an error of the operating system."""
+    """Return what is wrong, where, and what to do, of an error of the operating system."""
     where = _place(error)
     said = error.strerror or str(error) or type(error).__name__
     match error.errno:
@@ -34,7 +34,7 @@ def os_sentence(error: OSError) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether space ran out. DuckDB and Arrow tell it in words of their own."""
+    """Tell whether space ran out. DuckDB and Arrow tell it in words of their own."""
     texts = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(text in str(error) for text in texts)
 

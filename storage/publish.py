@@ -82,7 +82,7 @@ def _links(folder: Path, other: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What a published folder says of itself; None where nothing was published.
+    """Return what a published folder says of itself; None where nothing was published.
 
     Raises:
         DamagedFile: a power cut or a full disk has left no manifest of ours.
@@ -118,5 +118,5 @@ def is_whole(folder: Path) -> bool:
 
 
 def resumable_partial(folder: Path) -> Path:
-    """The sibling in which a step works until it is published: found again by the same step after a crash."""
+    """Return the sibling in which a step works until it is published: found again by the same step after a crash."""
     return folder.with_name(f".{folder.name}.partial")

@@ -71,7 +71,9 @@ def by_format(paths: Iterable[Path]) -> dict[int, list[str]]:
 
 
 def reading(table: str, written: int) -> str:
-    """A query with one parameter, the list of record files of that format, that gives rows of the present one."""
+    """Return a query with one parameter, the list of record files of that format, that gives rows of the present
+    one.
+    """
     query = "FROM read_parquet(?, union_by_name = true)"
     for step in range(written, RECORD_FORMAT):
         if (table, step) in CONVERTERS:

@@ -34,7 +34,7 @@ def read_records(workspace: Workspace, table: str, scope: str) -> list[dict[str,
 
 
 def last_move(workspace: Workspace, corpus: str) -> str | None:
-    """The version that the last recorded move of a corpus brought into use."""
+    """Return the version that the last recorded move of a corpus brought into use."""
     scopes = (path.stem for path in workspace.records("corpus_moves").glob(f"{corpus}-*.parquet"))
     rows = (row for scope in scopes for row in read_records(workspace, "corpus_moves", scope))
     moves = [(row["moved"], str(row["version"])) for row in rows if row["corpus"] == corpus]

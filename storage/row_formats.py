@@ -63,7 +63,7 @@ WRITERS: dict[str, Callable[[Workspace, str, BinaryIO], None]] = {
 
 
 def json_text(value: Any) -> str:
-    """A value of DuckDB's as JSON, nested ones too."""
+    """Return a value of DuckDB's as JSON, nested ones too."""
     match value:
         case float():
             return json.dumps(value) if math.isfinite(value) else "null"

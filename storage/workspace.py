@@ -143,7 +143,7 @@ class Workspace:
         return self.root / "runs" / run_id
 
     def task_items(self, eval_id: str) -> Path:
-        """What an evaluation task asks: JSON lines, made of its data once."""
+        """Return what an evaluation task asks: JSON lines, made of its data once."""
         return self.root / "tasks" / f"{eval_id}.jsonl"
 
     def records(self, table: str) -> Path:
@@ -153,11 +153,11 @@ class Workspace:
         return self.root / "private" / "jobs" / f"{key}.json"
 
     def scratch(self, key: str) -> Path:
-        """A folder for results on their way into records."""
+        """Return a folder for results on their way into records."""
         return self.root / "private" / "scratch" / key
 
     def selection(self, key: str) -> Path:
-        """Which pages of a snapshot were chosen in its index."""
+        """Tell which pages of a snapshot were chosen in its index."""
         return self.root / "selections" / key
 
     @property

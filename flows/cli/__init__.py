@@ -1,4 +1,4 @@
-"""The command line `nr`. Heavy rooms are imported in the commands, so that `nr --help` answers at once."""
+"""The command line `nr`. Heavy packages are imported in the commands, so that `nr --help` answers at once."""
 
 import os
 import sys

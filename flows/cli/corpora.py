@@ -43,7 +43,7 @@ def inspect(
     characters: Annotated[int, typer.Option(help="Of each text.", min=1)] = 1500,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Show pages that left a corpus for a reason, beside such as stayed."""
+    """Show pages dropped for a reason next to pages that were kept."""
     from flows.cli.table import print_pairs
     from flows.maintenance.inspect import inspect_pages
     from storage.workspace import Workspace
@@ -55,7 +55,7 @@ def inspect(
 def rollback(
     corpus: Annotated[str, typer.Argument(help="Its name.")],
     version: Annotated[str | None, typer.Argument(help="Version to go to; none: the one before.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Is recorded.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason to record.")] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Make an earlier version of a corpus the one in use."""
@@ -70,7 +70,7 @@ def rollback(
 @app.command()
 def forget(
     host: Annotated[str, typer.Argument(help="Such as example.org; its subdomains go too.")],
-    reason: Annotated[str, typer.Option(help="Is recorded beside the host.")] = "asked for",
+    reason: Annotated[str, typer.Option(help="Reason to record beside the host.")] = "asked for",
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Take a host's pages out of all corpora for good, and list the models trained on them."""

@@ -6,9 +6,9 @@ from itertools import groupby
 from flows.config.runs import AnyInput, OwnText
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
-from flows.recording import recorded_settings
+from flows.recording import are_recorded
 from flows.steps.own_text import seconds_per_token, standing_own_text
-from nr_core.settings import DEFAULT_LENGTH, MethodSettings
+from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.bucket import version_in_bucket
 from pipelines.corpus.lineage import has_settings
 from pipelines.denylist import holds_taken_down
@@ -30,7 +30,7 @@ READING = """SELECT kind, sum(seconds) / sum(bytes) FROM work_units
 WHERE status = 'done' AND bytes > 0 AND seconds > 0 GROUP BY kind"""
 TRAINING = """SELECT method, sum(seconds) / sum(tokens) FROM runs
 WHERE status = 'done' AND tokens > 0 GROUP BY method"""
-RUN = """SELECT run_id FROM runs WHERE name = $name AND seed = $seed AND status = 'done' AND settings = $settings
+RUNS = """SELECT run_id, settings FROM runs WHERE name = $name AND seed = $seed AND status = 'done'
 AND list_sort((SELECT list(corpus_version) FROM run_inputs i WHERE i.run_id = runs.run_id)) = list_sort($versions)"""
 
 
@@ -131,14 +131,16 @@ def _run(
 ) -> str | None:
     if not workspace.catalog.exists():
         return None
-    wanted = {
-        "name": method.label,
-        "seed": seed,
-        "settings": recorded_settings(method, config.training, getattr(config.base, "vocabulary", "full")),
-        "versions": [versions[item.corpus] for item in inputs],
-    }
-    rows = query(workspace, RUN, wanted).rows
-    return str(rows[0][0]) if rows else None
+    wanted = {"name": method.label, "seed": seed, "versions": [versions[item.corpus] for item in inputs]}
+    vocabulary = config.base.vocabulary if isinstance(config.base, BaseSpec) else "full"
+    return next(
+        (
+            str(run_id)
+            for run_id, settings in query(workspace, RUNS, wanted).rows
+            if are_recorded(settings, method, config.training, vocabulary)
+        ),
+        None,
+    )
 
 
 SHOWN_RECORDS = 20

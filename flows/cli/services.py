@@ -34,7 +34,7 @@ def up(
         typer.Option(envvar="NR_ALLOWED_HOSTS", help="Name that servers are asked by, as of a proxy before them."),
     ] = None,
 ) -> None:
-    """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Twice does no harm."""
+    """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Idempotent."""
     from flows.services import report_server, server
     from flows.services.access import FILE
     from flows.services.own_prefect import take_own_settings

@@ -81,7 +81,7 @@ def _is_of_kind(model: type[BaseModel], tag: Any) -> bool:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The alternatives of a union, with Annotated peeled off."""
+    """Return the alternatives of a union, with Annotated peeled off."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (list, dict, tuple) or not get_args(annotation):

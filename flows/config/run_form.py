@@ -20,13 +20,13 @@ NOT_KEPT = ("title", "description", "default", "const")  # in an alternative: th
 
 
 def run_form(schema: Schema, resolve: Resolve) -> Schema:
-    """The schema without references, required fields and defaults; `resolve` follows a reference."""
+    """Return the schema without references, required fields and defaults; `resolve` follows a reference."""
     [form] = _alternatives(schema, resolve)
     return form
 
 
 def _field(schema: Schema, resolve: Resolve) -> Schema:
-    """A field's alternatives, those that the form shows first, and null."""
+    """Return a field's alternatives, those that the form shows first, and null."""
     alternatives = list(_alternatives(schema, resolve))
     kept = _kept(schema, "title", "description")
     return {**kept, "anyOf": [*alternatives, {"type": "null"}]}

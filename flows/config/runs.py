@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from nr_core.settings import BaseSpec, EvaluationSettings, PretrainSettings, Seed
+from nr_core.settings import BaseSpec, Bears, EvaluationSettings, PretrainSettings, Seed, Settings
 from pipelines.settings import Language
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
 
 Share = Annotated[float, Field(ge=0, le=1)]
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -90,17 +85,23 @@ class EvaluationText(Settings):
 
 
 class EvaluationPlan(EvaluationSettings):
-    sets: list[str] | None = Field(
+    """What is scored, and how. Its identity is how: each set has an id of its own."""
+
+    sets: Annotated[list[str] | None, Bears.NOTHING] = Field(
         None, description="corpora whose held-out side is scored; default: all of this config"
     )
-    texts: dict[CorpusName, EvaluationText] = Field(
+    texts: Annotated[dict[CorpusName, EvaluationText], Bears.NOTHING] = Field(
         default_factory=dict, description="further texts that are scored, by name"
     )
-    tasks: list[str] = Field(
+    tasks: Annotated[list[str], Bears.NOTHING] = Field(
         default_factory=list, description="tasks: names out of configs/tasks, or YAML files of your own"
     )
-    task_data: str = Field("task-data", description="folder with data of tasks that the hub does not give")
-    task_items: int | None = Field(None, ge=1, description="at most so many items of a task; default: all")
+    task_data: Annotated[str, Bears.NOTHING] = Field(
+        "task-data", description="folder with data of tasks that the hub does not give"
+    )
+    task_items: Annotated[int | None, Bears.NOTHING] = Field(
+        None, ge=1, description="at most so many items of a task; default: all"
+    )
 
     @model_validator(mode="after")
     def _parallel_texts_are_there_and_whole(self) -> EvaluationPlan:
@@ -119,12 +120,9 @@ class EvaluationPlan(EvaluationSettings):
                 )
         return self
 
-    def scoring(self) -> dict[str, Any]:
-        """What bears on a figure on text."""
-        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items", "batch_size"})
-
-    def job_settings(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"sets", "texts", "tasks", "task_data", "task_items"})
+    def on_text(self) -> EvaluationSettings:
+        """Return how text is scored, without what is scored."""
+        return EvaluationSettings(**{name: getattr(self, name) for name in EvaluationSettings.model_fields})
 
 
 class AfterRefresh(Settings):

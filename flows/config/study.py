@@ -31,14 +31,13 @@ from flows.config.runs import (
     EvaluationPlan,
     OwnText,
     PretrainedHere,
-    Settings,
     Sweep,
     refuse_other_than_one,
     refuse_repeated,
 )
 from flows.resources import Resources
 from flows.steps.checks import Checks
-from nr_core.settings import MethodSettings, Seed, TrainingSettings
+from nr_core.settings import MethodSettings, Seed, Settings, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.text.languages import NAME_OF_CODE
@@ -204,11 +203,11 @@ class Config(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The schema of a run's parameter, which Prefect checks before `extends` is resolved."""
+        """Return the schema of a run's parameter, which Prefect checks before `extends` is resolved."""
         return run_form(handler(core_schema), handler.resolve_ref_schema)
 
     def in_order(self) -> list[str]:
-        """The corpora, each after those whose held-out sides it is decontaminated of."""
+        """Return the corpora, each after those whose held-out sides it is decontaminated of."""
         needs = {
             name: {item for item in corpus.decontaminate if item in self.corpora}
             for name, corpus in self.corpora.items()

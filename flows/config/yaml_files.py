@@ -115,7 +115,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a file, as `parse_yaml` gives it.
+    """Return the content of a file, as `parse_yaml` gives it.
 
     Raises:
         InputError: as parse_yaml, or the file cannot be read, is no text, or far too large.

@@ -42,7 +42,7 @@ class Forgotten:
     unknown: dict[str, int]  # documents in use of text sources that give no address, by source: their host is not known
 
     def summary(self, host: str) -> str:
-        """What was taken out, in a sentence or two."""
+        """Return what was taken out, in a sentence or two."""
         lost = sum(row[3] for row in self.corpora.rows)
         if self.corpora.rows:
             left = f"{lost} documents left {len(self.corpora.rows)} corpora"

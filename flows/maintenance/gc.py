@@ -33,7 +33,9 @@ class Workers:
         self._held = {lock.stem for lock in locks if is_held(lock)}
 
     def are_in(self, path: Path) -> bool:
-        """Whether somebody is filling a folder or file that is not whole yet, or results on their way into records."""
+        """Tell whether somebody is filling a folder or file that is not whole yet, or results on their way into
+        records.
+        """
         if writer := _WRITER.search(path.name):
             return _is_alive(int(writer[1]))
         if path.is_dir() and any(is_held(lock) for lock in path.rglob(JOB_LOCK)):
@@ -96,7 +98,7 @@ class Waste:
 
 
 def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
-    """What may go from a workspace; nothing is touched. What somebody is at work in stays, however old it is."""
+    """Return what may go from a workspace; nothing is touched. What somebody is at work in stays, however old it is."""
     workers = Workers(workspace)
     manifests = _corpus_versions(workspace)
     needed = needed_versions(workspace, manifests, keep.versions)

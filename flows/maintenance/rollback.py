@@ -46,7 +46,7 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
 
 
 def current(workspace: Workspace, corpus: str) -> str:
-    """The version in use. Raises InputError when no corpus of this name was published."""
+    """Return the version in use. Raises InputError when no corpus of this name was published."""
     _refuse_unknown(workspace, corpus)
     version = workspace.current_version(corpus)
     if version is None:

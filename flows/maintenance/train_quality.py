@@ -22,7 +22,7 @@ def train_quality(
 
 
 def _texts(workspace: Workspace, corpus: str) -> Iterator[str]:
-    """Texts of the train side of a corpus's current version."""
+    """Yield texts of the train side of a corpus's current version."""
     import pyarrow.parquet as pq
 
     pointer = workspace.corpus(corpus) / "CURRENT"

@@ -95,7 +95,9 @@ def _versions_taken_down(name: str, current: str | None, workspace: Workspace) -
 
 
 def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
-    """What is said to be whole in the workspace's bucket and is not, by its size: nothing is downloaded to be read."""
+    """Return what is said to be whole in the workspace's bucket and is not, by its size: nothing is downloaded to be
+    read.
+    """
     if (bucket := workspace.bucket) is None:
         return
     for below in [workspace.corpus(corpus)] if corpus else [workspace.root / "corpora", workspace.root / "documents"]:

@@ -9,12 +9,12 @@ from flows.report.page import bases_of
 from flows.report.plots import KL as KL_AXES
 from flows.report.plots import TRADE_OFF, Axes, has_both
 from flows.report.queries import KL, LOSS, RUNS, TASKS, ask
-from flows.report.series import HERO
+from flows.report.series import REFERENCE_METHOD
 from storage.errors import InputError
 from storage.workspace import Workspace
 
 Row = dict[str, Any]
-MARKERS = {HERO: "o", "finetune": "s", "lora": "^", "adapter": "D", "dora": "v", "llama_pro": "P"}
+MARKERS = {REFERENCE_METHOD: "o", "finetune": "s", "lora": "^", "adapter": "D", "dora": "v", "llama_pro": "P"}
 SIZE = (4.8, 3.4)  # inches: a column and a half of most journals
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
 
@@ -81,8 +81,8 @@ def _scatter(runs: list[Row], columns: Axes, right: str, up: str) -> Any:
             yerr=[1.96 * (row[f"{columns.y}_stderr"] or 0) for row in own],
             fmt=MARKERS.get(own[0]["method"], "X"),
             label=name,
-            color="#0b7568" if own[0]["method"] == HERO else None,
-            markerfacecolor=None if own[0]["method"] == HERO else "white",
+            color="#0b7568" if own[0]["method"] == REFERENCE_METHOD else None,
+            markerfacecolor=None if own[0]["method"] == REFERENCE_METHOD else "white",
             elinewidth=0.8,
         )
     axes.set_xlabel(right)
@@ -96,7 +96,7 @@ def _task(rows: list[Row]) -> Any:
 
     figure, axes = pyplot.subplots(figsize=(SIZE[0], 0.6 + 0.24 * len(rows)))
     for place, row in enumerate(reversed(rows)):
-        color = "#0b7568" if row["method"] == HERO else "black"
+        color = "#0b7568" if row["method"] == REFERENCE_METHOD else "black"
         axes.plot([row["base_value"], row["value"]], [place, place], color=color)
         if row["low"] is not None:
             ends = [row["base_value"] + row["low"], row["base_value"] + row["high"]]
@@ -115,7 +115,7 @@ def _loss(steps: list[Row], runs: dict[str, Row]) -> Any:
     for run_id in dict.fromkeys(row["run_id"] for row in steps):
         own = [row for row in steps if row["run_id"] == run_id]
         run = runs.get(run_id)
-        hero = run is not None and run["method"] == HERO
+        hero = run is not None and run["method"] == REFERENCE_METHOD
         label = f"{run['name']} {run['seed']}" if run else run_id
         axes.plot(
             [row["step"] for row in own], [row["lm_loss"] for row in own], linewidth=1.6 if hero else 0.9, label=label

@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from flows.report.plots import has_both
-from flows.report.series import HERO, MINUS, Looks, bits, duration, share
+from flows.report.series import MINUS, REFERENCE_METHOD, Styles, bits, duration, share
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -64,7 +64,7 @@ class Evidence:
         return found
 
     def figure(self, setting: Row, axis: Axis) -> Estimate:
-        """A setting's own figure: against the base."""
+        """Return a setting's own figure: against the base."""
         runs = self._by_setting.get(_key(setting), [])
         return _estimate(setting[axis], [run[axis] for run in runs], [run[f"{axis}_stderr"] for run in runs])
 
@@ -115,7 +115,7 @@ class Headline:
 
 
 def headline(
-    settings: Sequence[Row], looks: Looks, language: str, kept_language: str, evidence: Evidence | None = None
+    settings: Sequence[Row], styles: Styles, language: str, kept_language: str, evidence: Evidence | None = None
 ) -> Headline:
     """`settings` are the leaderboard's rows of one base and language: means over seeds."""
     evidence = evidence or Evidence()
@@ -126,18 +126,18 @@ def headline(
             "No run has figures on both a held-out set of the new language and one of the original language whose "
             "text domain its replay does not contain.",
         )
-    own = [row for row in measured if row["method"] == HERO]
+    own = [row for row in measured if row["method"] == REFERENCE_METHOD]
     chosen = max(own or measured, key=lambda row: row["learning"] - row["forgetting"])
     others = [row for row in measured if row["method"] != chosen["method"]]
-    words = f"{looks.of(chosen).name} {_learned(chosen, evidence)} of {language} and "
+    words = f"{styles.of(chosen).name} {_learned(chosen, evidence)} of {language} and "
     words += _forgot(chosen, evidence, kept_language)
-    more = [] if own else [f"No run of {HERO} has been measured yet."]
+    more = [] if own else [f"No run of {REFERENCE_METHOD} has been measured yet."]
     more += _cost(chosen)
     if not others:
         return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
     other = min(others, key=lambda row: abs(row["learning"] - chosen["learning"]))
-    words += f"; {looks.of(other).name} {_learned(other, evidence, unit='')} and {_forgot(other, evidence)}."
-    more += [_compared(chosen, other, others, looks, evidence), _standing(measured, looks, evidence)]
+    words += f"; {styles.of(other).name} {_learned(other, evidence, unit='')} and {_forgot(other, evidence)}."
+    more += [_compared(chosen, other, others, styles, evidence), _standing(measured, styles, evidence)]
     return Headline(words, " ".join(more))
 
 
@@ -157,16 +157,16 @@ def _forgot(row: Row, evidence: Evidence, language: str = "") -> str:
 
 
 def _cost(row: Row) -> list[str]:
-    """What the chosen setting cost, as far as it was recorded."""
+    """Return what the chosen setting cost, as far as it was recorded."""
     parameters, seconds = row.get("share_non_embedding"), row.get("seconds")
     costs = [f"{share(parameters)} more parameters"] if parameters else []
     costs += [f"{duration(seconds)} of training a run"] if seconds else []
     return [f"It cost {' and '.join(costs)}."] if costs else []
 
 
-def _compared(chosen: Row, other: Row, others: Sequence[Row], looks: Looks, evidence: Evidence) -> str:
-    name, other_name = looks.of(chosen).label, looks.of(other).label
-    beaten_by = [looks.of(row).label for row in others if _beats(row, chosen, evidence)]
+def _compared(chosen: Row, other: Row, others: Sequence[Row], styles: Styles, evidence: Evidence) -> str:
+    name, other_name = styles.of(chosen).label, styles.of(other).label
+    beaten_by = [styles.of(row).label for row in others if _beats(row, chosen, evidence)]
     if beaten_by:
         are = "is" if len(beaten_by) == 1 else "are"
         return f"{_listed(beaten_by)} {are} ahead of {name} on both counts."
@@ -211,7 +211,7 @@ def _beats(row: Row, than: Row, evidence: Evidence) -> bool:
     return [evidence.difference(than, row, axis).sign for axis in AXES] == [1, -1]
 
 
-def _standing(measured: Sequence[Row], looks: Looks, evidence: Evidence) -> str:
+def _standing(measured: Sequence[Row], styles: Styles, evidence: Evidence) -> str:
     most, least = max(measured, key=lambda row: row["learning"]), min(measured, key=lambda row: row["forgetting"])
     tops: list[tuple[Row, Axis, str]] = [
         (most, "learning", "learned the most"),
@@ -220,8 +220,8 @@ def _standing(measured: Sequence[Row], looks: Looks, evidence: Evidence) -> str:
     said = []
     for top, axis, words in tops:
         alike = [row for row in measured if row is not top and evidence.difference(top, row, axis).sign == 0]
-        as_much = f", and {_some([looks.of(row).label for row in alike])} as much" if alike else ""
-        said.append(f"{looks.of(top).label} {words} ({bits(top[axis])}){as_much}")
+        as_much = f", and {_some([styles.of(row).label for row in alike])} as much" if alike else ""
+        said.append(f"{styles.of(top).label} {words} ({bits(top[axis])}){as_much}")
     return f"Of {len(measured)} settings, {'; '.join(said) if ', and' in ''.join(said) else ' and '.join(said)}."
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.report.plots import Scale, scale_of
-from flows.report.series import Look, Looks, bits, short
+from flows.report.series import Style, Styles, bits, short
 
 Row = dict[str, Any]
 WIDTH, HEIGHT = 240, 170
@@ -22,7 +22,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    look: Look
+    style: Style
     curves: list[Curve]
     last: str  # last losses in words, a seed each
 
@@ -42,7 +42,7 @@ class LossCurves:
         return short(tick)
 
 
-def loss_curves(steps: Sequence[Row], runs: Sequence[Row], looks: Looks) -> LossCurves | None:
+def loss_curves(steps: Sequence[Row], runs: Sequence[Row], styles: Styles) -> LossCurves | None:
     """`steps` are rows of queries.LOSS, `runs` of queries.COST. None where no run has recorded steps."""
     by_run: dict[str, list[Row]] = {}
     for row in steps:
@@ -55,17 +55,17 @@ def loss_curves(steps: Sequence[Row], runs: Sequence[Row], looks: Looks) -> Loss
     x = scale_of([0, *(row[unit] for row in rows)], LEFT, WIDTH - RIGHT, about=2)
     y = scale_of([row["lm_loss"] for row in rows], HEIGHT - BOTTOM, TOP, about=6, margin=0.04)
     curves = {run_id: _curve(rows, x, y, unit) for run_id, rows in by_run.items()}
-    groups: dict[Look, list[Row]] = {}
+    groups: dict[Style, list[Row]] = {}
     for run in runs:
         if run["run_id"] in curves:
-            groups.setdefault(looks.of(run), []).append(run)
+            groups.setdefault(styles.of(run), []).append(run)
     panels = [
         Panel(
-            look,
+            style,
             [curves[run["run_id"]] for run in group],
             ", ".join(bits(by_run[run["run_id"]][-1]["lm_loss"]) for run in group),
         )
-        for look, group in sorted(groups.items(), key=lambda item: (not item[0].is_hero, item[0].label))
+        for style, group in sorted(groups.items(), key=lambda item: (not item[0].is_reference, item[0].label))
     ]
     return LossCurves(
         panels, [curve.path for curve in curves.values()], x, y, "tokens" if unit == "tokens" else "steps"

@@ -79,7 +79,7 @@ def _bases(workspace: Workspace, base_model_id: str | None) -> list[str]:
 
 
 def _slug(title: str) -> str:
-    """A file name out of a title: two titles never share one, in whatever case or script they are."""
+    """Return a file name out of a title: two titles never share one, in whatever case or script they are."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "report"
     return slug if slug == title else f"{slug}-{hash_of(ascii(title))[:8]}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from flows.report.series import Look, Looks, bits
+from flows.report.series import Style, Styles, bits
 
 # Where a label fits: the first place beside its marks that hides nothing, else the one that hides least.
 
@@ -107,7 +107,9 @@ class Scale:
 
 
 def scale_of(values: Iterable[float], start: float, end: float, about: int = 5, margin: float = 0.0) -> Scale:
-    """A scale over the finite values with about `about` round ticks; `margin` is a share of the span on both sides."""
+    """Return a scale over the finite values with about `about` round ticks; `margin` is a share of the span on both
+    sides.
+    """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     span = (high - low) or abs(high) or 1.0
@@ -148,7 +150,7 @@ KL = Axes("kl_new", "forgetting", (("kl_new", "KL on the new language"), ("forge
 class Mark:
     x: float
     y: float
-    look: Look
+    style: Style
     title: str
     bar_x: tuple[float, float] | None = None  # ends of the 95 % interval
     bar_y: tuple[float, float] | None = None
@@ -179,10 +181,12 @@ def has_both(row: Row) -> bool:
 
 
 def trade_off(
-    runs: Sequence[Row], front: Sequence[Row], looks: Looks, width: int, height: int, axes: Axes = TRADE_OFF
+    runs: Sequence[Row], front: Sequence[Row], styles: Styles, width: int, height: int, axes: Axes = TRADE_OFF
 ) -> TradeOff | None:
     """Place everything for one size; None where no run has both figures."""
-    runs = sorted(filter(axes.are_known, runs), key=lambda row: looks.of(row).is_hero)  # the accent is drawn on top
+    runs = sorted(
+        filter(axes.are_known, runs), key=lambda row: styles.of(row).is_reference
+    )  # the accent is drawn on top
     if not runs:
         return None
     x = scale_of([0.0, *(row[axes.x] for row in runs)], LEFT, width - RIGHT, max(3, width // 120), margin=0.07)
@@ -191,8 +195,8 @@ def trade_off(
         Mark(
             x(row[axes.x]),
             y(row[axes.y]),
-            looks.of(row),
-            _title(row, looks, axes),
+            styles.of(row),
+            _title(row, styles, axes),
             _bar(row, axes.x, x),
             _bar(row, axes.y, y),
         )
@@ -208,7 +212,7 @@ def trade_off(
     labels = []
     for text, group in _texts(marks):
         box = placer.place(text, [(mark.x, mark.y) for mark in group])
-        labels.append(Label(box, text, "hero" if group[0].look.is_hero else "other", _leader(box, group)))
+        labels.append(Label(box, text, "hero" if group[0].style.is_reference else "other", _leader(box, group)))
     labels.append(Label(placer.place("base", [origin]), "base", "base"))
     return TradeOff(width, height, x, y, marks, labels, " ".join(f"{a:g},{b:g}" for a, b in steps))
 
@@ -221,16 +225,20 @@ def _bar(row: Row, axis: str, scale: Scale) -> tuple[float, float] | None:
 
 
 def _texts(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
-    """What stands beside which marks: a name once, further learning rates of the same name by the number alone."""
-    groups: dict[Look, list[Mark]] = {}
+    """Return what stands beside which marks: a name once, further learning rates of the same name by the number
+    alone.
+    """
+    groups: dict[Style, list[Mark]] = {}
     for mark in marks:
-        groups.setdefault(mark.look, []).append(mark)
+        groups.setdefault(mark.style, []).append(mark)
     named: set[str] = set()
     texts = []
-    for look, group in sorted(groups.items(), key=lambda item: (not item[0].is_hero, min(mark.y for mark in item[1]))):
-        name = look.name if len(look.name) <= LONGEST_NAME else look.name[: LONGEST_NAME - 1] + "…"
-        text = name if look.rate is None else look.rate if look.name in named else f"{name} {look.rate}"
-        named.add(look.name)
+    for style, group in sorted(
+        groups.items(), key=lambda item: (not item[0].is_reference, min(mark.y for mark in item[1]))
+    ):
+        name = style.name if len(style.name) <= LONGEST_NAME else style.name[: LONGEST_NAME - 1] + "…"
+        text = name if style.rate is None else style.rate if style.name in named else f"{name} {style.rate}"
+        named.add(style.name)
         texts.append((text, group))
     return texts
 
@@ -241,9 +249,9 @@ def _leader(box: Box, group: Sequence[Mark]) -> tuple[float, float, float, float
     return (*start, *end) if math.dist(start, end) > BESIDE else None
 
 
-def _title(row: Row, looks: Looks, axes: Axes) -> str:
+def _title(row: Row, styles: Styles, axes: Axes) -> str:
     seed = "" if row["seed"] is None else f", seed {row['seed']}"
-    return f"{looks.of(row).label}{seed}: " + ", ".join(f"{word} {bits(row[name])}" for name, word in axes.words)
+    return f"{styles.of(row).label}{seed}: " + ", ".join(f"{word} {bits(row[name])}" for name, word in axes.words)
 
 
 def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What the pictures call a line of runs: one name at one learning rate, its seeds together, one look."""
+"""What the pictures call a line of runs: one name at one learning rate, its seeds together, one style."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def bits(value: float | None, places: int = 3) -> str:
-    """A figure in bits per byte or nats per token: fixed places, so that columns line up."""
+    """Return a figure in bits per byte or nats per token: fixed places, so that columns line up."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -64,7 +64,7 @@ def memory(size: int | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A learning rate, as it is written in configs."""
+    """Return a learning rate, as it is written in configs."""
     return NOTHING if value is None else f"{value:g}".replace("e-0", "e-")
 
 
@@ -73,7 +73,7 @@ def _three_digits(value: float) -> str:
     return f"{value:.{max(0, 3 - whole_digits)}f}"
 
 
-HERO = "neutral_residues"  # the method this project is about: it has the accent colour
+REFERENCE_METHOD = "neutral_residues"  # the method this project is about: it has the accent colour
 # SVG paths about the origin. Shape tells methods apart where colour cannot.
 SHAPES = {
     "circle": "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0Z",
@@ -84,15 +84,15 @@ SHAPES = {
     "cross": "M-6,-2H-2V-6H2V-2H6V2H2V6H-2V2H-6Z",
     "star": "M0,-7L1.8,-2.2L7,-2.2L2.8,1L4.3,6L0,3L-4.3,6L-2.8,1L-7,-2.2L-1.8,-2.2Z",
 }
-FIRST_SHAPES = {HERO: "circle", "finetune": "square", "lora": "triangle", "adapter": "diamond"}
+FIRST_SHAPES = {REFERENCE_METHOD: "circle", "finetune": "square", "lora": "triangle", "adapter": "diamond"}
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     name: str
     rate: str | None  # learning rate, where the name has several
     shape: str
-    is_hero: bool
+    is_reference: bool
 
     @property
     def label(self) -> str:
@@ -103,8 +103,8 @@ class Look:
         return SHAPES[self.shape]
 
 
-class Looks:
-    """Look of a run by its row (name, method, learning_rate): the same in every picture of a study."""
+class Styles:
+    """Style of a run by its row (name, method, learning_rate): the same in every picture of a study."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         rows = list(rows)
@@ -120,12 +120,12 @@ class Looks:
     def has_rates(self) -> bool:
         return any(len(rates) > 1 for rates in self._rates.values())
 
-    def of(self, row: Mapping[str, Any]) -> Look:
+    def of(self, row: Mapping[str, Any]) -> Style:
         method = row["method"] or ""
         several = len(self._rates.get(row["name"], ())) > 1
-        return Look(
+        return Style(
             name=row["name"] or method or "unnamed",
             rate=rate(row["learning_rate"]) if several else None,
             shape=self._shapes[method],
-            is_hero=method == HERO,
+            is_reference=method == REFERENCE_METHOD,
         )

@@ -13,7 +13,7 @@ from flows.report.headline import Evidence, Headline, evidence_of, headline
 from flows.report.loss_curves import LossCurves, loss_curves
 from flows.report.plots import KL, TradeOff, has_both, trade_off
 from flows.report.queries import Answer, ask
-from flows.report.series import HERO, Looks
+from flows.report.series import REFERENCE_METHOD, Styles
 from pipelines.text.languages import NAME_OF_CODE
 from storage.damage import read_json
 from storage.workspace import Workspace
@@ -60,7 +60,7 @@ class Study:
     base_model_id: str | None
     base: Row
     ran_its_own_code: bool  # Python that came with the base: trust_remote_code was on
-    looks: Looks
+    styles: Styles
     learned: list[Learned]
     answers: dict[str, Answer]
     tasks: list[TaskPicture]
@@ -91,17 +91,17 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
     )
     answers = {name: ask(workspace, getattr(queries, name), base) for name in names}
     rows = {name: answer.rows for name, answer in answers.items()}
-    looks = Looks(rows["COST"])
+    styles = Styles(rows["COST"])
     return Study(
         base_model_id=base,
         base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
         ran_its_own_code=any(_ran_code_of_its_base(workspace.run(row["run_id"])) for row in rows["COST"]),
-        looks=looks,
-        learned=_learned(rows, looks, evidence_of(workspace, rows["RUNS"])),
+        styles=styles,
+        learned=_learned(rows, styles, evidence_of(workspace, rows["RUNS"])),
         answers=answers,
-        tasks=task_pictures(rows["TASKS"], looks),
-        loss_curves=loss_curves(rows["LOSS"], rows["COST"], looks),
-        heat_maps=heat_maps(rows["GATES"], rows["COST"], looks),
+        tasks=task_pictures(rows["TASKS"], styles),
+        loss_curves=loss_curves(rows["LOSS"], rows["COST"], styles),
+        heat_maps=heat_maps(rows["GATES"], rows["COST"], styles),
         reading=_funnels(rows["READING"], "settings"),
         corpora=_funnels(rows["FUNNEL"], "corpus", "version"),
         snippet=snippet(rows["RUNS"], workspace),
@@ -112,7 +112,7 @@ def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
     measured = [row for row in runs if has_both(row)]
     if not measured:
         return None
-    own = [row for row in measured if row["method"] == HERO] or measured
+    own = [row for row in measured if row["method"] == REFERENCE_METHOD] or measured
     best = max(own, key=lambda row: row["learning"] - row["forgetting"])
     return SNIPPET.format(
         folder=str(workspace.run(best["run_id"]).relative_to(workspace.root)), name=best["name"], seed=best["seed"]
@@ -127,7 +127,7 @@ def _ran_code_of_its_base(run: Path) -> bool:
     return bool(report.get("base", {}).get("trust_remote_code"))
 
 
-def _learned(rows: dict[str, list[Row]], looks: Looks, evidence: Evidence) -> list[Learned]:
+def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> list[Learned]:
     kept = _named({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]})
     parts = []
     for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
@@ -137,13 +137,13 @@ def _learned(rows: dict[str, list[Row]], looks: Looks, evidence: Evidence) -> li
         )
         name_of_language = _named(language.split())
         sizes = (("wide", WIDE), ("narrow", NARROW))
-        pictures = [(name, trade_off(runs, front, looks, *size)) for name, size in sizes]
-        kl_pictures = [(name, trade_off(behaviour, [], looks, *size, KL)) for name, size in sizes]
+        pictures = [(name, trade_off(runs, front, styles, *size)) for name, size in sizes]
+        kl_pictures = [(name, trade_off(behaviour, [], styles, *size, KL)) for name, size in sizes]
         parts.append(
             Learned(
                 language=name_of_language,
                 kept=kept,
-                headline=headline(settings, looks, name_of_language, kept, evidence),
+                headline=headline(settings, styles, name_of_language, kept, evidence),
                 settings=settings,
                 runs=runs,
                 pictures=[(name, picture) for name, picture in pictures if picture is not None],

@@ -52,7 +52,7 @@ def own_credential() -> str | None:
 
 
 def credential_of(home: Path) -> str:
-    """The credential of what runs in this home. Raises InputError for one that is missing or open to others."""
+    """Return the credential of what runs in this home. Raises InputError for one that is missing or open to others."""
     file = home / FILE
     try:
         state, text = file.stat(), file.read_text().strip()

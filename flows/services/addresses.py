@@ -20,7 +20,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.
 
 
 def address(host: str, port: int) -> str:
-    """Where what listens on `host` can be asked."""
+    """Return where what listens on `host` can be asked."""
     host = REACHED_AT.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -51,7 +51,7 @@ def refuse_unusable(host: str, port: int, what: str, option: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, by name or number, is this machine's own loopback."""
+    """Tell whether a host, by name or number, is this machine's own loopback."""
     number = _number(host)
     return number.is_loopback if number else host.lower() == "localhost"
 
@@ -65,7 +65,7 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def hosts_of(texts: Collection[str]) -> list[str]:
-    """The names of a setting of allowed hosts. Raises InputError for what is no name or number of a host."""
+    """Return the names of a setting of allowed hosts. Raises InputError for what is no name or number of a host."""
     names = [name.lower() for text in texts for name in text.replace(",", " ").split()]
     for name in names:
         if _number(name) is None and not re.fullmatch(r"[a-z0-9_-][a-z0-9._-]*", name):
@@ -74,7 +74,7 @@ def hosts_of(texts: Collection[str]) -> list[str]:
 
 
 def refusal(headers: Mapping[str, Collection[str]], reached: str, origins: Collection[str] = ()) -> str | None:
-    """Why a request is not for us: its Host is another's, or a page of another origin sends it. None where it is.
+    """Tell why a request is not for us: its Host is another's, or a page of another origin sends it. None where it is.
 
     A page elsewhere whose name is made to point to our address asks with that name as Host; one that sends requests
     across origins has an Origin header that is not the Host. headers: by lower-case name; reached: the address of ours
@@ -107,7 +107,9 @@ def _names(reached: str) -> set[str]:
 
 
 def without_proxy(url: str) -> dict[str, str]:
-    """The proxy variables of this environment, so changed that loopback and the host of `url` are asked directly."""
+    """Return the proxy variables of this environment, so changed that loopback and the host of `url` are asked
+    directly.
+    """
     named = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").strip()
     if named == "*":  # nothing is asked through one, and beside other names it would mean itself
         return {"no_proxy": named, "NO_PROXY": named}

@@ -55,7 +55,7 @@ def deploy(project: Path, home: Path, api: Api, settings: Mapping[str, str], say
 
 
 def read(file: Path) -> Form:
-    """The content of prefect.yaml. Raises InputError where it is none."""
+    """Return the content of prefect.yaml. Raises InputError where it is none."""
     try:
         content = yaml.safe_load(file.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -93,7 +93,7 @@ def _key(deployment: Form) -> str:
 
 
 def _deployments(api: Api) -> Iterator[tuple[str, Form]]:
-    """What the server has, in the form of prefect.yaml."""
+    """Return what the server has, in the form of prefect.yaml."""
     for found in api.ask("POST", "deployments/filter", {}):
         limit, options = found["global_concurrency_limit"], found["concurrency_options"] or {}
         yield (
@@ -116,7 +116,7 @@ def _deployments(api: Api) -> Iterator[tuple[str, Form]]:
 
 
 def _declared(deployment: Form) -> Form:
-    """What the server would say of a deployment after it was made, as far as the file says it."""
+    """Return what the server would say of a deployment after it was made, as far as the file says it."""
     declared: Form = {
         field: deployment[field] for field in ("parameters", "paused", "description") if field in deployment
     }
@@ -177,7 +177,8 @@ def _form_of(automation: Form) -> Form:
 
 
 def _limit_trainings(api: Api, last: int | None, say: Callable[[str], None]) -> int:
-    """One training a GPU, or one on a machine without: those that wait are queued, whatever deployment started them.
+    """Allow one training a GPU, or one on a machine without: those that wait are queued, whatever deployment started
+    them.
 
     A limit that somebody has changed since `last` stays. Returns the one that was meant.
     """

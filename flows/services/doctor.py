@@ -153,7 +153,7 @@ def _proxies() -> Finding:
 
 
 def _prefect_address(home: Path) -> Finding:
-    """The server that PREFECT_API_URL or a file of Prefect's names, which the commands then use."""
+    """Return the server that PREFECT_API_URL or a file of Prefect's names, which the commands then use."""
     services, api = server.running(home), os.environ.get(own_prefect.API) or own_prefect.take_own_settings()
     if not api or (services and api == f"{services.url}/api"):
         return Finding("Prefect's address", "commands use the server of `nr up`, or one of their own")

@@ -1,4 +1,4 @@
-"""Words with the API of a Prefect server, without importing Prefect, which takes seconds."""
+"""Minimal client for the Prefect API, without importing Prefect, which takes seconds."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ class Api:
     _tokens: list[str] = field(default_factory=list, repr=False)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer, asked again while the server is busy. Raises urllib's HTTPError for a refusal."""
+        """Return the answer, asked again while the server is busy. Raises urllib's HTTPError for a refusal."""
         deadline, renewed = time.monotonic() + BUSY_SECONDS, False
         while True:
             try:
@@ -58,7 +58,7 @@ class Api:
 
 
 def is_served(url: str, credential: str = "") -> bool:
-    """Whether a service of ours answers there, asked without any proxy."""
+    """Tell whether a service of ours answers there, asked without any proxy."""
     try:
         request = urllib.request.Request(url, headers={"Authorization": basic(credential)})
         with DIRECT.open(request, timeout=ANSWER_SECONDS):
@@ -68,7 +68,7 @@ def is_served(url: str, credential: str = "") -> bool:
 
 
 def answer_of(url: str, login: str | None = None) -> int | None:
-    """The status that a server of the user's own gives, None for none; loopback is never asked through a proxy.
+    """Return the status that a server of the user's own gives, None for none; loopback is never asked through a proxy.
 
     login: what the header Authorization is to say.
     """
@@ -84,5 +84,5 @@ def answer_of(url: str, login: str | None = None) -> int | None:
 
 
 def basic(credential: str) -> str:
-    """What the header Authorization says for a credential."""
+    """Return what the header Authorization says for a credential."""
     return f"Basic {base64.b64encode(credential.encode()).decode()}"

@@ -11,7 +11,7 @@ import psutil
 
 
 def runs_prefect(pid: int) -> bool:
-    """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
+    """Tell whether the process is still the one that was started: after a reboot its number may be anybody's."""
     try:
         return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

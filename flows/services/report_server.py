@@ -54,7 +54,7 @@ class ReportServer:
         return address(self.host, self.port)
 
     def is_alive(self) -> bool:
-        """Whether the process is still the one that was started: after a reboot its number may be anybody's."""
+        """Tell whether the process is still the one that was started: after a reboot its number may be anybody's."""
         try:
             return b"flows.services.report_server" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
         except OSError:
@@ -123,7 +123,7 @@ def stop(home: Path) -> bool:
 
 
 def address_of(report: Path) -> str | None:
-    """Where a report can be opened, if this flow run's Prefect was started by `nr up`."""
+    """Return where a report can be opened, if this flow run's Prefect was started by `nr up`."""
     home = os.environ.get("PREFECT_HOME")
     server = running(Path(home)) if home else None
     return f"{server.url}/{_link(Path(home), report.parent)}/{quote(report.name)}" if home and server else None
@@ -155,7 +155,7 @@ class Reports(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def translate_path(self, path: str) -> str:
-        """The file of a URL's path, or one that is not there."""
+        """Return the file of a URL's path, or one that is not there."""
         parts = [unquote(part) for part in urlsplit(path).path.split("/") if part]
         if not parts:
             return self.directory
@@ -181,7 +181,7 @@ class Reports(SimpleHTTPRequestHandler):
 
 
 def index(folder: Path) -> str:
-    """A page with all reports, the newest first."""
+    """Return a page with all reports, the newest first."""
     lines = [
         f'<li><a href="/{quote(link)}/{quote(report.name)}">{escape(report.stem)}</a> <small>'
         f"{escape(str(report.parent.parent))}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(written))}</small>"
@@ -197,7 +197,9 @@ def index(folder: Path) -> str:
 
 
 def _links(folder: Path) -> dict[str, Path]:
-    """The workspaces' reports by the name under which they are served; what is being made has a dot before it."""
+    """Return the workspaces' reports by the name under which they are served; what is being made has a dot before
+    it.
+    """
     return {link.name: link.resolve() for link in folder.iterdir() if link.is_symlink() and link.name[0] != "."}
 
 

@@ -101,7 +101,7 @@ class Services:
         return Api(f"{self.url}/api", credential_of(Path(self.home)))
 
     def is_at(self, api: str) -> bool:
-        """Whether an address of Prefect's API is this server's, by whatever name of loopback."""
+        """Tell whether an address of Prefect's API is this server's, by whatever name of loopback."""
         try:
             named, port = urlsplit(api).hostname, urlsplit(api).port
         except ValueError:
@@ -113,7 +113,7 @@ class Services:
         return Api(f"{self.url}/api", "").answers()
 
     def workers(self) -> list[dict[str, Any]]:
-        """The workers that the server knows of, with their `status`."""
+        """Return the workers that the server knows of, with their `status`."""
         return list(self.api.ask("POST", f"work_pools/{POOL}/workers/filter", {}))
 
     def old_runs(self, days: float) -> list[str]:
@@ -232,8 +232,8 @@ def running(home: Path) -> Services | None:
 
 
 def state_of(home: Path) -> Services | None:
-    """What was started. A damaged file is none, as after a power cut, unless something of it lives: a second server
-    on its database would not do. Raises DamagedFile then."""
+    """Return what was started. A damaged file is none, as after a power cut, unless something of it lives: a second
+    server on its database would not do. Raises DamagedFile then."""
     try:
         return Services(**json.loads((home / STATE).read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
@@ -270,7 +270,7 @@ def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
 
 
 def prefect(*arguments: str) -> list[str]:
-    """The command of Prefect's own, whose children too leave the current folder's modules alone."""
+    """Return the command of Prefect's own, whose children too leave the current folder's modules alone."""
     return python_command("prefect", *arguments)
 
 

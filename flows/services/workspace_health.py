@@ -33,7 +33,7 @@ class Wrong:
 
 
 def folder_wrong(folder: Path) -> Wrong | None:
-    """Whether a workspace, or the home of services, can be or is in a folder, and can be worked in."""
+    """Tell whether a workspace, or the home of services, can be or is in a folder, and can be worked in."""
     existing = nearest(folder)
     if not existing.is_dir():
         return Wrong(f"{existing} is a file, where a folder should be", "move it away, or give another place")
@@ -49,7 +49,7 @@ def folder_wrong(folder: Path) -> Wrong | None:
 
 
 def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
-    """How much is free, and whether that is too little."""
+    """Tell how much is free, and whether that is too little."""
     existing = nearest(folder)
     free, status = shutil.disk_usage(existing).free / 1e9, os.statvfs(existing)
     says = f"{free:.1f} GB free at {existing}"
@@ -61,8 +61,10 @@ def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
 
 
 def files_wrong(workspace: Workspace) -> Iterator[Wrong]:
-    """What a power cut, a full disk, a killed reader or somebody's hand has left: lists, catalog, pointers, manifests,
-    records, and versions in use with pages that were taken down. Files are read no further than their ends."""
+    """Return what a power cut, a full disk, a killed reader or somebody's hand has left: lists, catalog, pointers,
+    manifests, records, and versions in use with pages that were taken down. Files are read no further than their
+    ends.
+    """
     for look in (_catalog_wrong, _corpora_wrong, _folders_wrong, _records_wrong, _jobs_wrong):
         yield from look(workspace)
 
@@ -130,13 +132,13 @@ def _refused(read: Callable[[], object]) -> Iterator[Wrong]:
 
 
 def _told(error: InputError) -> Wrong:
-    """A sentence taken apart: what is damaged (and why), and the remedy after it."""
+    """Return a sentence taken apart: what is damaged (and why), and the remedy after it."""
     found = re.fullmatch(r"(.*? is damaged \(.*?\)|.*?): (.*)", str(error), re.DOTALL)
     return Wrong(found[1], found[2]) if found else Wrong(str(error), "as it says")
 
 
 def nearest(folder: Path) -> Path:
-    """The folder, or the first above it that there is."""
+    """Return the folder, or the first above it that there is."""
     return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
 
 

@@ -75,15 +75,29 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     return PreparedBase(model_id=model_id, spec=spec)
 
 
+def pretrained_id(base: PretrainedHere, versions: Mapping[str, str]) -> str:
+    """Return the model_id of a base made here: the hash of all that bears on its weights."""
+    made_of = (base.pretrain.identity(), _inputs(base, versions), base.seed, tokenizer_key(base, versions))
+    return hash_of(*made_of, TOKENS_STAGE_VERSION, PRETRAIN_STAGE_VERSION)
+
+
+def tokenizer_key(base: PretrainedHere, versions: Mapping[str, str]) -> str:
+    """Return the key of the tokenizer that is made for a base."""
+    return hash_of(_inputs(base, versions), base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
+
+
+def _inputs(base: PretrainedHere, versions: Mapping[str, str]) -> dict[str, float]:
+    """Share by corpus version, of the corpora that it sees at all."""
+    return {versions[name]: share for name, share in base.corpora.items() if share > 0}
+
+
 def _pretrained(
     config: Config, base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace
 ) -> PreparedBase:
     logger = get_run_logger()
     shares = {name: share for name, share in base.corpora.items() if share > 0}
-    inputs = {versions[name]: share for name, share in shares.items()}
+    inputs, key = _inputs(base, versions), pretrained_id(base, versions)
     tokenizer = _ensure_tokenizer(base, shares, versions, workspace)
-    content = base.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
-    key = hash_of(content, inputs, base.seed, tokenizer.name, TOKENS_STAGE_VERSION, PRETRAIN_STAGE_VERSION)
     folder = workspace.model(key)
     with workspace.lock(f"model-{key}"):
         if is_done(folder):
@@ -110,7 +124,7 @@ def _pretrained(
                         "pretrain", [job], workspace, progress, processes=1, threads=config.resources.training_threads()
                     )
                 )
-            publish_job(folder, step="pretrain", inputs=inputs, settings=content)
+            publish_job(folder, step="pretrain", inputs=inputs, settings=base.pretrain.identity())
         facts = json.loads((folder / "model.json").read_text())
         manifest = read_manifest(folder) or {}
         record_model(
@@ -133,8 +147,7 @@ def _ensure_tokenizer(
 ) -> Path:
     from nr_core.tokens import train_tokenizer
 
-    inputs = {versions[name]: share for name, share in shares.items()}
-    key = hash_of(inputs, base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
+    inputs, key = _inputs(base, versions), tokenizer_key(base, versions)
     folder = workspace.tokenizer(key)
     with workspace.lock(f"tokenizer-{key}"):
         if not is_whole(folder):

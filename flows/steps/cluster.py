@@ -26,7 +26,9 @@ from storage.workspace import Workspace
 
 
 def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config], list[list[WorkUnit]]]:
-    """The flow that reads batches of units on the runner that `resources` names. Returns what is left to read here."""
+    """Return the flow that reads batches of units on the runner that `resources` names. Returns what is left to read
+    here.
+    """
     return read_on_cluster.with_options(task_runner=_task_runner(resources))
 
 
@@ -62,7 +64,8 @@ def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
 
 
 def run_jobs(config: Config) -> RunJobs:
-    """What runs the joins of the bands, their outcomes in order: the cluster, or this process one after the other.
+    """Return what runs the joins of the bands, their outcomes in order: the cluster, or this process one after the
+    other.
 
     The jobs read the index of the workspace: a cluster that does not share its disk does not run them.
     """

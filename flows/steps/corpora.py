@@ -7,7 +7,7 @@ from storage.workspace import Workspace
 
 
 def current_versions(config: Config) -> dict[str, str]:
-    """The published version of every corpus of the config.
+    """Return the published version of every corpus of the config.
 
     Raises:
         InputError: a corpus has never been published, or has pages of a host that was taken down.

@@ -59,7 +59,9 @@ def ensure_own_text(
 
 
 def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | None:
-    """The key of text that a base of these settings wrote, where there is some. The base's files are not looked at."""
+    """Return the key of text that a base of these settings wrote, where there is some. The base's files are not looked
+    at.
+    """
     wanted = _settings(item, base) if isinstance(base, BaseSpec) else None
     return next((str(one["key"]) for one in _manifests(workspace) if one["settings"] == wanted), None)
 

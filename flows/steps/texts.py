@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.config.runs import EvaluationText
 from flows.progress import Progress
 from flows.recording import record_task_set
-from flows.steps.tokens import TOKENS_STAGE_VERSION
+from flows.steps.tokens import tokens_hash
 from nr_core.settings import BaseSpec
 from pipelines.sources.text_files import TextRecord, read_text
 from storage.errors import InputError
@@ -87,9 +87,8 @@ def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, pro
     import pyarrow.parquet as pq
 
     from nr_core.text.tokenizing import tokenize
-    from nr_core.tokens import tokenizer_hash
 
-    hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
+    hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(text.eval_id, hashed)
     with workspace.lock(f"tokens-{text.eval_id}-{hashed}"):
         if not is_whole(folder):

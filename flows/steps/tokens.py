@@ -16,6 +16,13 @@ def shards(workspace: Workspace, name: str, version: str, side: str) -> list[Pat
     return sorted(workspace.corpus_version(name, version).glob(f"{side}-*.parquet"))
 
 
+def tokens_hash(tokenizer: BaseSpec) -> str:
+    """Return what names the streams of a tokenizer beside their text: what it does, and this stage's version."""
+    from nr_core.tokens import tokenizer_hash
+
+    return hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
+
+
 def ensure_tokens(
     workspace: Workspace, name: str, version: str, tokenizer: BaseSpec, progress: Progress, workers: int = 1
 ) -> Path:
@@ -24,9 +31,8 @@ def ensure_tokens(
     What a kill cut off goes on from its last whole shard.
     """
     from nr_core.text.tokenizing import tokenize
-    from nr_core.tokens import tokenizer_hash
 
-    hashed = hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
+    hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(version, hashed)
     with workspace.lock(f"tokens-{version}-{hashed}"):
         if is_whole(folder):

@@ -61,7 +61,7 @@ class Head:
         self._decoder: str | None = next(filter(self._parts_at, places), None)
 
     def computing(self) -> Any:
-        """The context in which the model computes."""
+        """Return the context in which the model computes."""
         return self.precision.autocast(next(self.model.parameters()).device)
 
     def run(self, use: Callable[[Tensor, ToLogits], Found], input_ids: Tensor, **options: Any) -> Found:
@@ -102,7 +102,7 @@ class Head:
                 causal.forward = own
 
     def summed(self, criterion: Criterion, input_ids: Tensor, **options: Any) -> Tensor:
-        """The sum of a criterion over all tokens, a scalar with a gradient for all that is trained."""
+        """Return the sum of a criterion over all tokens, a scalar with a gradient for all that is trained."""
 
         def use(hidden: Tensor, to_logits: ToLogits) -> Tensor:
             # Asked here: while the model runs, FSDP2 has the whole parameters in place of its parts of them.
@@ -113,7 +113,7 @@ class Head:
         return self.run(use, input_ids, **options)
 
     def hidden(self, input_ids: Tensor, **options: Any) -> tuple[Tensor, ToLogits]:
-        """The last hidden states (B, T, d), and what makes logits of them."""
+        """Return the last hidden states (B, T, d), and what makes logits of them."""
         return self.run(lambda hidden, to_logits: (hidden, to_logits), input_ids, **options)
 
     def pieces(self, flat: Tensor) -> Iterator[tuple[Tensor, slice]]:
@@ -124,7 +124,7 @@ class Head:
             yield flat[piece], piece
 
     def token_nats(self, input_ids: Tensor, targets: Tensor, **options: Any) -> Tensor:
-        """The cross-entropy of each target (B, T), in nats, fp32; no gradient."""
+        """Return the cross-entropy of each target (B, T), in nats, fp32; no gradient."""
         flat = targets.flatten()
 
         def use(hidden: Tensor, to_logits: ToLogits) -> Tensor:

@@ -21,7 +21,7 @@ class LayerStack(NamedTuple):
 
 
 def language_model(model: nn.Module) -> nn.Module:
-    """The part that reads and writes text, without the output head; the whole model where it does nothing else.
+    """Return the part that reads and writes text, without the output head; the whole model where it does nothing else.
 
     Raises ModelError where a model of several parts does not tell its text decoder.
     """
@@ -32,7 +32,9 @@ def language_model(model: nn.Module) -> nn.Module:
 
 
 def decoder_stack(model: nn.Module) -> LayerStack:
-    """The layers of the text decoder, wrapped by PEFT or not. Raises ModelError where there is no one such stack."""
+    """Return the layers of the text decoder, wrapped by PEFT or not. Raises ModelError where there is no one such
+    stack.
+    """
     home, stacks = _home(model)
     nearest = min(name.count(".") for name, _ in stacks)
     found = [LayerStack(f"{home}.{name}".lstrip("."), layers) for name, layers in stacks if name.count(".") == nearest]
@@ -42,7 +44,7 @@ def decoder_stack(model: nn.Module) -> LayerStack:
 
 
 def chosen_layers(model: nn.Module, layers: list[int]) -> list[nn.Module]:
-    """Some decoder layers, counted from 0. Raises ModelError where the model has no such layer."""
+    """Return some decoder layers, counted from 0. Raises ModelError where the model has no such layer."""
     stack = decoder_stack(model).layers
     if unknown := [layer for layer in layers if layer >= len(stack)]:
         raise ModelError(
@@ -60,7 +62,9 @@ def text_config(model: nn.Module) -> Any:
 
 
 def _home(model: nn.Module) -> tuple[str, list[LayerStack]]:
-    """The innermost module around the token embedding that holds as many layers as the config counts, and those."""
+    """Return the innermost module around the token embedding that holds as many layers as the config counts, and
+    those.
+    """
     depth = getattr(text_config(model), "num_hidden_layers", None)
     path = _embedding_path(model)
     while path:

@@ -38,7 +38,7 @@ class Choice:
     reason: str
 
     def autocast(self, device: torch.device) -> Any:
-        """The context in which a model computes."""
+        """Return the context in which a model computes."""
         return torch.autocast(device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
 
@@ -113,7 +113,7 @@ def to_read_from(model: Any, choice: Choice) -> Any:
 
 @torch.no_grad()
 def _gain(inner: int, outer: int) -> float:
-    """How many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
+    """Tell how many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
     autocast."""
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     tokens, weights = torch.ones(TIMED_TOKENS, inner), torch.ones(outer, inner)

@@ -21,7 +21,7 @@ PACKAGE: dict[Quantization, str] = {
 
 
 def quantization_config(kind: Quantization) -> Any:
-    """What from_pretrained takes. Raises ModelError where the package is not installed."""
+    """Return what from_pretrained takes. Raises ModelError where the package is not installed."""
     import torch
     from transformers import BitsAndBytesConfig, TorchAoConfig
 

@@ -51,7 +51,7 @@ class Base:
 def behaviour_rows(
     eval_id: str, head: Head, base: Base, stream: TokenStream, settings: EvaluationSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the tables evaluations and evaluation_items, on behaviour_tokens of the stream."""
+    """Return rows of the tables evaluations and evaluation_items, on behaviour_tokens of the stream."""
     metrics, items = [], []
     documents = choose_documents(stream, settings.behaviour_tokens)
     for metric, ratio in (

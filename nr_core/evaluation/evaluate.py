@@ -60,7 +60,7 @@ class SetFigures:
         ]
 
     def by_item(self, eval_id: str) -> list[dict[str, Any]]:
-        """What each document adds to a figure: two models on the same documents can be paired."""
+        """Return what each document adds to a figure: two models on the same documents can be paired."""
         parts = {"bits_per_byte": (self.nats / math.log(2), self.bytes), "nats_per_token": (self.nats, self.tokens)}
         return [
             {
@@ -148,7 +148,7 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
 def evaluate_tasks(
     model: Any, spec: EvaluateSpec, progress: Progress, precision: Choice
 ) -> tuple[list[Any], list[Any]]:
-    """Rows of the tables evaluations and evaluation_items, of every task of the spec."""
+    """Return rows of the tables evaluations and evaluation_items, of every task of the spec."""
     from nr_core.evaluation.tasks.items import read_items
     from nr_core.evaluation.tasks.kinds import ask, rows_of
     from nr_core.evaluation.tasks.loglikelihood import Scorer

@@ -19,8 +19,8 @@ Tokens = np.ndarray[Any, Any]
 
 
 def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
-    """The settings with a window that the model's context holds, and on a CPU with as few windows at once as keep it
-    busy. Raises ModelError where the window asked for is longer, or where windows would leave a gap."""
+    """Return the settings with a window that the model's context holds, and on a CPU with as few windows at once as
+    keep it busy. Raises ModelError where the window asked for is longer, or where windows would leave a gap."""
     length = window_length(model, settings.sequence_length, "evaluation")
     if settings.stride is not None and settings.stride > length:
         raise ModelError(
@@ -61,7 +61,7 @@ def cut(texts: Sequence[Tokens], size: int, stride: int | None = None) -> list[t
 def window_batches(
     texts: list[Tokens], settings: EvaluationSettings, context_token: int
 ) -> Iterator[tuple[Tokens, ...]]:
-    """The windows of some texts, as `padded` gives them; the owner of a window is its text."""
+    """Return the windows of some texts, as `padded` gives them; the owner of a window is its text."""
     size = settings.sequence_length or DEFAULT_LENGTH
     return padded(cut(texts, size, settings.stride), settings.batch_size, context_token)
 
@@ -69,7 +69,7 @@ def window_batches(
 def padded(
     windows: Sequence[tuple[int, Tokens, int]], batch_size: int, context_token: int
 ) -> Iterator[tuple[Tokens, ...]]:
-    """The owner of each window (rows,), the windows opened by the context token and padded on the right (rows,
+    """Yield the owner of each window (rows,), the windows opened by the context token and padded on the right (rows,
     length + 1), how many of its first tokens the window before has scored (rows,), and its tokens (rows,).
 
     Windows of like length go together, so that little is padded.

@@ -37,9 +37,9 @@ class KLToBase:
 
     @torch.no_grad()
     def on(self, tokens: Tensor, original: Tensor, expected_original: float, **options: Any) -> Divergence | None:
-        """The criterion of a micro-batch, tokens (B, T + 1), of which the rows in original (B,) are of the original
-        language; None where none is. expected_original: see nr_core.training.loss.local_loss. options: of the model's
-        forward, each (B, ...).
+        """Return the criterion of a micro-batch, tokens (B, T + 1), of which the rows in original (B,) are of the
+        original language; None where none is. expected_original: see nr_core.training.loss.local_loss. options: of the
+        model's forward, each (B, ...).
 
         Runs the base on those rows.
         """
@@ -95,7 +95,9 @@ class Divergence:
 
 
 def divergence(logits: Tensor, base: Tensor, direction: KLDirection) -> tuple[Tensor, Tensor]:
-    """The KL divergence between the distributions of logits and base (n, V), summed, and its gradient for logits."""
+    """Return the KL divergence between the distributions of logits and base (n, V), summed, and its gradient for
+    logits.
+    """
     dtype = torch.promote_types(logits.dtype, torch.float32)
     log_q, log_p = (scores.log_softmax(-1, dtype=dtype) for scores in (logits, base))
     if direction == "base_to_model":
@@ -114,8 +116,8 @@ def copy_of_base(base: Any) -> Any:
 
 
 def kl_to_base(weight: float, direction: KLDirection, head: Head, frozen: Any | None, cut: bool) -> KLToBase:
-    """The term for a model on its device. frozen: the copy of a base that is itself trained; else the new adapter is
-    switched off.
+    """Return the term for a model on its device. frozen: the copy of a base that is itself trained; else the new
+    adapter is switched off.
 
     Raises ModelError where the model is cut over several devices: its head is whole only while the model runs.
     """

@@ -74,7 +74,7 @@ def _matched_rank(
 
 
 def _chosen_modules(model: Any, layers: list[int] | None) -> Iterator[tuple[str, nn.Module]]:
-    """Those of the language model, by their names in the whole model: no linear layer of an image tower."""
+    """Return those of the language model, by their names in the whole model: no linear layer of an image tower."""
     homes = [language_model(model)] if layers is None else chosen_layers(model, layers)
     inside = {id(module) for home in homes for module in home.modules()}
     return ((name, module) for name, module in model.named_modules() if id(module) in inside)

@@ -31,7 +31,7 @@ class SourceShield(WeightRule):
 
     @torch.no_grad()
     def before_step(self) -> None:
-        """What is kept has no say in the gradient's norm either."""
+        """Clear these gradients: what is kept has no say in the gradient's norm either."""
         for weight, index, _ in self._kept:
             if weight.grad is not None:
                 weight.grad[..., index] = 0
@@ -98,6 +98,6 @@ def feature_norms(head: Head, sequences: Tensor) -> dict[nn.Linear, Tensor]:
 
 
 def most_important(weight: Tensor, norms: Tensor) -> Tensor:
-    """The indices of the columns of a weight (d_out, d_in) that are kept, in order."""
+    """Return the indices of the columns of a weight (d_out, d_in) that are kept, in order."""
     scores = weight.detach().float().abs().sum(0) * norms
     return scores.topk(round(SHARE * len(scores))).indices.sort().values

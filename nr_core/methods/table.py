@@ -49,7 +49,7 @@ class Extension:
     extra_parameters: int
 
     def shares(self) -> dict[str, float]:
-        """The real budget: new parameters over the backbone's."""
+        """Return the real budget: new parameters over the backbone's."""
         return {
             "share_non_embedding": self.extra_parameters / self.backbone.non_embedding,
             "share_total": self.extra_parameters / self.backbone.total,
@@ -101,8 +101,8 @@ def _taps(model: Any) -> Any:
 
 
 def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-    """All weights; of some layers alone where `layers` says so; of each kind of a layer's tensors half of the layers'
-    where `freeze` does."""
+    """Return all weights; of some layers alone where `layers` says so; of each kind of a layer's tensors half of the
+    layers' where `freeze` does."""
     model.requires_grad_(settings.layers is None)
     if settings.layers is not None:
         for layer in chosen_layers(model, settings.layers):

@@ -29,7 +29,7 @@ class WeightRule:
         """The last step is done."""
 
     def kept(self) -> Weights:
-        """What a checkpoint must hold of it, by name."""
+        """Return what a checkpoint must hold of it, by name."""
         return {}
 
 
@@ -75,7 +75,7 @@ def base_weights(model: nn.Module, settings: MethodSettings) -> dict[str, Tensor
 
 
 def weight_rules(model: nn.Module, settings: MethodSettings, base: dict[str, Tensor]) -> list[WeightRule]:
-    """The rules that a method asks for, on a model as it is trained, cut over devices or not."""
+    """Return the rules that a method asks for, on a model as it is trained, cut over devices or not."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     rules: list[WeightRule] = []
     if settings.l2_to_base is not None:

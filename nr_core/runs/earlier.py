@@ -26,7 +26,7 @@ MODEL_FOLDER, ADAPTER_FOLDER, EARLIER_FOLDER = "model", "adapter", "earlier"
 
 
 def adapter_folders(run: Path) -> list[Path]:
-    """The adapters of a run, oldest first, its own last."""
+    """Return the adapters of a run, oldest first, its own last."""
     earlier = run / EARLIER_FOLDER
     older = sorted(earlier.iterdir(), key=lambda folder: int(folder.name)) if earlier.is_dir() else []
     return [*older, run / ADAPTER_FOLDER]
@@ -75,7 +75,7 @@ def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -
 
 
 def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
-    """The base with some adapters, all active and frozen, by the names earlier_0, earlier_1, ...
+    """Return the base with some adapters, all active and frozen, by the names earlier_0, earlier_1, ...
 
     Raises ModelError where one is no adapter of this method, whose residues could be summed.
     """
@@ -118,7 +118,7 @@ def activate(model: Any, trainable: bool = False) -> None:
 
 
 def load_together(base: Any, runs: Sequence[Path]) -> Any:
-    """A base with the adapters of several runs, each trained apart, their residues summed."""
+    """Return a base with the adapters of several runs, each trained apart, their residues summed."""
     return load_earlier(base, [folder for run in runs for folder in adapter_folders(run)])
 
 

@@ -18,7 +18,7 @@ from nr_core.tokens import load_tokenizer
 
 
 def load_run(base: BaseSpec, run: Path | None) -> Any:
-    """The model of a run's folder; the base itself where run is None."""
+    """Return the model of a run's folder; the base itself where run is None."""
     if run is None:
         return load_base(base)
     if (run / MODEL_FOLDER).is_dir():
@@ -29,7 +29,7 @@ def load_run(base: BaseSpec, run: Path | None) -> Any:
 
 
 def with_adapters(base: Any, folders: list[Path]) -> Any:
-    """A base with some adapters, oldest first, all active; the last is `default`."""
+    """Return a base with some adapters, oldest first, all active; the last is `default`."""
     from peft import PeftModel
 
     import nr_core.peft  # noqa: F401  (registers the tuner that from_pretrained looks up)
@@ -67,7 +67,7 @@ def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, A
 
 
 def _with_adapter(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
-    """The adapters of before, which are active beside it, lie beside it in its run and inside it on the hub."""
+    """Return the adapters of before, which are active beside it, lie beside it in its run and inside it on the hub."""
     base = _base_of_adapter(folder, trust_remote_code)
     inside_a_run = folder.name == ADAPTER_FOLDER and (folder.parent / "run.json").is_file()
     earlier = adapter_folders(folder.parent if inside_a_run else folder)[:-1]

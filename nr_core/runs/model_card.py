@@ -65,7 +65,7 @@ def adapter_code(base: BaseSpec, method: str, address: str, earlier: list[str]) 
 
 
 def _arguments(base: BaseSpec) -> str:
-    """What from_pretrained is told of a base, for the model and for its tokenizer."""
+    """Return what from_pretrained is told of a base, for the model and for its tokenizer."""
     given = {"revision": base.revision, "gguf_file": base.gguf_file}
     parts = [json.dumps(base.model), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
     return ", ".join([*parts, *(["trust_remote_code=True"] if base.trust_remote_code else [])])

@@ -3,6 +3,7 @@
 from nr_core.settings.choices import (
     DEFAULT_LENGTH,
     BaseDtype,
+    Bears,
     Beta,
     Embeddings,
     Gate,
@@ -25,6 +26,7 @@ __all__ = [
     "DEFAULT_LENGTH",
     "BaseDtype",
     "BaseSpec",
+    "Bears",
     "Beta",
     "Embeddings",
     "EvaluationSettings",

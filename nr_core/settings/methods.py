@@ -6,7 +6,7 @@ Sources: the paper's ablations (Talla, Grave, Jégou, ICML 2025, https://arxiv.o
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from nr_core.settings.choices import (
+    Bears,
     Embeddings,
     Gate,
     Initialisation,
@@ -77,17 +78,12 @@ def defaults(method: str, gate: str | None) -> dict[str, str]:
 class MethodSettings(Settings):
     """How a base is extended. Fields left out take the method's values (`defaults`; the rate: methods.table)."""
 
-    added: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("gate", "local_loss", "initialisation", "placement", "layers", "embeddings", "max_forgetting"),
-            *("kl_to_base", "kl_direction", "rank", "freeze", "l2_to_base", "ema", "interpolate"),
-        }
-    )
-
     method: MethodName = Field(
         description="finetune, lora, dora, adapter (parallel, ungated), neutral_residues or llama_pro (block expansion)"
     )
-    name: str | None = Field(default=None, description="what tables and plots call the run; default: the method")
+    name: Annotated[str | None, Bears.NOTHING] = Field(
+        default=None, description="what tables and plots call the run; default: the method"
+    )
     learning_rate: float | None = Field(default=None, gt=0, description="peak learning rate; default: the paper's")
     budget: float | None = Field(
         default=None,
@@ -101,69 +97,69 @@ class MethodSettings(Settings):
     alpha: float | None = Field(
         default=None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
     )
-    gate: Gate | None = Field(
+    gate: Annotated[Gate | None, Bears.WHERE_SET] = Field(
         default=None, description="what opens an adapter for a token; default relu, the paper's; none: always open"
     )
-    local_loss: LocalLoss | None = Field(
+    local_loss: Annotated[LocalLoss | None, Bears.WHERE_SET] = Field(
         default=None,
         description="what keeps adapters silent on the original language: l1 (size of the residue), relative_l1 (size "
         "against that of the block's own output), cross_entropy (of a sigmoid gate) or none; default: the gate's",
     )
-    initialisation: Initialisation | None = Field(
+    initialisation: Annotated[Initialisation | None, Bears.WHERE_SET] = Field(
         default=None, description="of the inner matrices: low_variance, 1/(d·L), or he, 2/d; default: the method's"
     )
-    placement: Placement | None = Field(
+    placement: Annotated[Placement | None, Bears.WHERE_SET] = Field(
         default=None, description="the block that adapters stand beside: ffn (default) or attention"
     )
-    layers: list[int] | None = Field(
+    layers: Annotated[list[int] | None, Bears.WHERE_SET] = Field(
         default=None,
         min_length=1,
         description="layers with an adapter or LoRA, or that finetune trains (then without the embeddings, unless "
         "`embeddings: trained`), counted from 0; default: all",
     )
-    rank: int | None = Field(
+    rank: Annotated[int | None, Bears.WHERE_SET] = Field(
         default=None, ge=1, description="of LoRA and DoRA; default: the one that comes nearest to the budget"
     )
-    freeze: Literal["random_half", "source_shielded"] | None = Field(
+    freeze: Annotated[Literal["random_half", "source_shielded"] | None, Bears.WHERE_SET] = Field(
         default=None,
         description="finetune: random_half leaves each kind of a layer's tensors as it is in half of the layers, drawn "
         "by the seed; source_shielded half of the columns of each, those that matter most on original-language text",
     )
-    l2_to_base: float | None = Field(
+    l2_to_base: Annotated[float | None, Bears.WHERE_SET] = Field(
         default=None,
         gt=0,
         description="finetune: weight of half the squared distance of the weights from the base's, in place of "
         "weight_decay",
     )
-    ema: float | None = Field(
+    ema: Annotated[float | None, Bears.WHERE_SET] = Field(
         default=None,
         gt=0,
         lt=1,
         description="finetune: decay of the weights' moving average, which begins at the base and is what is saved",
     )
-    embeddings: Embeddings | None = Field(
+    embeddings: Annotated[Embeddings | None, Bears.WHERE_SET] = Field(
         default=None,
         description="finetune: trained (default) or frozen; adapters: frozen (default), new_rows (rows of tokens that "
         "the original text does not use are trained, on top of the budget) or residue (one more gated adapter, on the "
         "embedding)",
     )
-    max_forgetting: float | None = Field(
+    max_forgetting: Annotated[float | None, Bears.WHERE_SET] = Field(
         default=None,
         gt=0,
         description="bits per byte that may be lost on the original language: alpha is adapted in training so that "
         "this holds on a slice of its text that is kept out of training",
     )
-    kl_to_base: float | None = Field(
+    kl_to_base: Annotated[float | None, Bears.WHERE_SET] = Field(
         default=None,
         gt=0,
         description="weight of the KL divergence from the base's next-token distributions, on original-language text",
     )
-    kl_direction: KLDirection | None = Field(
+    kl_direction: Annotated[KLDirection | None, Bears.WHERE_SET] = Field(
         default=None,
         description="of kl_to_base: base_to_model, KL(base ‖ model), the default, or model_to_base, KL(model ‖ base)",
     )
 
-    interpolate: list[Share] | None = Field(
+    interpolate: Annotated[list[Share] | None, Bears.WHERE_SET] = Field(
         default=None,
         min_length=1,
         description="finetune: one more run for each λ, not trained: the weights base + λ · (finetuned − base)",
@@ -215,7 +211,7 @@ class MethodSettings(Settings):
             raise ValueError("alpha: max_forgetting adapts alpha in training; give one of the two")
 
     def variant(self, field: str) -> Any:
-        """What holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
+        """Return what holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
         value = getattr(self, field)
         return value if value is not None else defaults(self.method, self.gate)[field]
 
@@ -229,7 +225,7 @@ class MethodSettings(Settings):
         return self.model_copy(update={"interpolate": None})
 
     def points(self) -> list[MethodSettings]:
-        """One for each λ of interpolate."""
+        """Return one for each λ of interpolate."""
         return [
             self.model_copy(update={"interpolate": [share], "name": f"{self.label} λ {share:g}"})
             for share in self.interpolate or []

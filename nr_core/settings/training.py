@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
@@ -14,6 +14,7 @@ from pydantic import (
 from nr_core.settings.choices import (
     DEFAULT_LENGTH,
     BaseDtype,
+    Bears,
     Beta,
     Precision,
     Quantization,
@@ -25,24 +26,22 @@ from nr_core.settings.choices import (
 class BaseSpec(Settings):
     """A backbone: a folder, a .gguf file or an id on the Hugging Face hub."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"quantize", "dtype", "vocabulary"})
-
     model: str = Field(min_length=1, description="folder of a Hugging Face model, .gguf file, or id on the hub")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub; default: its main branch")
     gguf_file: str | None = Field(
         default=None, description="name of the GGUF file inside the folder or the hub repository"
     )
     trust_remote_code: bool = Field(default=False, description="run Python code that comes with the model")
-    dtype: BaseDtype = Field(
+    dtype: Annotated[BaseDtype, Bears.WHERE_SET] = Field(
         default="float32",
         description="in which the base's frozen weights are held; bfloat16 halves their memory; adapters stay float32; "
         "not for finetune and llama_pro",
     )
-    quantize: Quantization | None = Field(
+    quantize: Annotated[Quantization | None, Bears.WHERE_SET] = Field(
         default=None, description="hold the base's linear layers in 8 or 4 bits; not for finetune and llama_pro"
     )
 
-    vocabulary: VocabularyRows = Field(
+    vocabulary: Annotated[VocabularyRows, Bears.WHERE_SET] = Field(
         default="full",
         description="rows of the embedding and the output head that training holds; trimmed: those of tokens that the "
         "inputs use, of bytes and special tokens, which is faster where there are many others; what is saved fits the "
@@ -69,13 +68,9 @@ PRECISION = (
 class LoopSettings(Settings):
     """What every training loop needs, a base's pretraining and its extension alike."""
 
-    added: ClassVar[frozenset[str]] = frozenset(
-        {"not_finite", "fsdp_from", "compile_layers", "recompute_layers", "document_mask", "precision"}
-    )
-
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
-    micro_batch_size: int | None = Field(
+    micro_batch_size: Annotated[int | None, Bears.NOTHING_ANY_MORE] = Field(
         default=None, ge=1, description="sequences a forward pass, to save memory; default: the whole batch"
     )
     sequence_length: int | None = Field(
@@ -90,23 +85,27 @@ class LoopSettings(Settings):
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     betas: tuple[Beta, Beta] = Field(default=(0.9, 0.95), description="AdamW's decay rates")
     weight_decay: float = Field(default=0.1, ge=0, description="AdamW's weight decay, on matrices only")
-    checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
-    log_every: int = Field(default=10, ge=1, description="steps between rows of steps.parquet")
-    not_finite: Literal["stop", "skip"] = Field(
+    checkpoint_every: Annotated[int, Bears.NOTHING] = Field(default=200, ge=1, description="steps between checkpoints")
+    log_every: Annotated[int, Bears.NOTHING_ANY_MORE] = Field(
+        default=10, ge=1, description="steps between rows of steps.parquet"
+    )
+    not_finite: Annotated[Literal["stop", "skip"], Bears.WHERE_SET] = Field(
         default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
     )
-    fsdp_from: int = Field(
+    fsdp_from: Annotated[int, Bears.WHERE_SET] = Field(
         default=500_000_000,
         ge=0,
         description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
     )
-    document_mask: bool = Field(
+    document_mask: Annotated[bool, Bears.WHERE_SET] = Field(
         default=False,
         description="tokens attend to no earlier document of their sequence; positions begin anew in each",
     )
-    precision: Precision = Field(default="auto", description=PRECISION)
-    compile_layers: bool = Field(default=False, description="run each decoder layer through torch.compile")
-    recompute_layers: bool = Field(
+    precision: Annotated[Precision, Bears.WHERE_SET] = Field(default="auto", description=PRECISION)
+    compile_layers: Annotated[bool, Bears.WHERE_SET] = Field(
+        default=False, description="run each decoder layer through torch.compile"
+    )
+    recompute_layers: Annotated[bool, Bears.WHERE_SET] = Field(
         default=False, description="recompute each layer on the way back: less memory, about a third more time"
     )
 
@@ -165,29 +164,27 @@ class PretrainSettings(LoopSettings):
 class EvaluationSettings(Settings):
     """How held-out text is scored."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"stride", "behaviour_tokens", "precision"})
-
     sequence_length: int | None = Field(
         default=None,
         ge=2,
         description="tokens a window, the context token included; default: 1024, or the model's context where that is "
         "shorter",
     )
-    batch_size: int = Field(default=16, ge=1, description="windows a forward pass")
+    batch_size: Annotated[int, Bears.NOTHING] = Field(default=16, ge=1, description="windows a forward pass")
     max_tokens: int | None = Field(
         default=None,
         ge=1,
         description="whole documents are scored until a set has given this many tokens; default: all",
     )
-    stride: int | None = Field(
+    stride: Annotated[int | None, Bears.WHERE_SET] = Field(
         default=None,
         ge=1,
         description="tokens from one window to the next: below sequence_length windows overlap, and each scores only "
         "what the one before did not; default: they do not overlap",
     )
 
-    precision: Precision = Field(default="auto", description=PRECISION)
-    behaviour_tokens: int = Field(
+    precision: Annotated[Precision, Bears.WHERE_SET] = Field(default="auto", description=PRECISION)
+    behaviour_tokens: Annotated[int, Bears.WHERE_SET] = Field(
         default=4096,
         ge=1,
         description="tokens of each text on which a run is held against its base, next token by token",

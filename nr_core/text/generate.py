@@ -73,7 +73,7 @@ class Pieces:
         self._start, self._told = 0, len(self._ids)
 
     def add(self, token: int) -> str:
-        """What this token completes; nothing while a character is incomplete."""
+        """Return what this token completes; nothing while a character is incomplete."""
         self._ids.append(token)
         piece = self.rest()
         waits = piece.endswith("\ufffd") and len(self._ids) - self._told < HELD
@@ -83,7 +83,7 @@ class Pieces:
         return piece
 
     def rest(self) -> str:
-        """What has not been told yet."""
+        """Return what has not been told yet."""
         before, now = (self._decode(ids) for ids in (self._ids[self._start : self._told], self._ids[self._start :]))
         return now[len(before) :]
 
@@ -92,7 +92,8 @@ class Pieces:
 
 
 def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
-    """The conversation as the model's own chat template writes it; of a base that has none, the text as it stands.
+    """Return the conversation as the model's own chat template writes it; of a base that has none, the text as it
+    stands.
 
     Without the template's opening token where the tokenizer puts it there by itself. What a turn spells as a control
     token (`<|im_end|>`) is text, and gets a space behind its first character: only the template opens and ends turns.
@@ -116,8 +117,8 @@ def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
 
 
 def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
-    """What is said in a turn, with no control token in it: a special one, or, of a user, one that the template writes
-    (a model's own answer may hold those, as </think>)."""
+    """Return what is said in a turn, with no control token in it: a special one, or, of a user, one that the template
+    writes (a model's own answer may hold those, as </think>)."""
     template = str(tokenizer.chat_template or "") if turn["role"] != "assistant" else ""
     tokens = [token for token in tokenizer.added_tokens_decoder.values() if token.special or token.content in template]
     # Tokens that take the spaces around them are found in spite of those.

@@ -16,7 +16,7 @@ ISOLATING = ("ByteLevel", "Split", "Digits", "Punctuation")  # pre-tokenizers th
 
 
 def lost_bytes(text: str, given_back: str) -> int:
-    """How many of a text's UTF-8 bytes stand for characters that the decoded tokens do not hold.
+    """Tell how many of a text's UTF-8 bytes stand for characters that the decoded tokens do not hold.
 
     Order counts for nothing, so that it is linear; nor do canonically equivalent spellings (é, e with an accent).
     """
@@ -33,8 +33,8 @@ def _size(characters: Counter[str]) -> int:
 
 
 def loses_nothing(rules: str) -> bool:
-    """Whether a tokenizer's JSON shows that it gives every text back: byte-level BPE, an entry for each byte, without
-    a normaliser and without anything that drops characters."""
+    """Tell whether a tokenizer's JSON shows that it gives every text back: byte-level BPE, an entry for each byte,
+    without a normaliser and without anything that drops characters."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     content = json.loads(rules)
@@ -59,7 +59,7 @@ def unknown_token(rules: str) -> int | None:
 
 
 def without(ids: Sequence[int], unknown: int | None) -> list[int]:
-    """The tokens but the unknown ones, which would be decoded to a text of their own (<unk>)."""
+    """Return the tokens but the unknown ones, which would be decoded to a text of their own (<unk>)."""
     return [token for token in ids if token != unknown]
 
 

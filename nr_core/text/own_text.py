@@ -77,7 +77,7 @@ class Writer:
         return prompt_ids(tokenizer, before), list(tokenizer(after, add_special_tokens=False)["input_ids"])
 
     def write(self, seed: int) -> list[list[int]]:
-        """A batch of documents, by the seed: their tokens, without those that open and close a text.
+        """Return a batch of documents, by the seed: their tokens, without those that open and close a text.
 
         Raises ModelError where the model has written nothing but ends of text, batch after batch.
         """
@@ -120,7 +120,7 @@ class _Turns:
         self.ended: list[int | None] = [None] * BATCH
 
     def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
-        """What comes next, (rows, vocabulary): the model's own scores, or the template's token for certain."""
+        """Return what comes next, (rows, vocabulary): the model's own scores, or the template's token for certain."""
         answer, ends = self._writer.answer, self._writer.ends
         length = ids.shape[1]
         for row, last in enumerate(ids[:, -1].tolist()):
@@ -137,7 +137,7 @@ class _Turns:
         return scores
 
     def done(self, ids: Tensor, scores: Any, **options: Any) -> Tensor:
-        """Which rows have ended."""
+        """Tell which rows have ended."""
         length, end_of_text = ids.shape[1], self._writer.tokenizer.eos_token_id
         for row, last in enumerate(ids[:, -1].tolist()):
             at = self._answer_at[row]

@@ -96,7 +96,7 @@ class _Progress:
 
 
 def _rules(tokenizer: Any) -> str | None:
-    """The tokenizer as JSON; None of one that is written in Python, in whole or in part."""
+    """Return the tokenizer as JSON; None of one that is written in Python, in whole or in part."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     try:
         return None if backend is None else str(backend.to_str())
@@ -118,7 +118,7 @@ def _slow_codec(tokenizer: Any) -> Codec:
 
 
 def _pieces(shards: Sequence[Path], out: Path, rules_hash: str) -> list[Path]:
-    """The folders of the pieces, in the shards' order; those of other shards or of another tokenizer go."""
+    """Return the folders of the pieces, in the shards' order; those of other shards or of another tokenizer go."""
     plan = {"rules": rules_hash, "shards": [[str(shard), shard.stat().st_size] for shard in shards]}
     folder = out / PIECES
     path = folder / "plan.json"
@@ -130,7 +130,7 @@ def _pieces(shards: Sequence[Path], out: Path, rules_hash: str) -> list[Path]:
 
 
 def _shared_out(shards: list[tuple[Path, Path]], workers: int) -> list[list[tuple[Path, Path]]]:
-    """The largest shard first, each to whoever has the least to do."""
+    """Return the largest shard first, each to whoever has the least to do."""
     shares: list[list[tuple[Path, Path]]] = [[] for _ in range(min(workers, len(shards)))]
     load = [0] * len(shares)
     for shard in sorted(shards, key=lambda pair: -pair[0].stat().st_size):

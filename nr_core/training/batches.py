@@ -24,7 +24,8 @@ Role = Literal["new", "original"]
 
 
 def exact_shares(shares: Sequence[float]) -> list[Fraction]:
-    """The shares as the decimal numbers that the user wrote (0.29 is 29/100, which the float is not), summing to 1.
+    """Return the shares as the decimal numbers that the user wrote (0.29 is 29/100, which the float is not), summing
+    to 1.
 
     Raises ModelError where they do not sum to 1.
     """
@@ -35,7 +36,7 @@ def exact_shares(shares: Sequence[float]) -> list[Fraction]:
 
 
 def choose(shares: Sequence[Fraction], k: int) -> tuple[int, int]:
-    """Which of some shares (summing to 1) number k falls to, and how many before it did.
+    """Tell which of some shares (summing to 1) number k falls to, and how many before it did.
 
     The first share p gets floor((k+1)·p) − floor(k·p) of number k; what it leaves is numbered anew and divided among
     the rest in the same way. So after n numbers, wherever n times each share is whole, each has had exactly that many.
@@ -87,7 +88,7 @@ class Batches:
         ]
 
     def _place(self, number: int) -> tuple[int, int]:
-        """The input that a sequence number falls to, and how many sequences it gave before."""
+        """Return the input that a sequence number falls to, and how many sequences it gave before."""
         group, rest = choose(self._group_shares, number)
         member, ordinal = choose(self._within[group], rest)
         return self._groups[group][member], ordinal
@@ -99,13 +100,13 @@ class Batches:
         return float(sum((share for share, original in zip(self._by_input, originals, strict=True) if original), 0))
 
     def originals(self, step: int) -> int:
-        """How many sequences of a step's global batch are of the original role."""
+        """Tell how many sequences of a step's global batch are of the original role."""
         first = step * self.batch_size
         places = (self._place(number)[0] for number in range(first, first + self.batch_size))
         return sum(self.inputs[index].role == "original" for index in places)
 
     def sequence(self, number: int) -> tuple[int, np.ndarray[Any, Any]]:
-        """The input that a sequence number falls to, and its tokens (sequence_length + 1,).
+        """Return the input that a sequence number falls to, and its tokens (sequence_length + 1,).
 
         A model that needs to see an opening token sees one at the begin of every sequence, as in evaluation: it takes
         the place of the first token, which is never a target.
@@ -127,7 +128,9 @@ class Batches:
         return index, np.concatenate([[source.opening_token], tokens[1:]])
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
-        """Rows rank::ranks of a step: tokens (rows, sequence_length + 1), and which rows are original (rows,)."""
+        """Return rows rank::ranks of a step: tokens (rows, sequence_length + 1), and which rows are original
+        (rows,).
+        """
         first = step * self.batch_size
         rows = [self.sequence(number) for number in range(first, first + self.batch_size)[rank::ranks]]
         tokens = torch.from_numpy(np.stack([tokens.astype(np.int64) for _, tokens in rows]))
@@ -136,7 +139,7 @@ class Batches:
 
 @lru_cache(maxsize=16)
 def _epoch_order(seed: int, index: int, epoch: int, windows: int, slack: int) -> tuple[int, np.ndarray[Any, Any]]:
-    """Where an epoch's windows begin, and the order in which they come."""
+    """Return where an epoch's windows begin, and the order in which they come."""
     random = np.random.default_rng([seed, index, epoch])
     return int(random.integers(slack + 1)), random.permutation(windows)
 

@@ -55,7 +55,7 @@ def save(
         for key, parameter in parameters.items()
         for moment, value in optimiser.state[parameter].items()
     }
-    if ranks.leads:
+    if ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{state.step:08d}"
         with writing(folder / name) as partial:
@@ -87,7 +87,7 @@ def restore(folder: Path, parameters: dict[str, nn.Parameter], optimiser: torch.
 
 
 def _read(checkpoint: Path) -> tuple[LoopState, dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """All of a checkpoint, before any of it goes into a model."""
+    """Return all of a checkpoint, before any of it goes into a model."""
     state = LoopState(**json.loads((checkpoint / "state.json").read_bytes()))
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in load_file(checkpoint / "optimiser.safetensors").items():

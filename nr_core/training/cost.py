@@ -41,7 +41,7 @@ def peak_flops(place: torch.device) -> float | None:
 
 
 def peak_tokens(model: Any, sequence_length: int, devices: int) -> float | None:
-    """Tokens a second that some devices could train at their peak; None where that peak is not known."""
+    """Return tokens a second that some devices could train at their peak; None where that peak is not known."""
     peak = peak_flops(device())
     flops = training_flops(model, sequence_length) if peak else None
     return devices * peak / flops if peak and flops else None

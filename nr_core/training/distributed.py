@@ -26,18 +26,18 @@ class Ranks:
     count: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """The one process that writes and reports."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Return the sum over all processes, in place."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in one of the processes: SIGTERM may reach one before the others."""
+        """Tell whether it is so in one of the processes: SIGTERM may reach one before the others."""
         if self.count == 1:
             return flag
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +48,7 @@ class Ranks:
             dist.barrier()
 
     def agree(self, value: Any) -> Any:
-        """What the leading process says."""
+        """Return what the leading process says."""
         if self.count == 1:
             return value
         said = [value]
@@ -84,7 +84,7 @@ def leave() -> None:
 
 
 def is_cut(model: nn.Module, fsdp_from: int, ranks: Ranks) -> bool:
-    """Whether the processes of a job share out this model, each holding a part."""
+    """Tell whether the processes of a job share out this model, each holding a part."""
     return ranks.count > 1 and sum(parameter.numel() for parameter in model.parameters()) >= fsdp_from
 
 
@@ -109,7 +109,7 @@ def whole(values: Tensor) -> Tensor:
 
 
 def fill(target: Tensor, values: Tensor) -> Tensor:
-    """A tensor cut and placed as `target` is, with the values of a whole one."""
+    """Return a tensor cut and placed as `target` is, with the values of a whole one."""
     if isinstance(target, DTensor):
         return distribute_tensor(values.to(target.device), target.device_mesh, target.placements)
     # Copied into fresh memory: kernels may round differently for another alignment.

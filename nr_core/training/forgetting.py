@@ -113,7 +113,9 @@ def reserve(
 
 
 def _texts_from(stream: TokenStream, start: int) -> Iterator[tuple[Tokens, float]]:
-    """What a stream holds from a token on: the text of each document, or of the rest of one, and its bytes a token."""
+    """Return what a stream holds from a token on: the text of each document, or of the rest of one, and its bytes a
+    token.
+    """
     first = int(np.searchsorted(stream.offsets, start, side="right")) - 1
     for document in range(first, stream.documents):
         whole = stream.content(document)

@@ -18,7 +18,7 @@ from nr_core.errors import ModelError
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """The layers of the text decoder, wrapped by PEFT or not: an image tower runs as it is."""
+    """Return the layers of the text decoder, wrapped by PEFT or not: an image tower runs as it is."""
     try:
         return decoder_stack(model).layers
     except ModelError as error:

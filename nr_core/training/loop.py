@@ -172,7 +172,7 @@ class Loop:
                 self._require_open_gates(step, figures)
             speed = (state.tokens - tokens_begun) / (now - begun)
             left = (settings.steps - state.step) * settings.batch_size * self.batches.sequence_length / speed
-            if self.ranks.leads:
+            if self.ranks.is_main:
                 self.progress.report(state.step, settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
             state.peak_memory = max(state.peak_memory, cost.peak()) if log else state.peak_memory
             if self.forgetting is not None:

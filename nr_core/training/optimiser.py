@@ -30,7 +30,9 @@ def warmup_steps(settings: LoopSettings) -> int:
 
 
 def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
-    """The rate of step 0, 1, ..., steps − 1: reaches the peak in the warm-up's last step, ends at its final share."""
+    """Return the rate of step 0, 1, ..., steps − 1: reaches the peak in the warm-up's last step, ends at its final
+    share.
+    """
     warmup = warmup_steps(settings)
     if step < warmup:
         return peak * (step + 1) / warmup

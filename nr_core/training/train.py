@@ -55,7 +55,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     """
     ranks = joined_ranks()
     if spec.interpolate_from is not None and spec.method.interpolate:
-        if ranks.leads:
+        if ranks.is_main:
             interpolate(spec, spec.interpolate_from, spec.method.interpolate[0])
         return
     refuse_uneven(spec.training, ranks)
@@ -81,7 +81,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     cut = is_cut(model, spec.training.fsdp_from, ranks)
     if not cut and not getattr(model, "is_quantized", False):
         model.to(device())
-    precision = ranks.agree(choose_once(spec.training.precision, model, spec.out, device()) if ranks.leads else None)
+    precision = ranks.agree(choose_once(spec.training.precision, model, spec.out, device()) if ranks.is_main else None)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
     head = Head(model, precision)
     peak = peak_tokens(model, length, ranks.count)
@@ -125,7 +125,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     measured = {} if forgetting is None else _measured(forgetting)
     widened = vocabulary is not None and extension.method.saves_full_model
     weights = _gathered(model, extension) if cut or widened else None
-    if not ranks.leads:
+    if not ranks.is_main:
         return
     if vocabulary is not None and weights is not None and widened:
         vocabulary.widen(weights, spec.base)

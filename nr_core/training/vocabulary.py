@@ -48,7 +48,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, streams: Sequence[TokenStream], tokenizer: Any, model: nn.Module, rows: int) -> Vocabulary:
-        """What some streams use, what no text may lack, and the tokens that a method on the model names.
+        """Return what some streams use, what no text may lack, and the tokens that a method on the model names.
 
         rows: of the whole base's embedding.
         """
@@ -71,8 +71,8 @@ class Vocabulary:
         return f"{len(self.tokens):,} of the {len(self.place):,} tokens of the vocabulary"
 
     def renumber(self, stream: TokenStream, folder: Path) -> TokenStream:
-        """The stream with each token called by its place, in a file without a name in the folder: it goes with the
-        process. Raises ModelError where the text needs a token that is not kept."""
+        """Return the stream with each token called by its place, in a file without a name in the folder: it goes with
+        the process. Raises ModelError where the text needs a token that is not kept."""
         dtype = np.uint16 if len(self.tokens) <= 1 << 16 else np.uint32
         with tempfile.TemporaryFile(dir=folder) as file:
             renumbered = np.memmap(file, dtype=dtype, mode="w+", shape=(len(stream),))
@@ -152,7 +152,7 @@ class Vocabulary:
 
 
 def tables_of(base: Any) -> list[nn.Module]:
-    """What a base looks tokens up in and scores them with; a tied pair are two modules of one weight."""
+    """Return what a base looks tokens up in and scores them with; a tied pair are two modules of one weight."""
     return [table for table in (base.get_input_embeddings(), base.get_output_embeddings()) if table is not None]
 
 
@@ -172,7 +172,7 @@ def _rows(model: nn.Module) -> list[Any]:
 
 
 def _indices(model: nn.Module) -> list[dict[str, list[int]]]:
-    """The rows that PEFT trains, by adapter; a tied head shares the embedding's."""
+    """Return the rows that PEFT trains, by adapter; a tied head shares the embedding's."""
     found = [module.token_indices for module in model.modules() if isinstance(module, TrainableTokensLayer)]
     return list({id(indices): indices for indices in found}.values())
 

@@ -29,7 +29,7 @@ def gated_residue(
     block_gate: nn.Linear | None,
     gate: Gate = "relu",
 ) -> tuple[Tensor, Tensor | None]:
-    """What the adapter adds to the block's output.
+    """Return what the adapter adds to the block's output.
 
     x: (..., d), the block's own normalised input. Returns the residue (..., d) and w·x (..., 1), which is above 0 where
     the gate is open, whatever its φ; None where there is no gate.

@@ -63,7 +63,8 @@ class Backbone:
 
 
 def embedding_tables(model: nn.Module) -> list[nn.Module]:
-    """What is looked up, of tokens (in the first layer or, as in Gemma 3n, in each) and positions, and the output head.
+    """Return what is looked up, of tokens (in the first layer or, as in Gemma 3n, in each) and positions, and the
+    output head.
 
     What is left is what scaling laws count (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section 1.3).
     """

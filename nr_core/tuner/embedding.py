@@ -26,7 +26,7 @@ from nr_core.tuner.taps import Taps
 
 
 def unused_tokens(inputs: Sequence[Input]) -> list[int]:
-    """The tokens that the new-language inputs use and the original-language ones never do, in order.
+    """Return the tokens that the new-language inputs use and the original-language ones never do, in order.
 
     Raises ModelError where there is no original-language text to tell, or no such token.
     """
@@ -117,7 +117,9 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         return extended
 
     def _shares(self, held: nn.ModuleDict, like: Tensor) -> list[tuple[str, Any]]:
-        """The adapters among `held` that act, each with 1, or in a mixed batch (rows, 1, 1): 1 where the row is its."""
+        """Return the adapters among `held` that act, each with 1, or in a mixed batch (rows, 1, 1): 1 where the row is
+        its.
+        """
         if self.mixed is None:
             return [(name, 1) for name in self.active_adapters if name in held]
         return [(name, self.mixed.mask(name, like.device).view(-1, 1, 1)) for name in held]

@@ -153,7 +153,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         return residue
 
     def _skips(self, x: Tensor) -> bool:
-        """Where every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
+        """Tell whether every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
         active = [name for name in self.active_adapters if name in self.neutral_residues_in]
         gated = all(self._gates[name] == "relu" for name in active)
         apart = self.mixed is not None or self.taps.measures()
@@ -213,7 +213,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         return own
 
     def merged_width(self) -> int:
-        """The width that the layer's adapters have given to the FFN."""
+        """Return the width that the layer's adapters have given to the FFN."""
         return sum(self.neutral_residues_in[name].out_features for name in self.merged_adapters)  # type: ignore[misc]
 
     def unmerge(self) -> None:
@@ -223,7 +223,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
 
 
 def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:
-    """Whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
+    """Tell whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
     never."""
     for module in model.modules():
         if isinstance(module, NeutralResidueLayer):
@@ -231,5 +231,5 @@ def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:
 
 
 def find_taps(model: nn.Module) -> Taps | None:
-    """The taps of a model with such adapters; None for any other model."""
+    """Return the taps of a model with such adapters; None for any other model."""
     return next((module.taps for module in model.modules() if isinstance(module, NeutralResidueLayer)), None)

@@ -99,8 +99,8 @@ class NeutralResiduesModel(BaseTuner):
     def merge_and_unload(
         self, progressbar: bool = False, safe_merge: bool = False, adapter_names: list[str] | None = None
     ) -> nn.Module:
-        """The base with a wider FFN, which its config tells. Raises ModelError, and leaves the model as it is, where an
-        adapter has a gate, or where not every layer gets the same width."""
+        """Return the base with a wider FFN, which its config tells. Raises ModelError, and leaves the model as it is,
+        where an adapter has a gate, or where not every layer gets the same width."""
         self.merge_adapter(adapter_names, safe_merge)
         widths = {layer.merged_width() for layer in self._layers() if layer.layer != EMBEDDING}
         layers = sum(layer.layer != EMBEDDING and layer.merged for layer in self._layers())

@@ -35,7 +35,7 @@ class Site:
 
 
 def find_sites(model: nn.Module, given: Sequence[str] | None = None) -> list[Site]:
-    """The FFN site of every layer, in order.
+    """Return the FFN site of every layer, in order.
 
     given: the sites of a model whose build is not known here, one a layer: the name of the module that is the FFN, as
     in `model.layers.0.mlp`, or SOURCE:SINK where the residue goes to another module's output. Raises ModelError where
@@ -100,7 +100,7 @@ POST_ATTENTION_NORM_NAMES = ("post_self_attn_layernorm", "post_attention_layerno
 
 
 def find_attention_sites(model: nn.Module) -> list[Site]:
-    """The attention site of every layer, in order.
+    """Return the attention site of every layer, in order.
 
     Raises ModelError where a layer has no attention of its own (a recurrent or a hybrid model, say).
     """

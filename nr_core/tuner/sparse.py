@@ -56,7 +56,7 @@ def open_residue(
 
 
 def joined(parts: list[OpenRows]) -> OpenRows | None:
-    """The residues of several adapters: a row that two of them reach gets both."""
+    """Return the residues of several adapters: a row that two of them reach gets both."""
     if len(parts) < 2:
         return parts[0] if parts else None
     return OpenRows(torch.cat([part.rows for part in parts]), torch.cat([part.residue for part in parts]))

@@ -40,8 +40,8 @@ class Taps:
         self.blocks: dict[tuple[str, int], Tensor] = {}
 
     def measures(self) -> bool:
-        """Whether a pass through a layer is measured: while collecting, and where gradient checkpointing recomputes, on
-        the way back, one that was. Recomputation must do what was done, or its tensors do not match."""
+        """Tell whether a pass through a layer is measured: while collecting, and where gradient checkpointing
+        recomputes, on the way back, one that was. Recomputation must do what was done, or its tensors do not match."""
         if self.collecting:
             self._recomputes = self._recomputes or torch.is_grad_enabled()
             return True
@@ -76,7 +76,9 @@ class Taps:
 
 
 def _on_the_way_back() -> bool:
-    """Whether autograd is at work, as torch.utils.checkpoint asks it; a compiled pass is never recomputed apart."""
+    """Tell whether autograd is at work, as torch.utils.checkpoint asks it; a compiled pass is never recomputed
+    apart.
+    """
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 

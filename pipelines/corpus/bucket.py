@@ -46,7 +46,7 @@ def last_move(name: str, workspace: Workspace, bucket: Bucket) -> tuple[int, str
 
 
 def is_last_here(workspace: Workspace) -> bool:
-    """Whether the corpora in use in the bucket are those in use here."""
+    """Tell whether the corpora in use in the bucket are those in use here."""
     bucket = workspace.bucket
     assert bucket is not None
     return all(
@@ -101,7 +101,7 @@ def fetch_version(name: str, version: str, workspace: Workspace) -> bool:
 
 
 def _with_needed(name: str, version: str, workspace: Workspace) -> Iterator[str]:
-    """A version, and its parents, yardsticks and index segments, each found when the one before it is here."""
+    """Yield a version, and its parents, yardsticks and index segments, each found when the one before it is here."""
     waiting, seen = [version], {version}
     while waiting:
         yield (one := waiting.pop(0))

@@ -87,7 +87,7 @@ def write_data_card(
 
 
 def escape(text: str) -> str:
-    """Text as Markdown shows it: on one line, with no markup of its own."""
+    """Return text as Markdown shows it: on one line, with no markup of its own."""
     plain = "".join(character if character.isprintable() else " " for character in text)
     return _MARKDOWN.sub(r"\\\1", plain)
 

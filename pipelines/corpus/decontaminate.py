@@ -73,7 +73,7 @@ class NgramIndex:
         self._owners = np.concatenate(owners)[first]
 
     def find(self, text: str) -> Contamination | None:
-        """What a text shares with a set, or None."""
+        """Return what a text shares with a set, or None."""
         words: list[str] = []
         for piece in pieces(simplified(text)):
             kept = max(len(words) - self._words + 1, 0)  # an n-gram may lie in two pieces
@@ -149,7 +149,9 @@ def remove_by_text(
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> pa.Table:
-    """The documents that line deduplication and decontamination leave; contaminated.parquet says who shares what."""
+    """Return the documents that line deduplication and decontamination leave; contaminated.parquet says who shares
+    what.
+    """
     ngrams = NgramIndex(sets, settings.decontamination_ngram) if sets else None
     left: list[int] = []
     shared: dict[int, Contamination] = {}

@@ -30,7 +30,7 @@ class EvaluationSet:
 
 
 def evaluation_sets(corpus: str, names: Sequence[str], workspace: Workspace) -> list[EvaluationSet]:
-    """The sets that corpora.<corpus>.decontaminate names. Raises InputError for one that is not there."""
+    """Return the sets that corpora.<corpus>.decontaminate names. Raises InputError for one that is not there."""
     return [
         _of_file(corpus, name, workspace) if is_file(name) else _held_out(corpus, name, workspace) for name in names
     ]
@@ -90,7 +90,7 @@ def _strings_of_parquet(path: Path, columns: list[str] | None) -> Iterator[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string in a JSON value: question, choices and answers, whatever a task calls them."""
+    """Yield every string in a JSON value: question, choices and answers, whatever a task calls them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -87,12 +87,12 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
 
 
 def segment_hash(manifest: Mapping[str, Any]) -> str | None:
-    """What tells the segment that a version brought to the index; None where it brought none."""
+    """Return what tells the segment that a version brought to the index; None where it brought none."""
     return str(manifest["files"][SEGMENT]["sha256"]) if SEGMENT in manifest["files"] else None
 
 
 def can_continue(name: str, version: str, workspace: Workspace) -> bool:
-    """Whether a version and all segments of the index that it names stand as they were."""
+    """Tell whether a version and all segments of the index that it names stand as they were."""
     manifest = _manifest(name, version, workspace)
     return (
         manifest is not None
@@ -107,7 +107,9 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
 
 
 def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
-    """The first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that side."""
+    """Return the first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that
+    side.
+    """
     first = parent["inputs"]["yardstick"]
     return first if first and _manifest(name, first, workspace) else str(parent["key"])
 
@@ -126,7 +128,7 @@ def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: I
 
 
 def has_settings(manifest: Mapping[str, Any], settings: CorpusSettings) -> bool:
-    """Whether a version was made with these settings, wherever the lists that they name lie."""
+    """Tell whether a version was made with these settings, wherever the lists that they name lie."""
     return _bearing(manifest["settings"]) == _bearing(settings.model_dump(mode="json"))
 
 
@@ -135,7 +137,7 @@ def _bearing(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, refreshes: Mapping[str, int]) -> bool:
-    """Whether what became of the parent's documents would become of them again."""
+    """Tell whether what became of the parent's documents would become of them again."""
     own, chosen = parent["inputs"], _bearing(settings.model_dump(mode="json"))
     return (
         own["stage_version"] == CORPUS_STAGE_VERSION

@@ -36,7 +36,7 @@ _FIRST_SEGMENT = re.compile(r"/([A-Za-z]{2,3})(?:[-_][A-Za-z]{2,4})?(?=/)")
 
 
 def group_of(split_by: str, url: str, host: str, doc_id: str) -> str:
-    """What is held out or not as a whole with this document. Never empty."""
+    """Return what is held out or not as a whole with this document. Never empty."""
     if split_by == "host":
         return host or url or doc_id
     if split_by == "url_path":
@@ -119,7 +119,7 @@ def later_sides(
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> dict[int, str]:
-    """The train side by doc_no, where the held-out side is the first version's documents, `yardstick`.
+    """Return the train side by doc_no, where the held-out side is the first version's documents, `yardstick`.
 
     New documents of the hosts, paths or pages held out there, and `copies` of documents there, are on neither side,
     and counted in the funnel.
@@ -144,7 +144,7 @@ def copies_of_held_out(
     settings: DedupSettings,
     scratch: Path,
 ) -> npt.NDArray[np.bool_]:
-    """Which kept documents are copies of held-out ones that deduplication did not hold them against.
+    """Tell which kept documents are copies of held-out ones that deduplication did not hold them against.
 
     A held-out document of the first version may be judged another way by now: it went itself as a copy of a kept one,
     or it is in no unit any more, and only its published text is left to compare with.

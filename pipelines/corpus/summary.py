@@ -1,4 +1,4 @@
-"""What a published version of a corpus says of itself."""
+"""Summary of a published corpus version."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ class CorpusReport(BaseModel):
 
 
 class CorpusFunnel:
-    """Who left at which stage and why, so far. `before` are the rows of the version that this one continues."""
+    """Count dropped documents by stage and reason. `before` are the rows of the version that this one continues."""
 
     def __init__(self, language: str, before: Sequence[dict[str, Any]] = ()) -> None:
         self._language = language

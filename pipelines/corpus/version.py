@@ -128,13 +128,13 @@ class _Version:
         self._lines_before = [segment.lines() for segment in self.index]
 
     def line_rule(self) -> LineRule | None:
-        """The rule of line deduplication, with the lines of earlier versions seen and none of this one's."""
+        """Return the rule of line deduplication, with the lines of earlier versions seen and none of this one's."""
         if self.settings.line_dedup == "none":
             return None
         return line_rule(self.settings.line_dedup, self.settings.min_characters, self._lines_before)
 
     def judge(self) -> pa.Table:
-        """The new documents that the verdict keeps."""
+        """Return the new documents that the verdict keeps."""
         files = list(self.files.files.values())
         judged = (
             judge(files, self._first_doc_nos, self.settings, self.folder, self.inputs.bad_words) if files else NOTHING
@@ -201,7 +201,7 @@ class _Version:
         return changed, seen
 
     def write_segment(self, found: Deduplicated, lines: tuple[Hashes, Hashes]) -> None:
-        """What a later version's documents are compared with. Without new documents there is none."""
+        """Return what a later version's documents are compared with. Without new documents there is none."""
         if self.files.files:
             index = self.folder / "index"
             write_segment(index, found.kept, found.texts, self.files.signatures, lines, self.settings.dedup)
@@ -242,7 +242,7 @@ class _Version:
         )
 
     def _counts(self, texts_changed: Counter[str], copies: int) -> dict[str, Any]:
-        """The fields of CorpusReport, less those that publication adds."""
+        """Return the fields of CorpusReport, less those that publication adds."""
         repeats = write_repeats(self.folder) if self.settings.rehydrate else 0
         documents, characters = sizes_of_sides(self.name, self.folder, self.settings)
         self.funnel.add("corpus", "kept", sum(documents.values()), sum(characters.values()))

@@ -42,7 +42,7 @@ def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
 
 
 def among(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Which values are among the wanted, which are sorted: numpy's isin sorts them for every batch anew."""
+    """Tell which values are among the wanted, which are sorted: numpy's isin sorts them for every batch anew."""
     if not len(wanted):
         return np.zeros(len(values), dtype=bool)
     return wanted[np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)] == values

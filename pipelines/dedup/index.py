@@ -28,7 +28,7 @@ class Segment:
         self._folder = folder
 
     def texts(self, hashes: npt.NDArray[np.uint64]) -> pa.Table:
-        """Rows of those of the 16-byte text hashes, of shape (documents, 2), that this segment has."""
+        """Return rows of those of the 16-byte text hashes, of shape (documents, 2), that this segment has."""
         wanted = np.unique(hashes[:, 0])
         found = []
         with pq.ParquetFile(self._folder / "texts.parquet") as file:

@@ -27,7 +27,7 @@ class LineRule(Protocol):
     """The lines seen so far, and what is left of the next text without them. Documents come in doc_no order."""
 
     def strip(self, text: str, doc_no: int) -> str | None:
-        """What is left of `text`, or None if fewer than the asked characters are."""
+        """Return what is left of `text`, or None if fewer than the asked characters are."""
         ...
 
     def first_doc_nos(self) -> tuple[Hashes, Hashes]:
@@ -36,7 +36,7 @@ class LineRule(Protocol):
 
 
 def line_rule(name: Literal["lines", "paragraphs"], min_characters: int, before: Sequence[Hashes] = ()) -> LineRule:
-    """The rule of this name, given the lines of earlier versions, sorted."""
+    """Return the rule of this name, given the lines of earlier versions, sorted."""
     return (SeenLines if name == "lines" else SeenParagraphs)(min_characters, before)
 
 
@@ -96,7 +96,7 @@ class _Seen:
         self._recent: dict[int, int] = {}
 
     def among(self, keys: Iterable[int]) -> set[int]:
-        """Those of `keys` that were added before."""
+        """Return those of `keys` that were added before."""
         unique = np.fromiter(set(keys), dtype=np.uint64)
         found: set[int] = {key for key in unique.tolist() if key in self._recent}
         for hashes in self._sorted():

@@ -136,7 +136,7 @@ def find_candidates(
 
 
 def join_band(job: BandJob) -> BandBuckets:
-    """Who shares a bucket of one band: independent of all other bands, on any machine that sees the index."""
+    """Tell who shares a bucket of one band: independent of all other bands, on any machine that sees the index."""
     band, hashes, index = job
     known, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     earlier, met_places = _meet(known, (batch for segment in index for batch in segment.band(band)))

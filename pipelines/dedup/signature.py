@@ -84,7 +84,7 @@ def signature(hashes: npt.NDArray[np.uint32], num_perm: int, seed: int) -> npt.N
 
 
 def signatures(of_texts: Sequence[npt.NDArray[np.uint32]], num_perm: int, seed: int) -> list[npt.NDArray[np.uint32]]:
-    """The signature of each text's hashes. Short texts go together, in half the time of one after the other."""
+    """Return the signature of each text's hashes. Short texts go together, in half the time of one after the other."""
     found: list[npt.NDArray[np.uint32]] = []
     together: list[npt.NDArray[np.uint32]] = []
     room = 0

@@ -36,7 +36,7 @@ def cap_marks(text: str) -> str:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What may be a mark, what may be a long run, and what is one.
+    """Return what may be a mark, what may be a long run, and what is one.
 
     Marks beyond the first plane make a class slow: what may be takes all that stands between them there.
     """
@@ -85,7 +85,7 @@ def clean(text: str, line_end: str = "\n") -> str:
 
 
 def _is_seen(text: str) -> bool:
-    """A quick look that clears most texts: Python counts all unseen characters but U+034F as not printable."""
+    """Take a quick look that clears most texts: Python counts all unseen characters but U+034F as not printable."""
     return text.replace("\n", "").replace("\t", "").replace("\xa0", "").isprintable() and "\u034f" not in text
 
 
@@ -95,7 +95,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 def _decoded_once(text: str) -> str:
-    """A doubly encoded text: now all of its letters can be repaired, after clean() no more."""
+    """Return a doubly encoded text: now all of its letters can be repaired, after clean() no more."""
     from pipelines.pages.repair import repair  # ftfy takes a tenth of a second to import, and few pages need it
 
     if len(text) <= _MAX_REPAIRED:

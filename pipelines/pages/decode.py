@@ -32,7 +32,7 @@ _CHARSET = re.compile(rb"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']+))",
 
 
 def meta_charset(page: bytes) -> str | None:
-    """The label in the first meta tag that names a charset."""
+    """Return the label in the first meta tag that names a charset."""
     for token in _TOKEN.finditer(page[:_BYTES]):
         if token[1] and (label := _label(token[2])):
             return label.strip().decode("ascii", errors="replace")
@@ -139,7 +139,7 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
 
 
 def _decoded(payload: bytes, encoding: str, source: str, not_ascii: int) -> Decoded | None:
-    """The page by a charset; None if that damages it, or makes binary data of it."""
+    """Return the page by a charset; None if that damages it, or makes binary data of it."""
     text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
     replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
     is_text = replaced <= MAX_REPLACED_SHARE * not_ascii and controls <= MAX_CONTROL_SHARE * len(text)
@@ -147,7 +147,7 @@ def _decoded(payload: bytes, encoding: str, source: str, not_ascii: int) -> Deco
 
 
 def _words(payload: bytes) -> bytes:
-    """The words at a page's start that are not all ASCII, which is where charsets differ."""
+    """Return the words at a page's start that are not all ASCII, which is where charsets differ."""
     words, size, end = [], 0, 0
     while size <= _JUDGED_BYTES and (rest := _REST_OF_WORD.search(payload, end)):
         before = payload[max(end, rest.start() - _JUDGED_BYTES) : rest.start()]
@@ -210,7 +210,7 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_broken_utf8(payload: bytes) -> bool:
-    """Whether nearly all that is not ASCII is UTF-8."""
+    """Tell whether nearly all that is not ASCII is UTF-8."""
     if _JAPANESE_ESCAPE in payload and payload.isascii():
         return False
     text = payload.decode("utf-8", errors="replace")
@@ -220,7 +220,7 @@ def _is_broken_utf8(payload: bytes) -> bool:
 
 
 def _codec(label: str) -> str | None:
-    """The codec of a charset in the WHATWG's list only: a hostile page must not choose among all of Python's."""
+    """Return the codec of a charset in the WHATWG's list only: a hostile page must not choose among all of Python's."""
     label = label.strip().lower()
     codec = map_encoding_to_html5(label, fallback_utf8=False) or _MORE_LABELS.get(label)
     return codec and _AS_BROWSERS.get(codec, codec)

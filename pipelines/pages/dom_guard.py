@@ -64,7 +64,7 @@ def has_many_attributes(markup: Markup) -> bool:
 
 
 def _has_many_at_the_root(markup: Markup) -> bool:
-    """Whether all that seem to be tags <html> and <body> have too many attributes together."""
+    """Tell whether all that seem to be tags <html> and <body> have too many attributes together."""
     roots: list[int] = []
     for first, second in ("ht", "bo"):
         tags = markup.tags[markup.first | 0x20 == ord(first)]
@@ -94,7 +94,9 @@ def _count(html: bytes, name: int, end: int) -> int:
 
 
 def _names_of_tags(html: bytes, start: int, end: int) -> Iterator[int]:
-    """Where names of tags may end between two places. A tag may begin at the first `<` and letter behind each `>`."""
+    """Return where names of tags may end between two places. A tag may begin at the first `<` and letter behind each
+    `>`.
+    """
     while tag := _ANY_TAG.search(html, start + 1, end):
         yield tag.end()
         start = html.find(b">", tag.end(), end)
@@ -117,7 +119,7 @@ def _long_ways(html: bytes, length: int) -> Iterator[tuple[int, int]]:
 
 
 def _last_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) -> int:
-    """The last `>` between two places that is in no value; -1 if there is none, or no more steps are left."""
+    """Return the last `>` between two places that is in no value; -1 if there is none, or no more steps are left."""
     end = html.rfind(b">", start, place)
     while end >= 0 and (opening := _opening(html, start, end)) >= 0:
         end = html.rfind(b">", start, opening) if next(steps, None) is not None else -1
@@ -125,7 +127,7 @@ def _last_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) ->
 
 
 def _next_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) -> int:
-    """The first `>` from `place` on that is in no value, however long.
+    """Return the first `>` from `place` on that is in no value, however long.
 
     The end of the page if there is none, or no more steps are left.
     """
@@ -146,7 +148,8 @@ def _next_sure_end(html: bytes, start: int, place: int, steps: Iterator[int]) ->
 
 
 def _opening(html: bytes, start: int, end: int) -> int:
-    """The first of the quotes that open a value in which `end` may stand, the last of either kind behind `start`.
+    """Return the first of the quotes that open a value in which `end` may stand, the last of either kind behind
+    `start`.
 
     -1 where there is none.
     """
@@ -159,7 +162,7 @@ def _opening(html: bytes, start: int, end: int) -> int:
 
 
 def _opens_value(html: bytes, start: int, quote: int) -> bool:
-    """Whether `=` stands before a quote, or white space that goes on for too long to look behind it."""
+    """Tell whether `=` stands before a quote, or white space that goes on for too long to look behind it."""
     if quote <= start or html[quote - 1] not in _BEFORE_VALUE:
         return False
     before = html[max(start, quote - _MAX_SPACE) : quote]
@@ -194,7 +197,7 @@ _DEEP = " > ".join("*" * MAX_DEPTH) + ":first-child"  # of its parent; where one
 
 
 def is_too_costly(markup: Markup) -> bool:
-    """Whether parsing this page could take seconds."""
+    """Tell whether parsing this page could take seconds."""
     tags = len(markup.tags)
     if tags > MAX_TAGS:
         return True
@@ -204,7 +207,9 @@ def is_too_costly(markup: Markup) -> bool:
 
 
 def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
-    """Whether elements are nested so deeply that main content could take seconds. The query runs in native code."""
+    """Tell whether elements are nested so deeply that main content could take seconds. The query runs in native
+    code.
+    """
     if len(markup.tags) < _FEW_TAGS_TO_EXTRACT or tree.document is None:
         return False
     return tree.document.query_selector(_DEEP) is not None
@@ -228,7 +233,7 @@ def _open_sum(markup: Markup) -> int:
 
 
 def _has_runs(markup: Markup) -> bool:
-    """Whether many formatting elements stand open at once, or a list has too many options."""
+    """Tell whether many formatting elements stand open at once, or a list has too many options."""
     first, second, third = markup.first, markup.after(markup.tags, 2), markup.after(markup.tags, 3)
     opening, closing = _BEGINNINGS[first, second], _BEGINNINGS[second, third] & (first == ord("/"))
     if np.count_nonzero(opening) <= MAX_OPEN_FORMATTING:

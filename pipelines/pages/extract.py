@@ -48,12 +48,12 @@ _MAX_WORDS = 8  # of such a line
 
 
 def is_salutation(line: str) -> bool:
-    """Whether a line seems to greet whom a letter is for."""
+    """Tell whether a line seems to greet whom a letter is for."""
     return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
 
 
 def is_closing(line: str) -> bool:
-    """Whether a line seems to end a letter, before the signature."""
+    """Tell whether a line seems to end a letter, before the signature."""
     return len(line.split()) <= _MAX_WORDS and _CLOSING.match(line) is not None
 
 
@@ -102,7 +102,7 @@ def mark_short_texts(markup: Markup, text: str) -> str:
 
 
 def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
-    """Where short texts may stand: from one `<` through the next.
+    """Return where short texts may stand: from one `<` through the next.
 
     It ends in a character of two or three bytes, with at most one of ASCII before it and a tag or white space behind;
     or a character reference begins it, perhaps behind one character.
@@ -123,7 +123,7 @@ def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
 
 
 def _begins_behind(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.bool_]:
-    """Whether a tag ends, or white space stands, so far before each place."""
+    """Tell whether a tag ends, or white space stands, so far before each place."""
     before = codes.take(places - distance, mode="clip")
     return (before == ord(">")) | (before <= _LAST_SPACE)
 
@@ -200,12 +200,14 @@ _SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹
 
 
 def all_text(tree: HTMLTree) -> str:
-    """All text of the page, with menus and alt texts: a third of main content's time, enough to tell the language."""
+    """Return all text of the page, with menus and alt texts: a third of main content's time, enough to tell the
+    language.
+    """
     return extract_plain_text(tree, preserve_formatting=False).replace(MARK, "")
 
 
 def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
-    """Text of the page without navigation, banners and footers, paragraphs on lines of their own; may be empty.
+    """Return text of the page without navigation, banners and footers, paragraphs on lines of their own; may be empty.
 
     resiliparse's rules (https://resiliparse.chatnoir.eu/en/stable/man/extract/html2text.html), and ours over elements
     and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .965.
@@ -245,7 +247,7 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
 
 
 def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
-    """The parts that match, as a tuple: the library's own list looks each of them up from its start again."""
+    """Return the parts that match, as a tuple: the library's own list looks each of them up from its start again."""
     return tree.document.query_selector_all(selector)[:] if tree.document else ()
 
 
@@ -261,7 +263,9 @@ def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
 
 
 def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
-    """The parts of names under which most of the text stands, given how many characters were kept of the rest."""
+    """Return the parts of names under which most of the text stands, given how many characters were kept of the
+    rest.
+    """
     groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
     for part in seeming:
         name = (part.getattr("class") or "").lower()
@@ -317,7 +321,7 @@ def _trim_ends(text: str) -> str:
 
 
 def _begins_content(lines: list[str], number: int, stop: int) -> bool:
-    """Whether a short line above the first sentence greets somebody, or stands above a list."""
+    """Tell whether a short line above the first sentence greets somebody, or stands above a list."""
     if is_salutation(lines[number]):
         return True
     below = [line for line in lines[number + 1 : stop] if line.strip()][:_MIN_LIST_ITEMS]
@@ -326,7 +330,7 @@ def _begins_content(lines: list[str], number: int, stop: int) -> bool:
 
 
 def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:
-    """How many lines may go before the first that is long or ends a sentence; 0 if that is none, or too much."""
+    """Tell how many lines may go before the first that is long or ends a sentence; 0 if that is none, or too much."""
     passed = 0
     for number, line in enumerate(lines):
         line = line.strip()

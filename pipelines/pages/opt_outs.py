@@ -38,12 +38,14 @@ _MAX_CHARACTERS = 2000  # of a statement that are looked at
 
 
 def refuses_training(field: str, statements: Iterable[str]) -> bool:
-    """Whether one of the statements of a header or rule refuses training; the refusal wins, as AIPREF combines them."""
+    """Tell whether one of the statements of a header or rule refuses training; the refusal wins, as AIPREF combines
+    them.
+    """
     return any(says_of_training(field, statement) is False for statement in statements)
 
 
 def says_of_training(field: str, statement: str) -> bool | None:
-    """Whether a statement allows training; None where it does not speak of it."""
+    """Tell whether a statement allows training; None where it does not speak of it."""
     said: set[bool] = set()
     for member in re.split("[,;]", statement[:_MAX_CHARACTERS].lower()):
         category, _, value = member.partition("=")
@@ -99,7 +101,8 @@ def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> st
 
 
 def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
-    """Whether a meta tag in the page's bytes holds a word that opts out: a look in a third of the time of the query.
+    """Tell whether a meta tag in the page's bytes holds a word that opts out: a look in a third of the time of the
+    query.
 
     True also where a tag spells with character references (`no&#97;i`), may go on behind its first `>`, or holds the
     beginning of another.
@@ -118,7 +121,7 @@ def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
 
 
 def _meta_tags(markup: Markup) -> Iterator[bytes]:
-    """What stands between each `<meta` and the first `>` behind it, in small letters."""
+    """Return what stands between each `<meta` and the first `>` behind it, in small letters."""
     html = markup.html
     for start in markup.tags[markup.first | 0x20 == ord("m")].tolist():
         if html[start + 1 : start + 5].lower() == b"meta":
@@ -135,7 +138,7 @@ def _all_end_here(tags: list[bytes]) -> bool:
 
 
 def _ends_here(tag: bytes) -> bool:
-    """Whether the `>` that cut a tag ends it, and is not part of a value in quotes."""
+    """Tell whether the `>` that cut a tag ends it, and is not part of a value in quotes."""
     if b"'" not in tag:  # then a `"` at its end closes a value, unless it opens one
         attributes = tag.rstrip(b"/ ")
         if attributes[-1:] == b'"' and attributes[-2:-1] not in b"= \t\n\f\r":

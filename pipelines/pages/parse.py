@@ -28,7 +28,7 @@ _has_refused = False  # until then nobody asks malloc, which counts for up to 40
 
 
 def parse(html: str) -> HTMLTree | None:
-    """The page's DOM; None where it would take more than MAX_DOM_BYTES."""
+    """Return the page's DOM; None where it would take more than MAX_DOM_BYTES."""
     global _has_refused
     with LIMIT_LOCK:
         free = _bytes_free() if _has_refused else 0
@@ -72,7 +72,7 @@ if _mallinfo is not None:
 
 
 def _bytes_free() -> int:
-    """What malloc has from the kernel and has not given out; 0 where it does not say."""
+    """Return what malloc has from the kernel and has not given out; 0 where it does not say."""
     return 0 if _mallinfo is None else int(_mallinfo().fordblks)
 
 
@@ -97,5 +97,5 @@ class Markup:
         return self.after(self.tags, 1)
 
     def after(self, tags: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.uint8]:
-        """The byte so far behind each of these `<`; the page's last byte where it ends before."""
+        """Return the byte so far behind each of these `<`; the page's last byte where it ends before."""
         return self.codes.take(tags + distance, mode="clip")

@@ -62,7 +62,7 @@ def gate(capture: Capture) -> str | None:
 
 
 def media_type(content_type: str) -> str:
-    """The type in a header, as browsers read it: the last that is one, of several; else nothing.
+    """Return the type in a header, as browsers read it: the last that is one, of several; else nothing.
 
     https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
     """
@@ -77,7 +77,7 @@ def _extracted(content_type: str) -> str:
 
 
 def is_html(body: bytes, content_type: str, identified_type: str = "") -> bool:
-    """Whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent.
+    """Tell whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent.
 
     What the crawler identified (WARC-Identified-Payload-Type) stands in for a header that names no page.
     """

@@ -75,7 +75,7 @@ class RobotsRules:
 
 
 def _page(url: str) -> str:
-    """A URL of the same path and query, of bounded length, that can be parsed."""
+    """Return a URL of the same path and query, of bounded length, that can be parsed."""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     return f"http://host/{path.removeprefix('/')[:_MAX_PATH_CHARACTERS]}"
@@ -131,7 +131,7 @@ def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
 
 
 def _preferences(label: str, groups: Sequence[tuple[set[str], list[tuple[str, str]]]], agents: Iterable[str]) -> str:
-    """The usage preferences of one label as rules of access: a refusal disallows. '' where none refuses."""
+    """Return the usage preferences of one label as rules of access: a refusal disallows. '' where none refuses."""
     of_agent: dict[str, dict[str, bool]] = {}
     left = _MAX_PREFERENCES
     for names, lines in groups:
@@ -167,7 +167,7 @@ def _lines_of(agents: Iterable[str]) -> list[str]:
 def read_robots_rules(
     files: Iterable[Path], agents: Iterable[str], max_bytes: int, preferences: bool = True
 ) -> RobotsRules:
-    """The rules in the robots.txt captures of some WARC files.
+    """Return the rules in the robots.txt captures of some WARC files.
 
     Raises InputError for a file that is no WARC; where a file is damaged, what was read before it counts.
     """
@@ -192,7 +192,7 @@ def _captures(file: Path, max_bytes: int) -> Iterator[tuple[str, str, str]]:
 
 
 def _decode(body: bytes) -> str:
-    """A robots.txt as text: UTF-8 (RFC 9309, 2.3), or what its byte order mark says."""
+    """Return a robots.txt as text: UTF-8 (RFC 9309, 2.3), or what its byte order mark says."""
     for mark, encoding in _BOMS:
         if body.startswith(mark):
             return body[len(mark) :].decode(encoding, errors="replace")

@@ -53,7 +53,7 @@ def _dechunk(payload: bytes) -> bytes:
 
 
 def _gunzip(payload: bytes, max_bytes: int) -> bytes:
-    """All gzip members; padding behind the last is left out."""
+    """Return all gzip members; padding behind the last is left out."""
     parts: list[bytes] = []
     size = place = members = 0
     while payload[place : place + 2] == b"\x1f\x8b":

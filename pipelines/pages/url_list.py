@@ -46,11 +46,11 @@ class UrlList:
         return len(self._hashes)
 
     def has_host(self, host: str) -> bool:
-        """Whether `host`, or a domain that it belongs to, is on the list."""
+        """Tell whether `host`, or a domain that it belongs to, is on the list."""
         return len(self) > 0 and self._has_any(_domains(ascii_host(host).removeprefix("www.")))
 
     def has_url(self, url: str) -> bool:
-        """Whether the URL starts with one on the list."""
+        """Tell whether the URL starts with one on the list."""
         return len(self) > 0 and self._has_any(_prefixes(_normal(url)))
 
     def _has_any(self, names: Iterable[str]) -> bool:
@@ -66,7 +66,7 @@ def read_url_list(paths: tuple[str, ...], field: str) -> UrlList:
 
 
 def list_files(paths: Sequence[str], field: str) -> list[Path]:
-    """The files that lists consist of, sorted within each folder. Raises InputError where there is none."""
+    """Return the files that lists consist of, sorted within each folder. Raises InputError where there is none."""
     files: list[Path] = []
     for name in paths:
         path = Path(name).expanduser()

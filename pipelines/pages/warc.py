@@ -158,7 +158,7 @@ class _Run:
         yield from self._last
 
     def mend(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
-        """What the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
+        """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
         if self.broke is None:
             return self._passed_over(places)
         end = places.end_of_record(self.offset) if self._last else None
@@ -173,7 +173,7 @@ class _Run:
         return last, self._failure(self.broke, following), following
 
     def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
-        """The same where the reader came to an end. It may have left a cut header; a lenient one, whole records."""
+        """Return the same where the reader came to an end. It may leave a cut header; a lenient one, whole records."""
         if places.is_compressed:
             following, is_lost = places.next_unread(self.offset)
             return [], self._failure(PASSED_OVER, following) if is_lost else None, following
@@ -279,7 +279,7 @@ def _read_over(record: WarcRecord) -> tuple[int, bool]:
 
 
 def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
-    """Whether a body is shorter than the server announced, and not by so little that it is a whole page."""
+    """Tell whether a body is shorter than the server announced, and not by so little that it is a whole page."""
     missing = _http_length(http) - len(body)
     if missing <= MAX_OFF:
         return False
@@ -294,7 +294,7 @@ def _http_length(http: HeaderMap) -> int:
 
 
 def _has_lf_headers(head: bytes) -> bool:
-    """Whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
+    """Tell whether the lines of the first record end in LF alone, against the standard, as if edited by hand.
 
     Only then is the reader lenient: else it would pass over damage in silence.
     """

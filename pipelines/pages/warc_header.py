@@ -37,18 +37,18 @@ def length_in(header: bytes) -> int | None:
 
 
 def holds_following(block: bytes) -> bool:
-    """Whether a record's block seems to hold the next record too, by a length that is too long."""
+    """Tell whether a record's block seems to hold the next record too, by a length that is too long."""
     return _MARK in block and _FOLLOWING.search(block) is not None
 
 
 def following_in(content: mmap.mmap, start: int, end: int) -> int | None:
-    """Where that record begins."""
+    """Return where that record begins."""
     found = _FOLLOWING.search(content, start, end)
     return None if found is None else found.start(1)
 
 
 def digest_says_so(record: Iterable[bytes]) -> bool:
-    """Whether a digest in a record's header is that of its block, or of the payload in it, at the length it states."""
+    """Tell whether a digest in a record's header is that of its block, or of the payload in it, by its length."""
     chunks, start = iter(record), b""
     while not (found := HEADER_END.search(start)) and len(start) < MAX_HEADER_BYTES and (chunk := next(chunks, b"")):
         start += chunk

@@ -79,16 +79,16 @@ class Places:
 
     @property
     def read_to(self) -> int:
-        """How far the stream was read, with what a reader holds ready."""
+        """Return how far the stream was read, with what a reader holds ready."""
         return self._stream.tell()
 
     def stream_from(self, place: int) -> BinaryIO | ZstdReader:
-        """The file from a place on, as a reader of records takes it."""
+        """Return the file from a place on, as a reader of records takes it."""
         self._stream.seek(place)
         return ZstdReader(self._stream, dictionary=self._dictionary) if place and self._dictionary else self._stream
 
     def is_cut(self, place: int, holds_record: bool) -> bool:
-        """Whether what is compressed as one is not one record: it holds several, or is cut anywhere.
+        """Tell whether what is compressed as one is not one record: it holds several, or is cut anywhere.
 
         holds_record: a record was read at `place`, which readers tell of those too that begin within a part.
         """
@@ -100,7 +100,7 @@ class Places:
 
     @cached_property
     def _is_cut_anywhere(self) -> bool:
-        """Whether one of the first parts begins in the middle of a record."""
+        """Tell whether one of the first parts begins in the middle of a record."""
         place: int | None = self.behind_empty_parts(0)
         for _ in range(_WALKED_PARTS):
             assert place is not None
@@ -112,7 +112,7 @@ class Places:
         return False
 
     def _holds_another(self, place: int) -> bool:
-        """Whether a second record begins in the part at a place."""
+        """Tell whether a second record begins in the part at a place."""
         if not self._begins(place):
             return False
         before = b""
@@ -124,7 +124,7 @@ class Places:
         return False
 
     def next_record(self, start: int) -> int | None:
-        """The first place from `start` on at which a record begins; None where none is found."""
+        """Return the first place from `start` on at which a record begins; None where none is found."""
         pattern = HEADER if self._kind is None else self._kind.begin
         for found in pattern.finditer(self.bytes, start):
             if self._begins(found.start()):
@@ -134,7 +134,7 @@ class Places:
         return None
 
     def next_unread(self, place: int) -> tuple[int | None, bool]:
-        """Where reading goes on behind the record that is a part, at `place`, and whether anything between is lost.
+        """Return where reading goes on behind the record at `place`, which is a part, and whether anything is lost.
 
         Readers take an empty part, and what is none, for the file's end.
         """
@@ -146,7 +146,7 @@ class Places:
         return (rest, is_zeroed) if self._begins(rest) else (self.next_record(rest), True)
 
     def stops_early(self, place: int, read_to: int) -> bool:
-        """Whether a reader that came to an end behind the record at `place` took it for the file's where it is not."""
+        """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""
         assert self._kind is not None
         size, is_part = len(self.bytes), self._begin(place, 1) is not None
         part = place if is_part else next_part(self.bytes, self._kind, place, self._looks)
@@ -190,7 +190,7 @@ class Places:
         return None
 
     def end_of_record(self, place: int) -> int | None:
-        """Where the record at `place` ends, if its length is right; None if it is not."""
+        """Return where the record at `place` ends, if its length is right; None if it is not."""
         if self._kind is not None:
             return (self._end_of_part(place) or place + 1) if self._fills(place) else None
         header_end = self._end_of_header(place)
@@ -203,7 +203,7 @@ class Places:
         return end if behind.startswith((b"\r\n\r\n", b"\n\n")) or HEADER.search(behind) else None
 
     def is_whole(self, place: int) -> bool:
-        """Whether the record at `place` only quotes another, where its block seems to take in the one that follows.
+        """Tell whether the record at `place` only quotes another, where it seems to take in the one that follows.
 
         A digest says so, or what was compressed with it; or what it holds does not lead on to a further record.
         """
@@ -220,7 +220,7 @@ class Places:
             place += len(chunk)
 
     def _fills(self, place: int) -> bool:
-        """Whether what is compressed at a place is whole, and one record of the length that it says."""
+        """Tell whether what is compressed at a place is whole, and one record of the length that it says."""
         assert self._kind is not None
         header, size, is_whole = b"", 0, False
         with suppress(*ERRORS):
@@ -245,13 +245,13 @@ class Places:
         return self._begin(place, len(_BEGIN)) == _BEGIN
 
     def _begin(self, place: int, size: int) -> bytes | None:
-        """The first bytes that the part at a place gives; None where none is there."""
+        """Return the first bytes that the part at a place gives; None where none is there."""
         assert self._kind is not None
         is_one = self._kind.begin.match(self.bytes, place)
         return beginning(self.bytes, self._kind, place, size) if is_one else None
 
     def _chunks(self, place: int) -> Iterator[bytes]:
-        """What the part at a place holds, around damage within it and up to damage that ends it."""
+        """Yield what the part at a place holds, around damage within it and up to damage that ends it."""
         assert self._kind is not None
         with suppress(*ERRORS):
             for item in self._kind.read(self.bytes, place, 0):
@@ -259,7 +259,7 @@ class Places:
                     yield item
 
     def decompressed_beside(self, place: int) -> tuple[BinaryIO, str | None]:
-        """What the file holds from `place` on, in a temporary file without a name: what stands behind damage as well.
+        """Return what the file holds from `place` on, behind damage too, in a temporary file without a name.
 
         And what damage was met, if any.
         """
@@ -283,14 +283,14 @@ class Places:
 
 
 def _content(stream: BinaryIO) -> mmap.mmap:
-    """What a file holds; of an empty one, which cannot be mapped, a zero byte."""
+    """Return what a file holds; of an empty one, which cannot be mapped, a zero byte."""
     if not os.fstat(stream.fileno()).st_size:
         return mmap.mmap(-1, 1)
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file, decompressed if it is gzip."""
+    """Return the first bytes of a file, decompressed if it is gzip."""
     with path.open("rb") as stream:
         start = stream.read(4096)
     if start[:2] == b"\x1f\x8b":

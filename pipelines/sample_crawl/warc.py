@@ -61,8 +61,8 @@ def plan(pages: int, seed: int) -> list[Response]:
 
 
 def _has_list(response: Response) -> bool:
-    """Whether the article has a list, which main-content extraction takes for navigation on some sites: its copies'
-    extracted texts would not be as alike as they are meant to be."""
+    """Tell whether the article has a list, which main-content extraction takes for navigation on some sites: its
+    copies' extracted texts would not be as alike as they are meant to be."""
     return response.article is not None and any(block.kind == "ul" for block in response.article.blocks)
 
 

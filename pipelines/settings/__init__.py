@@ -1,4 +1,4 @@
-"""Settings of the steps of this room. They need only pydantic; paths and worker counts never bear on content."""
+"""Settings of the steps of this package. They need only pydantic; paths and worker counts never bear on content."""
 
 from pipelines.settings.corpora import CorpusSettings, DedupSettings, PiiSettings
 from pipelines.settings.documents import DocumentSettings, ExtractionSettings, OptOutSettings, QualityModelSettings

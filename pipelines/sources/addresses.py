@@ -34,7 +34,7 @@ _QUERY = re.compile(r"\?[^\s'\"<>`{}|\\^()]+")
 
 
 def redacted(address: str) -> str:
-    """An address without passwords, tokens and signatures; a path on this machine as it is."""
+    """Return an address without passwords, tokens and signatures; a path on this machine as it is."""
     before, mark, rest = address.partition("://")
     if not mark:
         return address
@@ -48,7 +48,7 @@ def redacted(address: str) -> str:
 
 
 def redacted_text(text: str, about: str = "") -> str:
-    """A text, such as an error's, with the addresses in it redacted, and what looks like the query of one.
+    """Return a text, such as an error's, with the addresses in it redacted, and what looks like the query of one.
 
     What `about`, the address that the error is of, would lose is masked by itself too: libraries name parts of it.
     """
@@ -60,7 +60,7 @@ def redacted_text(text: str, about: str = "") -> str:
 
 
 def redacted_query(query: str) -> str:
-    """The query of an address without credentials and what goes with them."""
+    """Return the query of an address without credentials and what goes with them."""
     members = query.split("&")
     given = [member.partition("=") for member in members]
     secret = {place for place, (name, _, value) in enumerate(given) if _is_credential(name, value)}

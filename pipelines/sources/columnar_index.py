@@ -41,7 +41,7 @@ class FooterReader:
         self._lock = threading.Lock()
 
     def read(self, url: str) -> pq.FileMetaData:
-        """The footer of a Parquet file. Raises FetchError, and InputError when it is none."""
+        """Return the footer of a Parquet file. Raises FetchError, and InputError when it is none."""
         tail, total = self._remote.read_tail(url, self._guess)
         needed = int.from_bytes(tail[-8:-4], "little") + 8
         if tail[-4:] != b"PAR1" or needed > min(total, MAX_FOOTER_BYTES):
@@ -89,7 +89,7 @@ class IndexFile:
 
 
 def plan_file(url: str, metadata: pq.FileMetaData, wanted: Condition) -> IndexFile:
-    """What of a file must be read for a condition. Raises InputError when it lacks a column."""
+    """Return what of a file must be read for a condition. Raises InputError when it lacks a column."""
     of_column = _places(metadata)
     columns = tuple(wanted.columns)
     if missing := [column for column in columns if column not in of_column]:

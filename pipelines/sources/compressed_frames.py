@@ -71,7 +71,7 @@ class Frame:
         raise NotImplementedError
 
     def _behind_block(self, place: int) -> tuple[int, bool]:
-        """Where the block at a place ends, with what follows the last one; whether it is the last."""
+        """Return where the block at a place ends, with what follows the last one; whether it is the last."""
         raise NotImplementedError
 
     def _number(self, place: int, size: int) -> int:
@@ -106,7 +106,7 @@ class Lz4Frame(Frame):
 
     @property
     def has_own_blocks(self) -> bool:
-        """Whether each block can be read without those before it."""
+        """Tell whether each block can be read without those before it."""
         return not self._is_skipped and bool(self._flags & _INDEPENDENT) and not self._flags & _DICTIONARY
 
     def _behind_block(self, place: int) -> tuple[int, bool]:
@@ -118,7 +118,7 @@ class Lz4Frame(Frame):
         return place + 4 + size + (4 if self._flags & _BLOCK_CHECKSUM else 0), False
 
     def blocks(self) -> Iterator[tuple[int, int]]:
-        """Where each block begins and ends."""
+        """Yield where each block begins and ends."""
         place = self._first
         while True:
             end, is_last = self._behind_block(place)
@@ -136,7 +136,7 @@ class Lz4Frame(Frame):
 
 
 def dictionary_frame(content: Content) -> bytes:
-    """The dictionary that a zstd file begins with, decompressed; b"" if it has none.
+    """Return the dictionary that a zstd file begins with, decompressed; b"" if it has none.
 
     Raises OSError where it is damaged or larger than MAX_DICTIONARY_BYTES.
     """

@@ -112,7 +112,7 @@ def _read_lz4(content: Content, place: int, sure: int = sys.maxsize, step: int =
 
 
 def _blocks_around_damage(frame: Lz4Frame, given: int) -> Generator[Item, None, bool]:
-    """What the blocks of a frame hold behind the first `given` bytes; whether it is one of them that is damaged.
+    """Yield what the blocks of a frame hold behind the first `given` bytes; whether it is one of them that is damaged.
 
     Raises OSError or EOFError where it is their sizes.
     """
@@ -141,13 +141,13 @@ _KINDS = {
 
 
 def kind_of(suffix: str, dictionary: bytes = b"") -> Kind:
-    """How files of a suffix are read, in which case `dictionary` is that of zstd's frames."""
+    """Return how files of a suffix are read, in which case `dictionary` is that of zstd's frames."""
     kind = _KINDS[suffix]
     return kind._replace(read=partial(_read_zstd, dictionary=dictionary)) if dictionary else kind
 
 
 def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
-    """The content of a file by chunks, and what was damaged in it, each said behind what came of it."""
+    """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it."""
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         while data := raw.read(CHUNK_BYTES):
@@ -160,7 +160,7 @@ def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
 
 
 def parts(content: mmap.mmap, kind: Kind, place: int = 0, to_damage: bool = False) -> Iterator[bytes | Damage]:
-    """What the parts from a place on hold, and what is damaged in them.
+    """Yield what the parts from a place on hold, and what is damaged in them.
 
     to_damage: all that a damaged part gives before it is known to be damaged, of which the last may be wrong.
     """
@@ -191,7 +191,7 @@ def parts(content: mmap.mmap, kind: Kind, place: int = 0, to_damage: bool = Fals
 
 
 def _up_to_damage(content: Content, kind: Kind, place: int, given: int) -> Iterator[bytes]:
-    """What a damaged part holds behind `given` bytes of it."""
+    """Yield what a damaged part holds behind `given` bytes of it."""
     for step in _CAREFUL_STEPS:
         came = 0
         try:
@@ -209,7 +209,7 @@ def behind_padding(content: mmap.mmap, place: int) -> int:
 
 
 def next_part(content: mmap.mmap, kind: Kind, start: int, looks: Iterator[int]) -> int | None:
-    """The first place from `start` on at which a part begins; `looks` are those at what does not begin one."""
+    """Return the first place from `start` on at which a part begins; `looks` are those at what does not begin one."""
     for found in kind.begin.finditer(content, start):
         if beginning(content, kind, found.start()) is not None:
             return found.start()
@@ -219,7 +219,7 @@ def next_part(content: mmap.mmap, kind: Kind, start: int, looks: Iterator[int]) 
 
 
 def beginning(content: Content, kind: Kind, place: int, size: int = _BEGIN_BYTES) -> bytes | None:
-    """The first `size` bytes, or all, of the part that begins at a place; None where none does.
+    """Return the first `size` bytes, or all, of the part that begins at a place; None where none does.
 
     Not by more than a block: a gzip header can have a name without end, and each place in that name be another header.
     """
@@ -262,5 +262,5 @@ class _Reader(io.RawIOBase):
 
 
 def as_file(path: Path, raw: BinaryIO, damage: list[Damage]) -> BinaryIO:
-    """What `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
+    """Return what `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
     return io.BufferedReader(_Reader(decompressed(path, raw), damage), CHUNK_BYTES)

@@ -23,7 +23,7 @@ CRAWL_PATH = re.compile(r"(?:crawl-data|cc-index)/(?:[A-Za-z0-9_=-][A-Za-z0-9._=
 
 
 def resolve(crawl: str, collections: str, remote: Remote, workspace: Workspace) -> str:
-    """The name of a snapshot; `latest` is looked up once and stays the same until `release_latest`."""
+    """Return the name of a snapshot; `latest` is looked up once and stays the same until `release_latest`."""
     if crawl != "latest":
         return crawl
     frozen = workspace.latest_crawl
@@ -50,7 +50,7 @@ def release_latest(workspace: Workspace) -> None:
 
 
 def list_files(server: str, crawl: str, listing: str, remote: Remote) -> list[str]:
-    """The paths in one of a snapshot's lists: warc.paths.gz, wet.paths.gz or cc-index-table.paths.gz.
+    """Return the paths in one of a snapshot's lists: warc.paths.gz, wet.paths.gz or cc-index-table.paths.gz.
 
     Raises FetchError, and InputError when the list is not what it should be.
     """
@@ -70,7 +70,7 @@ def list_files(server: str, crawl: str, listing: str, remote: Remote) -> list[st
 
 
 def choose_files(paths: list[str], source: CommonCrawlSource) -> list[str]:
-    """A slice of a snapshot's files, or a sample by seed, in the order of the list."""
+    """Return a slice of a snapshot's files, or a sample by seed, in the order of the list."""
     if source.seed is not None and source.files is not None:
         chosen = random.Random(source.seed).sample(range(len(paths)), min(source.files, len(paths)))
         return [paths[place] for place in sorted(chosen)]

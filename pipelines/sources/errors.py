@@ -41,5 +41,5 @@ class ReadFailure:
     error: str
 
     def behind(self, earlier: "ReadFailure") -> "ReadFailure":
-        """One failure of two with no record between them."""
+        """Return one failure of two with no record between them."""
         return replace(earlier, error=f"{earlier.error.rpartition(': ')[0]}: {self.error.rpartition(': ')[2]}")

@@ -40,7 +40,7 @@ class Fetched:
 
 
 def fetched_from(message: Mapping[str, Any]) -> Fetched:
-    """A Fetched out of its JSON, as a worker process gets it."""
+    """Return a Fetched out of its JSON, as a worker process gets it."""
     records = message["records"]
     places = None if records is None else [Place(**place) for place in records]
     return Fetched(message["file"], places, message["failures"])
@@ -122,7 +122,7 @@ class Fetcher:
 
 
 def _read_log(log: Path) -> Iterator[dict[str, list[Any]]]:
-    """The entries of a log up to where its writer was killed."""
+    """Yield the entries of a log up to where its writer was killed."""
     if not log.exists():
         return
     whole = 0

@@ -23,7 +23,9 @@ def host_of(url: str) -> str:
 
 
 def host_named(name: str) -> str:
-    """A host that somebody wrote, perhaps with a port, as it is compared: `Példa.hu.:80` -> `xn--plda-cpa.hu`."""
+    """Return a host that somebody wrote, perhaps with a port, as it is compared: `Példa.hu.:80` ->
+    `xn--plda-cpa.hu`.
+    """
     return host_of(f"//{name.strip()}")
 
 
@@ -39,7 +41,9 @@ def ascii_host(host: str) -> str:
 
 
 def ascii_host_pattern(pattern: str) -> str:
-    """A host pattern (*, ?, [..]) as hosts are compared: labels with a wildcard stay, the others are as in a host."""
+    """Return a host pattern (*, ?, [..]) as hosts are compared: labels with a wildcard stay, the others are as in a
+    host.
+    """
     labels = pattern.strip().lower().rstrip(".").split(".")
     return ".".join(label if _IN_PATTERN.search(label) else ascii_host(label) for label in labels)
 

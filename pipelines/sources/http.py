@@ -1,4 +1,4 @@
-"""Byte ranges over HTTP(S), one request at a time: what repeats them is `patience`."""
+"""Byte ranges over HTTP(S), one request at a time: what repeats them is `retries`."""
 
 import re
 import socket
@@ -171,7 +171,7 @@ class Http:
 
 
 def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without user and password, and the header that says them (RFC 7617)."""
+    """Return a URL without user and password, and the header that says them (RFC 7617)."""
     parts = urllib3.util.parse_url(url)
     if parts.auth is None:
         return url, {}

@@ -40,7 +40,7 @@ class Condition:
 
 
 def condition(name: str, source: CommonCrawlIndexSource) -> Condition:
-    """The condition of a source. Raises InputError when its `where` is not one SQL expression."""
+    """Return the condition of a source. Raises InputError when its `where` is not one SQL expression."""
     clauses = ["warc_record_offset >= 0", "warc_record_length BETWEEN 1 AND $max_record_bytes"]
     parameters: dict[str, Any] = {"max_record_bytes": MAX_RECORD_BYTES}
     columns = list(LOCATION)
@@ -80,7 +80,7 @@ def condition(name: str, source: CommonCrawlIndexSource) -> Condition:
 
 
 def may_fit(row_group: pq.RowGroupMetaData, of_column: Mapping[str, int], wanted: Condition) -> bool:
-    """Whether a row group may hold a row that fits, by the smallest and largest values that its footer states."""
+    """Tell whether a row group may hold a row that fits, by the smallest and largest values that its footer states."""
     for column, intervals in wanted.intervals.items():
         if column not in of_column:
             continue
@@ -94,7 +94,7 @@ def may_fit(row_group: pq.RowGroupMetaData, of_column: Mapping[str, int], wanted
 
 
 def _as_in_index(name: str, host: str) -> str:
-    """A host pattern as the index writes hosts: in lower case, other scripts in Punycode."""
+    """Return a host pattern as the index writes hosts: in lower case, other scripts in Punycode."""
     pattern = ascii_host_pattern(host)
     if any(not label or len(label) > 63 for label in pattern.split(".")):
         raise InputError(
@@ -104,7 +104,7 @@ def _as_in_index(name: str, host: str) -> str:
 
 
 def _surt_interval(host: str) -> Interval | None:
-    """Where the index's sort key, hu,example)/path, stands for a host or *.host; None if that cannot be told."""
+    """Return where the index's sort key, hu,example)/path, stands for a host or *.host; None if that cannot be told."""
     labels = host.removeprefix("*.").split(".")
     if re.fullmatch(r"www\d*", labels[0]):  # the key leaves it out
         labels = labels[1:]

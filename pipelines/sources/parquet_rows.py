@@ -19,7 +19,9 @@ _BATCH_ROWS, _MAX_BATCH_BYTES = 4, 400_000_000
 
 
 def parquet_rows(path: Path, fields: Mapping[str, str | None], max_bytes: int) -> Iterator[Row]:
-    """Rows with what `fields` names: text_field, and id_field, title_field and url_field as far as they are set."""
+    """Yield rows with what `fields` names: text_field, and id_field, title_field and url_field as far as they are
+    set.
+    """
     try:
         with new_memory_limited(_MAX_BATCH_BYTES):
             file = pq.ParquetFile(path)
@@ -39,7 +41,7 @@ def parquet_rows(path: Path, fields: Mapping[str, str | None], max_bytes: int) -
 
 
 def _columns(path: Path, schema: pa.Schema, fields: Mapping[str, str | None]) -> dict[str, list[str]]:
-    """The way to each field's column: its name, or the names of a column and of the fields in it."""
+    """Return the way to each field's column: its name, or the names of a column and of the fields in it."""
     found: dict[str, list[str]] = {}
     missing = []
     for name in filter(None, fields.values()):
@@ -102,7 +104,7 @@ class _Fault:
 
 
 def _values(batch: pa.RecordBatch, way: Sequence[str], max_bytes: int) -> list[Any]:
-    """The values of a column. Bytes of a string that are no UTF-8 cost that value, not the batch."""
+    """Return the values of a column. Bytes of a string that are no UTF-8 cost that value, not the batch."""
     column = batch.column(way[0])
     for name in way[1:]:
         column = pc.struct_field(column, name)

@@ -75,7 +75,7 @@ def is_remote(path: str) -> bool:
 
 
 class Remote:
-    """Remote files under one set of manners. Threads may share it; every method raises FetchError."""
+    """Remote files sharing one rate limit and retry policy. Threads may share it; every method raises FetchError."""
 
     def __init__(self, settings: FetchSettings) -> None:
         self.connections = settings.connections
@@ -99,7 +99,7 @@ class Remote:
         return self._repeat(url, request)
 
     def read_tail(self, url: str, length: int) -> tuple[bytes, int]:
-        """The last bytes of a file, at most `length`, and the size of the file."""
+        """Return the last bytes of a file, at most `length`, and the size of the file."""
 
         def request() -> tuple[bytes, int]:
             with self._open(url, -length, None) as body:
@@ -141,7 +141,9 @@ class Remote:
             self._repeat(url, request, progress)
 
     def expand(self, url: str) -> list[str]:
-        """The addresses that a pattern of a bucket or the hub stands for; an https:// address stands for itself."""
+        """Return the addresses that a pattern of a bucket or the hub stands for; an https:// address stands for
+        itself.
+        """
         if _is_http(url) or not set("*?[") & set(url):
             return [url]
         return self._repeat(url, lambda: self._buckets.expand(url))

@@ -1,4 +1,4 @@
-"""Repeating what failed, at a pace that a site's owner would be glad of.
+"""Retries with backoff and per-host Retry-After.
 
 Exponential back-off with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and a
 pause of ALL requests to a host that asks for one by Retry-After (RFC 9110, section 10.2.3).
@@ -40,7 +40,7 @@ class Patience:
         return self._stopped.is_set()
 
     def repeat(self, host: str, request: Callable[[], Result], progress: Callable[[], bool] = lambda: False) -> Result:
-        """The result of `request`, made again while it raises Transient.
+        """Return the result of `request`, made again while it raises Transient.
 
         A request that failed but made `progress` does not count. Raises Permanent when it is of no use to go on.
         """

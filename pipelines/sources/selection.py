@@ -59,12 +59,14 @@ def freeze_selection(
 
 
 def read_units(key: str, workspace: Workspace) -> pa.Table:
-    """The batches of a selection: unit_id, first (row in selection.parquet), pages, requests, bytes (to download)."""
+    """Return the batches of a selection: unit_id, first (row in selection.parquet), pages, requests, bytes (to
+    download).
+    """
     return pq.read_table(workspace.selection(key) / "units.parquet")
 
 
 def read_batch(key: str, first: int, pages: int, workspace: Workspace) -> list[Record]:
-    """The records of a batch, sorted by path and offset."""
+    """Return the records of a batch, sorted by path and offset."""
     with pq.ParquetFile(workspace.selection(key) / "selection.parquet") as file:
         ends = np.cumsum([file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)])
         begin, last = np.searchsorted(ends, [first, first + pages - 1], side="right").tolist()
@@ -73,7 +75,7 @@ def read_batch(key: str, first: int, pages: int, workspace: Workspace) -> list[R
 
 
 def requests_of(records: list[Record]) -> Iterator[tuple[str, Span]]:
-    """The requests that fetch these records, neighbours together."""
+    """Yield the requests that fetch these records, neighbours together."""
     for path, same in groupby(records, key=lambda record: record.path):
         for span in coalesce((record.place for record in same), MAX_GAP_BYTES, MAX_REQUEST_BYTES):
             yield path, span

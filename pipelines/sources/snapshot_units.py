@@ -42,7 +42,7 @@ def earlier_units(
 def units_to_read(
     listed: Sequence[WorkUnit], corpora: Mapping[str, CorpusSettings], workspace: Workspace
 ) -> list[WorkUnit]:
-    """The listed units, and those that the corpora keep: with other document settings these are read anew."""
+    """Return the listed units, and those that the corpora keep: with other document settings these are read anew."""
     units = {(unit.source, unit.unit_id): unit for unit in listed}
     for name, settings in corpora.items():
         for unit in earlier_units(name, settings, listed, workspace):
@@ -56,7 +56,7 @@ def write_units(version: Path, units: Iterable[WorkUnit]) -> None:
 
 
 def read_units(version: Path) -> list[WorkUnit]:
-    """The units of a version; none where an earlier program wrote it."""
+    """Return the units of a version; none where an earlier program wrote it."""
     if not (version / _FILE).exists():
         return []
     rows = pq.read_table(version / _FILE).to_pylist()

@@ -35,7 +35,7 @@ class TextRecord:
 
 
 def text_suffix(name: str) -> str | None:
-    """The ending of a file's name that tells how it is read; None if it is of no known kind."""
+    """Return the ending of a file's name that tells how it is read; None if it is of no known kind."""
     return next((suffix for suffix in sorted(TEXT_SUFFIXES, key=len)[::-1] if name.lower().endswith(suffix)), None)
 
 
@@ -122,7 +122,7 @@ def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str,
 
 
 def value_of(row: Mapping[str, Any], field: str) -> Any:
-    """A field of a row; `a.b` is field b of the object in a, unless the row has a field of that very name."""
+    """Return a field of a row; `a.b` is field b of the object in a, unless the row has a field of that very name."""
     if field in row:
         return row[field]
     value: Any = row
@@ -132,7 +132,7 @@ def value_of(row: Mapping[str, Any], field: str) -> Any:
 
 
 def _address(value: object) -> str:
-    """A row's address, with a scheme; '' if it is none."""
+    """Return a row's address, with a scheme; '' if it is none."""
     if not isinstance(value, str):
         return ""
     value = value.strip()

@@ -30,7 +30,7 @@ _MAX_DAMAGED = 20  # elements of an array: each may make the whole buffer be loo
 
 
 def json_rows(path: Path, max_bytes: int) -> Iterator[Row]:
-    """The objects of a file of JSON lines, or of one array."""
+    """Yield the objects of a file of JSON lines, or of one array."""
     limit = _BYTES_OF_CHARACTER * max_bytes + _BESIDE_THE_TEXT
     damage: list[Damage] = []
     with path.open("rb") as raw:
@@ -86,7 +86,9 @@ def _parse(line: bytes) -> Mapping[str, Any] | str:
 
 
 def _array(start: bytes, stream: BinaryIO, limit: int) -> Iterator[Row]:
-    """The elements of an array, one after the other. Behind a damaged one, what looks like the next is looked for."""
+    """Yield the elements of an array, one after the other. Behind a damaged one, what looks like the next is looked
+    for.
+    """
     decoder, to_text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("surrogateescape")
     buffer, place, damaged = to_text.decode(start), 0, 0
     place = buffer.index("[") + 1
@@ -139,7 +141,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def plain_text(path: Path, text_field: str, max_bytes: int) -> Iterator[Row]:
-    """A file of text, which is one document: UTF-8, or UTF-16 with a byte order mark.
+    """Yield a file of text, which is one document: UTF-8, or UTF-16 with a byte order mark.
 
     What was compressed with a damaged byte is left out, whole: there is no telling what of it is right.
     """

@@ -1,4 +1,4 @@
-"""What came of a work unit: the ledger's entry, and the manifest of its documents file."""
+"""Result of processing a work unit: the ledger's entry, and the manifest of its documents file."""
 
 from pathlib import Path
 from typing import Literal, NotRequired
@@ -61,7 +61,9 @@ def report_file(folder: Path, unit_id: str) -> Path:
 
 
 def read_report(folder: Path, unit_id: str) -> UnitReport | None:
-    """The stored report of a unit, if it was tried. One that a power cut left torn is none: the unit is read again."""
+    """Return the stored report of a unit, if it was tried. One that a power cut left torn is none: the unit is read
+    again.
+    """
     try:
         return UnitReport.model_validate_json(report_file(folder, unit_id).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -77,7 +79,7 @@ def write_report(folder: Path, report: UnitReport) -> None:
 
 
 def is_unit_done(folder: Path, report: UnitReport | None) -> bool:
-    """Whether a unit's documents stand, whole by their size."""
+    """Tell whether a unit's documents stand, whole by their size."""
     if report is None or report.status != "done":
         return False
     file = documents_file(folder, report.unit_id)

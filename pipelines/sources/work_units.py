@@ -63,7 +63,7 @@ def list_work_units(
     fetch: FetchSettings = FetchSettings(),  # noqa: B008 (frozen)
     say: Callable[[str], None] = lambda message: None,
 ) -> list[WorkUnit]:
-    """The units of all sources, sorted by path. A file that two sources name is a unit of each.
+    """Return the units of all sources, sorted by path. A file that two sources name is a unit of each.
 
     `say` hears what is about to be downloaded to find them. Raises InputError for a path that is not there, a pattern
     that matches nothing, a file that cannot be read, or a list or an index that cannot be fetched.

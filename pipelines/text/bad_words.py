@@ -50,7 +50,7 @@ class BadWords:
 
 
 def read_bad_words(corpus: str, settings: CorpusSettings) -> BadWords | None:
-    """The list that corpora.<corpus>.bad_words names: UTF-8, a word or phrase a line, blank lines aside.
+    """Return the list that corpora.<corpus>.bad_words names: UTF-8, a word or phrase a line, blank lines aside.
 
     Raises InputError, naming the field, for a list that is not there, not UTF-8, empty or too long.
     """

@@ -39,7 +39,7 @@ class LanguageIdentifier:
         return found[0] if found else (UNDETERMINED, 0.0)
 
     def likely(self, page: str) -> list[tuple[str, float]]:
-        """The most likely languages, best first, given all text of a page with its menus; empty if it has none.
+        """Return the most likely languages, best first, given all text of a page with its menus; empty if it has none.
 
         Looks at the middle, where the content of a page most often is.
         """
@@ -59,7 +59,9 @@ class LanguageIdentifier:
 
 @lru_cache(maxsize=2)
 def load_identifier(settings: DocumentSettings) -> LanguageIdentifier:
-    """The identifier of these settings, loaded once in a process. Raises InputError as find_language_model does."""
+    """Return the identifier of these settings, loaded once in a process. Raises InputError as find_language_model
+    does.
+    """
     return LanguageIdentifier(find_language_model(settings), settings.language_characters)
 
 

@@ -76,7 +76,7 @@ def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
 
 
 def _spans(run: re.Match[str], regions: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where phone numbers stand in a run of digits: those of the first region that has any."""
+    """Return where phone numbers stand in a run of digits: those of the first region that has any."""
     for region in regions:
         found = [match for match in PhoneNumberMatcher(run[0], region) if _is_phone_number(match, run, region)]
         if not found and _PHONE_BEFORE.search(run.string[max(run.start() - 40, 0) : run.start()]):

@@ -49,7 +49,7 @@ class QualityModel:
 
 @lru_cache(maxsize=2)
 def load_quality_model(settings: DocumentSettings) -> QualityModel | None:
-    """The model of these settings, loaded once in a process; None where they name none.
+    """Return the model of these settings, loaded once in a process; None where they name none.
 
     Raises InputError when it is missing, or is no such model.
     """
@@ -103,7 +103,7 @@ def train_quality_model(
 
 
 def _train(texts: Path, settings: QualityModelSettings) -> tuple[Any, float]:
-    """The model and the rate at which it was trained: at some rates fastText ends in NaN, then half is tried."""
+    """Return the model and the rate at which it was trained: at some rates fastText ends in NaN, then half is tried."""
     import fasttext
 
     rates = [settings.learning_rate / 2**halving for halving in range(4)]

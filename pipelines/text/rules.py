@@ -182,7 +182,7 @@ def thresholds(profile: Profile, language: str, overrides: Mapping[str, float | 
 
 
 def rules_table() -> str:
-    """All rules, with their thresholds by profile, in Markdown."""
+    """Return all rules, with their thresholds by profile, in Markdown."""
     rows = (
         [f"`{rule.name}`", rule.meaning, *map(_shown, (rule.gopher, rule.fineweb, rule.fineweb2)), rule.source]
         for rule in RULES

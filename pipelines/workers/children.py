@@ -15,7 +15,7 @@ SAFE = {"PYTHONSAFEPATH": "1"}
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """The command of `python -m module`."""
+    """Return the command of `python -m module`."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 

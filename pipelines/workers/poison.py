@@ -40,6 +40,6 @@ class ReadingPlace:
         self._memory[:] = place.to_bytes(_BYTES, "little", signed=True)
 
     def read(self) -> tuple[int, bool]:
-        """The number of the record, and whether it was read already."""
+        """Return the number of the record, and whether it was read already."""
         place = int.from_bytes(self._memory[:], "little", signed=True)
         return (NOTHING, False) if place < 0 else divmod(place, 2)  # type: ignore[return-value]

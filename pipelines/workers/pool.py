@@ -187,7 +187,7 @@ class _Slot(threading.Thread):
             self._child.kill()
 
     def _read(self, unit: WorkUnit, fetched: Fetched) -> UnitReport | NotRead:
-        """One unit, by another process where one ends in it, without the record that was seen to end one.
+        """Read one unit, by another process where one ends in it, without the record that was seen to end one.
 
         Not later: a later refresh would take it in as a later unit.
         """
@@ -197,7 +197,7 @@ class _Slot(threading.Thread):
             try:
                 return self._process(unit, fetched, poison)
             except (OSError, ValueError) as error:  # a closed pipe, or a report that is not whole
-                end, how = self._bury_child(error)
+                end, how = self._reap(error)
             place = self._place.read()
             killed += end is _End.KILLED
             if end is _End.OTHER or self._stopped.is_set() or len(poison.records) >= MAX_POISON:
@@ -234,7 +234,7 @@ class _Slot(threading.Thread):
         self._child.stdin.write(json.dumps(message) + "\n")
         self._child.stdin.flush()
 
-    def _bury_child(self, error: Exception) -> tuple["_End", str]:
+    def _reap(self, error: Exception) -> tuple["_End", str]:
         """Forget a child that stopped answering. Returns what became of it."""
         child, self._child = self._child, None
         if child is None:

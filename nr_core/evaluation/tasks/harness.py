@@ -112,7 +112,7 @@ def _numbers(answer: Any) -> Iterator[float]:
 
 
 def harness_rows(figures: Sequence[HarnessFigure]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of evaluations (metrics) and evaluation_items (items), and what each set is (harness)."""
+    """Return rows of evaluations (metrics) and evaluation_items (items), and what each set is (harness)."""
     import lm_eval
 
     metrics, items, sets = [], [], {}

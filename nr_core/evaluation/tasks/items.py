@@ -33,7 +33,9 @@ class Item:
     delimiter: str = DELIMITER
 
     def content(self) -> dict[str, Any]:
-        """What is asked. The delimiter is left out where it is the usual one: such items are what they were before."""
+        """Return what is asked. The delimiter is left out where it is the usual one: such items are what they were
+        before.
+        """
         return {name: value for name, value in asdict(self).items() if (name, value) != ("delimiter", DELIMITER)}
 
 
@@ -48,12 +50,12 @@ ENVIRONMENT.filters["without_wikihow_marks"] = without_wikihow_marks
 
 
 def template(task: TaskSettings, field: str) -> Callable[[Row], str]:
-    """A prompt of the task's file as a function of a row."""
+    """Return a prompt of the task's file as a function of a row."""
     return _evaluated(task, field, lambda text: ENVIRONMENT.from_string(text).render)
 
 
 def expression(task: TaskSettings, field: str) -> Callable[[Row], Any]:
-    """An expression of the task's file as a function of a row."""
+    """Return an expression of the task's file as a function of a row."""
     return _evaluated(task, field, lambda text: ENVIRONMENT.compile_expression(text, undefined_to_none=False))
 
 

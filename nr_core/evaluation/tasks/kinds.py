@@ -28,7 +28,7 @@ PERPLEXITY_OF = "nats_per_word"  # perplexity is its exponential
 
 
 def make_items(task: TaskSettings, folder: Path, most: int | None = None) -> list[Item]:
-    """What a task asks, from its data in `folder` or on the hub; at most so many items.
+    """Return what a task asks, from its data in `folder` or on the hub; at most so many items.
 
     Raises ModelError where the data is not to be had, or does not fit the task's expressions.
     """
@@ -51,14 +51,14 @@ def chance(kind: Kind, items: Sequence[Item]) -> float:
 def ask(
     scorer: Scorer, kind: Kind, items: Sequence[Item], advance: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Ratio]:
-    """The figures of a model on some items: metric -> ratio over items."""
+    """Return the figures of a model on some items: metric -> ratio over items."""
     answers: Iterator[Scored] = iter(scorer.score([pair for item in items for pair in item.pairs], advance))
     figures: dict[str, Ratio] = KINDS[kind].figures(items, [[next(answers) for _ in item.pairs] for item in items])
     return figures
 
 
 def rows_of(eval_id: str, figures: dict[str, Ratio], items: Sequence[Item]) -> tuple[list[Any], list[Any]]:
-    """Rows of the tables evaluations and evaluation_items."""
+    """Return rows of the tables evaluations and evaluation_items."""
     metrics, by_item = [], []
     parts = [item.part for item in items] if any(item.part for item in items) else None
     for metric, ratio in figures.items():

@@ -61,7 +61,7 @@ class Scorer:
         return [found[i] for i in range(len(pairs))]
 
     def encode(self, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[int]]:
-        """The tokens of each pair, and at which of them its continuation begins."""
+        """Return the tokens of each pair, and at which of them its continuation begins."""
         moved = [_with_spaces_moved(context, continuation) for context, continuation in pairs]
         contexts = sorted({context for context, _ in moved if context})
         lengths = {text: len(ids) for text, ids in zip(contexts, self._tokens(contexts), strict=True)}
@@ -105,7 +105,7 @@ class Scorer:
             )
 
     def shares(self, inputs: Sequence[list[int]]) -> bool:
-        """Whether the model may be given trees: tried on the longest sequences that part, against plain ones.
+        """Tell whether the model may be given trees: tried on the longest sequences that part, against plain ones.
 
         Tried again when longer ones come: a mask of the model's own may only show beyond some length.
         """
@@ -137,12 +137,12 @@ class Scorer:
         return bool(self._sharing)
 
     def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> Tensor:
-        """The logits (nodes, vocabulary) behind some nodes of the first tree, in float32."""
+        """Return the logits (nodes, vocabulary) behind some nodes of the first tree, in float32."""
         states, to_logits = self._states(batch)
         return to_logits(states[0, nodes]).float()
 
     def _states(self, batch: Sequence[Tree]) -> tuple[Tensor, ToLogits]:
-        """The last hidden states (rows, nodes, d), and what makes logits of them."""
+        """Return the last hidden states (rows, nodes, d), and what makes logits of them."""
         size = len(batch[0].tokens)
         tokens = np.zeros((len(batch), size), dtype=np.int64)
         depths = np.zeros_like(tokens)
@@ -207,7 +207,7 @@ class Scorer:
 
 
 def attention_reach(config: Any) -> int | None:
-    """How far back the layer that sees least can see, where a config bounds that; None where it does not.
+    """Tell how far back the layer that sees least can see, where a config bounds that; None where it does not.
 
     Names of transformers 5.23: sliding_window (Gemma, Mistral, Phi, Qwen), attention_chunk_size (Llama 4), window_size
     (GPT-Neo), attention_window_size (RecurrentGemma). It counts also where no layer uses it: long trees are then not

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def read_rows(task: TaskSettings, folder: Path, split: str | None = None) -> list[Row]:
-    """The rows of a split, from `folder` where they lie there, else from the hub or made here.
+    """Return the rows of a split, from `folder` where they lie there, else from the hub or made here.
 
     split: another than the task's own, for few-shot examples. Raises ModelError with what to put where.
     """

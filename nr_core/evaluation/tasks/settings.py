@@ -82,7 +82,7 @@ class TaskSettings(Settings):
 
 
 def variants_of(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tasks of a file: one, or one for each mapping of `variants`, laid over the rest of the file."""
+    """Return the tasks of a file: one, or one for each mapping of `variants`, laid over the rest of the file."""
     if "variants" not in content:
         return [content]
     shared = {name: value for name, value in content.items() if name != "variants"}

@@ -48,7 +48,7 @@ class Tree:
 
 
 def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True, reach: int | None = None) -> list[Tree]:
-    """The sequences as trees, each in one; sharing False: a tree of its own for each.
+    """Return the sequences as trees, each in one; sharing False: a tree of its own for each.
 
     reach: how far back the model's attention sees, where that is bounded: longer sequences get a tree of their own,
     since a node that saw all of its ancestors would see more than the model lets it.

@@ -45,7 +45,7 @@ def gopher_repetition(parts: TextParts) -> dict[str, float]:
 
 
 def _duplicates(elements: Sequence[str]) -> list[str]:
-    """The second and any later occurrence of each element."""
+    """Return the second and any later occurrence of each element."""
     if len(set(elements)) == len(elements):
         return []
     seen: set[str] = set()
@@ -88,7 +88,7 @@ def _repeated_grams(parts: TextParts) -> dict[str, int]:
 
 
 def _counts(grams: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How often each element occurs among all."""
+    """Tell how often each element occurs among all."""
     order = np.argsort(grams)
     in_order = grams[order]
     bounds = np.concatenate([[0], np.flatnonzero(in_order[1:] != in_order[:-1]) + 1, [len(grams)]])

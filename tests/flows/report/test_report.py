@@ -14,7 +14,7 @@ from flows.report import write_report
 from flows.report.headline import Evidence, evidence_of, headline
 from flows.report.plots import Box, Placer, scale_of
 from flows.report.queries import RUNS, ask
-from flows.report.series import Looks, bits, duration, rate, share, short
+from flows.report.series import Styles, bits, duration, rate, share, short
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -192,7 +192,7 @@ def test_the_headline_is_honest(own, other, words):
         {"name": method, "method": method, "learning_rate": 1e-3, "learning": learning, "forgetting": forgetting}
         for method, (learning, forgetting) in (("neutral_residues", own), ("lora", other))
     ]
-    said = headline(rows, Looks(rows), "fra", "eng")
+    said = headline(rows, Styles(rows), "fra", "eng")
     assert words in f"{said.words} {said.more}"
 
 
@@ -213,7 +213,7 @@ def test_more_and_less_are_said_of_differences_that_are_more_than_chance(learned
         for method, learning, forgetting in (("neutral_residues", 0.52, 0.1), ("lora", 0.5, 0.2))
     ]  # fmt: skip
     evidence = Evidence(rows, lambda a, b: {"learning": learned, "forgetting": forgot})
-    said = headline(rows, Looks(rows), "French", "English", evidence)
+    said = headline(rows, Styles(rows), "French", "English", evidence)
     assert words in said.more
     tied = learned[1] * 1.96 > abs(learned[0])
     assert ("neutral_residues learned the most (0.520), and lora as much" in said.more) == tied
@@ -222,7 +222,7 @@ def test_more_and_less_are_said_of_differences_that_are_more_than_chance(learned
 def test_a_figure_whose_interval_holds_0_is_nothing_measurable():
     row = {"language": "fra", "name": "lora", "method": "lora", "learning_rate": 1e-3, "seed": 0, "run_id": "l",
            "learning": 0.02, "forgetting": -0.03, "learning_stderr": 0.02, "forgetting_stderr": 0.02}  # fmt: skip
-    said = headline([row], Looks([row]), "French", "English", Evidence([row]))
+    said = headline([row], Styles([row]), "French", "English", Evidence([row]))
     assert said.words == "lora learned nothing measurable of French and forgot nothing measurable of English."
 
 

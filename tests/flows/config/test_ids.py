@@ -1,0 +1,134 @@
+"""Ids of existing results stay as they are: the same config finds again what an earlier version of the code made.
+
+A test here that fails says that everybody's corpora, bases or runs would be made anew. Where that is meant, as by a
+raised stage version, write the new ids down.
+"""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from flows.config.study import Config, load_config, parse_config
+from flows.evaluate import text_settings_hash
+from flows.steps.base import PreparedBase, pretrained_id, tokenizer_key
+from flows.steps.tokens import tokens_hash
+from flows.train import planned_runs
+from nr_core.settings import BaseSpec
+from nr_core.specs import TrainSpec
+from pipelines.corpus.lineage import Inputs, find_lineage
+from pipelines.documents import documents_key
+from pipelines.sources.work_units import WorkUnit
+from storage.workspace import Workspace
+
+REPOSITORY = Path(__file__).parents[3]
+IDS = {
+    "tests/flows/tiny.yaml": {
+        "documents": "df9860dd3b93a4a8",
+        "french": "e62df76439526240",
+        "how-to": "d4a1036a9690128a",
+        "novel": "8a458f72dab2f9b8",
+        "tokenizer": "cbbbc8b50bd486af",
+        "base": "55be7a11bc78787b",
+        "adapter seed 0": "f34865c6c516f2e9",
+        "finetune seed 0": "fcccd08bf6a7cd91",
+        "lora seed 0": "95f6405ded648a85",
+        "neutral_residues seed 0": "af89e2d9fb572692",
+        "evaluation": "927e14dab7ed7d2f",
+    },
+    "configs/demo.yaml": {
+        "documents": "df9860dd3b93a4a8",
+        "french": "52dceafdbb8a7062",
+        "how-to": "9bb48939cd5ac133",
+        "novel": "5c0683af484b9aa4",
+        "tokenizer": "3651069f43eb0ce0",
+        "base": "4973100027f91877",
+        "adapter seed 0": "abf95e8c53dc2a0c",
+        "finetune seed 0": "a224b05b3a6555a1",
+        "lora seed 0": "530822194e7ecb32",
+        "neutral_residues seed 0": "abd7f7b1b61989f9",
+        "evaluation": "5f797586aaad8ff2",
+    },
+}
+
+
+def read(path: str, **changes) -> Config:
+    return load_config(REPOSITORY / path, changes)
+
+
+def ids(config: Config, workspace: Workspace) -> dict[str, str]:
+    """The ids of a study whose only unit has the id `unit`, as a flow would find them; nothing is run."""
+    key = documents_key(config.documents)
+    unit = WorkUnit("u" * 16, "sample", "warc", "a.warc.gz", 1, {})
+    inputs = Inputs([unit], key, [], {})
+    versions = {name: find_lineage(name, config.corpora[name], inputs, workspace).version for name in config.corpora}
+    base = PreparedBase(model_id=pretrained_id(config.base, versions), spec=BaseSpec(model="base"))
+    return {
+        "documents": key,
+        **versions,
+        "tokenizer": tokenizer_key(config.base, versions),
+        "base": base.model_id,
+        **{run.label: run.run_id for run in planned_runs(config, versions, base)},
+        "evaluation": text_settings_hash(config.evaluation),
+    }
+
+
+@pytest.mark.parametrize("path", IDS)
+def test_a_study_keeps_its_ids(path, tmp_path):
+    assert ids(read(path), Workspace(tmp_path)) == IDS[path]
+
+
+def test_what_bears_on_nothing_gives_no_other_id(tmp_path):
+    path = "tests/flows/tiny.yaml"
+    written = read(path).model_dump(mode="json", exclude_unset=True)
+    pace = {"micro_batch_size": 2, "log_every": 3, "checkpoint_every": 7}
+    for section in (written["training"], written["base"]["pretrain"]):
+        section.update(pace)
+    written["evaluation"] |= {"batch_size": 3, "task_items": 5}
+    written["resources"] = {"training_processes": 2, "threads": 2, "workers": 1}
+    for method in written["methods"]:
+        method["name"] = method["method"]
+    changed = ids(parse_config(written, "changed.yaml"), Workspace(tmp_path))
+    assert changed == IDS[path]
+
+
+@pytest.mark.parametrize("training", [{"batch_size": 8}, {"precision": "fp32"}, {"document_mask": True}, {"clip": 2}])
+def test_what_bears_on_a_run_gives_it_another_id(training, tmp_path):
+    path = "tests/flows/tiny.yaml"
+    changed = ids(read(path, training=training), Workspace(tmp_path))
+    assert {name for name in changed if changed[name] != IDS[path][name]} == {
+        name for name in changed if "seed" in name
+    }
+
+
+def test_token_streams_keep_their_names(tmp_path):
+    words = {"[UNK]": 0, "</s>": 1, "garden": 2, "jardin": 3}
+    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="[UNK]").save_pretrained(tmp_path)
+    assert tokens_hash(BaseSpec(model=str(tmp_path))) == "46bc7f013fb257f1"
+
+
+def test_a_job_goes_on_in_the_folder_that_an_earlier_version_began():
+    inputs = [{"role": "new", "language": "fra", "tokens": "/t", "share": 1.0}]
+    spec = {"base": {"model": "/m"}, "method": {"method": "lora", "name": "a"}, "inputs": inputs, "out": "/out"}
+    training = {"micro_batch_size": 2, "log_every": 1, "checkpoint_every": 7}
+    identity = TrainSpec.model_validate({**spec, "training": training, "label": "a", "threads": 3}).identity()
+    base = {"model": "/m", "revision": None, "gguf_file": None, "trust_remote_code": False}
+    method = {"method": "lora", "learning_rate": None, "budget": None, "budget_of": "non_embedding", "alpha": None}
+    assert (identity["base"], identity["method"], identity["inputs"]) == (base, method, inputs)
+    assert identity["training"] == {
+        "steps": 2000,
+        "batch_size": 64,
+        "micro_batch_size": None,
+        "sequence_length": None,
+        "warmup_share": 0.01,
+        "final_learning_rate_share": 0.1,
+        "clip": 1.0,
+        "betas": [0.9, 0.95],
+        "weight_decay": 0.1,
+        "log_every": 10,
+        "dead_gate_share": 0.01,
+    }
+    assert identity.keys() == {"base", "method", "training", "inputs", "seed"}
