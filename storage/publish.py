@@ -1,9 +1,10 @@
-"""Whole files or none: write under a temporary name, rename, and the manifest last."""
+"""Folders that are made once, whole or not at all: write under a temporary name, the manifest last, rename."""
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,60 @@ MANIFEST = "manifest.json"
 REMEDY = "delete the folder that it lies in; the command that made it (refresh, run, train) makes it anew"
 
 
-@contextmanager
-def publishing(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling of `folder` to fill; on a clean exit it takes the place of `folder` by rename.
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Name what a folder holds beside its files: the step that made it, what of, and what came out."""
 
-    The caller holds the lock of what stands in `folder`: what a killed process left of the sibling goes first.
+    step: str
+    key: str
+    inputs: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    linked_from: Sequence[Path] = ()
+
+
+def make_once(
+    folder: Path,
+    make: Callable[[Path], Manifest],
+    lock: AbstractContextManager[object],
+    *,
+    resumable: bool = False,
+) -> bool:
+    """Make `folder` unless it stands whole; return whether it was made now.
+
+    `lock` is held meanwhile (`Workspace.lock`; nullcontext() where the caller holds it). `make` fills the folder that
+    it is given and returns what the manifest is to say; only then does the folder take its place. `resumable`: `make`
+    finds again what it had left when it was cut off; else it begins in an empty folder.
+    """
+    with lock:
+        if is_whole(folder):
+            return False
+        with publishing(folder, resumable=resumable) as partial:
+            manifest = make(partial)
+            write_manifest(partial, **{name: getattr(manifest, name) for name in Manifest.__slots__})
+    return True
+
+
+@contextmanager
+def publishing(folder: Path, *, resumable: bool = False) -> Iterator[Path]:
+    """Yield a sibling of `folder` to fill; on a clean exit it takes the place of `folder` by rename.
+
+    The caller holds the lock of what stands in `folder`. Unless it is `resumable`, what a killed process left of the
+    sibling goes first, and what an error leaves goes too.
     """
     partial = resumable_partial(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if not resumable:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
-        publish_folder(partial, folder)
+        _put_in_place(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not resumable:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def publish_folder(partial: Path, folder: Path) -> None:
+def _put_in_place(partial: Path, folder: Path) -> None:
     """Rename a filled folder into place. What stood there without a manifest was never whole, and goes."""
     for file in partial.rglob("*"):
         if file.is_file():

@@ -22,7 +22,7 @@ from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import file_sha256, hash_of
-from storage.publish import is_done, is_whole, publishing, read_manifest, resumable_partial, write_manifest
+from storage.publish import Manifest, is_done, make_once, read_manifest, resumable_partial
 from storage.workspace import Workspace
 
 TOKENIZER_STAGE_VERSION = 1
@@ -149,11 +149,11 @@ def _ensure_tokenizer(
 
     inputs, key = _inputs(base, versions), tokenizer_key(base, versions)
     folder = workspace.tokenizer(key)
-    with workspace.lock(f"tokenizer-{key}"):
-        if not is_whole(folder):
-            with publishing(folder) as partial:
-                texts = [shards(workspace, name, versions[name], "train") for name in shares]
-                train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)
-                settings = {"vocabulary_size": base.pretrain.vocabulary_size}
-                write_manifest(partial, step="tokenizer", key=key, inputs=inputs, settings=settings, counts={})
+
+    def write(partial: Path) -> Manifest:
+        texts = [shards(workspace, name, versions[name], "train") for name in shares]
+        train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)
+        return Manifest("tokenizer", key, inputs, {"vocabulary_size": base.pretrain.vocabulary_size})
+
+    make_once(folder, write, workspace.lock(f"tokenizer-{key}"))
     return folder

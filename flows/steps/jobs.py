@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pipelines.workers.children import python_environment
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import publish_folder, resumable_partial, write_manifest
+from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -193,13 +194,15 @@ def _events(
 
 def publish_job(folder: Path, *, step: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Give what a finished job left beside `folder` its manifest and its place; its checkpoints have served."""
-    partial = resumable_partial(folder)
-    if not (partial / LAST_FILE[step]).is_file():
-        raise InputError(f"{partial} holds no finished {step} job: run the same command again")
-    shutil.rmtree(partial / "checkpoints", ignore_errors=True)
-    (partial / ".lock").unlink(missing_ok=True)
-    write_manifest(partial, step=step, key=folder.name, inputs=inputs, settings=settings, counts={})
-    publish_folder(partial, folder)
+
+    def tidy(partial: Path) -> Manifest:
+        if not (partial / LAST_FILE[step]).is_file():
+            raise InputError(f"{partial} holds no finished {step} job: run the same command again")
+        shutil.rmtree(partial / "checkpoints", ignore_errors=True)
+        (partial / ".lock").unlink(missing_ok=True)
+        return Manifest(step, folder.name, inputs, settings)
+
+    make_once(folder, tidy, nullcontext(), resumable=True)  # the caller holds the lock while its jobs run
 
 
 def refuse_failures(errors: Mapping[str, str]) -> None:

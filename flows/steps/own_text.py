@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from flows.config.runs import OwnText
@@ -11,7 +12,7 @@ from flows.resources import Resources
 from flows.steps.jobs import Job, refuse_failures, run_jobs
 from nr_core.settings import BaseSpec
 from storage.keys import hash_of
-from storage.publish import is_whole, publish_folder, read_manifest, resumable_partial, write_manifest
+from storage.publish import Manifest, is_whole, make_once, read_manifest
 from storage.workspace import OWN_TEXT, Workspace
 
 OWN_TEXT_STAGE_VERSION = 1
@@ -39,22 +40,21 @@ def ensure_own_text(
     """
     key = own_text_key(item, model_id, base)
     folder = workspace.tokens(key, "written")
-    with workspace.lock(f"tokens-{key}"):
-        if not is_whole(folder):
-            partial = resumable_partial(folder)
-            begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
-            out, settings = partial / "train", _settings(item, base)
-            job = Job("text of the base", {"out": str(out), **settings})
-            threads = resources.training_threads()
-            refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
-            (out / ".lock").unlink(missing_ok=True)
-            facts = json.loads((out / "tokens.json").read_text())
-            counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
-            if begun is not None:
-                counts["seconds"] = time.monotonic() - begun
-            inputs = {"model_id": model_id}
-            write_manifest(partial, step="sample", key=key, inputs=inputs, settings=settings, counts=counts)
-            publish_folder(partial, folder)
+
+    def write(partial: Path) -> Manifest:
+        begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
+        out, settings = partial / "train", _settings(item, base)
+        job = Job("text of the base", {"out": str(out), **settings})
+        threads = resources.training_threads()
+        refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
+        (out / ".lock").unlink(missing_ok=True)
+        facts = json.loads((out / "tokens.json").read_text())
+        counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
+        if begun is not None:
+            counts["seconds"] = time.monotonic() - begun
+        return Manifest("sample", key, {"model_id": model_id}, settings, counts)
+
+    make_once(folder, write, workspace.lock(f"tokens-{key}"), resumable=True)
     return str(folder / "train")
 
 

@@ -12,7 +12,7 @@ from nr_core.settings import BaseSpec
 from pipelines.sources.text_files import TextRecord, read_text
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_whole, publishing, write_manifest
+from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 LONGEST = 1 << 26  # bytes of one document
@@ -90,19 +90,16 @@ def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, pro
 
     hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(text.eval_id, hashed)
-    with workspace.lock(f"tokens-{text.eval_id}-{hashed}"):
-        if not is_whole(folder):
-            with publishing(folder) as partial:
-                shard = partial / "text.parquet"
-                pq.write_table(pa.table({"text": text.documents}), shard)
-                label = f"tokens of {text.name}"
 
-                def on_progress(done: int, total: int) -> None:
-                    progress.update({"label": label, "done": done, "total": total, "unit": "documents"})
+    def on_progress(done: int, total: int) -> None:
+        progress.update({"label": f"tokens of {text.name}", "done": done, "total": total, "unit": "documents"})
 
-                counts = tokenize([shard], tokenizer, partial / "stream", on_progress)
-                shard.unlink()
-                settings = {"tokenizer": hashed}
-                inputs = {"eval_id": text.eval_id}
-                write_manifest(partial, step="tokens", key=folder.name, inputs=inputs, settings=settings, counts=counts)
+    def write(partial: Path) -> Manifest:
+        shard = partial / "text.parquet"
+        pq.write_table(pa.table({"text": text.documents}), shard)
+        counts = tokenize([shard], tokenizer, partial / "stream", on_progress)
+        shard.unlink()
+        return Manifest("tokens", folder.name, {"eval_id": text.eval_id}, {"tokenizer": hashed}, counts)
+
+    make_once(folder, write, workspace.lock(f"tokens-{text.eval_id}-{hashed}"))
     return folder / "stream"

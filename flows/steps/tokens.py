@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.progress import Progress
 from nr_core.settings import BaseSpec
 from storage.keys import hash_of
-from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
+from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 TOKENS_STAGE_VERSION = 2
@@ -34,10 +34,10 @@ def ensure_tokens(
 
     hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(version, hashed)
-    with workspace.lock(f"tokens-{version}-{hashed}"):
-        if is_whole(folder):
-            return folder
-        partial, counts = resumable_partial(folder), {}
+    key = f"{version}-{hashed}"
+
+    def write(partial: Path) -> Manifest:
+        counts = {}
         for side in SIDES:
 
             def on_progress(done: int, total: int, label: str = f"tokens of {name}, {side}") -> None:
@@ -45,13 +45,7 @@ def ensure_tokens(
 
             texts = shards(workspace, name, version, side)
             counts[side] = tokenize(texts, tokenizer, partial / side, on_progress, workers)
-        write_manifest(
-            partial,
-            step="tokens",
-            key=f"{version}-{hashed}",
-            inputs={"corpus_version": version},
-            settings={"tokenizer": hashed},
-            counts=counts,
-        )
-        publish_folder(partial, folder)
+        return Manifest("tokens", key, {"corpus_version": version}, {"tokenizer": hashed}, counts)
+
+    make_once(folder, write, workspace.lock(f"tokens-{key}"), resumable=True)
     return folder

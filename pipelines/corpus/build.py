@@ -3,6 +3,8 @@
 import errno
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from pipelines.corpus.evaluation_sets import evaluation_sets
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, Inputs, find_lineage
@@ -21,7 +23,7 @@ from pipelines.text.bad_words import read_bad_words
 from pipelines.text.rules import QUALITY
 from storage.atomic import write_atomically
 from storage.errors import InputError
-from storage.publish import is_whole, publishing, read_manifest
+from storage.publish import Manifest, make_once, read_manifest
 from storage.workspace import Workspace
 
 __all__ = ["CORPUS_STAGE_VERSION", "CorpusReport", "build_corpus", "publish_version"]
@@ -82,19 +84,20 @@ def publish_version(
     )
     lineage = find_lineage(name, settings, inputs, workspace)
     target = workspace.corpus_version(name, lineage.version)
-    reused = is_whole(target)
-    if not reused:
-        try:
-            with publishing(target) as partial:
-                write_version(partial, name, settings, lineage, inputs, scheme, sets, workspace, run_jobs)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise InputError(f"no space is left for {target}: free some, then run the same command again") from None
+
+    def make(partial: Path) -> Manifest:
+        return write_version(partial, name, settings, lineage, inputs, scheme, sets, workspace, run_jobs)
+
+    try:
+        made = make_once(target, make, nullcontext())
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise InputError(f"no space is left for {target}: free some, then run the same command again") from None
     write_atomically(workspace.corpus(name) / "CURRENT", lineage.version)
     manifest = read_manifest(target)
     assert manifest is not None
-    return CorpusReport(**manifest["counts"], created=manifest["created"], reused=reused)
+    return CorpusReport(**manifest["counts"], created=manifest["created"], reused=not made)
 
 
 def _check(name: str, settings: CorpusSettings, units: Sequence[WorkUnit], documents: DocumentSettings) -> None:

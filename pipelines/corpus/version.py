@@ -33,7 +33,7 @@ from pipelines.sources.unit_report import documents_file
 from pipelines.text.text_steps import TextSteps
 from storage.errors import InputError
 from storage.keys import file_sha256
-from storage.publish import read_manifest, write_manifest
+from storage.publish import Manifest, read_manifest
 from storage.workspace import Workspace
 
 # What a version of a corpus gained and lost against its parent.
@@ -80,8 +80,8 @@ def write_version(
     sets: Sequence[EvaluationSet],
     workspace: Workspace,
     run_jobs: RunJobs = map,
-) -> None:
-    """Write a version into the empty `folder`, its manifest last. Raises InputError when a side would be empty."""
+) -> Manifest:
+    """Write a version into the empty `folder`; return its manifest. Raises InputError when a side would be empty."""
     version = _Version(folder, name, settings, lineage, inputs, scheme, workspace)
     found = version.deduplicate(version.judge(), run_jobs)
     remaining = remove_by_text(folder, found.kept, version.files, version.line_rule(), sets, settings, version.funnel)
@@ -91,7 +91,7 @@ def write_version(
     texts_changed, lines_seen = version.write_shards(found.kept, sides)
     version.write_segment(found, lines_seen)
     version.write_clusters()
-    version.write_manifest(texts_changed, found.matches.num_rows)
+    return version.describe(texts_changed, found.matches.num_rows)
 
 
 class _Version:
@@ -211,16 +211,15 @@ class _Version:
         earlier = [self._published(version) for version in self.segments if version != self.lineage.version]
         write_clusters(self.folder, [*earlier, self.folder])
 
-    def write_manifest(self, texts_changed: Counter[str], copies: int) -> None:
-        """Write re-hydration's repeats, what the version says of itself, and last the manifest."""
+    def describe(self, texts_changed: Counter[str], copies: int) -> Manifest:
+        """Write re-hydration's repeats and what the version says of itself; return the manifest."""
         lineage, inputs = self.lineage, self.inputs
         counts = self._counts(texts_changed, copies)
         self.funnel.write_left(self.folder / "left.parquet")
         write_units(self.folder, inputs.units)
         write_data_card(self.folder, counts, self.settings, lineage, inputs, self.workspace)
         scheme = {"shingle": self.scheme.shingle, "num_perm": self.scheme.num_perm, "seed": self.scheme.seed}
-        write_manifest(
-            self.folder,
+        return Manifest(
             step="corpus",
             key=lineage.version,
             inputs={

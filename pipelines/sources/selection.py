@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.remote import LOCATION, ByteRange, Remote, Span, coalesce
 from storage.keys import hash_of
-from storage.publish import is_whole, publish_folder, resumable_partial, write_manifest
+from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 SELECTION_VERSION = 1  # raise it when the same source comes to select other pages
@@ -45,16 +45,14 @@ def freeze_selection(
 
     content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb", "licence"})
     key = hash_of("selection", SELECTION_VERSION, crawl, content)
-    folder = workspace.selection(key)
-    with workspace.lock(f"selection-{key}"):
-        if not is_whole(folder):
-            partial = resumable_partial(folder)
-            partial.mkdir(parents=True, exist_ok=True)
-            read_index(name, source, crawl, remote, partial, say)
-            units = _write_units(partial)
-            counts = {column: sum(units[column].to_pylist()) for column in ("pages", "requests", "bytes")}
-            write_manifest(partial, step="selection", key=key, inputs={"crawl": crawl}, settings=content, counts=counts)
-            publish_folder(partial, folder)
+
+    def select(partial: Path) -> Manifest:
+        read_index(name, source, crawl, remote, partial, say)
+        units = _write_units(partial)
+        counts = {column: sum(units[column].to_pylist()) for column in ("pages", "requests", "bytes")}
+        return Manifest("selection", key, inputs={"crawl": crawl}, settings=content, counts=counts)
+
+    make_once(workspace.selection(key), select, workspace.lock(f"selection-{key}"), resumable=True)
     return key
 
 

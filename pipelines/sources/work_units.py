@@ -25,7 +25,7 @@ from pipelines.sources.text_files import known_kinds, text_suffix
 from storage.content_hash import content_hash
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_whole, publishing, write_manifest
+from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write other bytes
@@ -176,10 +176,10 @@ def _sample_crawl(source: SampleCrawlSource, workspace: Workspace) -> Path:
 
     key = hash_of("sample_crawl", SAMPLE_CRAWL_VERSION, source.pages, source.seed)
     folder = workspace.sample(key)
-    with workspace.lock(f"sample-{key}"):
-        if not is_whole(folder):
-            with publishing(folder) as partial:
-                write_sample_crawl(partial, pages=source.pages, seed=source.seed)
-                settings = source.model_dump()
-                write_manifest(partial, step="sample_crawl", key=key, inputs={}, settings=settings, counts={})
+
+    def write(partial: Path) -> Manifest:
+        write_sample_crawl(partial, pages=source.pages, seed=source.seed)
+        return Manifest("sample_crawl", key, inputs={}, settings=source.model_dump())
+
+    make_once(folder, write, workspace.lock(f"sample-{key}"))
     return folder

@@ -12,7 +12,7 @@ from storage.atomic import write_atomically
 from storage.content_hash import content_hash
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import is_done, publishing, read_manifest, write_manifest
+from storage.publish import Manifest, is_done, make_once, publishing, read_manifest, write_manifest
 from storage.workspace import FORMAT_VERSION, Workspace
 
 
@@ -94,3 +94,28 @@ def test_a_linked_file_keeps_the_checksum_it_was_written_with(tmp_path):
         write_manifest(partial, **given, linked_from=[tmp_path / "one", tmp_path / "nowhere"])
     files = read_manifest(tmp_path / "two")["files"]
     assert files["part.txt"] == written and files["own.txt"]["bytes"] == 3
+
+
+def made(folder, attempts, *, resumable, fail=False):
+    """Make a folder once; `attempts` gets the files that each attempt found."""
+
+    def make(partial):
+        attempts.append(sorted(file.name for file in partial.iterdir()))
+        (partial / "part.txt").write_text("half" if fail else "whole")
+        if fail:
+            raise RuntimeError
+        return Manifest("test", "k", inputs={}, settings={}, counts={"characters": 5})
+
+    return make_once(folder, make, Workspace(folder.parent / "workspace").lock("test"), resumable=resumable)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_what_stands_is_not_made_again(tmp_path, resumable):
+    attempts = []
+    with pytest.raises(RuntimeError):
+        made(tmp_path / "step", attempts, resumable=resumable, fail=True)
+    assert not is_done(tmp_path / "step")
+    assert made(tmp_path / "step", attempts, resumable=resumable)
+    assert not made(tmp_path / "step", attempts, resumable=resumable)
+    assert attempts == [[], ["part.txt"] if resumable else []]  # what was begun goes on where it is asked to
+    assert read_manifest(tmp_path / "step")["counts"] == {"characters": 5}
