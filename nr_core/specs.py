@@ -126,7 +126,7 @@ class SampleSpec(JobSpec):
     seed: Seed = 0
 
 
-class EvaluationSet(Settings):
+class HeldOutTokens(Settings):
     eval_id: str = Field(description="name that the figures carry")
     tokens: Path = Field(description="token stream of held-out documents")
 
@@ -146,7 +146,7 @@ class HarnessTasks(Settings):
 class EvaluateSpec(JobSpec):
     base: BaseSpec
     run: Path | None = Field(default=None, description="folder of a run trained on the base; default: the base itself")
-    sets: list[EvaluationSet] = Field(default_factory=list, description="held-out text")
+    sets: list[HeldOutTokens] = Field(default_factory=list, description="held-out text")
     tasks: list[TaskItems] = Field(default_factory=list, description="tasks; with the base's own tokenizer")
     harness: HarnessTasks | None = Field(default=None, description="tasks of lm_eval")
     settings: EvaluationSettings = EvaluationSettings()

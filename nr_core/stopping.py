@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 TERMINATED = 128 + signal.SIGTERM  # exit code 143, as of any process that SIGTERM ends
 GRACE = 60.0  # seconds that an orphaned job has to save before it is ended the hard way
@@ -21,15 +22,26 @@ class Stopped(SystemExit):
 
 
 def listen() -> None:
-    """From now on SIGTERM sets `requested`, and so does the parent's death (a daemon thread polls the parent's id)."""
+    """From now on SIGTERM sets `requested`, and so does the parent's death."""
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
-    parent = os.getppid()
+
+    def save_and_end() -> None:
+        requested.set()
+        time.sleep(GRACE)
+        os._exit(TERMINATED)
+
+    when_parent_dies(os.getppid(), save_and_end)
+
+
+def when_parent_dies(parent: int, act: Callable[[], object]) -> None:
+    """Call `act`, from a thread in the background, when process `parent` is no longer this one's parent.
+
+    (pipelines.workers.children has a watcher of its own: nr_core imports nothing of the other packages.)
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        requested.set()
-        time.sleep(GRACE)
-        os._exit(TERMINATED)
+        act()
 
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()

@@ -1,6 +1,5 @@
 """One attempt at a work unit: read it, make its documents, count what left."""
 
-import errno
 import logging
 import os
 import time
@@ -29,6 +28,7 @@ from pipelines.workers.poison import NOTHING, Poison
 from storage.atomic import sync
 from storage.errors import InputError
 from storage.keys import file_sha256
+from storage.os_errors import is_disk_full, os_sentence
 
 Item = TypeVar("Item", Capture, TextRecord, Capture | None)
 DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
@@ -70,8 +70,8 @@ class Attempt:
         except InputError as error:
             return self.failed(str(error).replace(str(self.file), self.unit.path))  # a fetched file is soon gone
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                return self.failed(f"no space is left for {folder}: free some, then run the same command again")
+            if is_disk_full(error):
+                return self.failed(os_sentence(error, at=folder))
             return self.failed(f"{self.unit.path}: {error}")
 
     def _write(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:

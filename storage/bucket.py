@@ -6,7 +6,6 @@ objects that are created once, so that of two machines that publish at a time on
 come from the environment, as fsspec's file systems read them.
 """
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from storage.atomic import link, write_atomically
 from storage.errors import InputError
 from storage.keys import file_sha256
+from storage.os_errors import is_disk_full
 from storage.protocols import refuse_protocol
 from storage.publish import MANIFEST, read_manifest
 
@@ -172,7 +172,7 @@ class Bucket:
         except ImportError as error:
             raise InputError(f"`bucket` {self.url}: {error}; for s3:// pip install 'neutral-residues[s3]'") from error
         except Exception as error:  # each file system has errors of its own
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if is_disk_full(error):
                 raise InputError(
                     f"the disk is full ({error}) between {self._root} and `bucket` {self.url}: free some space, and "
                     "the same command goes on"

@@ -7,9 +7,9 @@ from pathlib import Path
 SAME_COMMAND = "and the same command goes on"
 
 
-def os_sentence(error: OSError) -> str:
-    """Return what is wrong, where, and what to do, of an error of the operating system."""
-    where = _place(error)
+def os_sentence(error: OSError, at: Path | None = None) -> str:
+    """Return what is wrong, where (`at`, where the error does not say), and what to do, of an error of the system."""
+    where = _place(error) or (f" at {at}" if at else "")
     said = error.strerror or str(error) or type(error).__name__
     match error.errno:
         case errno.ENOSPC:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from storage.bucket import Bucket
 
 POINTED_TO = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*")
+POINTER = "CURRENT"
 FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
 OWN_TEXT = "base-"  # begins the keys of text that a base wrote, which stand where versions of corpora do
 
@@ -99,7 +100,7 @@ class Workspace:
         Where a power cut has left the pointer empty or torn, the records of its moves say which it was.
         Raises InputError where these say nothing either.
         """
-        pointer = self.corpus(name) / "CURRENT"
+        pointer = self.pointer(name)
         try:
             version = pointer.read_bytes().decode("ascii", errors="replace").strip()
         except FileNotFoundError:
@@ -112,13 +113,21 @@ class Workspace:
             return moved
         raise InputError(f"{pointer} is damaged (it names no version): write the name of a folder beside it into it")
 
+    def point_to(self, name: str, version: str) -> None:
+        """Make a published version of a corpus the one in use."""
+        write_atomically(self.pointer(name), version)
+
+    def pointer(self, name: str) -> Path:
+        """The file that names the version in use: read it by `current_version`."""
+        return self.corpus(name) / POINTER
+
     def moves(self, name: str) -> Path:
         """In the bucket only: the versions that came into use of a corpus, as numbered objects."""
         return self.corpus(name) / "moves"
 
     def published_corpora(self) -> list[str]:
         """Names of the corpora that have a version in use."""
-        return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob("*/CURRENT"))
+        return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob(f"*/{POINTER}"))
 
     @property
     def deny_list(self) -> Path:

@@ -78,7 +78,7 @@ def _print_box(rows: duckdb.DuckDBPyRelation, most: int, max_width: int, max_col
     box = io.StringIO()
     with redirect_stdout(box):
         rows.project(", ".join(shown)).show(max_width=max_width, max_rows=most, max_col_width=max_col_width)
-    print(without_control(box.getvalue().rstrip()))
+    print(for_terminal(box.getvalue().rstrip()))
 
 
 def _width() -> int:
@@ -99,9 +99,11 @@ def print_pairs(pairs: Sequence["Pair"], reason: str, characters: int) -> None:
 
 
 def _cell(text: str | None) -> str:
-    return escape(without_control(text or ""))
+    return escape(for_terminal(text or ""))
 
 
-def without_control(text: str) -> str:
-    # Text of a crawl may carry terminal escapes.
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+def for_terminal(text: str) -> str:
+    """Return text of a crawl or a model, which may carry a terminal's escapes, as a terminal can show it."""
+    from pipelines.pages.characters import without_controls
+
+    return without_controls(text, "\N{REPLACEMENT CHARACTER}")

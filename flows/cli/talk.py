@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flows.cli.table import without_control
+from flows.cli.table import for_terminal
 from flows.results import find_run
 from storage.errors import InputError
 from storage.home import at_home
@@ -78,6 +78,6 @@ def show(pieces: Iterable[str]) -> str:
     """Print pieces as they come; return the whole. A model may write terminal escapes, which are not passed on."""
     told = []
     for piece in pieces:
-        print(without_control(piece), end="", flush=True)
+        print(for_terminal(piece), end="", flush=True)
         told.append(piece)
     return "".join(told)

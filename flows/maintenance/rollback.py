@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from flows.recording import record_move
 from pipelines.corpus.bucket import changing_corpus, fetch_version
 from pipelines.denylist import holds_taken_down
-from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.publish import is_done, read_manifest
 from storage.workspace import Workspace
@@ -40,7 +39,7 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
                 f"({', '.join(hosts[:5])}): it cannot come back; "
                 f"earlier versions without: {', '.join(without) or 'none'}"
             )
-        write_atomically(workspace.corpus(corpus) / "CURRENT", wanted)
+        workspace.point_to(corpus, wanted)
     record_move(workspace, corpus, before, wanted, "rollback", reason)
     return before, wanted
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.denylist import refuse_taken_down
+from flows.steps.corpora import published_version
+from pipelines.corpus.shards import shard_files
 from pipelines.settings import QualityModelSettings
 from storage.errors import InputError
 from storage.workspace import Workspace
@@ -25,12 +26,8 @@ def _texts(workspace: Workspace, corpus: str) -> Iterator[str]:
     """Yield texts of the train side of a corpus's current version."""
     import pyarrow.parquet as pq
 
-    pointer = workspace.corpus(corpus) / "CURRENT"
-    if not pointer.exists():
-        raise InputError(f"corpus {corpus} is not in workspace {workspace.root}: run `nr refresh CONFIG` first")
-    version = pointer.read_text().strip()
-    refuse_taken_down(corpus, version, workspace)
-    for file in sorted(workspace.corpus_version(corpus, version).glob("train-*.parquet")):
+    version = workspace.corpus_version(corpus, published_version(corpus, workspace))
+    for file in shard_files(version, "train", repeats=True):
         with pq.ParquetFile(file) as shard:
             for batch in shard.iter_batches(batch_size=512, columns=["text"]):
                 yield from batch["text"].to_pylist()

@@ -69,7 +69,7 @@ def _taken_down(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
     try:
         denied_hosts(workspace)
         for name in [corpus] if corpus else workspace.published_corpora():
-            place = workspace.corpus(name) / "CURRENT"
+            place = workspace.pointer(name)
             yield from _versions_taken_down(name, workspace.current_version(name), workspace)
     except DamagedFile as error:
         says, _, fix = str(error).partition(": ")

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from flows.report import series
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
+from pipelines.pages.characters import without_controls
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -22,9 +23,6 @@ from storage.workspace import Workspace
 HERE = Path(__file__).parent
 # The folders of an absolute path; not those of an address.
 FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
-# Control characters (but tab and line feed), halves of surrogate pairs, and marks that turn the direction of text
-# round: names and configs may hold what somebody put there to be displayed as something else.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def write_report(
@@ -105,4 +103,4 @@ def _environment() -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
+    return without_controls(value, "\N{REPLACEMENT CHARACTER}") if type(value) is str else value

@@ -17,8 +17,9 @@ from flows.services.orphans import record_process
 from flows.services.secret_blocks import take_secrets
 from flows.steps.corpora import current_versions
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
-from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens, shards
+from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import BaseSpec
+from pipelines.corpus.shards import shard_files
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import file_sha256, hash_of
@@ -151,7 +152,7 @@ def _ensure_tokenizer(
     folder = workspace.tokenizer(key)
 
     def write(partial: Path) -> Manifest:
-        texts = [shards(workspace, name, versions[name], "train") for name in shares]
+        texts = [shard_files(workspace.corpus_version(name, versions[name]), "train", repeats=True) for name in shares]
         train_tokenizer(texts, list(shares.values()), base.pretrain.vocabulary_size, partial)
         return Manifest("tokenizer", key, inputs, {"vocabulary_size": base.pretrain.vocabulary_size})
 

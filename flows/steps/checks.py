@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.corpus.shards import shard_files
 from storage.catalog import OFFLINE, refresh_catalog
 from storage.errors import InputError
 from storage.publish import read_manifest
@@ -92,8 +93,8 @@ def _contamination(
     checks: Checks, manifest: Mapping[str, Any], name: str, training: list[Path], workspace: Workspace
 ) -> Check:
     """Held-out documents of this corpus whose very text is trained on, in whichever corpus."""
-    held_out = sorted(map(str, workspace.corpus_version(name, manifest["key"]).glob("held_out-[0-9]*.parquet")))
-    train = sorted(str(file) for folder in training for file in folder.glob("train-[0-9]*.parquet"))
+    held_out = [str(file) for file in shard_files(workspace.corpus_version(name, manifest["key"]), "held_out")]
+    train = sorted(str(file) for folder in training for file in shard_files(folder, "train"))
     try:
         with duckdb.connect(config=OFFLINE) as connection:
             row = connection.execute(

@@ -14,11 +14,13 @@ def current_versions(config: Config) -> dict[str, str]:
     """
     workspace = Workspace(config.workspace)
     take_over_deny_list(workspace)
-    versions = {}
-    for name in config.corpora:
-        pointer = workspace.corpus(name) / "CURRENT"
-        if not pointer.exists():
-            raise InputError(f"corpus {name} is not in workspace {workspace.root}: run `nr refresh CONFIG` first")
-        versions[name] = pointer.read_text().strip()
-        refuse_taken_down(name, versions[name], workspace)
-    return versions
+    return {name: published_version(name, workspace) for name in config.corpora}
+
+
+def published_version(name: str, workspace: Workspace) -> str:
+    """Return the version of a corpus that is in use. Raises as `current_versions`."""
+    version = workspace.current_version(name)
+    if version is None:
+        raise InputError(f"corpus {name} is not in workspace {workspace.root}: run `nr refresh CONFIG` first")
+    refuse_taken_down(name, version, workspace)
+    return version

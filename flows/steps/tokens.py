@@ -4,16 +4,13 @@ from pathlib import Path
 
 from flows.progress import Progress
 from nr_core.settings import BaseSpec
+from pipelines.corpus.shards import shard_files
 from storage.keys import hash_of
 from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 TOKENS_STAGE_VERSION = 2
 SIDES = ("train", "held_out")
-
-
-def shards(workspace: Workspace, name: str, version: str, side: str) -> list[Path]:
-    return sorted(workspace.corpus_version(name, version).glob(f"{side}-*.parquet"))
 
 
 def tokens_hash(tokenizer: BaseSpec) -> str:
@@ -43,7 +40,7 @@ def ensure_tokens(
             def on_progress(done: int, total: int, label: str = f"tokens of {name}, {side}") -> None:
                 progress.update({"label": label, "done": done, "total": total, "unit": "documents"})
 
-            texts = shards(workspace, name, version, side)
+            texts = shard_files(workspace.corpus_version(name, version), side, repeats=True)
             counts[side] = tokenize(texts, tokenizer, partial / side, on_progress, workers)
         return Manifest("tokens", key, {"corpus_version": version}, {"tokenizer": hashed}, counts)
 

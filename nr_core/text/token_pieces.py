@@ -1,7 +1,7 @@
 """Shards to pieces of a token stream; `python -m nr_core.text.token_pieces` is one of several processes that do so.
 
 A process is told on stdin what to do, as a line of JSON, says on stdout how many documents it has done, and ends when
-it is done or when its stdin closes. It imports neither torch nor transformers, and, not being started by
+it is done or when its parent dies. It imports neither torch nor transformers, and, not being started by
 multiprocessing, nothing of its parent's `__main__`, which under a Prefect worker is Prefect.
 
 A piece is a folder with stream.bin, lengths.npy, byte_lengths.npy and lost_bytes.npy (int64) of one shard: whole, or
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nr_core.files import writing
+from nr_core.stopping import when_parent_dies
 from nr_core.text.lost_text import loses_nothing, lost_bytes, unknown_token, without
 
 ENCODE_BATCH = 64  # documents handed to the tokenizer at once: bounds memory, and progress is told after each
@@ -89,19 +89,13 @@ def fast_codec(rules: str) -> Codec:
 
 def main() -> None:
     task: dict[str, Any] = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    when_parent_dies(task["parent"], lambda: os._exit(1))
     codec = fast_codec(task["rules"])
     for shard, piece in task["shards"]:
         write_piece(
             Path(shard), codec, task["opening"], task["closing"], task["dtype"], Path(piece),
             lambda documents: print(documents, flush=True),
         )  # fmt: skip
-
-
-def _end_with_parent() -> None:
-    """The parent holds the other end of stdin open: it closes when the parent dies, however it does."""
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ def _shared_out(shards: list[tuple[Path, Path]], workers: int) -> list[list[tupl
 
 def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], tell: _Progress) -> None:
     # The children must find this package wherever the parent found it, and no file of its name where the user stands.
+    # (pipelines.workers.children has this for the other packages, of which nr_core imports nothing.)
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     children = [
@@ -166,7 +167,7 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
             listener.start()
             assert child.stdin is not None
             pairs = [[str(shard), str(piece)] for shard, piece in share]
-            child.stdin.write(json.dumps({**task, "shards": pairs}) + "\n")
+            child.stdin.write(json.dumps({**task, "parent": os.getpid(), "shards": pairs}) + "\n")
             child.stdin.flush()
         for child, listener in zip(children, listeners, strict=True):
             listener.join()

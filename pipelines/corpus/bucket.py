@@ -13,7 +13,6 @@ from typing import Any
 
 from pipelines.denylist import TakenDown, holds_taken_down, take_over_deny_list
 from pipelines.sources.unit_report import report_file
-from storage.atomic import write_atomically
 from storage.bucket import Bucket
 from storage.errors import InputError
 from storage.publish import MANIFEST, is_whole, read_manifest
@@ -31,7 +30,7 @@ def changing_corpus(name: str, workspace: Workspace) -> Iterator[None]:
         number, version = last_move(name, workspace, bucket)
         take_over_deny_list(workspace)
         if version and fetch_version(name, version, workspace):
-            write_atomically(workspace.corpus(name) / "CURRENT", version)
+            workspace.point_to(name, version)
         yield
         _share(name, number, version, workspace, bucket)
 
@@ -139,7 +138,7 @@ def _share(name: str, number: int, before: str | None, workspace: Workspace, buc
 
 def _point(name: str, workspace: Workspace, bucket: Bucket) -> None:
     """Let CURRENT repeat the last move, also if another machine moves meanwhile."""
-    pointer = workspace.corpus(name) / "CURRENT"
+    pointer = workspace.pointer(name)
     while (move := last_move(name, workspace, bucket))[1]:
         if bucket.read(pointer) != str(move[1]).encode():
             bucket.write(pointer, str(move[1]).encode())

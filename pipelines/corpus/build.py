@@ -1,6 +1,5 @@
 """From documents to a published version of a corpus: verdict, deduplication, decontamination, split, shards."""
 
-import errno
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,8 +20,8 @@ from pipelines.sources.unit_report import documents_file, is_unit_done, read_rep
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.rules import QUALITY
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.os_errors import is_disk_full, os_sentence
 from storage.publish import Manifest, make_once, read_manifest
 from storage.workspace import Workspace
 
@@ -91,10 +90,10 @@ def publish_version(
     try:
         made = make_once(target, make, nullcontext())
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
-        raise InputError(f"no space is left for {target}: free some, then run the same command again") from None
-    write_atomically(workspace.corpus(name) / "CURRENT", lineage.version)
+        raise InputError(os_sentence(error, at=target)) from None
+    workspace.point_to(name, lineage.version)
     manifest = read_manifest(target)
     assert manifest is not None
     return CorpusReport(**manifest["counts"], created=manifest["created"], reused=not made)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipelines.corpus.lineage import Inputs, Lineage
 from pipelines.corpus.shards import SCHEMA, shard_files
+from pipelines.pages.characters import without_controls
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import read_report
 from pipelines.text.bad_words import BadWords
@@ -88,8 +89,7 @@ def write_data_card(
 
 def escape(text: str) -> str:
     """Return text as Markdown shows it: on one line, with no markup of its own."""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return _MARKDOWN.sub(r"\\\1", plain)
+    return _MARKDOWN.sub(r"\\\1", _on_one_line(text))
 
 
 def _front_matter(settings: CorpusSettings) -> str:
@@ -98,7 +98,11 @@ def _front_matter(settings: CorpusSettings) -> str:
 
 
 def _code(host: str) -> str:
-    return "".join(character if character.isprintable() and character not in "`|" else " " for character in host)
+    return _on_one_line(host).translate({ord("`"): " ", ord("|"): " "})
+
+
+def _on_one_line(text: str) -> str:
+    return without_controls(text, " ").replace("\n", " ").replace("\t", " ")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

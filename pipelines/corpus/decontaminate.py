@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from pipelines.corpus.evaluation_sets import EvaluationSet
+from pipelines.corpus.evaluation_sets import DecontaminationSet
 from pipelines.corpus.read_documents import DocumentFiles
 from pipelines.corpus.summary import CorpusFunnel
 from pipelines.dedup.doc_no import among
@@ -50,7 +50,7 @@ class NgramIndex:
     documents of 500 words against a million n-grams.
     """
 
-    def __init__(self, sets: Sequence[EvaluationSet], words: int) -> None:
+    def __init__(self, sets: Sequence[DecontaminationSet], words: int) -> None:
         """Raises InputError when the sets have more than MAX_NGRAMS n-grams, or one of them none."""
         self._words, self._names = words, [item.name for item in sets]
         hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
@@ -102,7 +102,7 @@ def simplified(text: str) -> str:
     return _NO_WORD.sub(" ", _DIGITS.sub("0", text)).strip()
 
 
-def _ngrams_of_set(item: EvaluationSet, words: int) -> npt.NDArray[np.uint64]:
+def _ngrams_of_set(item: DecontaminationSet, words: int) -> npt.NDArray[np.uint64]:
     """Hashes without repeats; memory stays within twice what is kept, however long the set."""
     found, waiting, size = np.empty(0, np.uint64), [], 0
     for text in item.texts():
@@ -145,7 +145,7 @@ def remove_by_text(
     kept: pa.Table,
     files: DocumentFiles,
     lines: LineRule | None,
-    sets: Sequence[EvaluationSet],
+    sets: Sequence[DecontaminationSet],
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> pa.Table:

@@ -21,7 +21,7 @@ MAX_TEXT_BYTES = 256 << 20  # of a .txt file, and of a line of JSONL
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationSet:
+class DecontaminationSet:
     """A set by its name in the config, with the hash of its content."""
 
     name: str
@@ -29,7 +29,7 @@ class EvaluationSet:
     texts: Callable[[], Iterator[str]]
 
 
-def evaluation_sets(corpus: str, names: Sequence[str], workspace: Workspace) -> list[EvaluationSet]:
+def evaluation_sets(corpus: str, names: Sequence[str], workspace: Workspace) -> list[DecontaminationSet]:
     """Return the sets that corpora.<corpus>.decontaminate names. Raises InputError for one that is not there."""
     return [
         _of_file(corpus, name, workspace) if is_file(name) else _held_out(corpus, name, workspace) for name in names
@@ -40,7 +40,7 @@ def is_file(name: str) -> bool:
     return name.endswith(SUFFIXES)
 
 
-def _held_out(corpus: str, name: str, workspace: Workspace) -> EvaluationSet:
+def _held_out(corpus: str, name: str, workspace: Workspace) -> DecontaminationSet:
     version = workspace.current_version(name)
     manifest = read_manifest(workspace.corpus_version(name, version)) if version else None
     if version is None or manifest is None:
@@ -54,10 +54,10 @@ def _held_out(corpus: str, name: str, workspace: Workspace) -> EvaluationSet:
         for file in files:
             yield from _strings_of_parquet(file, ["text"])
 
-    return EvaluationSet(name, str(manifest["counts"]["content_hash_held_out"]), texts)
+    return DecontaminationSet(name, str(manifest["counts"]["content_hash_held_out"]), texts)
 
 
-def _of_file(corpus: str, name: str, workspace: Workspace) -> EvaluationSet:
+def _of_file(corpus: str, name: str, workspace: Workspace) -> DecontaminationSet:
     path = Path(name).expanduser()
     if not path.is_file():
         raise InputError(f"corpora.{corpus}.decontaminate: there is no file {path}; correct the path")
@@ -76,7 +76,7 @@ def _of_file(corpus: str, name: str, workspace: Workspace) -> EvaluationSet:
         except (OSError, EOFError, ValueError) as error:  # pyarrow's and json's errors are ValueErrors
             raise InputError(f"corpora.{corpus}.decontaminate: {path} cannot be read: {error}") from error
 
-    return EvaluationSet(name, content_hash(path, workspace), texts)
+    return DecontaminationSet(name, content_hash(path, workspace), texts)
 
 
 def _strings_of_parquet(path: Path, columns: list[str] | None) -> Iterator[str]:

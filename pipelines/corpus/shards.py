@@ -43,9 +43,12 @@ SHARD_CHARACTERS = 400_000_000  # some 150 MB of Parquet
 _NAME = re.compile(r"[a-z_]+-(\d{5,})-[0-9a-f]{16}\.parquet")
 
 
-def shard_files(version: Path, side: str) -> list[Path]:
-    """Shards of a side (train | held_out) in order, without the repeats of re-hydration (rehydrate.py)."""
-    return sorted(version.glob(f"{side}-[0-9]*.parquet"))
+def shard_files(version: Path, side: str, *, repeats: bool = False) -> list[Path]:
+    """Return the shards of a side (train | held_out) in order, with or without re-hydration's repeats (rehydrate.py).
+
+    With them it is what one trains on; without, each document once.
+    """
+    return sorted(version.glob(f"{side}-*.parquet" if repeats else f"{side}-[0-9]*.parquet"))
 
 
 class ShardWriter:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.corpus.data_card import write_data_card
 from pipelines.corpus.decontaminate import remove_by_text
-from pipelines.corpus.evaluation_sets import EvaluationSet
+from pipelines.corpus.evaluation_sets import DecontaminationSet
 from pipelines.corpus.filter import NOTHING, judge, sizes_of_sides, why_empty
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Lineage
 from pipelines.corpus.read_documents import DocumentFiles
@@ -77,7 +77,7 @@ def write_version(
     lineage: Lineage,
     inputs: Inputs,
     scheme: SignatureScheme,
-    sets: Sequence[EvaluationSet],
+    sets: Sequence[DecontaminationSet],
     workspace: Workspace,
     run_jobs: RunJobs = map,
 ) -> Manifest:

@@ -23,6 +23,17 @@ MAX_MARKS = 30
 _LAST_BLOCK = 0x1F000  # no code point from here on has a combining class
 
 
+# What must not reach a terminal, a log or a page of ours with text of others: control characters (but tab and line
+# feed), which drive a terminal; ends of lines of other kinds; halves of surrogate pairs, which no file takes; and marks
+# that turn the direction of text round, so that a name is displayed as something else.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def without_controls(text: str, instead: str = "") -> str:
+    """Return `text` as it can be shown to people, with `instead` for each control character."""
+    return _CONTROLS.sub(instead, text)
+
+
 def cap_marks(text: str) -> str:
     """`text` with the first MAX_MARKS of each run of combining marks."""
     if text.isascii():

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterable
 from typing import IO
 
+from pipelines.pages.characters import without_controls
+
 LONGEST_LINE = 2000  # characters; crawled text may stand in an error message
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LEVELS = (
     # Python's logging, glog's prefix as torch writes it (W1123 20:15:02), warnings, and the end of a traceback.
     (logging.CRITICAL, re.compile(r"(\[?CRITICAL\b|\[?FATAL\b|F\d{4} )")),
@@ -21,7 +22,7 @@ _RANK = re.compile(r"\[(?:default|rank)(\d+)\]:\s?")  # what torchrun puts befor
 
 def relay_line(line: str, source: str, logger: logging.Logger) -> None:
     """Log one line of a process that `source` names."""
-    text = _CONTROL.sub("", line.rstrip())[:LONGEST_LINE]
+    text = without_controls(line.rstrip())[:LONGEST_LINE]
     if rank := _RANK.match(text):
         text, source = text[rank.end() :], f"{source} rank {rank.group(1)}"
     if text.strip():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpus import decontaminate
 from pipelines.corpus.decontaminate import NgramIndex, simplified
-from pipelines.corpus.evaluation_sets import EvaluationSet
+from pipelines.corpus.evaluation_sets import DecontaminationSet
 from pipelines.pages.characters import clean, pieces
 from storage.errors import InputError
 
@@ -29,8 +29,8 @@ def ngrams(text: str, n: int) -> list[str]:
     return [" ".join(found[start : start + n]) for start in range(len(found) - n + 1)]
 
 
-def as_set(name: str, given: Sequence[str]) -> EvaluationSet:
-    return EvaluationSet(name, "hash", lambda: iter(given))
+def as_set(name: str, given: Sequence[str]) -> DecontaminationSet:
+    return DecontaminationSet(name, "hash", lambda: iter(given))
 
 
 @given(st.lists(texts, max_size=4), st.lists(texts, max_size=4), texts, st.integers(1, 4))

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.pages.characters import MAX_MARKS, cap_marks, clean, normalise, one_line, text_hash
+from pipelines.pages.characters import (
+    MAX_MARKS,
+    cap_marks,
+    clean,
+    normalise,
+    one_line,
+    text_hash,
+    without_controls,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,18 @@ def test_marks_out_of_order_cost_no_time() -> None:
     """Three million of them are normalised as they come; sorting them took minutes."""
     text = "a" + "\u0301\u0323" * 1_500_000
     assert len(normalise(text)) <= 1 + MAX_MARKS
+
+
+@given(st.text())
+def test_what_is_shown_can_be_written_and_drives_nothing(text: str) -> None:
+    shown = without_controls(text, "?")
+    assert len(shown) == len(text) and shown.encode().decode() == shown
+    assert not any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in set(shown) - {"\t", "\n"}
+    )
+
+
+def test_text_of_any_script_is_shown_as_it_is() -> None:
+    text = "a\xa0b\u202fc\td\n\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert without_controls(text) == text
+    assert without_controls("name\u202e4pm.exe\x1b[2J") == "name4pm.exe[2J"
