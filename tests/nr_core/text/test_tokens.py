@@ -132,7 +132,7 @@ def test_several_processes_write_what_one_writes(world, tmp_path, shards):
 
 
 def test_the_processes_import_nothing_heavy():
-    code = "import sys, nr_core.text.token_pieces\nnr_core.token_pieces.fast_codec\n"
+    code = "import sys, nr_core.text.token_pieces\nnr_core.text.token_pieces.fast_codec\n"
     code += "assert not {'torch', 'transformers', 'peft', 'prefect', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
