@@ -16,7 +16,7 @@ LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
 Initialisation = Literal["low_variance", "he"]
 Placement = Literal["ffn", "attention"]
 KLDirection = Literal["base_to_model", "model_to_base"]
-Embeddings = Literal["trained", "frozen", "new_rows", "residue"]
+Embeddings = Literal["trained", "frozen", "new_rows", "residue", "gated_rows"]
 # A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Beta = Annotated[float, Field(ge=0, lt=1)]

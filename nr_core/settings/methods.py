@@ -59,7 +59,7 @@ EMBEDDINGS = {
     "finetune": ("trained", "frozen"),
     "lora": ("frozen", "new_rows"),
     "adapter": ("frozen", "new_rows", "residue"),
-    "neutral_residues": ("frozen", "new_rows", "residue"),
+    "neutral_residues": ("frozen", "new_rows", "residue", "gated_rows"),
 }
 
 
@@ -140,8 +140,9 @@ class MethodSettings(Settings):
     embeddings: Annotated[Embeddings | None, Bears.WHERE_SET] = Field(
         default=None,
         description="finetune: trained (default) or frozen; adapters: frozen (default), new_rows (rows of tokens that "
-        "the original text does not use are trained, on top of the budget) or residue (one more gated adapter, on the "
-        "embedding)",
+        "the original text does not use are trained, on top of the budget), residue (one more gated adapter, on the "
+        "embedding) or gated_rows (neutral_residues: rows of embedding and output head behind gates that see the "
+        "context, on top of the budget)",
     )
     max_forgetting: Annotated[float | None, Bears.WHERE_SET] = Field(
         default=None,
@@ -181,6 +182,8 @@ class MethodSettings(Settings):
         known = EMBEDDINGS.get(self.method, ())
         if self.embeddings is not None and self.embeddings not in known:
             raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
+        if self.embeddings == "gated_rows" and self.variant("gate") == "none":
+            raise ValueError("embeddings: gated_rows stand behind gates, and gate is none; choose another gate")
         if self.freeze is not None and self.layers is not None:
             raise ValueError("freeze: layers says already what is trained; give one of the two")
         if self.interpolate is not None and len(set(self.interpolate)) < len(self.interpolate):

@@ -38,7 +38,7 @@ MOST_SKIPPED = 10  # steps that are not finite in a row: by then the weights are
 # Tensors of adapters, of which every one must get a gradient. Block expansion and finetuning train others, and a batch
 # may well hold none of the tokens whose rows are trained.
 ADAPTER_TENSORS = ("neutral_residues_", "lora_")
-ROWS_OF_TOKENS = ("neutral_residues_rows", "neutral_residues_head_rows")
+ROWS_OF_TOKENS = ("neutral_residues_rows", "neutral_residues_head_rows", "neutral_residues_gated_")
 ZERO_AT_FIRST = ("neutral_residues_out", "lora_B")  # while it is zero, the others of its adapter have no gradient
 
 STEP_COLUMNS = pa.schema(

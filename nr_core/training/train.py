@@ -43,7 +43,7 @@ from nr_core.training.forgetting import ForgettingBudget, reserve
 from nr_core.training.layer_passes import decoder_layers, set_layer_passes
 from nr_core.training.loop import Loop, write_steps
 from nr_core.training.vocabulary import Vocabulary, tables_of
-from nr_core.tuner.embedding import unused_tokens
+from nr_core.tuner.embedding import unused_tokens, used_tokens
 
 RUN_FILE = "run.json"  # written last: a run whose run.json stands is finished
 
@@ -170,9 +170,11 @@ def _vocabulary(spec: TrainSpec, inputs: list[Input], model: Any, tables: list[A
 
 def _new_rows(spec: TrainSpec, inputs: list[Input]) -> list[int] | None:
     """The tokens whose rows of the embedding are extended, where the method does that."""
-    if spec.method.embeddings != "new_rows":
+    if spec.method.embeddings not in ("new_rows", "gated_rows"):
         return None
-    return unused_tokens(inputs) if spec.start_from is None else saved_new_rows(spec.start_from)
+    if spec.start_from is not None:
+        return saved_new_rows(spec.start_from)
+    return unused_tokens(inputs) if spec.method.embeddings == "new_rows" else used_tokens(inputs)
 
 
 def _measured(forgetting: ForgettingBudget) -> dict[str, Any]:

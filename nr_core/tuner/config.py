@@ -12,8 +12,9 @@ from nr_core.errors import ModelError
 from nr_core.settings import Embeddings, Gate, Initialisation, Placement
 from nr_core.tuner.budget import BUDGET
 
-# 1 knew the gates relu and none, placement ffn, frozen embeddings and found sites; what it can read says 1.
-FORMAT_VERSION = 2
+# 1 knew the gates relu and none, placement ffn, frozen embeddings and found sites; 2 all but gated rows. An adapter
+# says the oldest that can read it.
+FORMAT_VERSION = 3
 
 
 def _extend_peft_type(name: str) -> None:
@@ -66,15 +67,19 @@ class NeutralResiduesConfig(PeftConfig):
             ("activation", self.activation, ("silu",)),
             ("initialisation", self.initialisation, get_args(Initialisation)),
             ("placement", self.placement, get_args(Placement)),
-            ("embeddings", self.embeddings, ("frozen", "new_rows", "residue")),
+            ("embeddings", self.embeddings, ("frozen", "new_rows", "residue", "gated_rows")),
             ("post_norm", self.post_norm, ("after",)),
         ):
             if value not in known:
                 raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
-        if self.embeddings == "new_rows" and not self.new_rows:
+        if self.embeddings in ("new_rows", "gated_rows") and not self.new_rows:
             raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
+        if self.embeddings == "gated_rows" and self.gate == "none":
+            raise ModelError("NeutralResiduesConfig.embeddings is gated_rows, and gate is none; choose a gate.")
         if self.sites is not None and self.placement == "attention":
             raise ModelError("NeutralResiduesConfig.sites says where adapters go, and so does placement; give one.")
         of_first_format = self.gate in ("relu", "none") and self.placement == "ffn" and self.embeddings == "frozen"
-        if not of_first_format or self.sites is not None:
-            self.format_version = FORMAT_VERSION
+        if self.embeddings == "gated_rows":
+            self.format_version = 3
+        elif not of_first_format or self.sites is not None:
+            self.format_version = 2

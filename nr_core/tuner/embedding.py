@@ -1,4 +1,5 @@
-"""Extensions of the embedding that are silent on the original language, for `embeddings: new_rows | residue`.
+"""Extensions of the embedding that are silent on the original language, for `embeddings: new_rows | residue` (and, with
+nr_core.tuner.gated_rows, `gated_rows`).
 
 Frozen embeddings cap what adapters learn on small bases. `new_rows` trains what is added to the rows of tokens that the
 original text does not use, in the embedding and in the output head: text without those tokens passes through the
@@ -8,7 +9,7 @@ the others. Neither is in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,16 @@ from nr_core.errors import ModelError
 from nr_core.training.batches import Input
 from nr_core.tuner.adapter import PARAMETER_NAMES
 from nr_core.tuner.config import NeutralResiduesConfig
+from nr_core.tuner.gated_rows import GATED_PARTS, GatedRows, Places
 from nr_core.tuner.layer import NeutralResidueLayer
 from nr_core.tuner.sites import Site
 from nr_core.tuner.taps import Taps
+
+
+def used_tokens(inputs: Sequence[Input]) -> list[int]:
+    """Return the tokens that the new-language inputs use, in order."""
+    used = [np.flatnonzero(source.stream.used()) for source in inputs if source.role == "new"]
+    return [int(token) for token in np.unique(np.concatenate(used))]
 
 
 def unused_tokens(inputs: Sequence[Input]) -> list[int]:
@@ -79,10 +87,23 @@ class Rows(nn.Module):
 class EmbeddingResidueLayer(NeutralResidueLayer):
     """Stands for the token embedding; as layer −1 in taps and figures. Rows of a tied head are the embedding's."""
 
-    adapter_layer_names = (*PARAMETER_NAMES, "neutral_residues_rows", "neutral_residues_head_rows")
+    adapter_layer_names = (*PARAMETER_NAMES, "neutral_residues_rows", "neutral_residues_head_rows", *GATED_PARTS)
 
-    def __init__(self, base_layer: nn.Module, site: Site, head: nn.Module | None, taps: Taps) -> None:
+    def __init__(
+        self,
+        base_layer: nn.Module,
+        site: Site,
+        head: nn.Module | None,
+        taps: Taps,
+        places: Callable[[], Places],
+    ) -> None:
         super().__init__(base_layer, site, None, taps)
+        self.neutral_residues_gated_rows = nn.ModuleDict()
+        self.neutral_residues_gated_rows_gate = nn.ModuleDict()
+        self.neutral_residues_gated_head_rows = nn.ModuleDict()
+        self.neutral_residues_gated_head_gate = nn.ModuleDict()
+        self.gated, self._places = GatedRows(self), places
+        self._heads: list[Any] = [] if head is None else [head]  # in a list: no child of this one
         self.neutral_residues_rows = nn.ModuleDict()
         self.neutral_residues_head_rows = nn.ModuleDict()
         self._tied = head is not None and head.weight is base_layer.weight
@@ -93,12 +114,15 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
             super().update_layer(adapter_name, config, hidden_size, depth)
             return
         weight: Any = self.base_layer.weight
-        vocabulary, width = weight.shape
-        self.neutral_residues_rows[adapter_name] = Rows(config.new_rows or [], vocabulary, width, weight.device)
-        if self._hook is not None and not self._tied:
-            self.neutral_residues_head_rows[adapter_name] = Rows(
-                config.new_rows or [], vocabulary, width, weight.device
-            )
+        tokens, device, (vocabulary, width) = config.new_rows or [], weight.device, weight.shape
+        if config.embeddings == "gated_rows":
+            heads = [Rows(tokens, len(head.weight), head.weight.shape[1], device) for head in self._heads]
+            rows = Rows(tokens, vocabulary, hidden_size, device)
+            self.gated.hold(adapter_name, config.gate, self._places(), rows, *heads)
+        else:
+            self.neutral_residues_rows[adapter_name] = Rows(tokens, vocabulary, width, device)
+            if self._hook is not None and not self._tied:
+                self.neutral_residues_head_rows[adapter_name] = Rows(tokens, vocabulary, width, device)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -106,17 +130,18 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         embedded = self.base_layer(*args, **kwargs)
         if self.disable_adapters:
             return embedded
+        self.gated.tokens = tokens
         # Embeddings have no norm before them, which the adapter's initialisation counts on.
         residue = self.residue(F.rms_norm(embedded, embedded.shape[-1:]))
         extended = embedded if residue is None else self._add(embedded, residue)
-        for name, share in self._shares(self.neutral_residues_rows, tokens):
+        for name, share in self.shares(self.neutral_residues_rows, tokens):
             rows: Any = self.neutral_residues_rows[name]
             # Gemma's embedding scales its rows; the head, tied to them, does not.
             scale = getattr(self.base_layer, "embed_scale", 1.0)
             extended = extended + (rows.embed(tokens) * scale * share).to(extended.dtype)
         return extended
 
-    def _shares(self, held: nn.ModuleDict, like: Tensor) -> list[tuple[str, Any]]:
+    def shares(self, held: nn.ModuleDict, like: Tensor) -> list[tuple[str, Any]]:
         """Return the adapters among `held` that act, each with 1, or in a mixed batch (rows, 1, 1): 1 where the row is
         its.
         """
@@ -125,7 +150,8 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         return [(name, self.mixed.mask(name, like.device).view(-1, 1, 1)) for name in held]
 
     def require_mergeable(self, names: list[str]) -> list[str]:
-        if any(name in self.neutral_residues_rows or name in self.neutral_residues_in for name in names):
+        held = (self.neutral_residues_rows, self.neutral_residues_in, self.neutral_residues_gated_rows)
+        if any(name in parts for name in names for parts in held):
             raise ModelError(
                 "The adapter extends the embedding, and that part cannot be merged: keep it as an adapter, and serve "
                 "it through transformers."
@@ -134,7 +160,15 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
 
     def _extend_logits(self, head: nn.Module, args: Any, logits: Tensor) -> Tensor:
         held = self.neutral_residues_rows if self._tied else self.neutral_residues_head_rows
-        for name, share in [] if self.disable_adapters else self._shares(held, logits):
+        for name, share in [] if self.disable_adapters else self.shares(held, logits):
             rows: Any = held[name]
             logits = rows.add_to_logits(logits, args[0] * share)
-        return logits
+        return self.gated.extend_logits(logits, args[0])
+
+    def head_weight(self) -> Tensor:
+        weight: Tensor = self._heads[0].weight
+        return weight
+
+    def detach_sink(self) -> None:
+        super().detach_sink()
+        self.gated.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from peft import PeftConfig
@@ -16,6 +17,7 @@ from nr_core.errors import ModelError
 from nr_core.tuner.budget import Backbone
 from nr_core.tuner.config import NeutralResiduesConfig
 from nr_core.tuner.embedding import EmbeddingResidueLayer
+from nr_core.tuner.gated_rows import Places
 from nr_core.tuner.layer import NeutralResidueLayer, mixed_batch
 from nr_core.tuner.sites import Site, find_attention_sites, find_sites
 from nr_core.tuner.taps import Taps
@@ -57,6 +59,7 @@ class NeutralResiduesModel(BaseTuner):
         chosen = [site for site in sites if site.layer in peft_config.layers]
         if peft_config.embeddings != "frozen":
             chosen.append(_embedding_site(model))
+        self._given = peft_config.sites
         self._targets = {site.source: site for site in chosen}
         peft_config.target_modules = list(self._targets)
 
@@ -148,7 +151,7 @@ class NeutralResiduesModel(BaseTuner):
     def _layer(self, target: nn.Module, site: Site) -> NeutralResidueLayer:
         if site.layer == EMBEDDING:
             head: Any = self.model.get_output_embeddings()
-            return EmbeddingResidueLayer(target, site, head, self.taps)
+            return EmbeddingResidueLayer(target, site, head, self.taps, partial(Places.of, self.model, self._given))
         sink = None if site.sink == site.source else self.model.get_submodule(site.sink)
         return NeutralResidueLayer(target, site, sink, self.taps)
 

@@ -15,7 +15,7 @@ from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.tokens import TokenStream
 from nr_core.training.batches import Input
 from nr_core.training.loss import lm_loss, local_loss
-from nr_core.tuner.embedding import unused_tokens
+from nr_core.tuner.embedding import unused_tokens, used_tokens
 from tests.nr_core.tiny import assert_same, tiny_model
 
 ROWS = [40, 41, 50, 63]
@@ -25,7 +25,7 @@ NEW = torch.tensor([[3, 40, 5, 50, 50, 63], [41, 8, 40, 63, 4, 7]])
 
 def config(embeddings, **options):
     return NeutralResiduesConfig(
-        width=8, embeddings=embeddings, new_rows=ROWS if embeddings == "new_rows" else None, **options
+        width=8, embeddings=embeddings, new_rows=None if embeddings == "residue" else ROWS, **options
     )
 
 
@@ -37,7 +37,7 @@ def randomise(model):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2", "gemma3_text", "opt", "gpt_neox"])
-@pytest.mark.parametrize("embeddings", ["new_rows", "residue"])
+@pytest.mark.parametrize("embeddings", ["new_rows", "residue", "gated_rows"])
 def test_lives_as_a_peft_method(architecture, embeddings, tmp_path):
     with torch.no_grad():
         base = tiny_model(architecture)(NEW).logits
@@ -51,7 +51,7 @@ def test_lives_as_a_peft_method(architecture, embeddings, tmp_path):
         assert_same(copy.deepcopy(model)(NEW).logits, extended)
         model.save_pretrained(tmp_path)
         saved = json.loads((tmp_path / "adapter_config.json").read_text())
-        assert (saved["format_version"], saved["embeddings"]) == (2, embeddings)
+        assert (saved["format_version"], saved["embeddings"]) == (3 if embeddings == "gated_rows" else 2, embeddings)
         assert_same(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()(NEW).logits, extended)
         native = tiny_model(architecture)
         native.load_adapter(str(tmp_path))
@@ -117,7 +117,7 @@ def test_the_residue_on_the_embedding_equals_its_formula_and_is_in_the_local_los
         torch.testing.assert_close(gradient, other, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("embeddings", ["frozen", "new_rows", "residue"])
+@pytest.mark.parametrize("embeddings", ["frozen", "new_rows", "residue", "gated_rows"])
 def test_the_embedding_is_resized_only_where_no_adapter_extends_it(embeddings):
     model = get_peft_model(tiny_model("llama"), config(embeddings))
     rows = model.get_input_embeddings().weight.shape[0]
@@ -132,6 +132,15 @@ def test_the_embedding_is_resized_only_where_no_adapter_extends_it(embeddings):
 def stream(tokens):
     values = np.array(tokens)
     return TokenStream(None, values, np.array([0, len(values)]), np.array([len(values)]), 64, None, 0, 0)
+
+
+def test_gated_rows_are_of_all_tokens_that_the_new_language_uses():
+    inputs = [
+        Input(stream([5, 7, 9, 9]), 0.9, "new"),
+        Input(stream([6]), 0.0, "new"),
+        Input(stream([8]), 0.1, "original"),
+    ]
+    assert used_tokens(inputs) == [5, 6, 7, 9]
 
 
 def test_rows_are_of_tokens_that_only_the_new_language_uses():

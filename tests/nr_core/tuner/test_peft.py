@@ -146,7 +146,7 @@ def test_merging_and_unknown_values_are_refused():
     with pytest.raises(ModelError, match="gate is 'tanh'"):
         NeutralResiduesConfig(gate="tanh")
     with pytest.raises(ModelError, match="newer neutral-residues"):
-        NeutralResiduesConfig(format_version=3)
+        NeutralResiduesConfig(format_version=4)
 
 
 def test_adapters_of_the_first_format_load(tmp_path):
