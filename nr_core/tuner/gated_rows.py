@@ -88,8 +88,9 @@ class GatedRows:
             handle.remove()
 
     def extend_logits(self, logits: Tensor, hidden: Tensor) -> Tensor:
-        """Add what H gives to logits (..., vocabulary), of hidden (..., d). At inference tokens with a closed ReLU gate are
-        left out.
+        """Add what H gives to logits (..., vocabulary), of hidden (..., d).
+
+        At inference tokens with a closed ReLU gate are left out.
         """
         for name, share in self._acting(HEAD_ROWS, logits):
             rows = self.layer.neutral_residues_gated_head_rows[name]
@@ -156,7 +157,7 @@ class GatedRows:
 
 
 def size_of_products(hidden: Tensor, rows: Tensor) -> Tensor:
-    """Return the root mean square of rows · h over the rows (n, d), for each h of (..., d): (..., 1), by their Gram matrix."""
+    """Return the root mean square of rows · h over the rows (n, d), by their Gram matrix: (..., 1), h (..., d)."""
     with torch.autocast(hidden.device.type, enabled=False):
         h, m = hidden.float(), rows.float()
         return ((h @ (m.T @ m / len(m))) * h).sum(-1, keepdim=True).clamp(min=0).add(TINY).sqrt()
