@@ -21,6 +21,7 @@ from pipelines.settings import DocumentSettings
 from pipelines.sources.host import host_of
 from pipelines.sources.text_files import TextRecord
 from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.other_language import other_language
 from pipelines.text.quality_model import load_quality_model
 from pipelines.text.scores import SCORES, scores
 
@@ -126,10 +127,14 @@ def page_document(
     if decoded is None:
         return document | {"reason": "undecodable"}
     document = document | {"encoding": decoded.encoding, "encoding_source": decoded.source}
+    if settings.languages is not None and (other := other_language(decoded.text, settings.languages, identify)):
+        return document | {"language": other[0], "language_score": other[1], "reason": "other_language"}
     markup = Markup.of(body, decoded)
     if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
-    tree = parse(mark_short_texts(markup, decoded.text))
+    # Only main content loses short texts: where most pages leave before, few are looked at for them, and parsed again.
+    html = mark_short_texts(markup, decoded.text) if settings.languages is None else decoded.text
+    tree = parse(html)
     if tree is None:
         return document | {"reason": "dom_too_large"}
     if reason := page_opt_out(markup, tree, settings.opt_outs):
@@ -143,6 +148,8 @@ def page_document(
             return document | {"reason": "other_language"}
     if is_too_deep(markup, tree):
         return document | {"reason": "dom_too_deep"}
+    if settings.languages is not None and (marked := mark_short_texts(markup, html)) is not html:
+        tree = parse(marked) or tree
     text = main_content(tree, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}

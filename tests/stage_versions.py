@@ -42,6 +42,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/pages/*.py",
             "pipelines/text/identify.py",
             "pipelines/text/languages.py",
+            "pipelines/text/other_language.py",
             "pipelines/text/quality_model.py",
             "pipelines/text/stop_words.py",
             "pipelines/text/scores/*.py",

@@ -102,7 +102,10 @@ def _is_seen(text: str) -> bool:
 
 def one_line(text: str, limit: int) -> str:
     """`text` in one line of at most `limit` characters."""
-    return " ".join(clean(text[: 4 * limit]).split())[:limit]
+    text = text[: 4 * limit]
+    if not (text.isascii() and text.isprintable() and "  " not in text):
+        text = " ".join(clean(text).split())
+    return text.strip()[:limit]
 
 
 def _decoded_once(text: str) -> str:

@@ -203,7 +203,7 @@ def all_text(tree: HTMLTree) -> str:
     """Return all text of the page, with menus and alt texts: a third of main content's time, enough to tell the
     language.
     """
-    return extract_plain_text(tree, preserve_formatting=False).replace(MARK, "")
+    return extract_plain_text(tree, preserve_formatting=False)
 
 
 def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:

@@ -46,6 +46,10 @@ class LanguageIdentifier:
         start = max(0, (len(page) - PAGE_CHARACTERS) // 2)
         return self._predict(page[start : start + PAGE_CHARACTERS], LIKELY_LANGUAGES)
 
+    def ranked(self, text: str, count: int) -> list[tuple[str, float]]:
+        """Return the `count` most likely languages of a whole text, best first; empty if it is."""
+        return self._predict(text, count)
+
     def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
         # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
         squeezed = " ".join(text.split())

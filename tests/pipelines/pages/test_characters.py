@@ -95,3 +95,8 @@ def test_text_of_any_script_is_shown_as_it_is() -> None:
     text = "a\xa0b\u202fc\td\n\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
     assert without_controls(text) == text
     assert without_controls("name\u202e4pm.exe\x1b[2J") == "name4pm.exe[2J"
+
+
+@given(st.text("ab \t\n\xa0é\xad\x7f\u2028", max_size=30), st.integers(1, 8))
+def test_one_line_is_the_cleaned_words(text: str, limit: int) -> None:
+    assert one_line(text, limit) == " ".join(clean(text[: 4 * limit]).split())[:limit]

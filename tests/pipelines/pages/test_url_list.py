@@ -1,13 +1,14 @@
 """Lists of hosts and URLs."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.pages.url_list import UrlList, read_url_list
-from pipelines.sources.host import ascii_host_pattern, host_named, host_of
+from pipelines.sources.host import ascii_host, ascii_host_pattern, host_named, host_of
 
 LABELS = st.text(st.sampled_from("abc-"), min_size=1, max_size=4)
 HOSTS = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -72,3 +73,12 @@ def test_host_patterns(pattern: str, expected: str) -> None:
 def test_any_text_has_a_host_or_none(text: str) -> None:
     host = host_of(f"http://{text}/")
     assert len(host) <= 253 and host == host.lower() and not host.endswith(".") and not set(host) & set(" \t\n\x00")
+
+
+@given(st.text("ab-.:/@?#[]%A é\t\xad", max_size=12), st.sampled_from(["http://", "https://"]))
+def test_plain_hosts_are_answered_as_all_others(text: str, scheme: str) -> None:
+    try:
+        expected = ascii_host(urlsplit(scheme + text).hostname or "")
+    except ValueError:
+        expected = ""
+    assert host_of(scheme + text) == expected
