@@ -32,7 +32,7 @@ _CODE = re.compile(r"[{}=;()\[\]|_/\\]")
 
 
 def other_language(html: str, wanted: Collection[str], identify: LanguageIdentifier) -> tuple[str, float] | None:
-    """Return the language that some piece of a page is most surely in (ISO 639-3, probability), if it is in no wanted one.
+    """Return the language that a piece of a page is most surely in (ISO 639-3, probability), if that is no wanted one.
 
     None where that is not sure. Time is bounded by MAX_PIECES, but for the search for their places.
     """
