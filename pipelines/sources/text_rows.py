@@ -24,9 +24,10 @@ _BESIDE_THE_TEXT = 65536  # bytes of a row: its other fields
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of UTF-8: no character begins with one
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _BETWEEN = re.compile(r"[\s,]*+")
-_NEXT_ELEMENT = re.compile(r"\}\s*+,\s*+\{")
+_NEXT_ELEMENT = re.compile(r"(?:\}\s*+,|\n)\s*+(?=\{)")  # a string has no line end in it: it was cut there
 _LONGEST_TOKEN = 16  # characters that JSON's parser may need to see together, such as \uXXXX\uXXXX
-_MAX_DAMAGED = 20  # elements of an array: each may make the whole buffer be looked at
+_LONGEST_START = 1 << 10  # of an element: its bracket and first key
+_MAX_REREAD = 20  # times the longest row: of damaged elements of an array, which are looked at again for the next one
 
 
 def json_rows(path: Path, max_bytes: int) -> Iterator[Row]:
@@ -59,7 +60,7 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
     while line and not line.strip():
         line = stream.readline(limit)
     if line.lstrip().startswith(b"["):
-        yield from _array(line, stream, limit)
+        yield from _Array(line, stream, limit).rows()
         return
     if line.strip() == b"{":
         raise InputError(
@@ -85,51 +86,74 @@ def _parse(line: bytes) -> Mapping[str, Any] | str:
     return row if isinstance(row, dict) else "unreadable"
 
 
-def _array(start: bytes, stream: BinaryIO, limit: int) -> Iterator[Row]:
-    """Yield the elements of an array, one after the other. Behind a damaged one, what looks like the next is looked
-    for.
-    """
-    decoder, to_text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    buffer, place, damaged = to_text.decode(start), 0, 0
-    place = buffer.index("[") + 1
-    ended = False
+class _Array:
+    """The elements of an array, one after the other. Behind a damaged one, what looks like the next is looked for."""
 
-    def read_on() -> None:
-        nonlocal buffer, place, ended
-        data = stream.read(max(CHUNK_BYTES, len(buffer) - place))  # twice as much each time: linear in all
-        ended = not data
-        buffer, place = buffer[place:] + to_text.decode(data, ended), 0
+    def __init__(self, start: bytes, stream: BinaryIO, limit: int) -> None:
+        self._stream, self._limit, self._left = stream, limit, _MAX_REREAD * limit
+        self._decoder, self._to_text = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._buffer, self._ended = self._to_text.decode(start), False
+        self._place = self._buffer.index("[") + 1
+        self._next_element: re.Pattern[str] | None = None  # known by the first key of an element, as the others begin
 
-    while True:
-        place = _BETWEEN.match(buffer, place).end()  # type: ignore[union-attr]
-        if place == len(buffer):
-            if ended:
-                raise EOFError("the array does not end")
-            read_on()
-            continue
-        if buffer[place] == "]":
-            return
-        try:
-            value, end = decoder.raw_decode(buffer, place)
-        except (ValueError, RecursionError) as error:
-            # What ends too early may go on in what was not read yet.
-            at_end = getattr(error, "pos", 0) >= len(buffer) - _LONGEST_TOKEN or "Unterminated" in str(error)
-            if at_end and not ended and len(buffer) - place < limit:
-                read_on()
-                continue
-            damaged += 1
-            yield "oversize" if len(buffer) - place >= limit else "unreadable"
-            while (following := _NEXT_ELEMENT.search(buffer, place)) is None and not ended:
-                place = max(len(buffer) - _LONGEST_TOKEN, place)
-                read_on()
-            if following is None and buffer.rstrip().endswith("]"):
+    def rows(self) -> Iterator[Row]:
+        while True:
+            self._place = _BETWEEN.match(self._buffer, self._place).end()  # type: ignore[union-attr]
+            if self._place == len(self._buffer):
+                if self._ended:
+                    raise EOFError("the array does not end")
+                self._read_on()
+            elif self._buffer[self._place] == "]" and self._is_end():
                 return
-            if following is None or damaged > _MAX_DAMAGED:
-                raise EOFError(f"{damaged} elements of the array are damaged ({error})") from None
-            place = following.end() - 1
-            continue
-        yield value if isinstance(value, dict) and _is_utf8(buffer[place:end]) else "unreadable"
-        place = end
+            else:
+                yield from self._element()
+
+    def _element(self) -> Iterator[Row]:
+        """Yield the element at the place, or nothing where more of it is to be read first."""
+        try:
+            value, end = self._decoder.raw_decode(self._buffer, self._place)
+        except (ValueError, RecursionError) as error:
+            size = len(self._buffer) - self._place
+            is_open = "Unterminated" in str(error)  # said of a string's beginning
+            read_to = len(self._buffer) if is_open else getattr(error, "pos", len(self._buffer))
+            # What ends too early may go on in what was not read yet.
+            if read_to >= len(self._buffer) - _LONGEST_TOKEN and not self._ended and size < self._limit:
+                self._read_on()
+                return
+            yield "oversize" if size >= self._limit else "unreadable"
+            self._left -= read_to - self._place
+            self._to_next(error)
+            return
+        if isinstance(value, dict) and value and self._next_element is None:
+            key = re.escape(json.JSONEncoder(ensure_ascii=False).encode(next(iter(value))))
+            self._next_element = re.compile(rf"\}}\s*+,\s*+(?=\{{)|(?=\{{\s*+{key}\s*+:)")
+        is_row = isinstance(value, dict) and _is_utf8(self._buffer[self._place : end])
+        self._place = end
+        yield value if is_row else "unreadable"
+
+    def _to_next(self, error: Exception) -> None:
+        pattern = self._next_element or _NEXT_ELEMENT
+        self._place += 1
+        while (following := pattern.search(self._buffer, self._place)) is None and not self._ended:
+            self._place = max(len(self._buffer) - _LONGEST_START, self._place)
+            self._read_on()
+        if following is not None and self._left > 0:
+            self._place = following.end()
+        elif following is None and self._buffer.rstrip().endswith("]"):
+            self._place = self._buffer.rindex("]")
+        else:
+            raise EOFError(f"too much of the array is damaged ({error})") from None
+
+    def _is_end(self) -> bool:
+        """Tell whether nothing follows the bracket at the place."""
+        while not (rest := self._buffer[self._place + 1 :].strip()) and not self._ended:
+            self._read_on()
+        return not rest
+
+    def _read_on(self) -> None:
+        data = self._stream.read(max(CHUNK_BYTES, len(self._buffer) - self._place))  # doubled: linear in all
+        self._ended = not data
+        self._buffer, self._place = self._buffer[self._place :] + self._to_text.decode(data, self._ended), 0
 
 
 def _is_utf8(text: str) -> bool:

@@ -7,6 +7,7 @@ text becomes depends on that text alone. FineWeb draws its tokens in turn, so th
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from phonenumbers import Leniency, PhoneNumberMatch, PhoneNumberMatcher, is_valid_number
 
@@ -131,7 +132,8 @@ _SECTION = (
     r"abschnitt|kapitel|kap|artikel|absatz|ziffer|chapitre|paragraphe|capítulo|sección|capitolo|sezione|rozdział|"
     r"kapitola|kapittel|afsnit|avsnitt|hoofdstuk|figure|fig|table|tab|appendix|melléklet|anhang|annexe?|раздел|глава"
 )
-_SECTION_BEFORE = re.compile(rf"(?<![^\W\d_])(?:{_SECTION})[ \t.:]{{0,3}}$|[a-z]/$", re.IGNORECASE)
+_WORD_BEFORE = re.compile(r"(?<![^\W\d_])(?:§|([^\W\d_]{1,20}+))[ \t.:]{0,3}\Z|[A-Za-z]/\Z")
+_SECTION_WORD = re.compile(_SECTION, re.IGNORECASE)
 _SECTION_BEHIND = re.compile(rf"\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", re.IGNORECASE)
 _ORDINAL_BEHIND = re.compile(r"\.[ \t]+([^\W\d_])")
 _HEADING_BEHIND = re.compile(r"[.)]?[ \t]+[^\W\d_]")
@@ -171,7 +173,10 @@ def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -
 def _is_ipv4(match: re.Match[str]) -> bool:
     before = match.string[max(match.start() - 40, 0) : match.start()].rpartition("\n")[2]
     behind = match.string[match.end() : match.end() + 24]
-    if _SECTION_BEFORE.search(before) or _SECTION_BEHIND.match(behind):
+    word = _WORD_BEFORE.search(before)
+    if word and (word[1] is None or _SECTION_WORD.fullmatch(word[1])):
+        return False
+    if _SECTION_BEHIND.match(behind):
         return False
     is_small = all(int(number) <= _MOST_OF_SECTIONS for number in match[0].split("."))
     if is_small and (ordinal := _ORDINAL_BEHIND.match(behind)) and ordinal[1].islower():
@@ -181,6 +186,7 @@ def _is_ipv4(match: re.Match[str]) -> bool:
     return _is_public(match[0])
 
 
+@lru_cache(maxsize=4096)
 def _is_public(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_global

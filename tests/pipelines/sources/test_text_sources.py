@@ -430,6 +430,40 @@ def test_elements_of_an_array_of_which_damage_took_the_beginning_are_rows(tmp_pa
     assert found == ["1", "2", "3", "4", "5"]
 
 
+ELEMENTS = [json.dumps({"id": str(number), "text": "x" * 30, "of": {"a": [{"b": 1}, {"b": 2}]}}) for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.replace(b"}, {" + b'"id": "3"', b'"id": "3"'),  # the seam itself
+        lambda content: content.replace(b'"2", "text": "xx', b'"2", "te\n'),
+        lambda content: content.replace(b'"2", "text"', b'"2", "te]t'),
+        lambda content: content.replace(b'}}, {"id": "3"', b'}}] {"id": "3"'),  # what looks like the array's end
+        lambda content: content[:200] + b"\0" * 40 + content[240:],
+    ],
+)
+@pytest.mark.parametrize("between", [", ", ",\n"])
+def test_a_damaged_element_of_an_array_hides_not_the_next(
+    between: str, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(damage(f"[{between.join(ELEMENTS)}]".encode()))
+    found = list(json_rows(path, 10_000))
+    assert {*"0145"} <= {row["id"] for row in found if isinstance(row, Mapping) and "id" in row}
+    assert len(found) == 6 or "unreadable" in found
+
+
+def test_an_element_behind_a_damaged_part_is_a_row(tmp_path: Path) -> None:
+    """Each was compressed by itself: damage of one leaves no bracket and no comma between the two around it."""
+    parts = [bytearray(gzip.compress(row.encode() + b",\n")) for row in ELEMENTS]
+    parts[2][12:20] = b"\xff" * 8
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(gzip.compress(b"[") + b"".join(parts) + gzip.compress(b'{"id": "6"}]'))
+    found = [row["id"] for row in json_rows(path, 10_000) if isinstance(row, Mapping)]
+    assert found == ["0", "1", "3", "4", "5", "6"]
+
+
 def test_a_text_in_utf_16_of_which_a_part_is_lost_is_not_guessed_at(tmp_path: Path) -> None:
     content = "Szép nap volt ma.".encode("utf-16")
     parts = [gzip.compress(content[:11]), gzip.compress(content[11:14])[:-1] + b"?", gzip.compress(content[14:])]
