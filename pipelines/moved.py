@@ -28,7 +28,7 @@ MOVED = {
     "pipelines.evaluation_sets": "pipelines.corpus.evaluation_sets",
     "pipelines.exact_dedup": "pipelines.dedup.deduplicate",
     "pipelines.extract": "pipelines.pages.extract",
-    "pipelines.fineweb2_thresholds": "pipelines.text.rules",
+    "pipelines.fineweb2_thresholds": "pipelines.text.fineweb2_thresholds",
     "pipelines.gate": "pipelines.pages.record_filter",
     "pipelines.host": "pipelines.sources.host",
     "pipelines.identify": "pipelines.text.identify",

@@ -25,7 +25,7 @@ def report(
 
     print(write_report(Workspace(existing(workspace)), title=title))
     if figures:
-        from flows.report.figures import write_figures
+        from flows.report.paper_figures import write_figures
 
         for path in write_figures(Workspace(workspace)):
             print(path)

@@ -86,8 +86,8 @@ def notify(
     if services is None:
         raise InputError(f"no server runs in {home}: start it with `nr up`")
     os.environ.update(services.environment)
-    from flows.services.deployments import NAME
-    from flows.services.deployments import notify as make_automation
+    from flows.services.notifications import NAME
+    from flows.services.notifications import notify as make_automation
 
     make_automation(url)
     print(f"automation {NAME}: failed, crashed and late flow runs of {services.url}")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.plots import Scale, scale_of
 from flows.report.series import Style, Styles
+from flows.report.trade_off_plot import Scale, scale_of
 
 Row = dict[str, Any]
 WIDTH, LINE, LEFT, RIGHT, TOP = 640, 22, 8, 16, 8

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.report.plots import Scale, scale_of
 from flows.report.series import Style, Styles, bits, short
+from flows.report.trade_off_plot import Scale, scale_of
 
 Row = dict[str, Any]
 WIDTH, HEIGHT = 240, 170

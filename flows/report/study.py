@@ -11,9 +11,9 @@ from flows.report.dumbbells import TaskPicture, task_pictures
 from flows.report.gates import HeatMap, heat_maps
 from flows.report.headline import Evidence, Headline, evidence_of, headline
 from flows.report.loss_curves import LossCurves, loss_curves
-from flows.report.plots import KL, TradeOff, has_both, trade_off
 from flows.report.queries import Answer, ask
 from flows.report.series import REFERENCE_METHOD, Styles
+from flows.report.trade_off_plot import KL, TradeOff, has_both, trade_off
 from pipelines.text.languages import NAME_OF_CODE
 from storage.damage import read_json
 from storage.workspace import Workspace

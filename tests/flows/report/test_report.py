@@ -12,9 +12,9 @@ import pytest
 
 from flows.report import write_report
 from flows.report.headline import Evidence, evidence_of, headline
-from flows.report.plots import Box, Placer, scale_of
 from flows.report.queries import RUNS, ask
 from flows.report.series import Styles, bits, duration, rate, share, short
+from flows.report.trade_off_plot import Box, Placer, scale_of
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -422,7 +422,7 @@ def test_a_base_that_ran_code_of_its_own_is_told(workspace, trusted):
 
 def test_figures_for_papers_are_png_and_svg(workspace):
     pytest.importorskip("matplotlib", reason="needs the extra `report`: pip install 'neutral-residues[report]'")
-    from flows.report.figures import write_figures
+    from flows.report.paper_figures import write_figures
 
     written = {path.name: path.read_bytes() for path in write_figures(workspace)}
     assert {name.removeprefix("base-") for name in written} == {

@@ -99,3 +99,10 @@ def test_the_printed_exports_are_quoted_for_the_shell(tmp_path):
     told = subprocess.run(["sh", "-ec", f'{line}\nprintf "%s\\n" "$PREFECT_HOME" "$PREFECT_API_AUTH_STRING"'],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert told.stdout.splitlines() == [str(home), "nr:word"]
+
+
+def test_what_starts_a_server_does_not_import_prefect():
+    """Prefect reads its variables when it is imported, and those are set when the server is known."""
+    modules = "flows.services.server, flows.services.temporary_server, flows.progress, flows.config.inputs"
+    code = f"import sys, {modules}\nassert 'prefect' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from flows.report.dumbbells import SHOWN
 from flows.report.page import bases_of
-from flows.report.plots import KL as KL_AXES
-from flows.report.plots import TRADE_OFF, Axes, has_both
 from flows.report.queries import KL, LOSS, RUNS, TASKS, ask
 from flows.report.series import REFERENCE_METHOD
+from flows.report.trade_off_plot import KL as KL_AXES
+from flows.report.trade_off_plot import TRADE_OFF, Axes, has_both
 from storage.errors import InputError
 from storage.workspace import Workspace
 
