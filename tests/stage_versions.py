@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 RECORD = Path(__file__).with_suffix(".json")
 # Stage: where its version stands, and the files that make its results.
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sample crawl": ("pipelines.sources.work_units:SAMPLE_CRAWL_VERSION", ("pipelines/sample_crawl/**/*.*",)),
+    "sample crawl": ("pipelines.settings.sources:SAMPLE_CRAWL_VERSION", ("pipelines/sample_crawl/**/*.*",)),
     "selection": (
         "pipelines.sources.selection:SELECTION_VERSION",
         (

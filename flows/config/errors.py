@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from pipelines.settings.sources import KINDS
 from pipelines.sources.addresses import redacted, redacted_text
 
 SHORT = reprlib.Repr()
@@ -33,7 +34,7 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
     if problem["type"] == "value_error":
         return f"{f'`{field}`: ' if field else ''}{problem['ctx']['error']}{more}"
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tags = problem["ctx"].get("expected_tags", "'warc', 'text', 'sample_crawl'")
+        tags = problem["ctx"].get("expected_tags", ", ".join(map(repr, KINDS)))
         return f"`{field}` says by its `kind` what it is: give one of {tags}{more}"
     reason = problem["msg"][0].lower() + problem["msg"][1:]
     if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):

@@ -5,7 +5,6 @@ from pathlib import Path
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.corpus.evaluation_sets import is_file
-from pipelines.settings import TextSource, WarcSource
 from pipelines.text.bad_words import read_bad_words
 from storage.errors import InputError
 
@@ -20,10 +19,8 @@ def check_inputs(config: Config, *needs: str) -> None:
         if not getattr(config, field):
             raise InputError(f"`{field}` is missing: {Config.model_fields[field].description}")
     for name, source in config.sources.items():
-        if not isinstance(source, WarcSource | TextSource):
-            continue
-        for pattern in source.paths:
-            if "://" not in pattern and not any(_matches(pattern)):
+        for pattern in source.local_patterns():
+            if not any(_matches(pattern)):
                 raise InputError(
                     f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
                     "`data_root` if it begins with ${data_root}"

@@ -1,13 +1,28 @@
-"""Where text comes from, and how remote files are fetched."""
+"""Where text comes from: a class a kind of source, with its settings and the work units that it gives; and how remote
+files are fetched.
 
-from typing import Annotated, Literal, Self
+A new kind is a class here and its name in `Source`. Its units are read as one of the kinds that unit_reader.py knows:
+warc (a file of WARC records), text (a file of documents) or ranges (records by byte range).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.settings.strict import Language, StrictSettings
 from pipelines.sources.addresses import Address, redacted
+from storage.errors import InputError
+from storage.keys import hash_of
 from storage.protocols import with_scheme_in_small_letters
+from storage.publish import Manifest, make_once
+from storage.workspace import Workspace
 
+if TYPE_CHECKING:  # what finds the units takes more than pydantic: it is imported where it is used
+    from pipelines.sources.work_units import Search, WorkUnit
+
+SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write other bytes
 PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, and s3://, hdfs://, hf:// with patterns"
 
 
@@ -16,20 +31,38 @@ class _Source(StrictSettings):
         default=None, min_length=1, description="What data cards say of its texts' licence; bears on no content"
     )
 
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        """Yield the work units of this source, `name` in the config. Raises InputError as list_work_units."""
+        raise NotImplementedError
 
-class WarcSource(_Source):
+    def local_patterns(self) -> list[str]:
+        """Return the files and patterns of this machine that must be there before anything runs."""
+        return []
+
+
+class _Paths(_Source):
+    paths: list[Address] = Field(min_length=1, description=PATHS)
+
+    def local_patterns(self) -> list[str]:
+        return [pattern for pattern in self.paths if "://" not in pattern]
+
+
+class WarcSource(_Paths):
     """WARC files (uncompressed, gzip, zstd or lz4), WET files among them, on this machine or at a URL."""
 
     kind: Literal["warc"] = "warc"
-    paths: list[Address] = Field(min_length=1, description=PATHS)
+
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        from pipelines.sources.work_units import source_files
+
+        return (file.unit(name, "warc", {}) for file in source_files(name, self.paths, search))
 
 
-class TextSource(_Source):
+class TextSource(_Paths):
     """Documents that are text already: JSON lines or an array (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) or
     Parquet, one document a row; .txt, one document a file."""
 
     kind: Literal["text"] = "text"
-    paths: list[Address] = Field(min_length=1, description=PATHS)
     text_field: str = Field(default="text", description="Field or column that holds the text (a.b: field b in a)")
     id_field: str | None = Field(
         default=None, description="Field that names the document; none: file name and row number"
@@ -46,6 +79,28 @@ class TextSource(_Source):
         description="Cut longer texts at line ends into documents of at most this many characters",
     )
 
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        from pipelines.sources.text_files import known_kinds, text_suffix
+        from pipelines.sources.work_units import source_files
+
+        content_of_name: dict[str, str] = {}
+        for file in source_files(name, self.paths, search):
+            if text_suffix(file.name) is None:
+                raise InputError(
+                    f"sources.{name}.paths: {file.path} is of no known kind; a text source reads {known_kinds()}"
+                )
+            options = self._reading(name)
+            if self.id_field is None:  # documents are then named by their file: another of this name has others
+                is_first = content_of_name.setdefault(file.name, file.content) == file.content
+                options["file_name"] = file.name if is_first else f"{file.content}/{file.name}"
+            yield file.unit(name, "text", options)
+
+    def _reading(self, name: str) -> dict[str, Any]:
+        options = self.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
+        if self.url_field is None:
+            del options["url_field"]  # so that units keep the ids they had before there was such a field
+        return options
+
 
 class SampleCrawlSource(_Source):
     """The generated sample crawl of the demo and the tests."""
@@ -53,6 +108,26 @@ class SampleCrawlSource(_Source):
     kind: Literal["sample_crawl"] = "sample_crawl"
     pages: int = Field(default=1500, ge=20, description="How many pages the crawl has")
     seed: int = Field(default=0, ge=0, lt=2**32, description="The same seed writes the same bytes")
+
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        from pipelines.sources.work_units import source_files
+
+        folder = self._written(search.workspace)
+        return (file.unit(name, "warc", {}) for file in source_files(name, [str(folder / "*.warc.gz")], search))
+
+    def _written(self, workspace: Workspace) -> Path:
+        """Return the folder of the generated crawl, written first if it is not there."""
+        key = hash_of("sample_crawl", SAMPLE_CRAWL_VERSION, self.pages, self.seed)
+        folder = workspace.sample(key)
+
+        def write(partial: Path) -> Manifest:
+            from pipelines.sample_crawl import write_sample_crawl
+
+            write_sample_crawl(partial, pages=self.pages, seed=self.seed)
+            return Manifest("sample_crawl", key, inputs={}, settings=self.model_dump())
+
+        make_once(folder, write, workspace.lock(f"sample-{key}"))
+        return folder
 
 
 class _CommonCrawl(_Source):
@@ -97,6 +172,16 @@ class CommonCrawlSource(_CommonCrawl):
             raise ValueError("`seed` draws a sample of `files` files: set `files`, and leave `start` out")
         return self
 
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        """Yield files of a snapshot. They never change: the path alone, without the server, tells their content."""
+        from pipelines.sources.crawls import address, choose_files, list_files, resolve
+        from pipelines.sources.work_units import WorkUnit
+
+        crawl = resolve(self.crawl, self.collections, search.remote, search.workspace)
+        listed = list_files(self.server, crawl, f"{self.format}.paths.gz", search.remote)
+        for path in choose_files(listed, self):
+            yield WorkUnit(hash_of("warc", {}, path), name, "warc", address(self.server, path), 0, {}, accumulates=True)
+
 
 class CommonCrawlIndexSource(_CommonCrawl):
     """Single pages of one Common Crawl snapshot, selected in its columnar index and fetched by byte range."""
@@ -129,11 +214,25 @@ class CommonCrawlIndexSource(_CommonCrawl):
             raise ValueError("`seed` draws a sample of `pages` pages: set `pages`")
         return self
 
+    def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
+        """Yield batches of the pages that a snapshot's index gives."""
+        from pipelines.sources.crawls import resolve
+        from pipelines.sources.selection import freeze_selection, read_units
+        from pipelines.sources.work_units import WorkUnit
+
+        crawl = resolve(self.crawl, self.collections, search.remote, search.workspace)
+        key = freeze_selection(name, self, crawl, search.remote, search.workspace, search.say)
+        for number, batch in enumerate(read_units(key, search.workspace).to_pylist()):
+            options = {"selection": key, "server": self.server, **{field: batch[field] for field in ("first", "pages")}}
+            path = f"{crawl}/{key}/{number:06d}"
+            yield WorkUnit(batch["unit_id"], name, "ranges", path, batch["bytes"], options, accumulates=True)
+
 
 Source = Annotated[
     WarcSource | TextSource | SampleCrawlSource | CommonCrawlSource | CommonCrawlIndexSource,
     Field(discriminator="kind"),
 ]
+KINDS: tuple[str, ...] = tuple(kind.model_fields["kind"].default for kind in get_args(get_args(Source)[0]))
 
 
 A_DAY = 86_400  # seconds; sockets and sleep take no number at all

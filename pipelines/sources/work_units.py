@@ -2,33 +2,20 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from pipelines.settings import (
-    CommonCrawlIndexSource,
-    CommonCrawlSource,
-    FetchSettings,
-    SampleCrawlSource,
-    Source,
-    TextSource,
-)
+from pipelines.settings import FetchSettings, Source
 from pipelines.sources.addresses import redacted
-from pipelines.sources.crawls import address, choose_files, list_files, resolve
 from pipelines.sources.remote import Remote, is_remote
-from pipelines.sources.selection import freeze_selection, read_units
-from pipelines.sources.text_files import known_kinds, text_suffix
 from storage.content_hash import content_hash
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
-
-SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +44,15 @@ class WorkUnit:
         return fields
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What sources look for their files with; `say` hears what is about to be downloaded for it."""
+
+    workspace: Workspace
+    remote: Remote
+    say: Callable[[str], None]
+
+
 def list_work_units(
     sources: Mapping[str, Source],
     workspace: Workspace,
@@ -68,79 +64,38 @@ def list_work_units(
     `say` hears what is about to be downloaded to find them. Raises InputError for a path that is not there, a pattern
     that matches nothing, a file that cannot be read, or a list or an index that cannot be fetched.
     """
-    remote = Remote(fetch)
-    return sorted(
-        (
-            replace(unit, licence=source.licence)
-            for name, source in sources.items()
-            for unit in _units(name, source, workspace, remote, say)
-        ),
-        key=lambda unit: (unit.path, unit.source),
-    )
+    search = Search(workspace, Remote(fetch), say)
+    units: dict[tuple[str, str], WorkUnit] = {}
+    for name, source in sources.items():
+        for unit in source.units(name, search):  # a copy of a file in the same source adds nothing
+            units.setdefault((name, unit.unit_id), replace(unit, licence=source.licence))
+    return sorted(units.values(), key=lambda unit: (unit.path, unit.source))
 
 
-def _units(
-    name: str, source: Source, workspace: Workspace, remote: Remote, say: Callable[[str], None]
-) -> Iterator[WorkUnit]:
-    if isinstance(source, CommonCrawlSource):
-        yield from _snapshot_units(name, source, workspace, remote)
-        return
-    if isinstance(source, CommonCrawlIndexSource):
-        yield from _index_units(name, source, workspace, remote, say)
-        return
-    if isinstance(source, SampleCrawlSource):
-        paths = [str(_sample_crawl(source, workspace) / "*.warc.gz")]
-    else:
-        paths = source.paths
-    local, far = [path for path in paths if not is_remote(path)], [path for path in paths if is_remote(path)]
-    files: list[tuple[str, str, int, str, SecretStr | None]] = [
-        (path.name, str(path), path.stat().st_size, content_hash(path, workspace), None) for path in _files(name, local)
-    ]
-    for url in _addresses(name, far, remote):
-        # A remote file's content hash is its address and length. One that is signed anew is the same file.
-        size, public = remote.size(url), redacted(url)
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that a source's paths name. A remote file's content hash is of its address and length."""
+
+    name: str
+    path: str
+    bytes: int
+    content: str
+    signed: SecretStr | None = None
+
+    def unit(self, source: str, kind: str, options: dict[str, Any]) -> WorkUnit:
+        """Return the unit that reads this file with these options, its id by all that bears on the content."""
+        unit_id = hash_of(kind, options, self.content)
+        return WorkUnit(unit_id, source, kind, self.path, self.bytes, options, signed=self.signed)
+
+
+def source_files(name: str, patterns: Sequence[str], search: Search) -> Iterator[SourceFile]:
+    """Yield the files that these paths, patterns and addresses of source `name` name, those of this machine first."""
+    for path in _files(name, [pattern for pattern in patterns if not is_remote(pattern)]):
+        yield SourceFile(path.name, str(path), path.stat().st_size, content_hash(path, search.workspace))
+    for url in _addresses(name, [pattern for pattern in patterns if is_remote(pattern)], search.remote):
+        size, public = search.remote.size(url), redacted(url)  # one that is signed anew is the same file
         signed = None if public == url else SecretStr(url)
-        files.append((public.rpartition("/")[2], public, size, hash_of(public, size), signed))
-    seen: set[str] = set()
-    content_of_name: dict[str, str] = {}
-    for file_name, path, size, content, signed in files:
-        options: dict[str, Any] = {}
-        if isinstance(source, TextSource):
-            if text_suffix(file_name) is None:
-                raise InputError(
-                    f"sources.{name}.paths: {path} is of no known kind; a text source reads {known_kinds()}"
-                )
-            if content_of_name.setdefault(file_name, content) != content:
-                file_name = f"{content}/{file_name}"  # another file of this name: its documents are others
-            options = source.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
-            if source.url_field is None:
-                del options["url_field"]  # so that units keep the ids they had before there was such a field
-            if source.id_field is None:
-                options["file_name"] = file_name  # documents are then named by it
-        kind = "text" if isinstance(source, TextSource) else "warc"
-        unit_id = hash_of(kind, options, content)
-        if unit_id not in seen:  # a copy of a file in the same source adds nothing
-            seen.add(unit_id)
-            yield WorkUnit(unit_id, name, kind, path, size, options, signed=signed)
-
-
-def _snapshot_units(name: str, source: CommonCrawlSource, workspace: Workspace, remote: Remote) -> Iterator[WorkUnit]:
-    """Files of a snapshot. They never change: the path alone, without the server, tells their content."""
-    crawl = resolve(source.crawl, source.collections, remote, workspace)
-    for path in choose_files(list_files(source.server, crawl, f"{source.format}.paths.gz", remote), source):
-        yield WorkUnit(hash_of("warc", {}, path), name, "warc", address(source.server, path), 0, {}, accumulates=True)
-
-
-def _index_units(
-    name: str, source: CommonCrawlIndexSource, workspace: Workspace, remote: Remote, say: Callable[[str], None]
-) -> Iterator[WorkUnit]:
-    """Batches of the pages that a snapshot's index gives."""
-    crawl = resolve(source.crawl, source.collections, remote, workspace)
-    key = freeze_selection(name, source, crawl, remote, workspace, say)
-    for number, batch in enumerate(read_units(key, workspace).to_pylist()):
-        options = {"selection": key, "server": source.server, **{field: batch[field] for field in ("first", "pages")}}
-        path = f"{crawl}/{key}/{number:06d}"
-        yield WorkUnit(batch["unit_id"], name, "ranges", path, batch["bytes"], options, accumulates=True)
+        yield SourceFile(public.rpartition("/")[2], public, size, hash_of(public, size), signed)
 
 
 def _addresses(name: str, patterns: list[str], remote: Remote) -> list[str]:
@@ -168,18 +123,3 @@ def _files(name: str, patterns: list[str]) -> list[Path]:
                 raise InputError(f"sources.{name}.paths: {path} cannot be read; give yourself read permission")
         files.update(found)
     return sorted(files)
-
-
-def _sample_crawl(source: SampleCrawlSource, workspace: Workspace) -> Path:
-    """Folder of the generated crawl, written first if it is not there."""
-    from pipelines.sample_crawl import write_sample_crawl
-
-    key = hash_of("sample_crawl", SAMPLE_CRAWL_VERSION, source.pages, source.seed)
-    folder = workspace.sample(key)
-
-    def write(partial: Path) -> Manifest:
-        write_sample_crawl(partial, pages=source.pages, seed=source.seed)
-        return Manifest("sample_crawl", key, inputs={}, settings=source.model_dump())
-
-    make_once(folder, write, workspace.lock(f"sample-{key}"))
-    return folder
