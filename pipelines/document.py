@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.dedup.signature import shingle_hashes, signatures
+from pipelines.dedup.key import hashes_of
+from pipelines.dedup.signature import signatures
 from pipelines.given_files import block_list, opted_out_hosts, robots_rules
-from pipelines.pages.characters import clean, normalise, one_line, text_hash
+from pipelines.pages.characters import clean, one_line
 from pipelines.pages.decode import decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
 from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, mark_short_texts, title
@@ -20,7 +21,7 @@ from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
 from pipelines.sources.host import host_of
 from pipelines.sources.text_files import TextRecord
-from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.identify import Identifier
 from pipelines.text.other_language import other_language
 from pipelines.text.quality_model import load_quality_model
 from pipelines.text.scores import SCORES, scores
@@ -107,7 +108,7 @@ def capture_document(capture: Capture) -> dict[str, Any]:
 
 
 def page_document(
-    document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: LanguageIdentifier
+    document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: Identifier
 ) -> dict[str, Any]:
     """Return the row of a capture that passed the gate. An opted-out page's text is never looked at further."""
     if reason := _owners_reason(capture.url, document["host"], settings) or header_opt_out(capture, settings.opt_outs):
@@ -116,7 +117,7 @@ def page_document(
         return document | {"reason": reason}
     if capture.record_type == "conversion":  # text already, without the headers and tags that could opt out
         text = clean(capture.payload.decode(errors="replace"))
-        return document | (measure(text, settings, identify) if text else {"reason": "no_text"})
+        return measure(document, text, settings, identify) if text else document | {"reason": "no_text"}
     try:
         body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)
     except BodyTooLarge:
@@ -153,7 +154,7 @@ def page_document(
     text = main_content(tree, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}
-    return document | measure(text, settings, identify)
+    return measure(document, text, settings, identify)
 
 
 def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:
@@ -172,7 +173,7 @@ def _listed(url: str, host: str, settings: DocumentSettings) -> str | None:
 
 
 def text_document(
-    record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: LanguageIdentifier
+    record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: Identifier
 ) -> dict[str, Any]:
     """Return the row of one part of a text.
 
@@ -193,18 +194,18 @@ def text_document(
     if host and (reason := _owners_reason(record.url, host, settings) or _listed(record.url, host, settings)):
         return document | {"reason": reason}
     text = clean(text)
-    return document | (measure(text, settings, identify) if text else {"reason": "no_text"})
+    return measure(document, text, settings, identify) if text else document | {"reason": "no_text"}
 
 
-def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier) -> dict[str, Any]:
-    """All that is measured on a text, whatever the figures are: the verdict over them is taken later.
+def measure(document: Mapping[str, Any], text: str, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
+    """Add to a row its text and all that is measured on it, whatever the figures are: the filter over them comes later.
 
     The signature is not in it yet, but the shingle hashes that `sign` makes it of.
     """
-    normalised = normalise(text)
     language, score = identify(text)
     quality = load_quality_model(settings)
-    return {
+    row = {
+        **document,
         "reason": "kept",
         "text": text,
         "characters": len(text),
@@ -212,9 +213,9 @@ def measure(text: str, settings: DocumentSettings, identify: LanguageIdentifier)
         "language_score": score,
         **scores(text, language),
         "quality": quality(text) if quality else None,
-        "text_hash": text_hash(normalised),
-        "shingle_hashes": shingle_hashes(normalised, settings.shingle),
     }
+    row["text_hash"], row["shingle_hashes"] = hashes_of(row, settings.shingle)
+    return row
 
 
 def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:

@@ -22,7 +22,7 @@ from pipelines.sources.fetch_unit import Fetched
 from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit
-from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED
 from pipelines.workers.poison import NOTHING, Poison
 from storage.atomic import sync
@@ -54,7 +54,7 @@ class Attempt:
         self,
         fetched: Fetched,
         settings: DocumentSettings,
-        identify: LanguageIdentifier,
+        identify: Identifier,
         folder: Path,
         on_record: Callable[[int], object],
         poison: Poison,
@@ -74,7 +74,7 @@ class Attempt:
                 return self.failed(os_sentence(error, at=folder))
             return self.failed(f"{self.unit.path}: {error}")
 
-    def _write(self, settings: DocumentSettings, identify: LanguageIdentifier, folder: Path) -> UnitReport:
+    def _write(self, settings: DocumentSettings, identify: Identifier, folder: Path) -> UnitReport:
         file = documents_file(folder, self.unit.unit_id)
         _remove_leftovers(file)
         partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
@@ -132,7 +132,7 @@ class Attempt:
             **outcome,
         )
 
-    def _documents(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+    def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         read = self._texts if self.unit.kind == "text" else self._pages
         for row, document in enumerate(read(settings, identify)):
             key = document.get("language", UNDETERMINED), document["reason"]
@@ -140,7 +140,7 @@ class Attempt:
             self.characters[key] += document["characters"]
             yield document | {"row": row, "unit_id": self.unit.unit_id}
 
-    def _pages(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+    def _pages(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         if self.records_of_batch is None:
             captures = read_warc(self.file, settings.max_bytes)
         else:
@@ -194,7 +194,7 @@ class Attempt:
             logger.exception("%s: the record %s could not be extracted", self.unit.path, where)
             return document | {"reason": "extraction_failed"}
 
-    def _texts(self, settings: DocumentSettings, identify: LanguageIdentifier) -> Iterator[dict[str, Any]]:
+    def _texts(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         options = self.unit.options
         source = options["source"]
         for number, record in self._records(read_text(self.file, options, settings.max_bytes)):

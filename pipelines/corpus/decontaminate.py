@@ -25,6 +25,7 @@ from pipelines.dedup.lines import LineRule
 from pipelines.dedup.signature import mix64
 from pipelines.pages.characters import clean, pieces
 from pipelines.settings import CorpusSettings
+from pipelines.text.words import words
 from storage.errors import InputError
 
 MAX_NGRAMS = 50_000_000  # 10 bytes each in the end, 30 while they are sorted
@@ -50,15 +51,15 @@ class NgramIndex:
     documents of 500 words against a million n-grams.
     """
 
-    def __init__(self, sets: Sequence[DecontaminationSet], words: int) -> None:
+    def __init__(self, sets: Sequence[DecontaminationSet], n: int, language: str) -> None:
         """Raises InputError when the sets have more than MAX_NGRAMS n-grams, or one of them none."""
-        self._words, self._names = words, [item.name for item in sets]
+        self._n, self._language, self._names = n, language, [item.name for item in sets]
         hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
         for number, item in enumerate(sets):
-            own = _ngrams_of_set(item, words)
+            own = _ngrams_of_set(item, n, language)
             if not len(own):
                 raise InputError(
-                    f"`decontaminate`: no text of {item.name} has {words} words, so that nothing of it can be found; "
+                    f"`decontaminate`: no text of {item.name} has {n} words, so that nothing of it can be found; "
                     "lower `decontamination_ngram`, or leave the set out"
                 )
             hashes.append(own)
@@ -74,16 +75,16 @@ class NgramIndex:
 
     def find(self, text: str) -> Contamination | None:
         """Return what a text shares with a set, or None."""
-        words: list[str] = []
+        running: list[str] = []
         for piece in pieces(simplified(text)):
-            kept = max(len(words) - self._words + 1, 0)  # an n-gram may lie in two pieces
-            words = words[kept:] + piece.split()
-            if found := self._find(words):
+            kept = max(len(running) - self._n + 1, 0)  # an n-gram may lie in two pieces
+            running = running[kept:] + words(piece, self._language)
+            if found := self._find(running):
                 return found
         return None
 
-    def _find(self, words: list[str]) -> Contamination | None:
-        hashes = _ngram_hashes(words, self._words)
+    def _find(self, running: list[str]) -> Contamination | None:
+        hashes = _ngram_hashes(running, self._n)
         if not len(hashes) or not len(self._hashes):
             return None
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
@@ -91,7 +92,7 @@ class NgramIndex:
         if not hits.any():
             return None
         first = int(hits.argmax())
-        return Contamination(self._names[self._owners[places[first]]], " ".join(words[first : first + self._words]))
+        return Contamination(self._names[self._owners[places[first]]], " ".join(running[first : first + self._n]))
 
 
 def simplified(text: str) -> str:
@@ -102,11 +103,11 @@ def simplified(text: str) -> str:
     return _NO_WORD.sub(" ", _DIGITS.sub("0", text)).strip()
 
 
-def _ngrams_of_set(item: DecontaminationSet, words: int) -> npt.NDArray[np.uint64]:
+def _ngrams_of_set(item: DecontaminationSet, n: int, language: str) -> npt.NDArray[np.uint64]:
     """Hashes without repeats; memory stays within twice what is kept, however long the set."""
     found, waiting, size = np.empty(0, np.uint64), [], 0
     for text in item.texts():
-        waiting.append(_ngram_hashes(simplified(text).split(), words))
+        waiting.append(_ngram_hashes(words(simplified(text), language), n))
         size += len(waiting[-1])
         if size >= _BLOCK:
             found, waiting, size = np.unique(np.concatenate([found, *waiting])), [], 0
@@ -115,11 +116,11 @@ def _ngrams_of_set(item: DecontaminationSet, words: int) -> npt.NDArray[np.uint6
     return np.unique(np.concatenate([found, *waiting]))
 
 
-def _ngram_hashes(words: Sequence[str], n: int) -> npt.NDArray[np.uint64]:
-    if len(words) < n:
+def _ngram_hashes(running: Sequence[str], n: int) -> npt.NDArray[np.uint64]:
+    if len(running) < n:
         return np.empty(0, np.uint64)
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(word.encode()) for word in words), np.uint64, len(words))
-    combined = np.zeros(len(words) - n + 1, np.uint64)
+    hashes = np.fromiter((xxhash.xxh3_64_intdigest(word.encode()) for word in running), np.uint64, len(running))
+    combined = np.zeros(len(running) - n + 1, np.uint64)
     for place in range(n):
         combined *= _MULTIPLIER
         combined += hashes[place : place + len(combined)]
@@ -152,7 +153,7 @@ def remove_by_text(
     """Return the documents that line deduplication and decontamination leave; contaminated.parquet says who shares
     what.
     """
-    ngrams = NgramIndex(sets, settings.decontamination_ngram) if sets else None
+    ngrams = NgramIndex(sets, settings.decontamination_ngram, settings.language) if sets else None
     left: list[int] = []
     shared: dict[int, Contamination] = {}
     if lines or ngrams:

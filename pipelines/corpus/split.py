@@ -18,9 +18,9 @@ from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.corpus.summary import CorpusFunnel
 from pipelines.dedup.doc_no import among
 from pipelines.dedup.index import Segment
+from pipelines.dedup.key import hashes_of
 from pipelines.dedup.minhash import DocNos, Signatures, band_hashes, greedy_leaders
 from pipelines.dedup.signature import SignatureScheme
-from pipelines.pages.characters import normalise
 from pipelines.settings import CorpusSettings, DedupSettings
 from pipelines.text.languages import CODE_OF_LABEL, NAME_OF_CODE
 from storage.errors import InputError
@@ -156,8 +156,8 @@ def copies_of_held_out(
     for table in [kept, *(segment.ids() for segment in index)]:
         known.update(table["doc_id"].filter(pc.is_in(table["doc_id"], ids)).to_pylist())
     if foreign := yardstick.ids - known:
-        texts = (row["text"] for row in read_shards(yardstick.files) if row["doc_id"] in foreign)
-        held_out = _HeldOut(np.array([scheme.of(normalise(text)) for text in texts]), settings)
+        rows = (row for row in read_shards(yardstick.files) if row["doc_id"] in foreign)
+        held_out = _HeldOut(np.array([scheme.of(hashes_of(row, scheme.shingle)[1]) for row in rows]), settings)
         doc_nos = kept["doc_no"].to_numpy()
         copies |= greedy_leaders(doc_nos, signatures, [held_out], settings, scratch).leader != doc_nos
     return copies

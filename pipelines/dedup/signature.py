@@ -28,8 +28,9 @@ class SignatureScheme:
     num_perm: int
     seed: int
 
-    def of(self, normalised: str) -> npt.NDArray[np.uint32]:
-        return signature(shingle_hashes(normalised, self.shingle), self.num_perm, self.seed)
+    def of(self, hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """Return the signature of a text, given the hashes of its shingles."""
+        return signature(hashes, self.num_perm, self.seed)
 
 
 @lru_cache(maxsize=4)

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.settings import CorpusSettings
+from pipelines.text.words import UNSPACED, is_whole_word, whole_words
 from storage.errors import InputError
 from storage.keys import hash_of
 
 BAD_WORDS = "bad_words"  # the reason, and the field of a corpus
-UNSPACED = ("jpn", "tha", "zho", "wuu", "yue")  # C4's ja, th and zh, which has Wu and Cantonese in it
 # Far beyond any of LDNOOBW's, the longest of which has some 400 entries: each phrase is looked for in each text.
 MAX_WORDS, MAX_BYTES = 5_000, 1 << 20
-_WORD = re.compile(r"\w+")
 
 
 class BadWords:
@@ -29,7 +28,7 @@ class BadWords:
         self._number = len(lower)
         self._anywhere = lower if language in UNSPACED else []
         spaced = [] if language in UNSPACED else lower
-        self._words = frozenset(word for word in spaced if _WORD.fullmatch(word))
+        self._words = frozenset(word for word in spaced if is_whole_word(word))
         # What is no single word for \w, looked for one by one: an alternation would be tried at each place of a text.
         self._phrases = [
             (phrase, re.compile(rf"(?:\W|^){re.escape(phrase)}(?:\W|$)"))
@@ -44,7 +43,7 @@ class BadWords:
         text = text.lower()
         return (
             any(word in text for word in self._anywhere)
-            or not self._words.isdisjoint(_WORD.findall(text))
+            or not self._words.isdisjoint(whole_words(text))
             or any(phrase in text and bounded.search(text) for phrase, bounded in self._phrases)
         )
 

@@ -6,6 +6,7 @@ import tempfile
 import zipfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from pipelines.settings import DocumentSettings
 from pipelines.text.languages import CODE_OF_LABEL, UNDETERMINED
@@ -24,8 +25,27 @@ LIKELY_LANGUAGES = 3  # that a whole page may be in
 PAGE_CHARACTERS = 1000  # of a whole page that are looked at
 
 
-class LanguageIdentifier:
-    """Identifies the language of a text: (ISO 639-3 code, score in [0, 1])."""
+class Identifier(Protocol):
+    """Tells the language of a text. Its certainty is its own: text/languages.py has thresholds for lid.176's.
+
+    Another model is another class of this protocol, chosen in `load_identifier`.
+    """
+
+    def __call__(self, text: str) -> tuple[str, float]:
+        """Return the ISO 639-3 code of a text's language and a score in [0, 1]; ('und', 0) of an empty text."""
+        ...
+
+    def likely(self, page: str) -> list[tuple[str, float]]:
+        """Return the most likely languages, best first, given all text of a page, menus too; empty if it has none."""
+        ...
+
+    def ranked(self, text: str, count: int) -> list[tuple[str, float]]:
+        """Return the `count` most likely languages of a whole text, best first; empty if it is."""
+        ...
+
+
+class FastTextIdentifier:
+    """The Identifier that fastText's lid.176 is."""
 
     def __init__(self, model_path: Path, characters: int) -> None:
         import fasttext
@@ -34,20 +54,16 @@ class LanguageIdentifier:
         self._characters = characters
 
     def __call__(self, text: str) -> tuple[str, float]:
-        """Identify by the first characters of `text`. An empty text is ('und', 0)."""
+        """Identify by the first characters of `text`."""
         found = self._predict(text[: self._characters], 1)
         return found[0] if found else (UNDETERMINED, 0.0)
 
     def likely(self, page: str) -> list[tuple[str, float]]:
-        """Return the most likely languages, best first, given all text of a page with its menus; empty if it has none.
-
-        Looks at the middle, where the content of a page most often is.
-        """
+        """Look at the middle of the page, where its content most often is."""
         start = max(0, (len(page) - PAGE_CHARACTERS) // 2)
         return self._predict(page[start : start + PAGE_CHARACTERS], LIKELY_LANGUAGES)
 
     def ranked(self, text: str, count: int) -> list[tuple[str, float]]:
-        """Return the `count` most likely languages of a whole text, best first; empty if it is."""
         return self._predict(text, count)
 
     def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
@@ -62,11 +78,11 @@ class LanguageIdentifier:
 
 
 @lru_cache(maxsize=2)
-def load_identifier(settings: DocumentSettings) -> LanguageIdentifier:
+def load_identifier(settings: DocumentSettings) -> Identifier:
     """Return the identifier of these settings, loaded once in a process. Raises InputError as find_language_model
     does.
     """
-    return LanguageIdentifier(find_language_model(settings), settings.language_characters)
+    return FastTextIdentifier(find_language_model(settings), settings.language_characters)
 
 
 def find_language_model(settings: DocumentSettings) -> Path:

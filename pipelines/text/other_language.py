@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from html import unescape
 
-from pipelines.text.identify import LanguageIdentifier
+from pipelines.text.identify import Identifier
 
 MAX_PIECES, PIECE_CHARACTERS = 12, 300  # that are looked at, of text
 _HTML_CHARACTERS = 3000  # from which a piece is taken; of a small page _MIN_HTML_CHARACTERS at least
@@ -31,7 +31,7 @@ _TAG = re.compile(r"<[^>]*+>?")
 _CODE = re.compile(r"[{}=;()\[\]|_/\\]")
 
 
-def other_language(html: str, wanted: Collection[str], identify: LanguageIdentifier) -> tuple[str, float] | None:
+def other_language(html: str, wanted: Collection[str], identify: Identifier) -> tuple[str, float] | None:
     """Return the language that a piece of a page is most surely in (ISO 639-3, probability), if that is no wanted one.
 
     None where that is not sure. Time is bounded by MAX_PIECES, but for the search for their places.

@@ -28,7 +28,7 @@ def scores(text: str, language: str) -> dict[str, float | None]:
 
     Of a text that is longer, its first MAX_CHARACTERS are scored.
     """
-    parts = TextParts(text[:MAX_CHARACTERS].rstrip())
+    parts = TextParts(text[:MAX_CHARACTERS].rstrip(), language)
     return {
         **gopher_quality(parts, language),
         **gopher_repetition(parts),

@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.text.words import words
+
 # What a character can be; bits of a byte, so that those of a word are found by `or`.
 SPACE, ALPHABETIC, SPEAKING, MARK = 1, 2, 4, 8
 # Sentences end in these. In the second half are those that no white space follows.
@@ -16,12 +18,12 @@ _TABLE_SIZE = 0x20000  # the planes of all but rare Chinese characters and priva
 class TextParts:
     """A text taken apart once for all scores.
 
-    Words are what white space parts, as in str.split; the arrays have one entry a word.
+    Words are those of text/words.py; the arrays, which find them again by white space, have one entry a word.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, language: str) -> None:
         self.text = text
-        self.words = text.split()
+        self.words = words(text, language)
         self.lines = text.split("\n")  # blank ones too
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         self.kinds = _kinds(codes)  # of each character

@@ -164,7 +164,7 @@ def test_names_and_shares_must_agree():
     assert "'lora' stands there 2 times; give each a `name` of its own" in refused(methods=lora)
     assert "none has the role new" in refused(inputs=[{**one, "corpus": "english", "role": "original", "share": 1.0}])
     assert "more than documents.num_perm 16" in refused(documents={"num_perm": 16})
-    assert "says by its `kind` what it is: give one of 'warc'" in refused(
+    assert "says by its `kind` what it is: give one of 'warc', 'text', 'sample_crawl', 'common_crawl'" in refused(
         sources={"s": {"kind": "wrc", "paths": ["x"]}}
     )
     assert "alpha: lora has no local loss" in refused(methods=[{"method": "lora", "alpha": 1}])

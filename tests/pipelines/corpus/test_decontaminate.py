@@ -38,7 +38,7 @@ def test_found_is_what_a_plain_search_finds(one: list[str], other: list[str], te
     sets = [as_set(name, given) for name, given in (("one", one), ("other", other)) if any(ngrams(t, n) for t in given)]
     shared = {ngram: item.name for item in reversed(sets) for t in item.texts() for ngram in ngrams(t, n)}
     expected = next(((shared[ngram], ngram) for ngram in ngrams(text, n) if ngram in shared), None)
-    found = NgramIndex(sets, n).find(text)
+    found = NgramIndex(sets, n, "eng").find(text)
     assert (found and (found.evaluation_set, found.ngram)) == expected
 
 
@@ -49,18 +49,18 @@ def test_words_are_those_of_a_plain_simplification(text: str) -> None:
 
 def test_a_set_that_cannot_be_found_or_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no text of short has 13 words"):
-        NgramIndex([as_set("short", ["only a few words"])], 13)
+        NgramIndex([as_set("short", ["only a few words"])], 13, "eng")
     monkeypatch.setattr(decontaminate, "MAX_NGRAMS", 10)
     monkeypatch.setattr(decontaminate, "_BLOCK", 4)
     with pytest.raises(InputError, match="the sets up to large have more than 10 n-grams"):
-        NgramIndex([as_set("large", [f"{letter} b c d e f" for letter in "ghijklmnopq"])], 3)
+        NgramIndex([as_set("large", [f"{letter} b c d e f" for letter in "ghijklmnopq"])], 3, "eng")
 
 
 @given(texts, texts, st.integers(1, 4), st.integers(1, 20))
 def test_what_lies_in_two_pieces_of_a_long_text_is_found(given: str, text: str, n: int, size: int) -> None:
     if not ngrams(given, n):
         return
-    index = NgramIndex([as_set("one", [given])], n)
+    index = NgramIndex([as_set("one", [given])], n, "eng")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decontaminate, "pieces", lambda text: pieces(text, size))
         in_pieces = index.find(text)

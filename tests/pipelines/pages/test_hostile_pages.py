@@ -14,7 +14,7 @@ from pipelines.document import STAGE_OF_REASON, capture_document, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import DocumentSettings
 from pipelines.sources.errors import ReadFailure
-from pipelines.text.identify import LanguageIdentifier, load_identifier
+from pipelines.text.identify import Identifier, load_identifier
 from storage.errors import InputError
 from tests.pipelines.warc_files import Page, warc_bytes
 
@@ -61,11 +61,11 @@ HEADERS = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def identify(document_settings: DocumentSettings) -> LanguageIdentifier:
+def identify(document_settings: DocumentSettings) -> Identifier:
     return load_identifier(document_settings)
 
 
-def documents_of(content: bytes, folder: Path, settings: DocumentSettings, identify: LanguageIdentifier) -> None:
+def documents_of(content: bytes, folder: Path, settings: DocumentSettings, identify: Identifier) -> None:
     """Take every record of a file the whole way, and look at what must hold for any of them."""
     path = folder / "fuzzed.warc"
     path.write_bytes(content)
@@ -95,7 +95,7 @@ def test_html(
     languages: tuple[str, ...] | None,
     tmp_path: Path,
     document_settings: DocumentSettings,
-    identify: LanguageIdentifier,
+    identify: Identifier,
 ) -> None:
     settings = document_settings.model_copy(update={"languages": languages})
     content, _ = warc_bytes([Page(html.encode(errors="surrogatepass"), headers={"Content-Type": "text/html"})])
@@ -112,7 +112,7 @@ def test_http_headers_and_bodies(
     body: bytes,
     tmp_path: Path,
     document_settings: DocumentSettings,
-    identify: LanguageIdentifier,
+    identify: Identifier,
 ) -> None:
     for line in (status, "200 OK"):
         content, _ = warc_bytes([Page(b"<html>" + body, status=line, headers=headers), Page(body, headers=headers)])
@@ -128,7 +128,7 @@ def test_records(
     lf: bool,
     tmp_path: Path,
     document_settings: DocumentSettings,
-    identify: LanguageIdentifier,
+    identify: Identifier,
 ) -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><p>Some text.</p></html>"
     header = (
@@ -144,7 +144,7 @@ def test_records(
 @given(content=st.binary(max_size=300))
 @FUZZ
 def test_files_of_any_bytes(
-    content: bytes, tmp_path: Path, document_settings: DocumentSettings, identify: LanguageIdentifier
+    content: bytes, tmp_path: Path, document_settings: DocumentSettings, identify: Identifier
 ) -> None:
     for start in (b"", b"WARC/1.0\r\n", b"\x1f\x8b\x08", b"(\xb5/\xfd", b"\x04\x22\x4d\x18"):
         documents_of(start + content, tmp_path, document_settings, identify)

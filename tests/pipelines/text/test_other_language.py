@@ -14,7 +14,7 @@ from pipelines.pages.warc import Capture, read_warc
 from pipelines.sample_crawl.article import compose
 from pipelines.sample_crawl.topics import TOPICS
 from pipelines.settings import DocumentSettings
-from pipelines.text.identify import LanguageIdentifier, load_identifier
+from pipelines.text.identify import Identifier, load_identifier
 from pipelines.text.other_language import MAX_PIECES, PIECE_CHARACTERS, other_language
 from tests.pipelines.warc_files import FRENCH, prose
 
@@ -24,7 +24,7 @@ MENU = "<ul>" + "<li><a href='/x?a=1&amp;b=2'>Home</a></li>" * 20 + "</ul>"
 
 
 @pytest.fixture(scope="module")
-def identify(document_settings: DocumentSettings) -> LanguageIdentifier:
+def identify(document_settings: DocumentSettings) -> Identifier:
     return load_identifier(document_settings)
 
 
@@ -34,7 +34,7 @@ def page_of(paragraphs: list[str], between: str = "", tag: str = "p") -> str:
 
 @pytest.mark.parametrize("tag", ["p", "P", "p class='x'", "div", "br/"])
 @pytest.mark.parametrize("between", ["", SCRIPT, MENU, "<!-- x -->"])
-def test_pages_in_another_language_are_told(identify: LanguageIdentifier, tag: str, between: str) -> None:
+def test_pages_in_another_language_are_told(identify: Identifier, tag: str, between: str) -> None:
     page = page_of([prose(FRENCH, number, 60) for number in range(150)], between, tag)
     found = other_language(page, ("eng", "hun"), identify)
     assert found is not None and found[0] == "fra" and found[1] > 0.8
@@ -53,7 +53,7 @@ def test_pages_in_another_language_are_told(identify: LanguageIdentifier, tag: s
         "<p>" + "&nbsp" * 3000,
     ],
 )
-def test_what_is_not_sure_goes_on(identify: LanguageIdentifier, page: str) -> None:
+def test_what_is_not_sure_goes_on(identify: Identifier, page: str) -> None:
     assert other_language(page, ("hun",), identify) is None
 
 
@@ -71,7 +71,7 @@ ARTICLES = {
     st.booleans(),
 )
 def test_no_page_in_a_wanted_language_leaves(
-    identify: LanguageIdentifier, language: str, between: list[str], tag: str, escaped: bool
+    identify: Identifier, language: str, between: list[str], tag: str, escaped: bool
 ) -> None:
     paragraphs = [text for article in ARTICLES[language] for text in article]
     if escaped:
@@ -102,7 +102,7 @@ def test_little_of_a_page_is_looked_at_whatever_it_holds(part: str) -> None:
 
 
 @pytest.mark.shared
-def test_real_pages_stay(shared_data: Path, document_settings: DocumentSettings, identify: LanguageIdentifier) -> None:
+def test_real_pages_stay(shared_data: Path, document_settings: DocumentSettings, identify: Identifier) -> None:
     """Of pages that the whole way keeps, about none is lost. benchmarks/extraction.py looks at all of them."""
     kept, lost, told = Counter[str](), Counter[str](), Counter[str]()
     for name in ("webpages-00000", "libreoffice-help-hu", "libreoffice-help-da"):

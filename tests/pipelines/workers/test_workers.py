@@ -193,7 +193,7 @@ import os, signal, sys
 if "pipelines.workers.worker" in sys.orig_argv:
     from pipelines import document
     measure = document.measure
-    def poisoned(text, *given):
+    def poisoned(row, text, *given):
         if "hangs" in text:
             signal.pause()
         if "crashes" in text:
@@ -202,7 +202,7 @@ if "pipelines.workers.worker" in sys.orig_argv:
             os.kill(os.getpid(), signal.SIGKILL)
         if "panics" in text:
             raise BaseException("a panic")
-        return measure(text, *given)
+        return measure(row, text, *given)
     document.measure = poisoned
 """
 
