@@ -69,17 +69,17 @@ def _repeated_grams(parts: TextParts) -> dict[str, int]:
     """
     # Python's hash of a word: 64 bits, so that two words of one text have the same about never.
     hashes = np.fromiter(map(hash, parts.words), dtype=np.int64, count=len(parts.words))
-    ends = np.concatenate([[0], np.cumsum(parts.lengths)])
+    ends = np.zeros(len(hashes) + 1, dtype=np.int64)
+    parts.lengths.cumsum(out=ends[1:])
     grams, places, counts = hashes, np.arange(len(hashes)), np.empty(0, dtype=np.int64)
     found = {}
     for n in range(2, DUPLICATE_GRAMS.stop):
         if len(places):
-            inner = np.flatnonzero(places[1:] - places[:-1] == 1)
+            inner = (places[1:] - places[:-1] == 1).nonzero()[0]
             places = places[inner]
             grams = grams[inner] * _MULTIPLIER + hashes[places + (n - 1)]
-            counts = _counts(grams)
-            repeated = np.flatnonzero(counts > 1)
-            grams, places, counts = grams[repeated], places[repeated], counts[repeated]
+            repeated, counts = _repeated(grams)
+            grams, places = grams[repeated], places[repeated]
         if n in TOP_GRAMS:
             found[f"top_{n}_gram_share"] = _top_characters(n, places, counts, ends)
         else:
@@ -87,15 +87,13 @@ def _repeated_grams(parts: TextParts) -> dict[str, int]:
     return found
 
 
-def _counts(grams: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Tell how often each element occurs among all."""
-    order = np.argsort(grams)
-    in_order = grams[order]
-    bounds = np.concatenate([[0], np.flatnonzero(in_order[1:] != in_order[:-1]) + 1, [len(grams)]])
-    of_group = np.diff(bounds)
-    counts = np.empty(len(grams), dtype=np.int64)
-    counts[order] = np.repeat(of_group, of_group)
-    return counts
+def _repeated(grams: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Find where an element stands that occurs more than once, and tell how often."""
+    in_order = np.sort(grams)
+    again = in_order[1:][in_order[1:] == in_order[:-1]]  # each of them, once less than it occurs
+    first = again.searchsorted(grams)
+    places = (again.take(first, mode="clip") == grams).nonzero()[0] if len(again) else first[:0]
+    return places, again.searchsorted(grams[places], side="right") - first[places] + 1
 
 
 def _top_characters(
