@@ -208,3 +208,43 @@ def test_odd_text_of_the_declared_charset_stays(text: str, charset: str) -> None
 def test_a_charset_is_judged_in_linear_time() -> None:
     """A token without end, which is in no language."""
     assert decode((b"a" * 3_000_000 + b"\xe9") * 2, "text/html; charset=iso-8859-1") is not None
+
+
+HEBREW = (
+    "הגן שמאחורי הבית גדל לאט בכל אביב ואנשים עוברים בו כשהם באים לבקר מן העיר. המים זורמים לאורך קיר האב"
+    "ן הישן, שם הילדים משחקים לעתים קרובות אחרי בית הספר עד שהערב מחזיר אותם הביתה לארוחה."
+)
+KOREAN = (
+    "집 뒤의 정원은 봄마다 천천히 자라고 도시에서 찾아오는 사람들은 그 사이로 걸어 들어온다."
+    " 오래된 돌담을 따라 물이 흐르고 아이들은 학교가 끝나면 저녁이 될 때까지 그곳에서 자주 "
+    "논다. 그리고 따뜻한 우유와 빵을 먹으러 집으로 돌아간다. 내일도 긴 하루가 시작된다."
+)
+CHINESE = (
+    "房子后面的花园每年春天都慢慢地生长，从城里来的人们走过它去看望朋友，因为水沿着古老的石墙流动。孩子们"
+    "放学以后经常在那里玩耍，直到晚上才回家吃饭，有面包、汤、苹果和一点热牛奶，然后又是漫长的一天，工作重"
+    "新开始，大家都很高兴。"
+)
+BULGARIAN = (
+    "градината зад къщата расте бавно всяка пролет и хората минават през нея, когато идват на гости от гр"
+    "ада, защото водата тече покрай стария каменен зид, където децата често играят след училище, докато в"
+    "ечерта ги прибере."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "declared"),
+    [
+        (HEBREW, "cp1255", "windows-1251"),
+        (KOREAN, "cp949", "gb2312"),
+        (KOREAN, "cp949", "gbk"),
+        (CHINESE, "gb18030", "gb2312"),
+        (BULGARIAN, "cp1251", "windows-1251"),
+        (HEBREW, "cp1255", "windows-1255"),
+    ],
+)
+def test_what_is_text_by_the_declared_charset_too_is_told_by_its_letters(
+    text: str, charset: str, declared: str
+) -> None:
+    decoded = decode(text.encode(charset), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.text == text
