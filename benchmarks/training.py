@@ -199,7 +199,7 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
     settings = TrainingSettings(batch_size=4, sequence_length=512, micro_batch_size=micro_batch)
     extension = extend(base, MethodSettings(method=name))
     model, choice = extension.model.train(), choose(precision, base)
-    if choice.precision == "bf16" and not extension.method.saves_full_model:
+    if choice.precision == "bf16" and not extension.method.trains_base:
         hold_frozen_in_bf16(model)
     with tempfile.TemporaryDirectory() as folder:
         inputs = random_inputs(Path(folder), base.get_input_embeddings().weight.shape[0])

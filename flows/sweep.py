@@ -13,7 +13,7 @@ from flows.steps.base import prepare_base
 from flows.steps.corpora import current_versions
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
-from nr_core.settings.methods import ALLOWED
+from nr_core.settings.method_table import METHODS
 from storage.errors import InputError
 from storage.query import Result, query
 from storage.workspace import Workspace
@@ -62,7 +62,7 @@ def _values(varied: Sequence[float], own: float | None) -> Sequence[float | None
 
 def _has_alpha(method: MethodSettings) -> bool:
     weighed = method.variant("local_loss") != "none" and method.max_forgetting is None
-    return "alpha" in ALLOWED[method.method] and weighed
+    return "alpha" in METHODS[method.method].fields and weighed
 
 
 def _point(method: MethodSettings, rate: float | None, alpha: float | None) -> MethodSettings:

@@ -18,6 +18,7 @@ from nr_core.settings import (
     Settings,
     TrainingSettings,
 )
+from nr_core.settings.method_table import METHODS
 
 
 class JobSpec(Settings):
@@ -78,7 +79,7 @@ class TrainSpec(JobSpec):
 
     @model_validator(mode="after")
     def _adds_an_adapter(self) -> TrainSpec:
-        if self.add_to is not None and self.method.method not in ("adapter", "neutral_residues"):
+        if self.add_to is not None and not METHODS[self.method.method].leaves_residues:
             raise ValueError(
                 f"add_to: {self.method.method} leaves no adapter whose residues could be added to another's; choose "
                 "the method adapter or neutral_residues"
@@ -104,7 +105,7 @@ class TrainSpec(JobSpec):
 
     @model_validator(mode="after")
     def _trains_in_float32(self) -> TrainSpec:
-        if self.base.dtype != "float32" and self.method.method in ("finetune", "llama_pro"):
+        if self.base.dtype != "float32" and METHODS[self.method.method].trains_base:
             raise ValueError(
                 f"base.dtype: {self.method.method} trains the base's own weights, and {self.base.dtype} loses small "
                 "updates; leave base.dtype out, or choose lora, adapter or neutral_residues"

@@ -122,7 +122,7 @@ COMMENT ON COLUMN runs.run_id IS 'hash of base, method, training settings, input
 COMMENT ON COLUMN runs.name IS 'what tables and plots call the run: the method''s name in the config, else the method';
 COMMENT ON COLUMN runs.base_model_id IS 'models.model_id of the base';
 COMMENT ON COLUMN runs.model_id IS 'models.model_id of the outcome, equal to run_id';
-COMMENT ON COLUMN runs.method IS 'finetune, lora, adapter or neutral_residues';
+COMMENT ON COLUMN runs.method IS 'finetune, lora, dora, adapter, neutral_residues, llama_pro, or interpolation between base and finetuned';
 COMMENT ON COLUMN runs.settings IS 'method and training settings as JSON, and base.vocabulary where it is trimmed';
 COMMENT ON COLUMN runs.seed IS 'seed of the weights'' initialisation and of the batches';
 COMMENT ON COLUMN runs.status IS 'done or failed; a failed run is tried again by the next flow';

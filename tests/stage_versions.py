@@ -77,11 +77,14 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
-        ("nr_core/training/pretrain.py", "nr_core/training/loop.py", "nr_core/training/batches.py"),
+        tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss", "optimiser")),
     ),
     "training": (
         "flows.train:STAGE_VERSIONS",
-        ("nr_core/training/*.py", "nr_core/methods/*.py", "nr_core/tuner/*.py", "nr_core/base/*.py"),
+        (
+            *("nr_core/training/*.py", "nr_core/methods/*.py", "nr_core/tuner/*.py", "nr_core/base/*.py"),
+            "nr_core/settings/method_table.py",
+        ),
     ),
     "evaluation": ("flows.evaluate:EVALUATE_STAGE_VERSION", ("nr_core/evaluation/*.py",)),
     "tasks": ("flows.steps.tasks:TASK_STAGE_VERSION", ("nr_core/evaluation/tasks/*.py",)),

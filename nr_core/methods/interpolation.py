@@ -18,7 +18,7 @@ from nr_core.runs.finished import load_run
 from nr_core.runs.model_card import model_card
 from nr_core.specs import TrainSpec
 from nr_core.tokens import load_tokenizer
-from nr_core.training.loop import write_steps
+from nr_core.training.step_figures import write_steps
 
 INTERPOLATION = "interpolation"  # what run.json and the table of runs call the method
 

@@ -56,6 +56,11 @@ def add_lora(
     return get_peft_model(model, config)
 
 
+def add_dora(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    """Put DoRA on a model, as add_lora does LoRA."""
+    return add_lora(model, settings, backbone, new_rows, use_dora=True)
+
+
 def _matched_rank(
     settings: MethodSettings,
     backbone: Backbone,

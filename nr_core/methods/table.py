@@ -1,10 +1,9 @@
-"""The one table of methods: what each trains, at which rate, and how it is put on a base."""
+"""Puts a method on a base: what nr_core.settings.method_table says of it, done to a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,12 @@ from torch import nn
 
 from nr_core.base.language_model import chosen_layers, decoder_stack
 from nr_core.base.quantized import refuse_to_train
-from nr_core.methods.block_expansion import expand_blocks
-from nr_core.methods.lora import add_lora
 from nr_core.runs.earlier import NEWEST, activate, load_earlier
-from nr_core.settings import LocalLoss, MethodName, MethodSettings
+from nr_core.settings import LocalLoss, MethodSettings
+from nr_core.settings.method_table import METHODS, Method
 from nr_core.tuner.budget import BUDGET, Backbone, embedding_tables
 
 ALPHA = 0.01  # the paper's weight of the local loss, for d = 2048 and 100,000 steps
-
-
-Build = Callable[[Any, MethodSettings, Backbone, "list[int] | None"], Any]
-
-
-@dataclass(frozen=True)
-class Method:
-    """build(base, settings, backbone, new_rows) returns the model; only what is to be trained requires gradients."""
-
-    build: Build
-    learning_rate: float
-    saves_full_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,17 +54,17 @@ def extend(
     would have to be trained itself.
     """
     method = METHODS[settings.method]
-    if method.saves_full_model:
+    if method.trains_base:
         refuse_to_train(model, settings.method)
     backbone = Backbone.of(model)
     if earlier:
         model = load_earlier(model, earlier)
     before = sum(parameter.numel() for parameter in model.parameters())
-    extended = method.build(model, settings, backbone, new_rows)
+    extended = method.builder()(model, settings, backbone, new_rows)
     trainable = sum(parameter.numel() for parameter in extended.parameters() if parameter.requires_grad)
     local_loss: LocalLoss = settings.variant("local_loss")
     alpha = 0.0 if local_loss == "none" else ALPHA if settings.alpha is None else settings.alpha
-    taps = _taps(extended) if settings.method == "neutral_residues" else None
+    taps = _taps(extended) if method.is_gated else None
     if taps is not None:
         taps.with_blocks = local_loss == "relative_l1"
     return Extension(
@@ -100,8 +86,8 @@ def _taps(model: Any) -> Any:
     return find_taps(model)
 
 
-def _finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-    """Return all weights; of some layers alone where `layers` says so; of each kind of a layer's tensors half of the
+def finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    """Train all weights; of some layers alone where `layers` says so; of each kind of a layer's tensors half of the
     layers' where `freeze` does."""
     model.requires_grad_(settings.layers is None)
     if settings.layers is not None:
@@ -129,7 +115,8 @@ def _freeze_a_random_half(layers: nn.ModuleList) -> None:
             held[index].requires_grad_(False)
 
 
-def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+def add_adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
+    """Put adapters beside the FFN or the attention of the layers, gated or not as the settings say."""
     from peft import PeftModel, get_peft_model
 
     from nr_core.peft import NeutralResiduesConfig
@@ -156,19 +143,3 @@ def _adapters(model: Any, settings: MethodSettings, backbone: Backbone, new_rows
         activate(model, trainable=True)
         return model
     return get_peft_model(model, config)
-
-
-def _llama_pro(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:
-    return expand_blocks(model, backbone.allowance(settings.budget or BUDGET, settings.budget_of))
-
-
-# Learning rates: the paper's, chosen there for the best trade-off (method.md, Training). Small models want more.
-# llama_pro has none there; its own authors' is 2e-4 (https://arxiv.org/abs/2401.02415, section 4.1).
-METHODS: dict[MethodName, Method] = {
-    "finetune": Method(_finetune, 5e-5, saves_full_model=True),
-    "lora": Method(add_lora, 5e-5),
-    "dora": Method(partial(add_lora, use_dora=True), 5e-5),
-    "adapter": Method(_adapters, 2e-4),
-    "neutral_residues": Method(_adapters, 2e-4),
-    "llama_pro": Method(_llama_pro, 2e-4, saves_full_model=True),
-}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nr_core.methods.table import METHODS
-from nr_core.settings import BaseSpec, Quantization
+from nr_core.settings import BaseSpec, MethodName, Quantization
+from nr_core.settings.method_table import METHODS
 
 # The Python that loads what a run left, as its card shows it: a test runs it and compares the logits.
 
@@ -39,10 +39,10 @@ def full_model_code(address: str, trust_remote_code: bool) -> str:
     )
 
 
-def adapter_code(base: BaseSpec, method: str, address: str, earlier: list[str]) -> str:
+def adapter_code(base: BaseSpec, method: MethodName, address: str, earlier: list[str]) -> str:
     """earlier: further arguments of load_adapter, of each adapter that is active beside the newest, oldest first."""
     imports, quantized = QUANTIZED[base.quantize] if base.quantize else ([], "")
-    own = method in ("adapter", "neutral_residues")
+    own = METHODS[method].leaves_residues
     registered = ["import nr_core.peft  # registers the method with PEFT"] if own else []
     where = _arguments(base)
     options = f', quantization_config={quantized}, device_map="auto"' if quantized else ""
@@ -77,7 +77,8 @@ def model_card(
     """languages: ISO 639-3 of the new ones; report: what run.json holds; hub_id: where it is loaded from, if not from
     the run's own folder; earlier: how many adapters are active beside the newest."""
     method = report["method"]
-    full = method not in METHODS or METHODS[method].saves_full_model  # no method: made of a full model
+    record = METHODS.get(method)
+    full = record is None or record.trains_base  # no method: made of a full model
     name = f"{base.model}/{base.gguf_file}" if base.gguf_file else base.model
     rows = [
         ("method", method),
@@ -89,7 +90,7 @@ def model_card(
         ("share of the base without embeddings", f"{report['share_non_embedding']:.2%}"),
         ("share of the whole base", f"{report['share_total']:.2%}"),
         ("learning rate", f"{report['learning_rate']:g}"),
-        ("weight of the local loss", f"{report['alpha']:g}" if method == "neutral_residues" else None),
+        ("weight of the local loss", f"{report['alpha']:g}" if record and record.is_gated else None),
         ("steps", f"{report['steps']:,}"),
         ("tokens", f"{report['tokens']:,}"),
         ("seconds", f"{report['seconds']:,.0f}"),

@@ -26,6 +26,7 @@ from nr_core.settings.choices import (
     Settings,
     Share,
 )
+from nr_core.settings.method_table import METHODS, variant, with_field
 
 # What a field asks for, as the sentence that refuses it where the method has nothing of the kind.
 FIELDS = {
@@ -45,42 +46,11 @@ FIELDS = {
     "embeddings": "leaves the embeddings frozen",
 }
 
-_ADAPTERS = frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
-ALLOWED: dict[str, frozenset[str]] = {
-    "finetune": frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema", "interpolate"}),
-    "lora": frozenset({"budget", "rank", "layers", "embeddings"}),
-    "dora": frozenset({"budget", "rank", "layers"}),
-    "llama_pro": frozenset({"budget"}),
-    "adapter": _ADAPTERS,
-    "neutral_residues": _ADAPTERS | {"gate", "local_loss", "alpha", "max_forgetting"},
-}
-
-EMBEDDINGS = {
-    "finetune": ("trained", "frozen"),
-    "lora": ("frozen", "new_rows"),
-    "adapter": ("frozen", "new_rows", "residue"),
-    "neutral_residues": ("frozen", "new_rows", "residue", "gated_rows"),
-}
-
-
-def defaults(method: str, gate: str | None) -> dict[str, str]:
-    """Of the fields that a user left out. The local loss follows the gate: a sigmoid one is trained as a classifier."""
-    gated = method == "neutral_residues"
-    return {
-        "gate": "relu" if gated else "none",
-        "local_loss": ("cross_entropy" if gate == "sigmoid" else "l1") if gated else "none",
-        "initialisation": "low_variance" if gated else "he",
-        "placement": "ffn",
-        "embeddings": "trained" if method == "finetune" else "frozen",
-    }
-
 
 class MethodSettings(Settings):
-    """How a base is extended. Fields left out take the method's values (`defaults`; the rate: methods.table)."""
+    """How a base is extended. Fields left out take the values of the method's record in `method_table`."""
 
-    method: MethodName = Field(
-        description="finetune, lora, dora, adapter (parallel, ungated), neutral_residues or llama_pro (block expansion)"
-    )
+    method: MethodName = Field(description="; ".join(f"{name}: {method.about}" for name, method in METHODS.items()))
     name: Annotated[str | None, Bears.NOTHING] = Field(
         default=None, description="what tables and plots call the run; default: the method"
     )
@@ -176,10 +146,10 @@ class MethodSettings(Settings):
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> MethodSettings:
         for field, reason in FIELDS.items():
-            if getattr(self, field) is not None and field not in ALLOWED[self.method]:
-                others = " or ".join(method for method, fields in ALLOWED.items() if field in fields)
+            if getattr(self, field) is not None and field not in METHODS[self.method].fields:
+                others = " or ".join(with_field(field))
                 raise ValueError(f"{field}: {self.method} {reason}; leave {field} out, or choose the method {others}")
-        known = EMBEDDINGS.get(self.method, ())
+        known = METHODS[self.method].embeddings
         if self.embeddings is not None and self.embeddings not in known:
             raise ValueError(f"embeddings: {self.embeddings} is not for {self.method}; choose {' or '.join(known)}")
         if self.embeddings == "gated_rows" and self.variant("gate") == "none":
@@ -216,7 +186,7 @@ class MethodSettings(Settings):
     def variant(self, field: str) -> Any:
         """Return what holds for gate, local_loss, initialisation, placement or embeddings: as set, else the default."""
         value = getattr(self, field)
-        return value if value is not None else defaults(self.method, self.gate)[field]
+        return value if value is not None else variant(self.method, field, self.gate)
 
     @property
     def label(self) -> str:

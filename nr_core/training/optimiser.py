@@ -39,3 +39,9 @@ def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
     progress = (step + 1 - warmup) / max(1, settings.steps - warmup)
     final = settings.final_learning_rate_share
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    return rate

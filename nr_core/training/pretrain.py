@@ -17,7 +17,8 @@ from nr_core.settings import PretrainSettings
 from nr_core.specs import PretrainSpec
 from nr_core.tokens import TokenStream, largest_id, load_tokenizer
 from nr_core.training.batches import Batches, Input
-from nr_core.training.loop import Loop, write_steps
+from nr_core.training.loop import Loop
+from nr_core.training.step_figures import write_steps
 from nr_core.tuner.budget import Backbone
 
 MODEL_FILE = "model.json"  # written last: a base whose model.json stands is finished

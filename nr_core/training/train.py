@@ -16,7 +16,7 @@ from nr_core.files import write_json, writing
 from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import copy_of_base, kl_to_base
 from nr_core.methods.source_shield import source_shield
-from nr_core.methods.table import METHODS, Extension, extend
+from nr_core.methods.table import Extension, extend
 from nr_core.methods.weight_rules import base_weights, weight_rules
 from nr_core.models import check_vocabulary, device, load_base, window_length
 from nr_core.progress import Progress
@@ -32,6 +32,7 @@ from nr_core.runs.earlier import (
 )
 from nr_core.runs.model_card import model_card
 from nr_core.settings import LoopSettings, TrainingSettings
+from nr_core.settings.method_table import METHODS
 from nr_core.specs import TrainSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.training.batches import Batches, Input
@@ -41,7 +42,8 @@ from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
 from nr_core.training.forgetting import ForgettingBudget, reserve
 from nr_core.training.layer_passes import decoder_layers, set_layer_passes
-from nr_core.training.loop import Loop, write_steps
+from nr_core.training.loop import Loop
+from nr_core.training.step_figures import write_steps
 from nr_core.training.vocabulary import Vocabulary, tables_of
 from nr_core.tuner.embedding import unused_tokens, used_tokens
 
@@ -67,7 +69,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         check_vocabulary(base, source.stream.vocabulary_size, source.stream.folder)
     torch.manual_seed(spec.seed)
     tables, earlier = tables_of(base), _earlier(spec)
-    frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].saves_full_model else None
+    frozen = copy_of_base(base) if spec.method.kl_to_base and METHODS[spec.method.method].trains_base else None
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     model = extension.model
     started_at = base_weights(model, spec.method)
@@ -89,7 +91,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     if cut:
         shard(model, decoder_layers(model))
     # FSDP2 wants one type of parameters, and a model that is saved whole keeps its own.
-    if precision.precision == "bf16" and not cut and not extension.method.saves_full_model:
+    if precision.precision == "bf16" and not cut and not extension.method.trains_base:
         hold_frozen_in_bf16(model)
     forgetting = None
     if spec.method.max_forgetting is not None:
@@ -118,12 +120,13 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         rules=[*shields, *weight_rules(model, spec.method, started_at)],
         ranks=ranks,
         peak_tokens=peak,
+        watched=extension.method.watched,
     )
     state = loop.run()
 
     # Every process takes part in what is measured and gathered; the first one writes.
     measured = {} if forgetting is None else _measured(forgetting)
-    widened = vocabulary is not None and extension.method.saves_full_model
+    widened = vocabulary is not None and extension.method.trains_base
     weights = _gathered(model, extension) if cut or widened else None
     if not ranks.is_main:
         return
@@ -184,7 +187,7 @@ def _measured(forgetting: ForgettingBudget) -> dict[str, Any]:
 
 def _gathered(model: Any, extension: Extension) -> dict[str, torch.Tensor]:
     """The weights that are saved, whole again of a model that is cut over several processes."""
-    full = extension.method.saves_full_model
+    full = extension.method.trains_base
     return {name: whole(p.detach()) for name, p in model.named_parameters() if full or p.requires_grad}
 
 
@@ -215,7 +218,7 @@ def _write_model(
     spec: TrainSpec, extension: Extension, weights: dict[str, torch.Tensor] | None, report: dict[str, Any]
 ) -> None:
     """The PEFT folder or the full model, with its card. `weights` are those of a model that is cut, else None."""
-    model, full = extension.model, extension.method.saves_full_model
+    model, full = extension.model, extension.method.trains_base
     with writing(spec.out / (MODEL_FOLDER if full else ADAPTER_FOLDER)) as partial:
         if full:
             model.save_pretrained(partial, state_dict=weights)

@@ -34,11 +34,16 @@ def gated_residue(
     x: (..., d), the block's own normalised input. Returns the residue (..., d) and w·x (..., 1), which is above 0 where
     the gate is open, whatever its φ; None where there is no gate.
     """
-    hidden = F.silu(w_glu(x)) * w_in(x)
+    residue = swiglu(x, w_in, w_glu, w_out)
     if block_gate is None:
-        return w_out(hidden), None
+        return residue, None
     logit = block_gate(x)
-    return w_out(hidden) * GATES[gate](logit), logit
+    return residue * GATES[gate](logit), logit
+
+
+def swiglu(x: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear) -> Tensor:
+    """x (..., d) -> W_o( SiLU(W_g x) ⊙ (W_i x) ), the residue of an open adapter before its gate weighs it."""
+    return w_out(F.silu(w_glu(x)) * w_in(x))
 
 
 class GatedAdapter(nn.Module):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nr_core.tuner.adapter import GATES, swiglu
 
 # Above this share of open tokens gathering costs more than it saves (Llama d = 1024, one CPU thread).
 MOSTLY_OPEN = 0.7
@@ -44,7 +45,7 @@ def open_residue(
 ) -> OpenRows | None:
     """x (..., d) -> the residues g · W_o(SiLU(W_g x) ⊙ (W_i x)) of the tokens with an open ReLU gate; None of none."""
     flat = x.reshape(-1, x.shape[-1])
-    gate = F.relu(block_gate(flat))
+    gate = GATES["relu"](block_gate(flat))
     rows = gate.squeeze(-1).nonzero().squeeze(-1)
     if not len(rows):
         return None
@@ -52,7 +53,7 @@ def open_residue(
         flat, gate = flat.index_select(0, rows), gate.index_select(0, rows)
     else:
         rows = torch.arange(len(flat), device=rows.device)
-    return OpenRows(rows, w_out(F.silu(w_glu(flat)) * w_in(flat)) * gate)
+    return OpenRows(rows, swiglu(flat, w_in, w_glu, w_out) * gate)
 
 
 def joined(parts: list[OpenRows]) -> OpenRows | None:

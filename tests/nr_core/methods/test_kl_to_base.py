@@ -15,8 +15,9 @@ from nr_core.base.head import Head
 from nr_core.base.precision import Choice
 from nr_core.errors import ModelError
 from nr_core.methods.kl_to_base import copy_of_base, kl_to_base
-from nr_core.methods.table import METHODS, extend
+from nr_core.methods.table import extend
 from nr_core.settings import KLDirection, MethodSettings
+from nr_core.settings.method_table import METHODS
 from nr_core.training.loss import lm_loss
 from tests.nr_core.tiny import tiny_model
 
@@ -43,7 +44,7 @@ def extended(method, changes, tied):
     """A base, the model that a method makes of it with some weights changed, and the copy where it is trained."""
     base = tiny_model("llama", tie_word_embeddings=tied)
     settings = MethodSettings(method=method, kl_to_base=WEIGHT, **changes)
-    frozen = copy_of_base(base) if METHODS[method].saves_full_model else None
+    frozen = copy_of_base(base) if METHODS[method].trains_base else None
     plain = copy.deepcopy(base)
     model = extend(base, settings, [3, 9, 11, 40]).model
     torch.manual_seed(2)

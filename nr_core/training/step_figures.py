@@ -1,0 +1,113 @@
+"""What the steps of a training come to: figures, speeds, and rows of steps.parquet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nr_core.files import writing
+from nr_core.training.checkpoints import LoopState
+from nr_core.training.distributed import Ranks
+
+STEP_COLUMNS = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("tokens", pa.int64()),
+        ("lm_loss", pa.float64()),
+        ("local_loss", pa.float64()),
+        ("kl_loss", pa.float64()),
+        ("alpha", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("tokens_per_second", pa.float64()),
+        ("mfu", pa.float64()),
+        ("grad_norm", pa.float64()),
+        ("open_rate_new", pa.float64()),
+        ("open_rate_original", pa.float64()),
+    ]
+)
+
+
+@dataclass
+class StepFigures:
+    """What one step came to, over all its micro-batches. Of each role: open gates per layer, and tokens."""
+
+    lm_loss: float = 0.0
+    local_loss: float = 0.0
+    kl_loss: float = 0.0
+    open_new: Tensor | None = None
+    open_original: Tensor | None = None
+    tokens_new: int = 0
+    tokens_original: int = 0
+
+    @property
+    def open_rate_new(self) -> float | None:
+        return _rate(self.open_new, self.tokens_new)
+
+    @property
+    def open_rate_original(self) -> float | None:
+        return _rate(self.open_original, self.tokens_original)
+
+    @property
+    def most_open(self) -> float | None:
+        """The share of the new language's tokens that open a gate in the layer where most do; None without gates."""
+        if self.open_new is None or not len(self.open_new) or not self.tokens_new:
+            return None
+        return float(self.open_new.max()) / self.tokens_new
+
+    def gather(self, ranks: Ranks, device: torch.device) -> None:
+        """Sum what each process saw of its rows: all then log and judge alike."""
+        if ranks.count == 1:
+            return
+        losses = [self.lm_loss, self.local_loss, self.kl_loss]
+        sums = ranks.sum(torch.tensor(losses, dtype=torch.float64, device=device))
+        self.lm_loss, self.local_loss, self.kl_loss = sums.tolist()
+        for opened in (self.open_new, self.open_original):
+            if opened is not None and len(opened):
+                ranks.sum(opened)
+
+
+@dataclass
+class Pace:
+    """When a training began or went on, and when it last logged: for its speeds, in tokens a second."""
+
+    begun: float
+    tokens_begun: int
+    seconds_before: float
+    logged: float
+    tokens_logged: int
+    now: float
+
+    @classmethod
+    def at(cls, state: LoopState) -> Pace:
+        now = time.monotonic()
+        return cls(now, state.tokens, state.seconds, now, state.tokens, now)
+
+    def count(self, state: LoopState) -> None:
+        """A step is done."""
+        self.now = time.monotonic()
+        state.seconds = self.seconds_before + self.now - self.begun
+
+    def since_log(self, state: LoopState) -> float:
+        """Return the speed since this was last asked."""
+        speed = (state.tokens - self.tokens_logged) / (self.now - self.logged)
+        self.logged, self.tokens_logged = self.now, state.tokens
+        return speed
+
+    def since_begin(self, state: LoopState) -> float:
+        return (state.tokens - self.tokens_begun) / (self.now - self.begun)
+
+
+def _rate(opened: Tensor | None, tokens: int) -> float | None:
+    return float(opened.float().mean()) / tokens if opened is not None and len(opened) and tokens else None
+
+
+def write_steps(rows: list[dict[str, Any]], path: Path) -> None:
+    with writing(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, schema=STEP_COLUMNS), partial)
