@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -20,11 +19,12 @@ from flows.recording import eval_id, evaluation_scope, name_eval_sets, record_ev
 from flows.services.orphans import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.corpora import current_versions
-from flows.steps.jobs import Job, refuse_failures, run_jobs
+from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.tasks import PinnedTask, pin_tasks
 from flows.steps.texts import PinnedText, pin_texts, text_tokens
 from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from flows.train import planned_runs
+from nr_core.specs import EvaluateSpec, HeldOutTokens
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -97,7 +97,7 @@ def evaluate_models(config: Config, versions: Mapping[str, str], base: PreparedB
             name_eval_sets(workspace, model.model_id, {one.eval_id: one.settings_hash for one in sets})
         for model, job in jobs:
             if job.label not in errors:
-                result = json.loads((job.out / "evaluation.json").read_text())
+                result = json.loads((job.out / job.spec.last_file).read_text())
                 hashes = {one.eval_id: one.settings_hash for one in sets}
                 record_evaluation(workspace, model.model_id, model.step, hashes, result)
                 shutil.rmtree(job.out)
@@ -156,22 +156,29 @@ def _job(
     tokens: Callable[[str, str], Path],
     progress: Progress,
 ) -> Job:
-    spec: dict[str, Any] = {
-        "base": base.spec.model_dump(mode="json"),
-        "run": str(model.run) if model.run else None,
-        "sets": [],
-        "tasks": [],
-        "settings": config.evaluation.on_text().model_dump(mode="json"),
-    }
-    for one in sets:
-        if isinstance(one.what, PinnedTask):
-            asked = {"eval_id": one.eval_id, "kind": one.what.settings.kind, "items": str(one.what.items)}
-            spec["tasks"].append(asked)
-            continue
-        if isinstance(one.what, PinnedText):
-            stream = text_tokens(workspace, one.what, base.spec, progress)
-        else:
-            stream = tokens(one.what.name, one.what.version) / "held_out"
-        spec["sets"].append({"eval_id": one.eval_id, "tokens": str(stream)})
-    out = workspace.scratch(f"evaluation-{model.model_id}-{hash_of(spec)}")
-    return Job(f"evaluation of {model.label}", {"out": str(out), **spec})
+    spec = EvaluateSpec(
+        out=Path(),
+        base=base.spec,
+        run=model.run,
+        sets=[
+            HeldOutTokens(eval_id=one.eval_id, tokens=_held_out(one.what, base, workspace, tokens, progress))
+            for one in sets
+            if not isinstance(one.what, PinnedTask)
+        ],
+        tasks=[one.what.spec for one in sets if isinstance(one.what, PinnedTask)],
+        settings=config.evaluation.on_text(),
+    )
+    return Job(f"evaluation of {model.label}", in_scratch(spec, model.model_id, workspace))
+
+
+def _held_out(
+    what: Corpus | PinnedText,
+    base: PreparedBase,
+    workspace: Workspace,
+    tokens: Callable[[str, str], Path],
+    progress: Progress,
+) -> Path:
+    """Return the folder of a set's token stream, which is made where it is missing."""
+    if isinstance(what, PinnedText):
+        return text_tokens(workspace, what, base.spec, progress)
+    return tokens(what.name, what.version) / "held_out"

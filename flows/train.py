@@ -1,16 +1,17 @@
 """Flow train: one run for each method and seed, those that are done left alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from pydantic import ValidationError
 
 from flows.config.runs import OwnText
 from flows.config.study import Config
@@ -26,6 +27,7 @@ from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.own_text import ensure_own_text, own_text_key
 from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import MethodSettings
+from nr_core.specs import TrainInput, TrainSpec, first_problem
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -36,13 +38,24 @@ STAGE_VERSIONS = (2, TOKENS_STAGE_VERSION)  # of training, and of the tokens tha
 
 
 @dataclass(frozen=True)
+class RunInput:
+    """What a run is trained on. corpus: its name, None where it is text of the base."""
+
+    corpus: str | None
+    corpus_version: str
+    role: Literal["new", "original"]
+    language: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Run:
     """One training that is asked for; its id is the hash of all that bears on the outcome."""
 
     run_id: str
     method: MethodSettings
     seed: int
-    inputs: list[dict[str, Any]]  # corpus_version, role, language, share, corpus (None: text of the base)
+    inputs: list[RunInput]
     made_of: str | None = None  # the finetuned run that it lies between base and, not trained itself
 
     @property
@@ -64,18 +77,18 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     if not config.inputs:
         raise InputError("`inputs` is missing: say which corpora a run is trained on, with role and share")
     inputs = [
-        {
-            "corpus": item.corpus,
-            "corpus_version": own_text_key(item, base.model_id, base.spec)
+        RunInput(
+            corpus=item.corpus,
+            corpus_version=own_text_key(item, base.model_id, base.spec)
             if item.corpus is None
             else versions[item.corpus],
-            "role": item.role,
-            "language": config.language_of(item),
-            "share": item.share,
-        }
+            role=item.role,
+            language=config.language_of(item),
+            share=item.share,
+        )
         for item in config.inputs
     ]
-    bears = [{name: item[name] for name in ("corpus_version", "role", "share")} for item in inputs]
+    bears = [{"corpus_version": one.corpus_version, "role": one.role, "share": one.share} for one in inputs]
     training = config.training.identity()
     builds_on = {name: run for name, run in _builds_on(config).items() if run}
     vocabulary = [] if base.spec.vocabulary == "full" else [base.spec.vocabulary]
@@ -139,9 +152,10 @@ def _train(
 ) -> dict[str, str]:
     """Train and publish; the errors, by label."""
     resources = config.resources
-    errors = run_jobs(
+    jobs, errors = _jobs(runs, config, base, workspace, progress)
+    errors |= run_jobs(
         "train",
-        _jobs(runs, config, base, workspace, progress),
+        jobs,
         workspace,
         progress,
         processes=resources.training_processes,
@@ -154,44 +168,63 @@ def _train(
             publish_job(
                 workspace.run(run.run_id),
                 step="train",
-                inputs={item["corpus_version"]: item["role"] for item in run.inputs},
+                inputs={item.corpus_version: item.role for item in run.inputs},
                 settings={"method": run.method.model_dump(mode="json"), "seed": run.seed},
             )
     return errors
 
 
-def _jobs(runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress) -> list[Job]:
-    workers = config.resources.reading_workers()
-    tokens = partial(ensure_tokens, workspace, tokenizer=base.spec, progress=progress, workers=workers)
-    streams = {
-        item.corpus: ensure_own_text(workspace, item, base.model_id, base.spec, progress, config.resources)
-        for item in config.inputs
-        if isinstance(item, OwnText) and runs
-    }
-    jobs = []
+def _jobs(
+    runs: list[Run], config: Config, base: PreparedBase, workspace: Workspace, progress: Progress
+) -> tuple[list[Job], dict[str, str]]:
+    """Return the jobs, and what is wrong with the others by label."""
+    jobs: list[Job] = []
+    errors: dict[str, str] = {}
+    streams = _streams(config, base, workspace, progress)
     for run in runs:
-        inputs = [
-            {
-                "role": item["role"],
-                "language": item["language"],
-                "tokens": streams.get(item["corpus"]) or str(tokens(item["corpus"], item["corpus_version"]) / "train"),
-                "share": item["share"],
-            }
+        try:
+            jobs.append(Job(run.label, _spec(run, config, base, workspace, streams)))
+        except ValidationError as error:
+            errors[run.label] = first_problem(error)
+    return jobs, errors
+
+
+def _spec(
+    run: Run, config: Config, base: PreparedBase, workspace: Workspace, streams: Callable[[RunInput], Path]
+) -> TrainSpec:
+    builds_on = {name: _finished(workspace, name, other) for name, other in _builds_on(config).items() if other}
+    return TrainSpec(
+        out=resumable_partial(workspace.run(run.run_id)),
+        base=base.spec,
+        method=run.method,
+        training=config.training,
+        inputs=[
+            TrainInput(tokens=streams(item), share=item.share, role=item.role, language=item.language)
             for item in run.inputs
-        ]
-        spec = {
-            "out": str(resumable_partial(workspace.run(run.run_id))),
-            "base": base.spec.model_dump(mode="json"),
-            "method": run.method.model_dump(mode="json"),
-            "training": config.training.model_dump(mode="json"),
-            "inputs": inputs,
-            "seed": run.seed,
-            **{name: str(_finished(workspace, name, other)) for name, other in _builds_on(config).items() if other},
-        }
-        if run.made_of is not None:
-            spec["interpolate_from"] = str(workspace.run(run.made_of))
-        jobs.append(Job(run.label, spec))
-    return jobs
+        ],
+        seed=run.seed,
+        add_to=builds_on.get("add_to"),
+        start_from=builds_on.get("start_from"),
+        interpolate_from=None if run.made_of is None else workspace.run(run.made_of),
+    )
+
+
+def _streams(
+    config: Config, base: PreparedBase, workspace: Workspace, progress: Progress
+) -> Callable[[RunInput], Path]:
+    """Return what gives the token stream of an input, and makes it where it is missing."""
+    resources = config.resources
+    own = next((item for item in config.inputs if isinstance(item, OwnText)), None)
+
+    @cache
+    def stream(item: RunInput) -> Path:
+        if item.corpus is None and own is not None:
+            return Path(ensure_own_text(workspace, own, base.model_id, base.spec, progress, resources))
+        workers = resources.reading_workers()
+        folder = ensure_tokens(workspace, str(item.corpus), item.corpus_version, base.spec, progress, workers)
+        return folder / "train"
+
+    return stream
 
 
 def _builds_on(config: Config) -> dict[str, str | None]:
@@ -230,7 +263,7 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         "status": "failed" if error else "done",
         "error": error,
     }
-    inputs = [{name: item[name] for name in ("corpus_version", "role", "language", "share")} for item in run.inputs]
+    inputs = [{name: value for name, value in asdict(item).items() if name != "corpus"} for item in run.inputs]
     folder = workspace.run(run.run_id)
     if error:
         record_run(workspace, {**row, "created": now()}, inputs)

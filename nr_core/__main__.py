@@ -28,15 +28,7 @@ from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.files import write_json
 from nr_core.progress import Progress
-from nr_core.specs import EvaluateSpec, JobSpec, PretrainSpec, SampleSpec, TrainSpec
-
-# job -> (its spec, the unit of its progress, the file that it writes last)
-JOBS: dict[str, tuple[type[JobSpec], str, str]] = {
-    "pretrain": (PretrainSpec, "steps", "model.json"),
-    "train": (TrainSpec, "steps", "run.json"),
-    "evaluate": (EvaluateSpec, "tokens", "evaluation.json"),
-    "sample": (SampleSpec, "tokens", "tokens.json"),
-}
+from nr_core.specs import JOBS, JobSpec, first_problem
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,18 +47,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(job: str, path: Path) -> bool:
     """True where the job is done; False after telling what is wrong."""
-    spec_class, unit, last_file = JOBS[job]
-    progress = Progress(job, path.stem, unit)
+    spec_class = JOBS[job]
+    progress = Progress(job, path.stem, spec_class.unit)
     try:
         spec = _read(spec_class, path)
         progress.label = spec.label or spec.out.name
         if stopping.requested.is_set():
             raise stopping.Stopped
         if "WORLD_SIZE" in os.environ:
-            _work_with_others(job, spec, progress, last_file)
+            _work_with_others(job, spec, progress)
             return True
         with _owning(spec):
-            if not (spec.out / last_file).is_file():
+            if not (spec.out / spec.last_file).is_file():
                 _work(job, spec, progress)
         return True
     except ModelError as error:
@@ -82,9 +74,7 @@ def _read(spec_class: type[JobSpec], path: Path) -> Any:
     try:
         return spec_class.model_validate(json.loads(path.read_text()))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ModelError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}.") from error
+        raise ModelError(f"{path}: {first_problem(error)}.") from error
     except (OSError, ValueError, RecursionError) as error:  # ValidationError is a ValueError too
         raise ModelError(f"{path} is no readable JSON spec: {error}.") from error
 
@@ -117,7 +107,7 @@ def _begun_with(begun: Path) -> Any:
         ) from error
 
 
-def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -> None:
+def _work_with_others(job: str, spec: JobSpec, progress: Progress) -> None:
     """The first process looks whether there is work, for all: by the time another looked, it might have changed."""
     from nr_core.training.distributed import ranks
 
@@ -127,7 +117,7 @@ def _work_with_others(job: str, spec: Any, progress: Progress, last_file: str) -
     if not joined.is_main:
         progress.silence()
     with _owning(spec) if joined.is_main else nullcontext():
-        done = joined.agree((spec.out / last_file).is_file() if joined.is_main else None)
+        done = joined.agree((spec.out / spec.last_file).is_file() if joined.is_main else None)
         if not done:
             _work(job, spec, progress)
         joined.wait()

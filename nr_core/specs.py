@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from nr_core.evaluation.tasks.settings import Kind
 from nr_core.settings import (
@@ -22,7 +22,13 @@ from nr_core.settings.method_table import METHODS
 
 
 class JobSpec(Settings):
-    """What every job is given. A job goes on in a folder that was begun with the same identity."""
+    """What every job is given. A job goes on in a folder that was begun with the same identity.
+
+    unit: of its progress; last_file: what it writes last, so that a job whose last file stands is finished.
+    """
+
+    unit: ClassVar[str]
+    last_file: ClassVar[str]
 
     out: Annotated[Path, Bears.NOTHING] = Field(description="folder that the job writes to, and to no other")
     label: Annotated[str, Bears.NOTHING] = Field(
@@ -44,6 +50,8 @@ class TrainInput(PretrainInput):
 
 
 class PretrainSpec(JobSpec):
+    unit, last_file = "steps", "model.json"
+
     tokenizer: Path = Field(description="folder of the tokenizer that the streams were made with")
     settings: PretrainSettings
     inputs: list[PretrainInput] = Field(min_length=1)
@@ -51,6 +59,8 @@ class PretrainSpec(JobSpec):
 
 
 class TrainSpec(JobSpec):
+    unit, last_file = "steps", "run.json"
+
     base: BaseSpec
     method: MethodSettings
     training: TrainingSettings
@@ -121,6 +131,8 @@ class TrainSpec(JobSpec):
 
 
 class SampleSpec(JobSpec):
+    unit, last_file = "tokens", "tokens.json"
+
     base: BaseSpec
     tokens: int = Field(ge=1, description="of all documents together")
     document_tokens: int = Field(ge=2, description="of the longest document")
@@ -145,6 +157,8 @@ class HarnessTasks(Settings):
 
 
 class EvaluateSpec(JobSpec):
+    unit, last_file = "tokens", "evaluation.json"
+
     base: BaseSpec
     run: Path | None = Field(default=None, description="folder of a run trained on the base; default: the base itself")
     sets: list[HeldOutTokens] = Field(default_factory=list, description="held-out text")
@@ -157,3 +171,19 @@ class EvaluateSpec(JobSpec):
         if not self.sets and not self.tasks and not self.harness:
             raise ValueError("sets: there is neither a set nor a task to score; give one")
         return self
+
+
+JOBS: dict[str, type[JobSpec]] = {
+    "pretrain": PretrainSpec,
+    "train": TrainSpec,
+    "evaluate": EvaluateSpec,
+    "sample": SampleSpec,
+}
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say what is wrong with a spec: the field, and the sentence of the first thing found."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from flows.recording import (
 )
 from flows.resources import Resources
 from flows.results import find_run
-from flows.steps.jobs import Job, refuse_failures, run_jobs
-from flows.steps.tasks import pin_tasks
+from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
+from flows.steps.tasks import PinnedTask, pin_tasks
+from nr_core.settings import BaseSpec, EvaluationSettings
+from nr_core.specs import EvaluateSpec, HarnessTasks, TaskItems
 from pipelines.text.languages import CODE_OF_LABEL, NAME_OF_CODE
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -30,7 +33,17 @@ from storage.workspace import Workspace
 HARNESS_STAGE_VERSION = 1
 SHOWN = """SELECT eval_set, language, role, metric, base_value, value, stderr FROM run_evaluations
 WHERE run_id = ? AND eval_id IN (SELECT unnest(?)) ORDER BY ALL"""
-BATCH = {"sequence_length": 512, "batch_size": 16}
+SETTINGS = EvaluationSettings(sequence_length=512, batch_size=16)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The run or its base. folder: of the run, None of the base."""
+
+    model_id: str
+    label: str
+    step: int
+    folder: Path | None
 
 
 def evaluate_run(
@@ -47,6 +60,32 @@ def evaluate_run(
         InputError: no such run, or a model could not be scored.
         ModelError: a task's data is not to be had.
     """
+    base, models = _models(workspace, run)
+    run_id = models[1].model_id
+    with workspace.lock(f"evaluate-{models[0].model_id}"), Progress(print) as progress:
+        hashes: dict[str, str] = {}
+        if harness == "own":
+            pinned = pin_tasks(tasks, str(task_data), items, workspace)
+            hashes = {task.eval_id: task.settings_hash for task in pinned}
+            jobs = _own_jobs(pinned, models, base, workspace)
+        else:
+            asked = HarnessTasks(tasks=list(tasks), limit=items)
+            jobs = [(model, _job(model, base, workspace, harness=asked)) for model in models]
+        threads = Resources().training_threads()
+        errors = run_jobs("evaluate", [job for _, job in jobs], workspace, progress, processes=1, threads=threads)
+        for model, job in jobs:
+            if job.label not in errors:
+                hashes |= _record(model, job, hashes, items, workspace)
+        keep_eval_sets(workspace, run_id, hashes)
+        refresh_catalog(workspace)
+    refuse_failures(errors)
+    from flows.cli.table import print_table
+
+    print_table(query(workspace, SHOWN, [run_id, list(hashes)]), f"run {run_id} and its base")
+
+
+def _models(workspace: Workspace, run: str) -> tuple[BaseSpec, list[Model]]:
+    """Find a finished run, by any part of its id, and its base."""
     run_id = find_run(workspace, run)
     folder = workspace.run(run_id)
     if not is_done(folder):
@@ -54,41 +93,42 @@ def evaluate_run(
     facts = json.loads((folder / "run.json").read_text())
     base_id = str(query(workspace, "SELECT base_model_id FROM runs WHERE run_id = ?", [run_id]).rows[0][0])
     (step,) = query(workspace, "SELECT max(step) FROM training_steps WHERE run_id = ?", [run_id]).rows[0]
-    with workspace.lock(f"evaluate-{base_id}"), Progress(print) as progress:
-        wanted: dict[str, Any] = {}
-        hashes: dict[str, str] = {}
-        if harness == "own":
-            pinned = pin_tasks(tasks, str(task_data), items, workspace)
-            hashes = {task.eval_id: task.settings_hash for task in pinned}
-            kinds = {task.eval_id: {"kind": task.settings.kind, "items": str(task.items)} for task in pinned}
-        else:
-            wanted = {"harness": {"tasks": list(tasks), "limit": items}}
-        jobs = []
-        for model_id, path in ((base_id, None), (run_id, folder)):
-            if harness == "own":
-                missing = [one for one in hashes if not _is_recorded(workspace, model_id, one, hashes[one])]
-                wanted = {"tasks": [{"eval_id": one, **kinds[one]} for one in missing]}
-                if not missing:
-                    continue
-            spec = {"base": facts["base"], "run": str(path) if path else None, "settings": BATCH, **wanted}
-            out = workspace.scratch(f"evaluation-{model_id}-{hash_of(spec)}")
-            label = f"evaluation of {'the base' if path is None else run_id}"
-            jobs.append((model_id, 0 if path is None else step or 0, Job(label, {"out": str(out), **spec})))
-        threads = Resources().training_threads()
-        errors = run_jobs("evaluate", [job for _, _, job in jobs], workspace, progress, processes=1, threads=threads)
-        for model_id, at, job in jobs:
-            if job.label not in errors:
-                result = json.loads((job.out / "evaluation.json").read_text())
-                if harness == "lm_eval":
-                    hashes |= _record_harness_sets(workspace, result, items)
-                record_evaluation(workspace, model_id, at, hashes, result)
-                shutil.rmtree(job.out)
-        keep_eval_sets(workspace, run_id, hashes)
-        refresh_catalog(workspace)
-    refuse_failures(errors)
-    from flows.cli.table import print_table
+    models = [Model(base_id, "the base", 0, None), Model(run_id, run_id, step or 0, folder)]
+    return BaseSpec.model_validate(facts["base"]), models
 
-    print_table(query(workspace, SHOWN, [run_id, list(hashes)]), f"run {run_id} and its base")
+
+def _own_jobs(
+    pinned: Sequence[PinnedTask], models: Sequence[Model], base: BaseSpec, workspace: Workspace
+) -> list[tuple[Model, Job]]:
+    """Return a job for each model that has not been scored on all of the tasks."""
+    jobs = []
+    for model in models:
+        missing = [
+            task for task in pinned if not _is_recorded(workspace, model.model_id, task.eval_id, task.settings_hash)
+        ]
+        if missing:
+            jobs.append((model, _job(model, base, workspace, tasks=[task.spec for task in missing])))
+    return jobs
+
+
+def _job(
+    model: Model,
+    base: BaseSpec,
+    workspace: Workspace,
+    tasks: Sequence[TaskItems] = (),
+    harness: HarnessTasks | None = None,
+) -> Job:
+    spec = EvaluateSpec(out=Path(), base=base, run=model.folder, tasks=list(tasks), harness=harness, settings=SETTINGS)
+    return Job(f"evaluation of {model.label}", in_scratch(spec, model.model_id, workspace))
+
+
+def _record(model: Model, job: Job, hashes: dict[str, str], limit: int | None, workspace: Workspace) -> dict[str, str]:
+    """Record what a job found; returns the hash of the settings of each set that lm_eval had."""
+    result = json.loads((job.out / job.spec.last_file).read_text())
+    of_harness = _record_harness_sets(workspace, result, limit) if "harness" in result else {}
+    record_evaluation(workspace, model.model_id, model.step, hashes | of_harness, result)
+    shutil.rmtree(job.out)
+    return of_harness
 
 
 def _is_recorded(workspace: Workspace, model_id: str, eval_id: str, settings_hash: str) -> bool:

@@ -19,6 +19,7 @@ from flows.steps.corpora import current_versions
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
 from nr_core.settings import BaseSpec
+from nr_core.specs import PretrainInput, PretrainSpec
 from pipelines.corpus.shards import shard_files
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -112,13 +113,13 @@ def _pretrained(
                     )
                     for name in shares
                 }
-                spec = {
-                    "out": str(resumable_partial(folder)),
-                    "tokenizer": str(tokenizer),
-                    "settings": base.pretrain.model_dump(mode="json"),
-                    "inputs": [{"tokens": str(streams[name] / "train"), "share": shares[name]} for name in shares],
-                    "seed": base.seed,
-                }
+                spec = PretrainSpec(
+                    out=resumable_partial(folder),
+                    tokenizer=tokenizer,
+                    settings=base.pretrain,
+                    inputs=[PretrainInput(tokens=streams[name] / "train", share=shares[name]) for name in shares],
+                    seed=base.seed,
+                )
                 job = Job("pretraining", spec)
                 refuse_failures(
                     run_jobs(

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.progress import Progress
+from nr_core.specs import JOBS, JobSpec
 from pipelines.workers.child_logs import relay_line
 from pipelines.workers.children import python_environment
 from storage.atomic import write_atomically
@@ -26,9 +27,7 @@ from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-
-# What a finished job leaves in its folder, written last.
-LAST_FILE = {"pretrain": "model.json", "train": "run.json", "evaluate": "evaluation.json", "sample": "tokens.json"}
+Spec = TypeVar("Spec", bound=JobSpec)
 
 # glibc gives large blocks back to the kernel after each use and faults them in again: 20 % of a small CPU training. So
 # blocks below 32 MB (the most that glibc takes) are kept; above, what is kept would be cut up by smaller blocks: pieces
@@ -58,11 +57,15 @@ class Job:
     """One spec of `python -m nr_core` (its `out` is the folder to fill) and what progress lines call it."""
 
     label: str
-    spec: Mapping[str, Any]
+    spec: JobSpec
 
     @property
     def out(self) -> Path:
-        return Path(self.spec["out"])
+        return self.spec.out
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.out / self.spec.last_file).is_file()
 
 
 def run_jobs(
@@ -117,11 +120,11 @@ class _Lane:
             batch = waiting if self._start == HERE else waiting[:1]
             told, crash = self._run_process(batch)
             errors.update(told)
-            left = [job for job in batch if job.label not in errors and not _is_finished(self._command, job)]
+            left = [job for job in batch if job.label not in errors and not job.is_finished]
             if left:
                 # Jobs run in order: the first without a result is the one that took the process with it.
                 errors[left[0].label] = crash
-            waiting = [job for job in waiting if job.label not in errors and not _is_finished(self._command, job)]
+            waiting = [job for job in waiting if job.label not in errors and not job.is_finished]
         return errors
 
     def stop(self) -> None:
@@ -133,9 +136,9 @@ class _Lane:
         """Returns the errors that the process told, by label, and what to say of a job that it left without a word."""
         specs = []
         for job in jobs:
-            path = self._workspace.job_spec(hash_of(self._command, job.spec))
-            spec = {**job.spec, "label": job.label, "threads": self._threads}
-            write_atomically(path, json.dumps(spec, indent=1))
+            path = self._workspace.job_spec(hash_of(self._command, job.spec.model_dump(mode="json")))
+            spec = job.spec.model_copy(update={"label": job.label, "threads": self._threads})
+            write_atomically(path, spec.model_dump_json(indent=1))
             specs.append(str(path))
         errors: dict[str, str] = {}
         with subprocess.Popen(
@@ -167,10 +170,6 @@ def _start(devices: int, launcher: str | None) -> list[str]:
     return [*HERE, "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices), "-m"]
 
 
-def _is_finished(command: str, job: Job) -> bool:
-    return (job.out / LAST_FILE[command]).is_file()
-
-
 def _events(
     process: subprocess.Popen[str], source: str, progress: Progress, stopped: threading.Event
 ) -> Iterator[Mapping[str, Any]]:
@@ -192,11 +191,16 @@ def _events(
             yield event
 
 
+def in_scratch(spec: Spec, model_id: str, workspace: Workspace) -> Spec:
+    """Give an evaluation a scratch folder that is named by all that bears on it."""
+    return spec.model_copy(update={"out": workspace.scratch(f"evaluation-{model_id}-{hash_of(spec.identity())}")})
+
+
 def publish_job(folder: Path, *, step: str, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Give what a finished job left beside `folder` its manifest and its place; its checkpoints have served."""
 
     def tidy(partial: Path) -> Manifest:
-        if not (partial / LAST_FILE[step]).is_file():
+        if not (partial / JOBS[step].last_file).is_file():
             raise InputError(f"{partial} holds no finished {step} job: run the same command again")
         shutil.rmtree(partial / "checkpoints", ignore_errors=True)
         (partial / ".lock").unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from flows.progress import Progress
 from flows.resources import Resources
 from flows.steps.jobs import Job, refuse_failures, run_jobs
 from nr_core.settings import BaseSpec
+from nr_core.specs import SampleSpec
 from storage.keys import hash_of
 from storage.publish import Manifest, is_whole, make_once, read_manifest
 from storage.workspace import OWN_TEXT, Workspace
@@ -27,8 +28,14 @@ def _asked(item: OwnText) -> dict[str, Any]:
     return item.model_dump(mode="json", include={"tokens", "document_tokens", "seed"})
 
 
-def _settings(item: OwnText, spec: BaseSpec) -> dict[str, Any]:
-    return {"base": spec.model_dump(mode="json", exclude={"vocabulary"}), **_asked(item)}
+def _spec(item: OwnText, base: BaseSpec, out: Path = Path()) -> SampleSpec:
+    asked = {"tokens": item.tokens, "document_tokens": item.document_tokens, "seed": item.seed}
+    return SampleSpec(out=out, base=_whole(base), **asked)
+
+
+def _whole(base: BaseSpec) -> BaseSpec:
+    """It writes with its whole vocabulary, whatever is trained."""
+    return base.model_copy(update={"vocabulary": "full"})
 
 
 def ensure_own_text(
@@ -43,8 +50,8 @@ def ensure_own_text(
 
     def write(partial: Path) -> Manifest:
         begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
-        out, settings = partial / "train", _settings(item, base)
-        job = Job("text of the base", {"out": str(out), **settings})
+        spec = _spec(item, base, out := partial / "train")
+        job = Job("text of the base", spec)
         threads = resources.training_threads()
         refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
         (out / ".lock").unlink(missing_ok=True)
@@ -52,7 +59,7 @@ def ensure_own_text(
         counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
         if begun is not None:
             counts["seconds"] = time.monotonic() - begun
-        return Manifest("sample", key, {"model_id": model_id}, settings, counts)
+        return Manifest("sample", key, {"model_id": model_id}, spec.identity(), counts)
 
     make_once(folder, write, workspace.lock(f"tokens-{key}"), resumable=True)
     return str(folder / "train")
@@ -62,13 +69,13 @@ def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | N
     """Return the key of text that a base of these settings wrote, where there is some. The base's files are not looked
     at.
     """
-    wanted = _settings(item, base) if isinstance(base, BaseSpec) else None
+    wanted = _spec(item, base).identity() if isinstance(base, BaseSpec) else None
     return next((str(one["key"]) for one in _manifests(workspace) if one["settings"] == wanted), None)
 
 
 def seconds_per_token(workspace: Workspace, base: Any) -> float | None:
     """Of the texts that a base of these settings wrote here at one go; None where there is none."""
-    wanted = base.model_dump(mode="json", exclude={"vocabulary"}) if isinstance(base, BaseSpec) else None
+    wanted = _whole(base).identity() if isinstance(base, BaseSpec) else None
     counts = [one["counts"] for one in _manifests(workspace) if one["settings"]["base"] == wanted]
     timed = [(one["seconds"], one["train"]["tokens"]) for one in counts if one.get("seconds")]
     return sum(seconds for seconds, _ in timed) / sum(tokens for _, tokens in timed) if timed else None

@@ -12,6 +12,7 @@ from flows.config.files import PROJECT
 from flows.config.yaml_files import read_yaml
 from flows.recording import record_settings, record_task_set
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
+from nr_core.specs import TaskItems
 from storage.atomic import write_atomically
 from storage.errors import InputError
 from storage.home import at_home
@@ -40,6 +41,10 @@ class PinnedTask:
             "too_long": "cut at its beginning to the model's context",
             "stderr": "bootstrap over items, 1,000 resamples",
         }
+
+    @property
+    def spec(self) -> TaskItems:
+        return TaskItems(eval_id=self.eval_id, kind=self.settings.kind, items=self.items)
 
     @property
     def settings_hash(self) -> str:
