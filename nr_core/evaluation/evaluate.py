@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,6 @@ from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.specs import EvaluateSpec
 from nr_core.tokens import TokenStream, load_tokenizer
 from nr_core.tuner.taps import Taps
-
-EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass
@@ -86,63 +86,66 @@ class SetFigures:
         ]
 
 
+Rows = list[dict[str, Any]]
+
+
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
-    from nr_core.tuner.layer import find_taps
-
-    streams = [(entry.eval_id, TokenStream.open(entry.tokens)) for entry in spec.sets]
+    streams = {entry.eval_id: TokenStream.open(entry.tokens) for entry in spec.sets}
     model = load_run(spec.base, spec.run)
     precision = choose(spec.settings.precision, model)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
-    head = Head(to_read_from(model, precision), precision)
-    settings = fitted(spec.settings, model) if streams else spec.settings
-    chosen = [choose_documents(stream, settings.max_tokens) for _, stream in streams]
-    for (_, stream), documents in zip(streams, chosen, strict=True):
-        check_vocabulary(model, stream.vocabulary_size, stream.folder)
-        lost_share(stream, documents)
-    base = Base(head, spec.base, spec.run) if spec.run is not None and streams else None
-    taps = find_taps(model)
-    total = sum(
-        len(stream.content(document))
-        for (_, stream), documents in zip(streams, chosen, strict=True)
-        for document in documents
-    )
-    metrics: list[dict[str, Any]] = []
-    items: list[dict[str, Any]] = []
-    activity: list[dict[str, Any]] = []
-    done, begun = 0, time.monotonic()
-    for (eval_id, stream), documents in zip(streams, chosen, strict=True):
-
-        def advance(tokens: int, name: str = eval_id) -> None:
-            nonlocal done
-            if stopping.requested.is_set():
-                raise stopping.Stopped
-            done += tokens
-            rate = done / (time.monotonic() - begun)
-            progress.report(done, total, rate, (total - done) / rate, name)
-
-        figures = score(head, taps, stream, documents, settings, advance)
-        metrics += figures.metrics(eval_id)
-        items += figures.by_item(eval_id)
-        activity += figures.gate_activity(eval_id)
-        if base is not None:
-            more, sums = behaviour_rows(eval_id, head, base, stream, settings)
-            metrics += more
-            items += sums
-    task_metrics, task_items = evaluate_tasks(model, spec, progress, precision)
-    result = {"metrics": metrics + task_metrics, "items": items + task_items, "gate_activity": activity}
+    result = score_sets(streams, Head(to_read_from(model, precision), precision), spec, progress)
+    metrics, items = evaluate_tasks(model, spec, progress, precision)
+    result["metrics"] += metrics
+    result["items"] += items
     if spec.harness is not None:
-        from nr_core.evaluation.tasks.harness import harness_rows, run_harness
+        of_harness = _of_harness(model, spec, precision)
+        result |= {name: rows + result.get(name, []) for name, rows in of_harness.items()}
+    write_json(spec.out / spec.last_file, result)
 
-        asked = spec.harness
-        batch = spec.settings.batch_size
-        found = run_harness(
-            model, load_tokenizer(spec.base), asked.tasks, batch, asked.limit, asked.include_path, precision
-        )
-        result = {name: rows + result.get(name, []) for name, rows in harness_rows(found).items()} | {
-            "gate_activity": activity
-        }
-    write_json(spec.out / EVALUATION_FILE, result)
+
+def score_sets(
+    streams: Mapping[str, TokenStream], head: Head, spec: EvaluateSpec, progress: Progress
+) -> dict[str, Rows]:
+    """Return rows of the tables evaluations (metrics), evaluation_items and gate_activity, of every held-out text."""
+    from nr_core.tuner.layer import find_taps
+
+    result: dict[str, Rows] = {"metrics": [], "items": [], "gate_activity": []}
+    if not streams:
+        return result
+    settings, taps = fitted(spec.settings, head.model), find_taps(head.model)
+    chosen = {eval_id: choose_documents(stream, settings.max_tokens) for eval_id, stream in streams.items()}
+    for eval_id, stream in streams.items():
+        check_vocabulary(head.model, stream.vocabulary_size, stream.folder)
+        lost_share(stream, chosen[eval_id])
+    base = Base(head, spec.base, spec.run) if spec.run is not None else None
+    advance = _advance(progress, sum(len(streams[one].content(i)) for one in streams for i in chosen[one]))
+    for eval_id, stream in streams.items():
+        figures = score(head, taps, stream, chosen[eval_id], settings, partial(advance, name=eval_id))
+        result["metrics"] += figures.metrics(eval_id)
+        result["items"] += figures.by_item(eval_id)
+        result["gate_activity"] += figures.gate_activity(eval_id)
+        if base is not None:
+            metrics, items = behaviour_rows(eval_id, head, base, stream, settings)
+            result["metrics"] += metrics
+            result["items"] += items
+    return result
+
+
+def _advance(progress: Progress, total: int) -> Callable[..., None]:
+    """Return what reports further tokens of a text, and raises Stopped where the job was asked to stop."""
+    done, begun = 0, time.monotonic()
+
+    def advance(tokens: int, name: str) -> None:
+        nonlocal done
+        if stopping.requested.is_set():
+            raise stopping.Stopped
+        done += tokens
+        rate = done / (time.monotonic() - begun)
+        progress.report(done, total, rate, (total - done) / rate, name)
+
+    return advance
 
 
 def evaluate_tasks(
@@ -172,6 +175,16 @@ def evaluate_tasks(
         metrics += task_metrics
         by_item += task_items
     return metrics, by_item
+
+
+def _of_harness(model: Any, spec: EvaluateSpec, precision: Choice) -> dict[str, Rows]:
+    from nr_core.evaluation.tasks.harness import harness_rows, run_harness
+
+    assert spec.harness is not None
+    asked, batch = spec.harness, spec.settings.batch_size
+    tokenizer = load_tokenizer(spec.base)
+    found = run_harness(model, tokenizer, asked.tasks, batch, asked.limit, asked.include_path, precision)
+    return harness_rows(found)
 
 
 @torch.inference_mode()

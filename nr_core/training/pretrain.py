@@ -21,8 +21,6 @@ from nr_core.training.loop import Loop
 from nr_core.training.step_figures import write_steps
 from nr_core.tuner.budget import Backbone
 
-MODEL_FILE = "model.json"  # written last: a base whose model.json stands is finished
-
 
 def pretrain(spec: PretrainSpec, progress: Progress) -> None:
     """Write a Hugging Face model folder with its tokenizer, steps.parquet and model.json to spec.out."""
@@ -63,7 +61,7 @@ def pretrain(spec: PretrainSpec, progress: Progress) -> None:
         "tokens": state.tokens,
         "steps": state.step,
     }
-    write_json(spec.out / MODEL_FILE, report)
+    write_json(spec.out / spec.last_file, report)
     shutil.rmtree(spec.out / "checkpoints", ignore_errors=True)
 
 

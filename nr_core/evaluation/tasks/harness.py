@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,13 @@ def run_harness(
     include_path: a folder of task files, in place of those that come with lm_eval. Raises ModelError where lm_eval is
     not installed, knows no such task, cannot have its data, or meets an item that the model's context is too short for.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        from lm_eval import simple_evaluate
-        from lm_eval.models.huggingface import HFLM
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise ModelError("lm_eval needs the extra `eval`: pip install 'neutral-residues[eval]'.") from error
-    manager = TaskManager(
+    lm_eval = _lm_eval()
+    manager = lm_eval.tasks.TaskManager(
         include_path=str(include_path) if include_path else None, include_defaults=include_path is None
     )
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
         raise ModelError(f"lm_eval has no task {unknown[0]}; `python -m lm_eval ls tasks` lists them.")
-    core = HFLM(
+    core = lm_eval.models.huggingface.HFLM(
         pretrained=model,
         tokenizer=tokenizer,
         batch_size=batch_size,
@@ -69,12 +64,35 @@ def run_harness(
     )
     watch = model.register_forward_hook(_refuse_nan)  # a text that was made of NaN looks like any other
     try:
-        result = simple_evaluate(
-            model=core, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=1000, log_samples=True
-        )
+        with _plain_errors(tasks, core.max_length):
+            result = lm_eval.simple_evaluate(
+                model=core, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=1000, log_samples=True
+            )
+    finally:
+        watch.remove()
+    _refuse_what_is_not_finite(result["samples"], named(model))
+    return [figure for task in result["samples"] for figure in _figures(task, result)]
+
+
+def _lm_eval() -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        import lm_eval
+        import lm_eval.models.huggingface
+        import lm_eval.tasks
+    except ImportError as error:
+        raise ModelError("lm_eval needs the extra `eval`: pip install 'neutral-residues[eval]'.") from error
+    return lm_eval
+
+
+@contextmanager
+def _plain_errors(tasks: Sequence[str], max_length: int) -> Iterator[None]:
+    """Give what lm_eval raises a sentence, as ModelError."""
+    try:
+        yield
     except AssertionError as error:  # all that lm_eval says of a continuation that does not fit into the context
         raise ModelError(
-            f"lm_eval gave up on {', '.join(tasks)}: likely an item is longer than the {core.max_length} tokens of "
+            f"lm_eval gave up on {', '.join(tasks)}: likely an item is longer than the {max_length} tokens of "
             "the model's context; take another task, or a base with a longer context."
         ) from error
     except (OSError, ValueError) as error:  # datasets and huggingface_hub raise these where the hub is out of reach
@@ -83,10 +101,6 @@ def run_harness(
             f"lm_eval could not run {', '.join(tasks)} ({reason}); its data comes from the Hugging Face hub: fetch it "
             "where there is a network, or ask for the task without --harness, with its data in a local file."
         ) from error
-    finally:
-        watch.remove()
-    _refuse_what_is_not_finite(result["samples"], named(model))
-    return [figure for task in result["samples"] for figure in _figures(task, result)]
 
 
 def _refuse_nan(model: Any, args: Any, output: Any) -> None:
