@@ -87,15 +87,7 @@ def documents_key(settings: DocumentSettings) -> str:
 
     Raises InputError when a list or robots.txt capture that the settings name is missing.
     """
-    content = settings.model_dump(
-        exclude={
-            "language_model": True,
-            "quality_model": True,
-            "block_lists": True,
-            "opt_outs": {"hosts", "robots_txt"},
-        }
-    )
-    return hash_of("documents", DOCUMENTS_STAGE_VERSION, content, given_files_hash(settings))
+    return hash_of("documents", DOCUMENTS_STAGE_VERSION, settings.identity(), given_files_hash(settings))
 
 
 def process_unit(

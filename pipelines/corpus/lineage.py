@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.dedup.doc_no import number_units
 from pipelines.settings import CorpusSettings
+from pipelines.settings.strict import Bears
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.bad_words import BadWords
 from storage.damage import DamagedFile
@@ -16,17 +17,6 @@ from storage.records import read_records
 from storage.workspace import Workspace
 
 CORPUS_STAGE_VERSION = 3  # raise it when the same documents and settings come to give another corpus
-
-# A corpus with another of these is another corpus: its held-out side is chosen anew.
-_YARDSTICK_FIELDS = {
-    *("language", "text_domain", "split_by", "held_out_share", "held_out_min_documents"),
-    # Else texts would stay in it as they are no longer wanted. A switch that an old version lacks was off.
-    *("repair", "pii", "remove_bar_lines"),
-}
-# None of these bears on what became of the documents of earlier units.
-_FREE_FIELDS = {"sources", "rehydrate", "licence"}
-# Where a list lies does not bear on content: its hash is among the inputs, and a version without it has its key of old.
-_PATH_FIELDS = {"bad_words"}
 SEGMENT = "index/kept.parquet"  # its checksum tells a segment
 
 
@@ -72,8 +62,8 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
                 continues = None
             return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
     parent = published[0] if published else None
-    chosen = _bearing(settings.model_dump(mode="json"))
-    if parent is None or any(parent["settings"].get(field, False) != chosen[field] for field in _YARDSTICK_FIELDS):
+    chosen = settings.identity()
+    if parent is None or _chooses_anew(parent["settings"], chosen):
         refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
@@ -129,16 +119,20 @@ def _is_made_of(manifest: Mapping[str, Any], settings: CorpusSettings, inputs: I
 
 def has_settings(manifest: Mapping[str, Any], settings: CorpusSettings) -> bool:
     """Tell whether a version was made with these settings, wherever the lists that they name lie."""
-    return _bearing(manifest["settings"]) == _bearing(settings.model_dump(mode="json"))
+    named = CorpusSettings.marked(Bears.BY_CONTENT)
+    made_with = {field: value for field, value in manifest["settings"].items() if field not in named}
+    return made_with == settings.identity()
 
 
-def _bearing(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in settings.items() if field not in _PATH_FIELDS}
+def _chooses_anew(before: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+    """Tell whether these settings make another corpus of it. A switch that an old version lacks was off."""
+    return any(before.get(field, False) != chosen[field] for field in CorpusSettings.marked(Bears.ON_HELD_OUT))
 
 
 def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, refreshes: Mapping[str, int]) -> bool:
     """Tell whether what became of the parent's documents would become of them again."""
-    own, chosen = parent["inputs"], _bearing(settings.model_dump(mode="json"))
+    own, before = parent["inputs"], parent["settings"]
+    free = CorpusSettings.marked(Bears.ON_NO_DOCUMENT)
     return (
         own["stage_version"] == CORPUS_STAGE_VERSION
         and own["documents_key"] == inputs.documents_key
@@ -146,7 +140,7 @@ def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, 
         and set(own["denied"]) <= set(inputs.denied)
         and own["evaluation_sets"] == inputs.evaluation_sets
         and own.get("bad_words") == inputs.bad_words_hash
-        and all(parent["settings"].get(field) == value for field, value in chosen.items() if field not in _FREE_FIELDS)
+        and all(before.get(field) == value for field, value in settings.identity().items() if field not in free)
     )
 
 

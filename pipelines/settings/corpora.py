@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from pipelines.settings.strict import Language, StrictSettings
+from pipelines.settings.strict import Bears, Language, StrictSettings
 from pipelines.text.languages import threshold
 from pipelines.text.rules import Profile, thresholds
 
@@ -37,9 +37,13 @@ Limit = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode=
 class CorpusSettings(StrictSettings):
     """Which documents make a corpus, and how it is split."""
 
-    language: Language = Field(description="ISO 639-3 code, such as hun")
-    text_domain: str = Field(min_length=1, description="What the text is about, in a word or two: help pages, novels")
-    sources: list[str] = Field(min_length=1, description="Names of the sources that it draws from")
+    language: Annotated[Language, Bears.ON_HELD_OUT] = Field(description="ISO 639-3 code, such as hun")
+    text_domain: Annotated[str, Bears.ON_HELD_OUT] = Field(
+        min_length=1, description="What the text is about, in a word or two: help pages, novels"
+    )
+    sources: Annotated[list[str], Bears.ON_NO_DOCUMENT] = Field(
+        min_length=1, description="Names of the sources that it draws from"
+    )
     hosts: list[str] = Field(
         default=["*"],
         min_length=1,
@@ -53,7 +57,7 @@ class CorpusSettings(StrictSettings):
     rules: dict[str, Limit] = Field(
         default={}, description="Thresholds of single rules that differ from the profile's; false takes a rule out"
     )
-    bad_words: str | None = Field(
+    bad_words: Annotated[str | None, Bears.BY_CONTENT] = Field(
         default=None,
         min_length=1,
         description="Path of a list, a word or phrase a line; documents that hold one of them are left out, as C4's",
@@ -72,12 +76,12 @@ class CorpusSettings(StrictSettings):
         description="lines: remove lines that an earlier kept document has (menus, notices); paragraphs: remove "
         "paragraphs of which a fifth at most is new, as Kyutai does",
     )
-    repair: bool = Field(
+    repair: Annotated[bool, Bears.ON_HELD_OUT] = Field(
         default_factory=lambda fields: fields.get("profile") == "fineweb2",  # FineWeb2's own step
         description="Repair wrongly decoded letters with ftfy; about 1 ms a page. Default: in profile fineweb2 alone",
     )
-    pii: PiiSettings = PiiSettings()
-    remove_bar_lines: bool = Field(
+    pii: Annotated[PiiSettings, Bears.ON_HELD_OUT] = PiiSettings()
+    remove_bar_lines: Annotated[bool, Bears.ON_HELD_OUT] = Field(
         default=False,
         description="Break the paragraph in the place of lines of nothing but |, which tables leave, as FineWeb2 does",
     )
@@ -87,17 +91,23 @@ class CorpusSettings(StrictSettings):
         "or files (.txt, .jsonl, .jsonl.gz, .parquet)",
     )
     decontamination_ngram: int = Field(default=13, ge=3, description="Words of an n-gram of decontaminate")
-    rehydrate: bool = Field(
+    rehydrate: Annotated[bool, Bears.ON_NO_DOCUMENT] = Field(
         default=False, description="Repeat train documents by the size of their cluster of copies, as FineWeb2 does"
     )
-    licence: str | None = Field(default=None, min_length=1, description="What the data card says of the text's licence")
-    split_by: Literal["host", "url_path", "document"] = Field(
+    licence: Annotated[str | None, Bears.ON_NO_DOCUMENT] = Field(
+        default=None, min_length=1, description="What the data card says of the text's licence"
+    )
+    split_by: Annotated[Literal["host", "url_path", "document"], Bears.ON_HELD_OUT] = Field(
         default="host",
         description="What is held out whole: a host, a path in all its languages, or a document; in a config, "
         "document for a corpus of one text source without url_field",
     )
-    held_out_share: float = Field(default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out")
-    held_out_min_documents: int = Field(default=20, ge=1, description="At least this many documents are held out")
+    held_out_share: Annotated[float, Bears.ON_HELD_OUT] = Field(
+        default=0.05, gt=0, lt=1, description="Share of hosts, paths or documents held out"
+    )
+    held_out_min_documents: Annotated[int, Bears.ON_HELD_OUT] = Field(
+        default=20, ge=1, description="At least this many documents are held out"
+    )
 
     @field_validator("line_dedup", mode="before")
     @classmethod

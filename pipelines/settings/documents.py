@@ -1,10 +1,10 @@
 """How pages become documents, and what of their owners' wishes is honoured."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.settings.strict import Language, StrictSettings
+from pipelines.settings.strict import Bears, Language, StrictSettings
 
 # fastText's quantised lid.176 (938,013 bytes, CC BY-SA 3.0), https://fasttext.cc/docs/en/language-identification.html
 LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
@@ -53,13 +53,13 @@ class OptOutSettings(StrictSettings):
         description="Honour `Content-Usage: train-ai=n` (IETF AIPREF) and `Content-Signal: ai-train=no` in headers "
         "and robots.txt",
     )
-    robots_txt: tuple[str, ...] = Field(
+    robots_txt: Annotated[tuple[str, ...], Bears.BY_CONTENT] = Field(
         default=(), description="WARC files (or patterns) with captures of robots.txt, as Common Crawl publishes them"
     )
     agents: tuple[str, ...] = Field(
         default=AI_AGENTS, description="User agents in robots.txt whose disallowed pages are left out"
     )
-    hosts: tuple[str, ...] = Field(
+    hosts: Annotated[tuple[str, ...], Bears.BY_CONTENT] = Field(
         default=(), description="Files with hosts and URLs that asked to be left out; format: see pages/url_list.py"
     )
 
@@ -73,7 +73,7 @@ class DocumentSettings(StrictSettings):
         description="Languages whose main content is extracted, for a tenfold speed on mixed crawls; "
         "a config fills in those of its corpora; none: all",
     )
-    language_model: str | None = Field(
+    language_model: Annotated[str | None, Bears.BY_CONTENT] = Field(
         default=None, description="Path of a fastText language identifier; none: the one that `make setup` fetched"
     )
     language_model_sha256: str = Field(
@@ -84,14 +84,14 @@ class DocumentSettings(StrictSettings):
         ge=100,
         description="Characters of main content that the identifier reads (more is slower, not better)",
     )
-    quality_model: str | None = Field(
+    quality_model: Annotated[str | None, Bears.BY_CONTENT] = Field(
         default=None, description="Path of a model of `nr train-quality`; its score is what rule quality_min judges"
     )
     max_bytes: int = Field(
         default=10_000_000, ge=1000, description="Larger records are left out (10 MB of HTML takes 1 s)"
     )
     opt_outs: OptOutSettings = OptOutSettings()
-    block_lists: tuple[str, ...] = Field(
+    block_lists: Annotated[tuple[str, ...], Bears.BY_CONTENT] = Field(
         default=(), description="Files or folders with hosts and URLs to leave out; format: pipelines/pages/url_list.py"
     )
     extraction: ExtractionSettings = ExtractionSettings()

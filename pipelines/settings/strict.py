@@ -1,6 +1,8 @@
-"""What all settings have in common: an unknown field is refused, and none changes after it was checked."""
+"""What all settings have in common: an unknown field is refused, none changes after it was checked, and marks say what
+bears on identity."""
 
-from typing import Annotated
+from enum import Enum, auto
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -9,5 +11,26 @@ from pipelines.text.languages import known_language
 Language = Annotated[str, AfterValidator(known_language)]
 
 
+class Bears(Enum):
+    """Marks a field that does not simply bear on the result: `block_lists: Annotated[..., Bears.BY_CONTENT]`."""
+
+    BY_CONTENT = auto()  # names files: a hash of their content stands in keys, not where they lie
+    ON_HELD_OUT = auto()  # of a corpus: with another value it is another corpus, whose held-out side is chosen anew
+    ON_NO_DOCUMENT = auto()  # of a corpus: gives another version, but what became of earlier documents holds
+
+
 class StrictSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what bears on the result, as JSON-able values, without files: keys hold a hash of their content."""
+        values = self.model_dump(mode="json")
+        for name in self.marked(Bears.BY_CONTENT):
+            del values[name]
+        nested = {name: getattr(self, name) for name in values}
+        return values | {name: one.identity() for name, one in nested.items() if isinstance(one, StrictSettings)}
+
+    @classmethod
+    def marked(cls, mark: Bears) -> set[str]:
+        """Return the names of the fields that have a mark."""
+        return {name for name, field in cls.model_fields.items() if mark in field.metadata}
