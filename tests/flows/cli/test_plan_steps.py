@@ -113,6 +113,8 @@ def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
     refresh_catalog(workspace)
     assert outcomes(config)[2] == ("stands", "run r has the same inputs and settings", None)
     assert reading_rates(workspace) == {"warc": 0.05}
+    at_another_pace = config.training.model_copy(update={"micro_batch_size": 2, "log_every": 3})
+    assert outcomes(config.model_copy(update={"training": at_another_pace}))[2][0] == "stands"
     longer = config.model_copy(update={"training": config.training.model_copy(update={"steps": 20})})
     assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
     trimmed = config.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
