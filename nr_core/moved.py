@@ -58,6 +58,7 @@ MOVED = {
     "nr_core.source_shield": "nr_core.methods.source_shield",
     "nr_core.sparse": "nr_core.tuner.sparse",
     "nr_core.taps": "nr_core.tuner.taps",
+    "nr_core.tasks": "nr_core.evaluation.tasks",
     "nr_core.tasks.acceptability": "nr_core.evaluation.tasks.acceptability",
     "nr_core.tasks.figures": "nr_core.evaluation.tasks.figures",
     "nr_core.tasks.harness": "nr_core.evaluation.tasks.harness",

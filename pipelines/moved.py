@@ -66,6 +66,7 @@ MOVED = {
     "pipelines.sample_crawl.plan": "pipelines.sample_crawl.warc",
     "pipelines.sample_crawl.templates": "pipelines.sample_crawl.layouts",
     "pipelines.sample_crawl.writer": "pipelines.sample_crawl.grammar",
+    "pipelines.scores": "pipelines.text.scores",
     "pipelines.scores.c4_lines": "pipelines.text.scores.c4_lines",
     "pipelines.scores.fineweb_lines": "pipelines.text.scores.fineweb_lines",
     "pipelines.scores.gopher_quality": "pipelines.text.scores.gopher_quality",
