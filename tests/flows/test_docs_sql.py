@@ -22,4 +22,5 @@ def test_a_statement_of_the_page_runs(study, monkeypatch, question, statement, h
     with duckdb.connect("workspace/catalog.duckdb", read_only=True) as connection:
         cursor = connection.execute(statement)
         assert [column[0] for column in cursor.description] == header.split()
-        assert cursor.fetchall() or "failed" in question
+        there_is_none = "failed" in question or "two languages" in question  # the study has no parallel texts
+        assert cursor.fetchall() or there_is_none
