@@ -15,6 +15,7 @@ from pipelines.pages.characters import normalise
 from pipelines.pages.extract import all_text, clean, main_content
 from pipelines.settings import ExtractionSettings
 from pipelines.text.scores import MAX_CHARACTERS, SCORES, scores
+from pipelines.text.scores.fineweb_lines import TERMINALS
 from tests.pipelines.slow_scores import slow_scores
 
 BY_HAND = [
@@ -114,3 +115,8 @@ def test_memory_goes_by_the_length_of_a_text_not_by_its_lines_and_words(repeated
         assert tracemalloc.get_traced_memory()[1] < 200_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_what_ends_a_sentence_is_that_of_unicode_17() -> None:
+    """A regex of another Unicode changes scores: then raise the version of the stage documents."""
+    assert len(TERMINALS) == 172 and {".", "?", "。", "։", "\U0001da88"} <= TERMINALS
