@@ -2,6 +2,9 @@
 
 Exponential back-off with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and a
 pause of ALL requests to a host that asks for one by Retry-After (RFC 9110, section 10.2.3).
+
+Not urllib3.Retry or tenacity: a pause is the host's, for all threads and also those that have not asked yet; a download
+that broke off after more bytes has not failed; and fsspec's errors count as those of HTTP do.
 """
 
 import random

@@ -4,6 +4,9 @@ A unit that ends its process each time, as a page could that crashes a native li
 
 Before them stand threads that fetch remote units, a few ahead of what is read. So there is one place that knows how
 many connections are open, and a worker never waits for the network.
+
+Not pebble or concurrent.futures: their children are multiprocessing's, which import the parent's `__main__` (under a
+worker of Prefect's, Prefect) or fork a process that has threads; nor do they tell which record a child died of.
 """
 
 import contextvars
