@@ -45,6 +45,7 @@ from resiliparse.parse.html import HTMLTree
 
 from pipelines import document
 from pipelines.corpus.filter import judge
+from pipelines.dedup import key
 from pipelines.documents import process_unit, process_units
 from pipelines.pages.decode import decode
 from pipelines.pages.transfer import undo_transfer
@@ -135,7 +136,7 @@ def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
     def bare() -> None:
         none = np.zeros(1, dtype=np.uint32)
         with (
-            mock.patch.object(document, "shingle_hashes", lambda *_: none),
+            mock.patch.object(key, "shingle_hashes", lambda *_: none),
             mock.patch.object(document, "signatures", lambda of_texts, *_: [none] * len(of_texts)),
         ):
             run()
