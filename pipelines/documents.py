@@ -79,7 +79,7 @@ def fetch_units(folder: Path, unit_ids: Iterable[str], workspace: Workspace) -> 
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 
-DOCUMENTS_STAGE_VERSION = 7  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 8  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:
