@@ -19,7 +19,7 @@ def test_the_base_writes_once_and_its_time_is_kept_unless_it_was_cut_off(tmp_pat
     results = [{"text of the base": "killed"}, {}, {}]  # of the jobs, one after the other
 
     def run_jobs(command, jobs, *rest, **options):  # the job wants a model: tests/nr_core/text has it
-        out = Path(jobs[0].spec["out"])
+        out = Path(jobs[0].spec.out)
         out.mkdir(parents=True, exist_ok=True)
         (out / "tokens.json").write_text(json.dumps({"documents": 1, "tokens": 8, "bytes": 30}))
         return results.pop(0)

@@ -89,7 +89,7 @@ def test_an_adapter_alone_knows_its_base_and_the_revision(world, run, tmp_path, 
     monkeypatch.setattr("nr_core.runs.finished.load_base", lambda base: loaded.append(base) or load_base(base))
     for folder in (out / "adapter", tmp_path / "alone"):
         assert load_finished(folder)[1].eos_token == load_finished(out)[1].eos_token
-    assert loaded == [base, base]
+    assert loaded == [base] * 4  # the adapter alone, and the whole run, twice
 
 
 def test_a_folder_does_not_switch_on_code_of_its_own(world, run, tmp_path):
