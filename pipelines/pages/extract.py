@@ -123,9 +123,13 @@ def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
 
 
 def _begins_behind(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.bool_]:
-    """Tell whether a tag ends, or white space stands, so far before each place."""
-    before = codes.take(places - distance, mode="clip")
-    return (before == ord(">")) | (before <= _LAST_SPACE)
+    """Tell whether a tag ends so far before each place, or white space stands there that may be all since a tag.
+
+    A single space behind a letter is not: most words of one letter stand in a sentence.
+    """
+    before, earlier = (codes.take(places - back, mode="clip") for back in (distance, distance + 1))
+    may_follow_tag = (earlier == ord(">")) | (earlier <= _LAST_SPACE)
+    return (before == ord(">")) | ((before <= _LAST_SPACE) & may_follow_tag)
 
 
 def _sections(markup: Markup) -> list[int]:
