@@ -94,20 +94,32 @@ def deduplicate(
             "similarity": pa.array(leaders.similarity),
         }
     )
-    gone = documents.filter(went)
-    matches = pa.table(
-        {
-            "doc_id": gone["doc_id"],
-            "doc_no": gone["doc_no"],
-            "kept_doc_id": _ids(leader[went], documents, index),
-            "kept_doc_no": pa.array(leader[went]),
-            "method": pa.array(np.where(exact, "exact", "minhash")[went], pa.string()),
-            "similarity": pa.array(similarity[went]),
-        },
-        schema=MATCHES,
+    matches = _matches(
+        documents.filter(went), leader[went], similarity[went], exact[went], _ids(leader[went], documents, index)
     )
     near = documents.filter(went & ~exact)
     return Deduplicated(documents.filter(~went), documents.filter(exact), near, matches, texts)
+
+
+def _matches(
+    gone: pa.Table,
+    leader: npt.NDArray[np.uint64],
+    similarity: npt.NDArray[np.float64],
+    exact: npt.NDArray[np.bool_],
+    leader_ids: pa.Array,
+) -> pa.Table:
+    """Return which kept document each that went is like, and by how much."""
+    return pa.table(
+        {
+            "doc_id": gone["doc_id"],
+            "doc_no": gone["doc_no"],
+            "kept_doc_id": leader_ids,
+            "kept_doc_no": pa.array(leader),
+            "method": pa.array(np.where(exact, "exact", "minhash"), pa.string()),
+            "similarity": pa.array(similarity),
+        },
+        schema=MATCHES,
+    )
 
 
 def hash_matrix(hashes: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
