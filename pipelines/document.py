@@ -12,10 +12,11 @@ from pipelines.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.pages.characters import clean, one_line
 from pipelines.pages.decode import decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
-from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, mark_short_texts, title
+from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
 from pipelines.pages.opt_outs import header_opt_out, page_opt_out
 from pipelines.pages.parse import Markup, parse
 from pipelines.pages.record_filter import gate, is_html
+from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.transfer import BodyTooLarge, undo_transfer
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings

@@ -74,7 +74,7 @@ MOVED = {
     "pipelines.scores.terminals": "pipelines.text.scores.fineweb_lines",
     "pipelines.scores.text_parts": "pipelines.text.scores.text_parts",
     "pipelines.shards": "pipelines.corpus.shards",
-    "pipelines.short_text_guard": "pipelines.pages.extract",
+    "pipelines.short_text_guard": "pipelines.pages.short_text_guard",
     "pipelines.sides": "pipelines.corpus.split",
     "pipelines.signature": "pipelines.dedup.signature",
     "pipelines.sources.body": "pipelines.sources.http",

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.pages.extract import MARK, main_content, mark_short_texts
+from pipelines.pages.extract import main_content
 from pipelines.pages.parse import Markup
+from pipelines.pages.short_text_guard import MARK, mark_short_texts
 from pipelines.settings import ExtractionSettings
 
 
