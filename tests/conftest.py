@@ -1,4 +1,4 @@
-"""Fixtures of all rooms."""
+"""Fixtures of all packages."""
 
 import os
 from pathlib import Path

@@ -5,6 +5,7 @@ A new kind is a class here and its name in `Source`. Its units are read as one o
 warc (a file of WARC records), text (a file of documents) or ranges (records by byte range).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
@@ -26,14 +27,14 @@ SAMPLE_CRAWL_VERSION = 1  # raise it when write_sample_crawl comes to write othe
 PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, and s3://, hdfs://, hf:// with patterns"
 
 
-class _Source(StrictSettings):
+class _Source(StrictSettings, ABC):
     licence: str | None = Field(
         default=None, min_length=1, description="What data cards say of its texts' licence; bears on no content"
     )
 
+    @abstractmethod
     def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
         """Yield the work units of this source, `name` in the config. Raises InputError as list_work_units."""
-        raise NotImplementedError
 
     def local_patterns(self) -> list[str]:
         """Return the files and patterns of this machine that must be there before anything runs."""

@@ -4,6 +4,7 @@ https://www.rfc-editor.org/rfc/rfc8878#section-3.1, https://github.com/lz4/lz4/b
 """
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -40,7 +41,7 @@ class Window:
         return self._end - self._place
 
 
-class Frame:
+class Frame(ABC):
     """A frame, to be read as a file that ends where it ends. It is a kind's own how long each block is."""
 
     def __init__(self, content: Content, place: int) -> None:
@@ -67,12 +68,13 @@ class Frame:
             raise EOFError("the file ends in a frame")
         return self._place
 
+    @abstractmethod
     def _behind_header(self, place: int) -> int:
-        raise NotImplementedError
+        """Return where the first block begins."""
 
+    @abstractmethod
     def _behind_block(self, place: int) -> tuple[int, bool]:
         """Return where the block at a place ends, with what follows the last one; whether it is the last."""
-        raise NotImplementedError
 
     def _number(self, place: int, size: int) -> int:
         data = self._content[place : place + size]

@@ -130,7 +130,7 @@ def test_what_a_later_version_added_leaves_the_identity_of_earlier_runs_alone():
     assert set(MethodSettings(method="neutral_residues", gate="elu").model_dump()) == first | {"gate"}
 
 
-def test_settings_and_the_room_itself_import_nothing_heavy():
+def test_settings_and_the_package_itself_import_nothing_heavy():
     code = "import sys, nr_core, nr_core.settings, nr_core.specs, nr_core.errors\n"
     code += "assert not {'torch', 'peft', 'transformers', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
