@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from filelock import FileLock
+
 from flows.services.access import own_origins
 from flows.services.addresses import refusal
 
@@ -56,6 +58,7 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
     from prefect.settings import get_current_settings
 
     _leave_current_folder_alone()
+    _migrate_one_at_a_time()
     settings = get_current_settings().server
     config = uvicorn.Config(
         Guard(create_app(final=True)),
@@ -86,3 +89,19 @@ def _leave_current_folder_alone() -> None:
         return made
 
     alembic_commands.alembic_config = config
+
+
+def _migrate_one_at_a_time() -> None:
+    """Of two servers that start at once in a new home both would add the same columns, and one end with "duplicate
+    column name"."""
+    from prefect.server.database import interface
+    from prefect.settings import get_current_settings
+
+    of_prefect: Any = interface.alembic_upgrade
+    lock = FileLock(get_current_settings().home / "database.lock")
+
+    def upgrade(*to: Any) -> None:
+        with lock:
+            of_prefect(*to)
+
+    interface.alembic_upgrade = upgrade  # type: ignore[assignment]

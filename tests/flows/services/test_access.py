@@ -160,22 +160,24 @@ def test_websockets_ask_for_the_same(api):
         assert json.loads(socket_.recv(timeout=30))["type"] == "auth_success"
 
 
-def test_the_server_of_a_single_command_asks_for_it_too(tmp_path, monkeypatch):
+def test_the_servers_of_two_commands_at_once_in_a_new_home_ask_for_it_too(tmp_path, monkeypatch):
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    server = TemporaryServer(tmp_path)
+    servers = [TemporaryServer(tmp_path), TemporaryServer(tmp_path)]
     try:
-        server.wait()
-        api = Api(server.settings["PREFECT_API_URL"], server.settings["PREFECT_API_AUTH_STRING"])
-        for method, path in (("GET", "/admin/version"), ("POST", "/flows/"), ("POST", "/block_documents/filter")):
-            assert status(api, method, path) in (401, 403)
-            assert status(api, method, path, credential=api.credential, Origin="https://other.example") == 403
-            assert status(api, method, path, credential=api.credential, Host="other.example") == 403
-        assert api.ask("POST", "flows/filter", {}) == []
+        for server in servers:
+            server.wait()
+            api = Api(server.settings["PREFECT_API_URL"], server.settings["PREFECT_API_AUTH_STRING"])
+            for method, path in (("GET", "/admin/version"), ("POST", "/flows/"), ("POST", "/block_documents/filter")):
+                assert status(api, method, path) in (401, 403)
+                assert status(api, method, path, credential=api.credential, Origin="https://other.example") == 403
+                assert status(api, method, path, credential=api.credential, Host="other.example") == 403
+            assert api.ask("POST", "flows/filter", {}) == []
     finally:
-        server.stop()
+        for server in servers:
+            server.stop()
 
 
 def test_the_pages_ask_the_api_where_they_came_from(api):
