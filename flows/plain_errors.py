@@ -9,8 +9,7 @@ import logging
 import os
 import sys
 
-from storage.errors import InputError
-from storage.os_errors import is_disk_full, os_sentence
+from storage.errors import InputError, is_disk_full, os_sentence
 
 FULL = "the disk is full ({error}): free some space, and the same command goes on"
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)

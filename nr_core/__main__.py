@@ -147,7 +147,7 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
 def _disk_is_full(error: BaseException) -> bool:
     """safetensors reports the operating system's error as text of its own exception.
 
-    (storage.os_errors has one for the other packages, of which nr_core imports nothing.)
+    (storage.errors has one for the other packages, of which nr_core imports nothing.)
     """
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
 

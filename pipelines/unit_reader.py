@@ -25,10 +25,9 @@ from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED
 from pipelines.workers.poison import NOTHING, Poison
-from storage.atomic import sync
-from storage.errors import InputError
+from storage.errors import InputError, is_disk_full, os_sentence
+from storage.files import sync
 from storage.keys import file_sha256
-from storage.os_errors import is_disk_full, os_sentence
 
 Item = TypeVar("Item", Capture, TextRecord, Capture | None)
 DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known

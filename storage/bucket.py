@@ -17,11 +17,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import link, write_atomically
-from storage.errors import InputError
+from storage.errors import InputError, is_disk_full
+from storage.files import link, write_atomically
 from storage.keys import file_sha256
-from storage.os_errors import is_disk_full
-from storage.protocols import refuse_protocol
+from storage.locations import refuse_protocol
 from storage.publish import MANIFEST, read_manifest
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from storage.atomic import sync
-from storage.errors import InputError
+from storage.errors import InputError, os_sentence
+from storage.files import sync
 from storage.keys import hash_of
-from storage.os_errors import os_sentence
-from storage.record_formats import by_format, reading, refuse_torn
+from storage.records import by_format, reading, refuse_torn
 from storage.workspace import Workspace
 
 # By this file's place, not the package's: a Dask worker has a folder `storage` of its own, first in sys.path.

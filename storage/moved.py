@@ -1,4 +1,7 @@
-"""Modules under the names that they had before the packages were regrouped: gone with version 0.2."""
+"""Finds modules under the names that they had before the packages were regrouped: gone with version 0.2.
+
+MOVED are the names of this package; flows and pipelines have tables of their own in their `moved`.
+"""
 
 import sys
 import warnings
@@ -8,6 +11,17 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+MOVED = {
+    "storage.atomic": "storage.files",
+    "storage.content_hash": "storage.keys",
+    "storage.damage": "storage.files",
+    "storage.home": "storage.locations",
+    "storage.os_errors": "storage.errors",
+    "storage.protocols": "storage.locations",
+    "storage.record_formats": "storage.records",
+    "storage.row_formats": "storage.export",
+}
 
 
 class _Moved(MetaPathFinder, Loader):

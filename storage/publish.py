@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import sync, write_atomically
-from storage.damage import DamagedFile, read_json
+from storage.files import DamagedFile, read_json, sync, write_atomically
 from storage.keys import file_sha256
 
 MANIFEST = "manifest.json"

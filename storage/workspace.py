@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from storage.atomic import write_atomically
-from storage.damage import read_json
-from storage.errors import InputError
-from storage.home import at_home
-from storage.os_errors import os_sentence
+from storage.errors import InputError, os_sentence
+from storage.files import read_json, write_atomically
+from storage.locations import at_home
 
 if TYPE_CHECKING:
     from storage.bucket import Bucket
 
 POINTED_TO = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*")
 POINTER = "CURRENT"
-FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.record_formats)
+FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.records)
 OWN_TEXT = "base-"  # begins the keys of text that a base wrote, which stand where versions of corpora do
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from storage.errors import InputError
-from storage.home import at_home
+from storage.locations import at_home
 
 app = typer.Typer(
     help="Extend a language model to a new language without losing what it knows.",

@@ -93,7 +93,7 @@ def sql(
         return
     if format == "parquet" and sys.stdout.isatty():
         raise InputError("Parquet is not for a terminal: nr sql QUERY --format parquet > rows.parquet")
-    from storage.row_formats import WRITERS
+    from storage.export import WRITERS
 
     WRITERS[format](opened, query, sys.stdout.buffer)
 

@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.app import AT_HOME, ConfigFile, Overrides, WorkspaceFolder, app, existing
 from flows.config.yaml_files import parse_overrides
-from storage.home import at_home
+from storage.locations import at_home
 
 if TYPE_CHECKING:
     from flows.config.study import Config

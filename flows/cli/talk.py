@@ -8,7 +8,7 @@ from typing import Any
 from flows.cli.table import for_terminal
 from flows.results import find_run
 from storage.errors import InputError
-from storage.home import at_home
+from storage.locations import at_home
 from storage.publish import is_done
 from storage.workspace import Workspace
 

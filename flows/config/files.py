@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.config.yaml_files import read_yaml
 from storage.errors import InputError
-from storage.home import at_home
+from storage.locations import at_home
 
 PROJECT = Path(__file__).parents[2]  # of a checkout; in an installed wheel, the folder that holds configs/
 LONGEST_CHAIN = 20  # files that extend one another

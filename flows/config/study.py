@@ -43,8 +43,7 @@ from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, 
 from pipelines.text.languages import NAME_OF_CODE
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
-from storage.home import at_home
-from storage.protocols import with_scheme_in_small_letters
+from storage.locations import at_home, with_scheme_in_small_letters
 
 
 class Config(Settings):

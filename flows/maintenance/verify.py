@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 
 from pipelines.denylist import denied_hosts, holds_taken_down
-from storage.damage import DamagedFile
 from storage.errors import InputError
+from storage.files import DamagedFile
 from storage.keys import file_sha256
 from storage.publish import MANIFEST
 from storage.workspace import Workspace

@@ -15,8 +15,8 @@ from flows.report import series
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
 from pipelines.pages.characters import without_controls
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 from storage.keys import hash_of
 from storage.workspace import Workspace
 

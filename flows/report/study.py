@@ -15,7 +15,7 @@ from flows.report.queries import Answer, ask
 from flows.report.series import REFERENCE_METHOD, Styles
 from flows.report.trade_off_plot import KL, TradeOff, has_both, trade_off
 from pipelines.text.languages import NAME_OF_CODE
-from storage.damage import read_json
+from storage.files import read_json
 from storage.workspace import Workspace
 
 SNIPPET = """# {name}, seed {seed}

@@ -15,8 +15,8 @@ import yaml
 
 from flows.services.prefect_api import Api
 from pipelines.workers.children import python_command, python_environment
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 
 POOL = "nr"
 TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one

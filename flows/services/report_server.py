@@ -31,8 +31,8 @@ from flows.services.access import make_private
 from flows.services.addresses import ALLOWED_HOSTS, LOOPBACK, REACHED_AT, address, hosts_of, refusal, refuse_unusable
 from flows.services.prefect_api import is_served
 from pipelines.workers.children import python_command, python_environment
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 
 FOLDER, STATE, LOG = "reports", "reports.json", "reports.log"  # in the folder with Prefect's state
 SHOWN = {".html", ".png", ".svg"}

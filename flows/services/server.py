@@ -42,9 +42,8 @@ from flows.services.orphans import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.processes import end_session, prefect_of, runs_prefect
 from pipelines.workers.children import python_command, python_environment
-from storage.atomic import write_atomically
-from storage.damage import DamagedFile
 from storage.errors import InputError
+from storage.files import DamagedFile, write_atomically
 
 START_SECONDS = 120  # the first start also migrates Prefect's database; slow machines take a minute
 STOP_SECONDS = 5  # a worker ignores its first signal while it is busy: wait this long, then insist

@@ -14,11 +14,10 @@ import duckdb
 from flows.maintenance.gc import JOB_REMEDY
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.catalog import connect, log_beside
-from storage.damage import read_json
-from storage.errors import InputError
-from storage.os_errors import os_sentence
+from storage.errors import InputError, os_sentence
+from storage.files import read_json
 from storage.publish import MANIFEST, is_done
-from storage.record_formats import refuse_torn
+from storage.records import refuse_torn
 from storage.workspace import Workspace
 
 LOW_DISK_GB = 5.0  # one WARC of Common Crawl has about 1 GB, and a few are on disk at a time

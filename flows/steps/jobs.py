@@ -20,8 +20,8 @@ from flows.progress import Progress
 from nr_core.specs import JOBS, JobSpec
 from pipelines.workers.child_logs import relay_line
 from pipelines.workers.children import python_environment
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 from storage.keys import hash_of
 from storage.publish import Manifest, make_once
 from storage.workspace import Workspace

@@ -13,10 +13,10 @@ from flows.config.yaml_files import read_yaml
 from flows.recording import record_settings, record_task_set
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.specs import TaskItems
-from storage.atomic import write_atomically
 from storage.errors import InputError
-from storage.home import at_home
+from storage.files import write_atomically
 from storage.keys import hash_of
+from storage.locations import at_home
 from storage.workspace import Workspace
 
 TASK_STAGE_VERSION = 2

@@ -20,8 +20,7 @@ from pipelines.sources.unit_report import documents_file, is_unit_done, read_rep
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.rules import QUALITY
-from storage.errors import InputError
-from storage.os_errors import is_disk_full, os_sentence
+from storage.errors import InputError, is_disk_full, os_sentence
 from storage.publish import Manifest, make_once, read_manifest
 from storage.workspace import Workspace
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.shards import shard_files
-from storage.content_hash import content_hash
 from storage.errors import InputError
+from storage.keys import content_hash
 from storage.publish import read_manifest
 from storage.workspace import Workspace
 

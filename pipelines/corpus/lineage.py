@@ -10,7 +10,7 @@ from pipelines.settings import CorpusSettings
 from pipelines.settings.strict import Bears
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.bad_words import BadWords
-from storage.damage import DamagedFile
+from storage.files import DamagedFile
 from storage.keys import hash_of
 from storage.publish import is_done, read_manifest
 from storage.records import read_records

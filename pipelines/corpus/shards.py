@@ -14,7 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import link
+from storage.files import link
 from storage.keys import KEY_CHARACTERS
 
 

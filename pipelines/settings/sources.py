@@ -16,7 +16,7 @@ from pipelines.settings.strict import Language, StrictSettings
 from pipelines.sources.addresses import Address, redacted
 from storage.errors import InputError
 from storage.keys import hash_of
-from storage.protocols import with_scheme_in_small_letters
+from storage.locations import with_scheme_in_small_letters
 from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, PlainSerializer
 
-from storage.protocols import with_scheme_in_small_letters
+from storage.locations import with_scheme_in_small_letters
 
 # Names in a query, in small letters without - _ . and what they begin with: signed addresses of Amazon S3 (versions 2
 # and 4) and CloudFront, Google Cloud Storage, Azure (SAS), Alibaba, Tencent, Huawei and Akamai, by their documentation,

@@ -11,7 +11,7 @@ from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.errors import Permanent, Transient
 from pipelines.sources.http import Body
 from storage.errors import InputError
-from storage.protocols import refuse_protocol
+from storage.locations import refuse_protocol
 
 CHUNK_BYTES = 1 << 20
 _SESSIONS = ("sftp", "ssh", "ftp")  # fsspec would keep one that broke

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from pipelines.settings import CommonCrawlSource
 from pipelines.sources.remote import Remote
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 from storage.workspace import Workspace
 
 MAX_LISTING_BYTES = 64 << 20  # a snapshot's list has about 12 MB

@@ -14,8 +14,8 @@ from pipelines.sources.buckets import Buckets
 from pipelines.sources.errors import FetchError, Permanent, Transient
 from pipelines.sources.http import Body, Http
 from pipelines.sources.retries import Patience, Stopped
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 
 # Byte ranges: neighbours are asked for in one request.
 

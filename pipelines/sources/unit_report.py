@@ -6,8 +6,8 @@ from typing import Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 
 
 class Failure(TypedDict):

@@ -12,9 +12,8 @@ from pydantic import SecretStr
 from pipelines.settings import FetchSettings, Source
 from pipelines.sources.addresses import redacted
 from pipelines.sources.remote import Remote, is_remote
-from storage.content_hash import content_hash
 from storage.errors import InputError
-from storage.keys import hash_of
+from storage.keys import content_hash, hash_of
 from storage.workspace import Workspace
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 from pipelines.settings import DocumentSettings
 from pipelines.text.languages import CODE_OF_LABEL, UNDETERMINED
 from pipelines.workers.children import python_command
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 from storage.keys import file_sha256
 
 FETCHED_MODEL = Path(sys.prefix) / "share" / "neutral-residues" / "lid.176.ftz"

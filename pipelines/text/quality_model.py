@@ -19,8 +19,8 @@ from pipelines.pages.characters import normalise
 from pipelines.settings import DocumentSettings, QualityModelSettings
 from pipelines.text.quality_training import FRESH_MEMORY
 from pipelines.workers.children import python_command, python_environment
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 from storage.keys import file_sha256
 
 GOOD, RANDOM = "__label__good", "__label__random"

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from storage.catalog import rebuild_catalog, refresh_catalog
-from storage.damage import DamagedFile
 from storage.errors import InputError
+from storage.files import DamagedFile
 from storage.publish import is_done, is_whole, publishing, read_manifest, write_manifest
 from storage.query import query
 from storage.records import write_records

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.atomic import write_atomically
-from storage.content_hash import content_hash
 from storage.errors import InputError
-from storage.keys import hash_of
+from storage.files import write_atomically
+from storage.keys import content_hash, hash_of
 from storage.publish import Manifest, is_done, make_once, publishing, read_manifest, write_manifest
 from storage.workspace import FORMAT_VERSION, Workspace
 

@@ -15,8 +15,8 @@ from nr_core.settings import BaseSpec, MethodSettings
 from pipelines.denylist import deny
 from pipelines.documents import documents_key
 from pipelines.sources.work_units import WorkUnit
-from storage.atomic import write_atomically
 from storage.catalog import refresh_catalog
+from storage.files import write_atomically
 from storage.publish import publishing, write_manifest
 from storage.records import write_records
 from storage.workspace import Workspace

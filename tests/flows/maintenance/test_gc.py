@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flows.maintenance.gc import Keep, Waste, find_waste, left_alone, remove
-from storage.atomic import write_atomically
+from storage.files import write_atomically
 from storage.publish import publishing, write_manifest
 from storage.workspace import Workspace
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.services import server
 from flows.services.doctor import Finding, examine, out_of_bounds
-from storage.damage import DamagedFile
+from storage.files import DamagedFile
 from storage.workspace import Workspace
 
 

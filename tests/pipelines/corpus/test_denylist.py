@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.denylist import denied_hosts, deny, hosts_taken_down
-from storage.damage import DamagedFile
+from storage.files import DamagedFile
 from storage.workspace import Workspace
 
 TORN = {

@@ -1,12 +1,23 @@
-"""Which of fsspec's many protocols an address may have: those of remote stores that know their users, and of disks.
+"""Paths and addresses as people write them: ~ for the home, and the protocols of fsspec that an address may have."""
 
-The others open what somebody else's config has no business with, or wrap an address in another (`reference://`,
-`zip://x::file:///y`).
-"""
-
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from storage.errors import InputError
+
+
+def at_home(path: str | Path) -> Path:
+    """Put the home of the user, or of the one named, in the place of ~ at the beginning.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise InputError(f"{path} begins with ~, and there is no such user: write the whole path, or ./{path}")
+    return Path(expanded)
+
 
 # Object stores and the Hugging Face hub. Those that can create an object once, of two who try, may be a bucket.
 STORES = ("s3", "gs", "az", "abfs", "oss", "hf")

@@ -1,8 +1,12 @@
-"""One file, whole or not at all."""
+"""One file of ours: written whole or not at all, and read with one sentence where a power cut left it empty or torn."""
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
+
+from storage.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -33,3 +37,24 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class DamagedFile(InputError):
+    """A file of the workspace that cannot be read as what it is. The message names it and says what to do."""
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the object that a JSON file of ours holds.
+
+    Raises:
+        DamagedFile: it is empty, no JSON or no object; the sentence ends with `remedy`.
+        FileNotFoundError: there is none.
+    """
+    content = path.read_bytes()
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is damaged ({'empty' if not content.strip() else 'no JSON'}): {remedy}") from error
+    if not isinstance(found, dict):
+        raise DamagedFile(f"{path} is damaged (no JSON object): {remedy}")
+    return found
