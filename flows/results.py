@@ -1,4 +1,4 @@
-"""What `nr results`, `nr compare` and `nr export` show: queries of the published catalog, and files made of it."""
+"""What `nr results`, `runs`, `compare` and `export` show: queries of the published catalog, and files made of it."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,9 @@ FROM learning_vs_forgetting ORDER BY base_model_id, language, forgetting, name, 
 TASKS = """SELECT name, seed, eval_set AS task, run_id, language, role, n, base_value AS base, value AS run, metric,
        difference, low, high
 FROM paired_differences WHERE metric IN ('acc', 'acc_norm', 'auc') ORDER BY role, eval_set, metric, name, seed"""
+RUNS = """SELECT r.run_id, coalesce(r.name, r.method) AS name, r.seed, r.status, r.created, r.base_model_id AS base,
+       l.language, l.learning, l.forgetting
+FROM runs r LEFT JOIN learning_vs_forgetting l USING (run_id) ORDER BY r.created DESC, name, r.seed"""
 DIFFERENT_SETTINGS = """WITH flat AS (
     SELECT r.run_id, k.path, coalesce(json_extract_string(r.settings::JSON, k.path),
                                       CASE k.path WHEN '$.base.vocabulary' THEN 'full' END) AS setting
@@ -60,6 +63,11 @@ def results(workspace: Workspace) -> list[tuple[str, Result]]:
     return tables + (
         [("tasks: run against base, with the 95 % interval of the difference", tasks)] if tasks.rows else []
     )
+
+
+def runs(workspace: Workspace) -> tuple[str, Result]:
+    """Return every run that was begun, newest first, with what it learned and forgot where it was evaluated."""
+    return "runs, newest first; learning and forgetting in bits per byte", query(workspace, RUNS)
 
 
 def compare(workspace: Workspace, a: str, b: str) -> list[tuple[str, Result]]:

@@ -1,12 +1,13 @@
 """Commands on published corpora."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from storage.errors import InputError
 
 
@@ -72,22 +73,23 @@ def forget(
     host: Annotated[str, typer.Argument(help="Such as example.org; its subdomains go too.")],
     reason: Annotated[str, typer.Option(help="Reason to record beside the host.")] = "asked for",
     workspace: WorkspaceFolder = Path("workspace"),
+    json: AsJson = False,
 ) -> None:
     """Take a host's pages out of all corpora for good, and list the models trained on them."""
-    from flows.cli.table import print_table
+    from flows.cli.table import print_tables
     from flows.maintenance.forget import forget_host
     from storage.workspace import Workspace
 
-    found = forget_host(Workspace(existing(workspace)), host, reason, print)
-    print(found.summary(host))
-    for table, title in (
-        (found.corpora, "new versions"),
-        (found.versions, "versions that hold pages of it"),
-        (found.runs, "runs trained on these versions"),
-        (found.bases, "bases pretrained on these versions"),
-    ):
-        if table.rows:
-            print_table(table, title)
+    say = partial(print, file=sys.stderr if json else sys.stdout)
+    found = forget_host(Workspace(existing(workspace)), host, reason, say)
+    say(found.summary(host))
+    tables = (
+        ("new versions", found.corpora),
+        ("versions that hold pages of it", found.versions),
+        ("runs trained on these versions", found.runs),
+        ("bases pretrained on these versions", found.bases),
+    )
+    print_tables([(title, table) for title, table in tables if table.rows], json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from storage.errors import InputError
 
 catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
@@ -32,14 +32,23 @@ def report(
 
 
 @app.command()
-def results(workspace: WorkspaceFolder = Path("workspace")) -> None:
+def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """Show what every run learned and forgot, and its tasks."""
-    from flows.cli.table import print_table
+    from flows.cli.table import print_tables
     from flows.results import results as tables
     from storage.workspace import Workspace
 
-    for title, result in tables(Workspace(existing(workspace))):
-        print_table(result, title)
+    print_tables(tables(Workspace(existing(workspace))), json)
+
+
+@app.command()
+def runs(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
+    """List the runs, newest first: id, name, state, and what was learned and forgotten."""
+    from flows.cli.table import print_tables
+    from flows.results import runs as table
+    from storage.workspace import Workspace
+
+    print_tables([table(Workspace(existing(workspace)))], json)
 
 
 @app.command()
@@ -47,14 +56,14 @@ def compare(
     run_a: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, its beginning, or its name.")],
     run_b: Annotated[str, typer.Argument(metavar="RUN", help="The other.")],
     workspace: WorkspaceFolder = Path("workspace"),
+    json: AsJson = False,
 ) -> None:
     """Hold two runs against each other: their settings, and their figures item by item."""
-    from flows.cli.table import print_table
+    from flows.cli.table import print_tables
     from flows.results import compare as tables
     from storage.workspace import Workspace
 
-    for title, result in tables(Workspace(existing(workspace)), run_a, run_b):
-        print_table(result, title)
+    print_tables(tables(Workspace(existing(workspace)), run_a, run_b), json)
 
 
 @app.command()

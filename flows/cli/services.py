@@ -2,13 +2,14 @@
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from flows.services.addresses import proxies, refuse_unusable, without_proxy
 from storage.errors import InputError
 
@@ -128,10 +129,17 @@ def doctor(
     port: Annotated[int, typer.Option(help="Port that `nr up` is to have.", min=1, max=65535)] = 4200,
     home: Home = Path(".prefect"),
     workspace: WorkspaceFolder = Path("workspace"),
+    json: AsJson = False,
 ) -> None:
     """Look for what is wrong with this machine or installation, and say the fix. Exit code 1 if anything is."""
     from flows.services.doctor import examine
 
+    if json:
+        from storage.row_formats import json_text
+
+        findings = list(examine(home, port, workspace))
+        print(json_text([asdict(finding) for finding in findings]))
+        sys.exit(any(finding.fix for finding in findings))
     wrong = 0
     for finding in examine(home, port, workspace):
         wrong += bool(finding.fix)

@@ -1,12 +1,14 @@
 """Commands on a config: the whole way, or one step of it."""
 
 import os
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.app import AT_HOME, ConfigFile, Overrides, WorkspaceFolder, app, existing
+from flows.cli.app import AT_HOME, AsJson, ConfigFile, Overrides, WorkspaceFolder, app, existing
 from flows.config.yaml_files import parse_overrides
 from storage.locations import at_home
 
@@ -21,18 +23,17 @@ def run(config: ConfigFile, set_: Overrides = None) -> None:
 
 
 @app.command()
-def plan(config: ConfigFile, set_: Overrides = None) -> None:
+def plan(config: ConfigFile, set_: Overrides = None, json: AsJson = False) -> None:
     """Show what a refresh would read and download, and read no page."""
     from flows.cli.plan import plan_refresh
-    from flows.cli.table import print_table
+    from flows.cli.table import print_tables
     from flows.config.inputs import check_inputs
     from flows.config.study import load_config
 
     settings: Config = load_config(config, parse_overrides(set_ or []))
     check_inputs(settings)
     name_launcher(settings)
-    for title, result in plan_refresh(settings, print):
-        print_table(result, title)
+    print_tables(plan_refresh(settings, partial(print, file=sys.stderr)), json)
 
 
 @app.command()
@@ -119,7 +120,9 @@ def from_config(
 def name_launcher(config: "Config") -> None:
     """Somebody else's config is code where it names a command: whoever runs it is told which."""
     if config.resources.launcher is not None:
-        print(f"resources.launcher: trainings are started by the command `{config.resources.launcher}`", flush=True)
+        print(
+            f"resources.launcher: trainings are started by the command `{config.resources.launcher}`", file=sys.stderr
+        )
 
 
 def find_server(home: Path) -> bool:

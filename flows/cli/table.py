@@ -3,7 +3,7 @@
 import io
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from storage.query import Result, quoted, relation
+from storage.row_formats import json_text
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def print_table(result: Result, title: str | None = None) -> None:
     values = {name: _column([row[place] for row in result.rows]) for place, name in enumerate(result.columns)}
     with duckdb.connect() as connection:
         _print_box(connection.from_arrow(pa.table(values)), max(len(result.rows), 1), max_width=_width())
+
+
+def print_tables(tables: Iterable[tuple[str, Result]], as_json: bool) -> None:
+    """Print tables one below the other; as_json: one array for programs, of objects with `title` and `rows`."""
+    if not as_json:
+        for title, result in tables:
+            print_table(result, title)
+        return
+    print(json_text([{"title": title, "rows": result.as_dicts()} for title, result in tables]))
 
 
 def _column(values: list[Any]) -> pa.Array:

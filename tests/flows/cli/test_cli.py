@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 from storage.catalog import refresh_catalog
 from storage.records import write_records
@@ -22,6 +23,11 @@ def nr(*arguments, cwd):
 def test_help_names_every_command(tmp_path):
     shown = nr("--help", cwd=tmp_path)
     assert shown.returncode == 0 and all(f"\n  {command} " in shown.stdout for command in COMMANDS)
+
+
+def test_the_version_and_the_short_form_of_help(tmp_path):
+    assert nr("--version", cwd=tmp_path).stdout == f"neutral-residues {version('neutral-residues')}\n"
+    assert nr("run", "-h", cwd=tmp_path).stdout == nr("run", "--help", cwd=tmp_path).stdout
 
 
 def test_help_imports_neither_torch_nor_prefect():

@@ -1,6 +1,7 @@
-"""`nr results`, `nr compare`, `nr export`: what a study left, for people and for programs."""
+"""`nr results`, `nr runs`, `nr compare`, `nr export`: what a study left, for people and for programs."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def test_results_show_learning_forgetting_and_tasks(workspace, study):
     assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
     shown = nr("results", cwd=study)
     assert shown.returncode == 0 and "neutral_residues" in shown.stdout and "vocabulary" in shown.stdout
+
+
+def test_runs_are_listed_and_tables_are_json_for_programs(workspace, study):
+    [listed] = json.loads(nr("runs", "--json", cwd=study).stdout)
+    assert {row["run_id"] for row in listed["rows"]} == set(run_ids(workspace).values())
+    assert all(row["status"] == "done" and row["language"] == "fra" for row in listed["rows"])
+    learning, _ = json.loads(nr("results", "--json", cwd=study).stdout)
+    assert [row["learning"] for row in learning["rows"]] == [row[-2] for row in results(workspace)[0][1].rows]
 
 
 def test_compare_shows_settings_and_paired_figures(workspace):

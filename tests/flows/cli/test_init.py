@@ -1,0 +1,102 @@
+"""`nr init` writes a study of one's own text and model, and deployments; `nr config` says what a config may hold."""
+
+import gzip
+import json
+from pathlib import Path
+
+import jsonschema
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.config.study import load_config
+from flows.services.deployments import read
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def nr(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def source(folder):
+    return load_config(folder / "study.yaml").sources["new-text"]
+
+
+def test_a_folder_of_rows_becomes_a_study_with_its_own_field(folder):
+    (folder / "texts" / "deep").mkdir(parents=True)
+    rows = [json.dumps({"title": "Mese", "törzs": "Egyszer volt, hol nem volt."})] * 3
+    (folder / "texts" / "deep" / "a.jsonl.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    (folder / "texts" / "notes.md").write_text("not read")
+    done = nr("init", "--language", "hun", "--model", "some/model", "--data", "texts")
+    assert done.exit_code == 0 and "nr run study.yaml" in done.stdout
+    assert (source(folder).paths, source(folder).text_field) == (["texts/**/*.jsonl.gz"], "törzs")
+    config = load_config(folder / "study.yaml")
+    assert (config.language, config.base.model) == ("hun", "some/model")
+    assert [(item.role, item.corpus) for item in config.inputs] == [("new", "new-language"), ("original", None)]
+    assert [entry["name"] for entry in read(folder / "prefect.yaml")["deployments"]] == ["study", "monthly"]
+
+
+@pytest.mark.parametrize(("file", "kind"), [("a.warc.gz", "warc"), ("a.txt", "text"), ("A.PARQUET", "text")])
+def test_files_of_other_kinds_are_known_by_their_ending(folder, file, kind):
+    pq.write_table(pa.table({"text": ["x"], "body": ["longer"]}), folder / file)
+    assert nr("init", "there", "--data", file).exit_code == 0
+    found = source(folder / "there")
+    assert (found.kind, found.paths) == (kind, [str(folder / file)])
+    assert kind == "warc" or found.text_field == "text"
+
+
+def test_text_of_the_original_language_becomes_replay_and_measure(folder):
+    (folder / "hu.txt").write_text("Szöveg")
+    (folder / "en.txt").write_text("Text")
+    assert nr("init", "--data", "hu.txt", "--original", "en.txt").exit_code == 0
+    assert [item.corpus for item in load_config(folder / "study.yaml").inputs] == ["new-language", "original-language"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--data", "nowhere"), "there is no nowhere"),
+        (("--data", "empty"), "holds no text"),
+        (("--data", "https://host.example/text.pdf"), "of no known kind"),
+        (("--data", "hu.txt", "--language", "hu"), "perhaps 'hun'"),
+        (("--data", "hu.txt", "--original", "gone.txt"), "--original: there is no gone.txt"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_nothing_is_written(folder, options, says):
+    (folder / "hu.txt").write_text("Szöveg")
+    (folder / "empty").mkdir()
+    done = nr("init", "there", *options)
+    assert done.exit_code and says in str(done.exception) and not (folder / "there").exists()
+
+
+def test_what_is_there_stays(folder):
+    (folder / "hu.txt").write_text("Szöveg")
+    (folder / "study.yaml").write_text("mine")
+    assert "is there already" in str(nr("init", "--data", "hu.txt").exception)
+    assert (folder / "study.yaml").read_text() == "mine" and not (folder / "prefect.yaml").exists()
+
+
+def test_the_schema_is_that_of_the_code_and_takes_every_config():
+    printed = nr("config", "schema").stdout
+    assert (CONFIGS / "schema.json").read_text() == printed, "nr config schema > configs/schema.json"
+    validator = jsonschema.Draft202012Validator(json.loads(printed))
+    for path in CONFIGS.glob("*.yaml"):
+        assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+        validator.validate(yaml.safe_load(path.read_text()))
+    assert not validator.is_valid({"extends": "configs/demo.yaml", "langauge": "fra"})
+
+
+def test_the_whole_config_is_shown_and_is_one_itself(folder):
+    shown = nr("config", "show", CONFIGS / "demo.yaml", "--set", "training.steps=7").stdout
+    (folder / "whole.yaml").write_text(shown)
+    assert load_config(folder / "whole.yaml") == load_config(CONFIGS / "demo.yaml", {"training": {"steps": 7}})
