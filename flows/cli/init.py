@@ -10,8 +10,8 @@ import yaml
 
 from flows.cli.app import AT_HOME, app
 from pipelines.sources.text_files import known_kinds, text_suffix
-from storage.atomic import write_atomically
 from storage.errors import InputError
+from storage.files import write_atomically
 
 MODEL = "HuggingFaceTB/SmolLM2-135M"
 STUDY, DEPLOYMENTS, SCHEMA = "study.yaml", "prefect.yaml", "study.schema.json"

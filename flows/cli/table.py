@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from storage.export import json_text
 from storage.query import Result, quoted, relation
-from storage.row_formats import json_text
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:
