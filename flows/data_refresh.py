@@ -10,15 +10,15 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
-from flows.artifacts import show_funnel, show_refresh
+from flows.config.inputs import take_secrets
+from flows.config.resources import refuse_full_disk
 from flows.config.study import Config
-from flows.progress import Progress
-from flows.recording import record_corpus, record_move, record_units
-from flows.resources import refuse_full_disk
 from flows.services.orphans import record_process
-from flows.services.secret_blocks import take_secrets
+from flows.steps.artifacts import show_funnel, show_refresh
 from flows.steps.checks import check_corpora
 from flows.steps.cluster import on_cluster, run_jobs
+from flows.steps.progress import Progress
+from flows.steps.recording import record_corpus, record_move, record_units
 from pipelines.corpus.summary import CorpusReport
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import UnitReport, is_unit_done, read_report

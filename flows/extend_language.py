@@ -7,13 +7,13 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.artifacts import show_summary
 from flows.config.inputs import check_inputs
 from flows.config.study import Config
 from flows.config.yaml_files import write_yaml
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
 from flows.services.orphans import record_process
+from flows.steps.artifacts import show_summary
 from flows.steps.base import PreparedBase, find_given, pretrain
 from flows.steps.tasks import pin_tasks
 from flows.train import train

@@ -13,19 +13,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
+from flows.config.resources import refuse_full_disk
 from flows.config.runs import OwnText
 from flows.config.study import Config
-from flows.progress import Progress
-from flows.recording import now, record_model, record_run, record_training_steps, recorded_settings
-from flows.resources import refuse_full_disk
 from flows.results import find_run
 from flows.services.orphans import record_process
-from flows.steps.base import PreparedBase, prepare_base
+from flows.steps.base import PreparedBase, ensure_own_text, own_text_key, prepare_base
 from flows.steps.checks import check_corpora
-from flows.steps.corpora import current_versions
+from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
-from flows.steps.own_text import ensure_own_text, own_text_key
-from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
+from flows.steps.progress import Progress
+from flows.steps.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from nr_core.settings import MethodSettings
 from nr_core.specs import TrainInput, TrainSpec, first_problem
 from storage.catalog import refresh_catalog

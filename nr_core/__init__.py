@@ -1,7 +1,7 @@
 """The method: gated adapters that stay silent on the original language, and what trains and measures them.
 
     peft           `import nr_core.peft` registers the tuner `neutral_residues` with PEFT
-    tuner/         the tuner: config, layer, model; adapter has the formulas, sites finds the FFN of any decoder
+    tuner/         the tuner: config, layer, model; adapter has the formulas, adapter_sites finds the FFN of any decoder
     methods/       one table of methods and rivals; LoRA, block expansion, KL to the base, interpolation, SSU
     training/      train and pretrain; loop, loss, batches, forgetting budget, checkpoints, several devices
     evaluation/    bits per byte, behaviour against the base, tasks/

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.progress import Progress
-from flows.recording import (
+from flows.config.resources import Resources
+from flows.results import find_run
+from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
+from flows.steps.progress import Progress
+from flows.steps.recording import (
     evaluation_scope,
     keep_eval_sets,
     record_evaluation,
     record_settings,
     record_task_set,
 )
-from flows.resources import Resources
-from flows.results import find_run
-from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.tasks import PinnedTask, pin_tasks
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import EvaluateSpec, HarnessTasks, TaskItems

@@ -6,8 +6,8 @@ from itertools import groupby
 from flows.config.runs import AnyInput, OwnText
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
-from flows.recording import are_recorded
-from flows.steps.own_text import seconds_per_token, standing_own_text
+from flows.steps.base import seconds_per_token, standing_own_text
+from flows.steps.recording import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.bucket import version_in_bucket
 from pipelines.corpus.lineage import has_settings

@@ -1,6 +1,12 @@
-"""What a config names must be there before anything runs."""
+"""Check what a config names before anything runs: files, fields, and secrets, which are taken into the environment.
 
+Secrets (S3 keys, a hub token) are named by Prefect's Secret blocks, never given as values; what is in the environment
+already counts more than a block.
+"""
+
+import os
 from pathlib import Path
+from typing import cast
 
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
@@ -48,3 +54,24 @@ def _matches(pattern: str) -> list[str]:
     from glob import glob
 
     return glob(str(Path(pattern).expanduser()), recursive=True)
+
+
+def take_secrets(config: Config) -> None:
+    """Fill the environment variables that `secret_blocks` names.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    for variable, name in config.secret_blocks.items():
+        if variable in os.environ:
+            continue
+        from prefect.blocks.system import Secret
+
+        try:
+            block = cast("Secret[str]", Secret.load(name))
+            os.environ[variable] = block.get()
+        except ValueError:
+            raise InputError(
+                f"`secret_blocks.{variable}`: Prefect has no Secret block {name!r}; make it in the UI under Blocks, "
+                f"or set {variable} in the environment"
+            ) from None

@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 
 from flows.config.errors import first_sentence
 from flows.config.files import refuse_too_deep, resolve_extends, substitute
+from flows.config.resources import Resources
 from flows.config.run_form import run_form
 from flows.config.runs import (
     AfterRefresh,
@@ -35,7 +36,6 @@ from flows.config.runs import (
     refuse_other_than_one,
     refuse_repeated,
 )
-from flows.resources import Resources
 from flows.steps.checks import Checks
 from nr_core.settings import MethodSettings, Seed, Settings, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file

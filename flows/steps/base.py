@@ -1,34 +1,37 @@
-"""The base of a study: a model given by the user, or one pretrained here on the corpora."""
+"""The base of a study, given by the user or pretrained here on the corpora, and the replay text that it writes."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
-from flows.config.runs import PretrainedHere
+from flows.config.inputs import take_secrets
+from flows.config.resources import Resources
+from flows.config.runs import OwnText, PretrainedHere
 from flows.config.study import Config
-from flows.progress import Progress
-from flows.recording import now, record_model, record_training_steps
 from flows.services.orphans import record_process
-from flows.services.secret_blocks import take_secrets
-from flows.steps.corpora import current_versions
+from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
-from flows.steps.tokens import TOKENS_STAGE_VERSION, ensure_tokens
+from flows.steps.progress import Progress
+from flows.steps.recording import now, record_model, record_training_steps
 from nr_core.settings import BaseSpec
-from nr_core.specs import PretrainInput, PretrainSpec
+from nr_core.specs import PretrainInput, PretrainSpec, SampleSpec
 from pipelines.corpus.shards import shard_files
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import file_sha256, hash_of
-from storage.publish import Manifest, is_done, make_once, read_manifest, resumable_partial
-from storage.workspace import Workspace
+from storage.publish import Manifest, is_done, is_whole, make_once, read_manifest, resumable_partial
+from storage.workspace import OWN_TEXT, Workspace
 
 TOKENIZER_STAGE_VERSION = 1
 PRETRAIN_STAGE_VERSION = 1
+OWN_TEXT_STAGE_VERSION = 1
 
 
 class PreparedBase(BaseModel):
@@ -88,67 +91,72 @@ def tokenizer_key(base: PretrainedHere, versions: Mapping[str, str]) -> str:
     return hash_of(_inputs(base, versions), base.pretrain.vocabulary_size, TOKENIZER_STAGE_VERSION)
 
 
+def _shares(base: PretrainedHere) -> dict[str, float]:
+    """Return the shares of the corpora that the base sees at all, by name."""
+    return {name: share for name, share in base.corpora.items() if share > 0}
+
+
 def _inputs(base: PretrainedHere, versions: Mapping[str, str]) -> dict[str, float]:
-    """Share by corpus version, of the corpora that it sees at all."""
-    return {versions[name]: share for name, share in base.corpora.items() if share > 0}
+    """Return the same by corpus version."""
+    return {versions[name]: share for name, share in _shares(base).items()}
 
 
 def _pretrained(
     config: Config, base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace
 ) -> PreparedBase:
-    logger = get_run_logger()
-    shares = {name: share for name, share in base.corpora.items() if share > 0}
-    inputs, key = _inputs(base, versions), pretrained_id(base, versions)
-    tokenizer = _ensure_tokenizer(base, shares, versions, workspace)
+    """Pretrain the base unless it stands, and record it."""
+    logger, key = get_run_logger(), pretrained_id(base, versions)
+    tokenizer = _ensure_tokenizer(base, versions, workspace)
     folder = workspace.model(key)
     with workspace.lock(f"model-{key}"):
         if is_done(folder):
             logger.info("base %s stands already", key)
         else:
             with Progress(logger.info) as progress:
-                workers = config.resources.reading_workers()
-                streams = {
-                    name: ensure_tokens(
-                        workspace, name, versions[name], BaseSpec(model=str(tokenizer)), progress, workers
-                    )
-                    for name in shares
-                }
-                spec = PretrainSpec(
-                    out=resumable_partial(folder),
-                    tokenizer=tokenizer,
-                    settings=base.pretrain,
-                    inputs=[PretrainInput(tokens=streams[name] / "train", share=shares[name]) for name in shares],
-                    seed=base.seed,
-                )
+                spec = _pretrain_spec(config, base, versions, tokenizer, resumable_partial(folder), progress)
+                threads = config.resources.training_threads()
                 job = Job("pretraining", spec)
-                refuse_failures(
-                    run_jobs(
-                        "pretrain", [job], workspace, progress, processes=1, threads=config.resources.training_threads()
-                    )
-                )
+                refuse_failures(run_jobs("pretrain", [job], workspace, progress, processes=1, threads=threads))
+            inputs = _inputs(base, versions)
             publish_job(folder, step="pretrain", inputs=inputs, settings=base.pretrain.identity())
-        facts = json.loads((folder / "model.json").read_text())
-        manifest = read_manifest(folder) or {}
-        record_model(
-            workspace,
-            {
-                "model_id": key,
-                "source": "pretrained here",
-                "weights_hash": manifest["files"]["model.safetensors"]["sha256"],
-                "parent_model_id": None,
-                "parameters": facts.get("parameters"),
-                "created": manifest["created"],
-            },
-        )
-        record_training_steps(workspace, key, folder / "steps.parquet")
+        _record_pretrained(workspace, key, folder)
     return PreparedBase(model_id=key, spec=BaseSpec(model=str(folder)))
 
 
-def _ensure_tokenizer(
-    base: PretrainedHere, shares: Mapping[str, float], versions: Mapping[str, str], workspace: Workspace
-) -> Path:
+def _pretrain_spec(
+    config: Config, base: PretrainedHere, versions: Mapping[str, str], tokenizer: Path, out: Path, progress: Progress
+) -> PretrainSpec:
+    """Tokenise the corpora that the base sees, and say what is to be trained on them."""
+    workspace, workers = Workspace(config.workspace), config.resources.reading_workers()
+    reader = BaseSpec(model=str(tokenizer))
+    streams = {
+        name: ensure_tokens(workspace, name, versions[name], reader, progress, workers) for name in _shares(base)
+    }
+    inputs = [PretrainInput(tokens=streams[name] / "train", share=share) for name, share in _shares(base).items()]
+    return PretrainSpec(out=out, tokenizer=tokenizer, settings=base.pretrain, inputs=inputs, seed=base.seed)
+
+
+def _record_pretrained(workspace: Workspace, key: str, folder: Path) -> None:
+    facts = json.loads((folder / "model.json").read_text())
+    manifest = read_manifest(folder) or {}
+    record_model(
+        workspace,
+        {
+            "model_id": key,
+            "source": "pretrained here",
+            "weights_hash": manifest["files"]["model.safetensors"]["sha256"],
+            "parent_model_id": None,
+            "parameters": facts.get("parameters"),
+            "created": manifest["created"],
+        },
+    )
+    record_training_steps(workspace, key, folder / "steps.parquet")
+
+
+def _ensure_tokenizer(base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace) -> Path:
     from nr_core.tokens import train_tokenizer
 
+    shares = _shares(base)
     inputs, key = _inputs(base, versions), tokenizer_key(base, versions)
     folder = workspace.tokenizer(key)
 
@@ -159,3 +167,72 @@ def _ensure_tokenizer(
 
     make_once(folder, write, workspace.lock(f"tokenizer-{key}"))
     return folder
+
+
+def own_text_key(item: OwnText, model_id: str, base: BaseSpec) -> str:
+    """Changes with the base's weights, tokenizer and type of numbers, and with all that is asked of it."""
+    return OWN_TEXT + hash_of(model_id, base.dtype, _asked(item), OWN_TEXT_STAGE_VERSION)
+
+
+def _asked(item: OwnText) -> dict[str, Any]:
+    return item.model_dump(mode="json", include={"tokens", "document_tokens", "seed"})
+
+
+def _sample_spec(item: OwnText, base: BaseSpec, out: Path = Path()) -> SampleSpec:
+    asked = {"tokens": item.tokens, "document_tokens": item.document_tokens, "seed": item.seed}
+    return SampleSpec(out=out, base=_with_whole_vocabulary(base), **asked)
+
+
+def _with_whole_vocabulary(base: BaseSpec) -> BaseSpec:
+    """A base writes with its whole vocabulary, whatever is trained."""
+    return base.model_copy(update={"vocabulary": "full"})
+
+
+def ensure_own_text(
+    workspace: Workspace, item: OwnText, model_id: str, base: BaseSpec, progress: Progress, resources: Resources
+) -> str:
+    """Let the base write unless that was done before; return the folder of the token stream.
+
+    What was cut off goes on from its last whole batch of documents.
+    """
+    key = own_text_key(item, model_id, base)
+    folder = workspace.tokens(key, "written")
+
+    def write(partial: Path) -> Manifest:
+        begun = None if any(partial.iterdir()) else time.monotonic()  # of a part of the work no speed is kept
+        spec = _sample_spec(item, base, out := partial / "train")
+        job = Job("text of the base", spec)
+        threads = resources.training_threads()
+        refuse_failures(run_jobs("sample", [job], workspace, progress, processes=1, threads=threads))
+        (out / ".lock").unlink(missing_ok=True)
+        facts = json.loads((out / "tokens.json").read_text())
+        counts: dict[str, Any] = {"train": {name: facts[name] for name in ("documents", "tokens", "bytes")}}
+        if begun is not None:
+            counts["seconds"] = time.monotonic() - begun
+        return Manifest("sample", key, {"model_id": model_id}, spec.identity(), counts)
+
+    make_once(folder, write, workspace.lock(f"tokens-{key}"), resumable=True)
+    return str(folder / "train")
+
+
+def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | None:
+    """Return the key of text that a base of these settings wrote, where there is some. The base's files are not looked
+    at.
+    """
+    wanted = _sample_spec(item, base).identity() if isinstance(base, BaseSpec) else None
+    return next((str(one["key"]) for one in _own_texts(workspace) if one["settings"] == wanted), None)
+
+
+def seconds_per_token(workspace: Workspace, base: Any) -> float | None:
+    """Of the texts that a base of these settings wrote here at one go; None where there is none."""
+    wanted = _with_whole_vocabulary(base).identity() if isinstance(base, BaseSpec) else None
+    counts = [one["counts"] for one in _own_texts(workspace) if one["settings"]["base"] == wanted]
+    timed = [(one["seconds"], one["train"]["tokens"]) for one in counts if one.get("seconds")]
+    return sum(seconds for seconds, _ in timed) / sum(tokens for _, tokens in timed) if timed else None
+
+
+def _own_texts(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Yield the manifests of the texts that stand."""
+    for folder in sorted((workspace.root / "tokens").glob(f"{OWN_TEXT}*/written")):
+        if is_whole(folder):
+            yield read_manifest(folder) or {}

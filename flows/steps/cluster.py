@@ -12,12 +12,12 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-import flows.resources
+import flows.config.resources
+from flows.config.inputs import take_secrets
+from flows.config.resources import Resources
 from flows.config.study import Config
-from flows.recording import record_units
-from flows.resources import Resources
 from flows.services.orphans import record_process
-from flows.services.secret_blocks import take_secrets
+from flows.steps.recording import record_units
 from pipelines.dedup.minhash import BandBuckets, BandJob, RunJobs
 from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import WorkUnit
@@ -74,7 +74,7 @@ def run_jobs(config: Config) -> RunJobs:
 
     def on_the_cluster(function: Callable[[BandJob], BandBuckets], jobs: Iterable[BandJob]) -> Iterable[BandBuckets]:
         listed = list(jobs)
-        if len(listed[0][1]) < flows.resources.WORTH_SENDING:
+        if len(listed[0][1]) < flows.config.resources.WORTH_SENDING:
             return map(function, listed)
         # Not in a flow of their own: its context, which goes with every task, would hold all of them.
         with _task_runner(config.resources) as runner:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.progress import Progress
+from flows.steps.progress import Progress
 from nr_core.specs import JOBS, JobSpec
 from pipelines.workers.child_logs import relay_line
 from pipelines.workers.children import python_environment

@@ -1,14 +1,18 @@
-"""Where the language model lies inside a model: a vision model holds one beside its image tower.
+"""The language model inside a model: where it lies, as a vision model holds one beside its image tower, and how its
+decoder layers run in training: compiled, recomputed on the way back instead of kept, or plainly.
 
-Found from the token embedding, which a model of transformers tells, and not by name: the tower may be as deep as the
-text decoder, and its layers look alike.
+It is found from the token embedding, which a model of transformers tells, and not by name: the tower may be as deep as
+the text decoder, and its layers look alike.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from nr_core.errors import ModelError
 
@@ -92,3 +96,27 @@ def _embedding_path(model: nn.Module) -> str:
 
 def _kind(model: nn.Module) -> str:
     return f"The model ({getattr(model.config, 'model_type', type(model).__name__)})"
+
+
+def decoder_layers(model: nn.Module) -> nn.ModuleList:
+    """Return the layers of the text decoder, wrapped by PEFT or not: an image tower runs as it is."""
+    try:
+        return decoder_stack(model).layers
+    except ModelError as error:
+        raise ModelError(
+            f"{error} Its layers cannot be compiled, recomputed or cut: leave compile_layers and recompute_layers "
+            "off, and train on one device."
+        ) from error
+
+
+def set_layer_passes(model: nn.Module, compile_layers: bool, recompute_layers: bool) -> None:
+    """Compile the decoder layers (torch.compile), or recompute them on the way back: less memory, a third more time.
+
+    checkpoint(compile(layer)) is the order that works: inside a compiled layer, recomputation fails on the taps'
+    writes. Recomputation is not reentrant, which would lose the local loss's gradient without a word.
+    """
+    if not compile_layers and not recompute_layers:
+        return
+    for layer in decoder_layers(model):
+        forward: Any = torch.compile(layer.forward) if compile_layers else layer.forward
+        layer.forward = partial(checkpoint, forward, use_reentrant=False) if recompute_layers else forward

@@ -15,8 +15,8 @@ from torch import nn
 
 from nr_core.errors import ModelError
 from nr_core.settings import MethodSettings
+from nr_core.tuner.adapter_sites import find_attention_sites, find_sites
 from nr_core.tuner.budget import BUDGET, Backbone
-from nr_core.tuner.sites import find_attention_sites, find_sites
 
 # What transformers' blocks call the matrix that writes to the residual stream (transformers 5.23).
 OUTPUT_NAMES = ("o_proj", "out_proj", "down_proj", "c_proj", "dense", "dense_4h_to_h", "fc2", "fc_out", "wo", "w2")

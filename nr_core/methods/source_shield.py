@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from nr_core.base.head import Head
+from nr_core.base.language_model import decoder_layers
 from nr_core.errors import ModelError
 from nr_core.methods.weight_rules import WeightRule
 from nr_core.training.batches import Batches
-from nr_core.training.layer_passes import decoder_layers
 
 SHARE = 0.5  # of the columns, as the paper's
 MOST_SAMPLES, MOST_TOKENS = 500, 1 << 16  # of calibration: the paper's samples, and what a CPU takes in minutes

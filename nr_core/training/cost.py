@@ -99,7 +99,7 @@ def training_flops(model: Any, sequence_length: int) -> float | None:
 
 def _attentions(model: Any) -> list[nn.Module]:
     from nr_core.errors import ModelError
-    from nr_core.tuner.sites import find_attention_sites
+    from nr_core.tuner.adapter_sites import find_attention_sites
 
     try:
         return [model.get_submodule(site.source) for site in find_attention_sites(model)]

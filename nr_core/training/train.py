@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nr_core.base.head import Head
+from nr_core.base.language_model import decoder_layers, set_layer_passes
 from nr_core.base.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
@@ -36,7 +37,6 @@ from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
 from nr_core.training.extended import Extended, extend_base, trim_vocabulary
 from nr_core.training.forgetting import ForgettingBudget, reserve
-from nr_core.training.layer_passes import decoder_layers, set_layer_passes
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import write_steps
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.resources import refuse_full_disk
+from flows.config.resources import refuse_full_disk
 from flows.steps.checks import Checks, check_corpora
 from storage.errors import InputError
 from storage.publish import publishing, write_manifest

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.config.resources import Resources
 from flows.data_refresh import MOST_BATCHES, batches
-from flows.resources import Resources
 from pipelines.sources.work_units import WorkUnit
 from storage.query import query
 from storage.workspace import Workspace
@@ -38,7 +38,7 @@ def config(tmp_path_factory) -> Path:
 
 
 # Few documents are worth it here. From a million on, the joins of the bands go to a cluster.
-WITH_JOINS = "import flows.resources; flows.resources.WORTH_SENDING = 1; "
+WITH_JOINS = "import flows.config.resources; flows.config.resources.WORTH_SENDING = 1; "
 
 
 def refresh(config: Path, folder: Path, *overrides: str, before: str = "", output: list[str] | None = None):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.config.resources import Resources
 from flows.config.runs import OwnText
-from flows.progress import Progress
-from flows.resources import Resources
-from flows.steps import own_text
+from flows.steps import base as base_step
+from flows.steps.base import ensure_own_text
+from flows.steps.progress import Progress
 from nr_core.settings import BaseSpec
 from storage.errors import InputError
 from storage.publish import read_manifest
@@ -24,14 +25,12 @@ def test_the_base_writes_once_and_its_time_is_kept_unless_it_was_cut_off(tmp_pat
         (out / "tokens.json").write_text(json.dumps({"documents": 1, "tokens": 8, "bytes": 30}))
         return results.pop(0)
 
-    monkeypatch.setattr(own_text, "run_jobs", run_jobs)
+    monkeypatch.setattr(base_step, "run_jobs", run_jobs)
 
     def write(seed):
         item = OwnText(from_="base", role="original", share=0.5, seed=seed)
         with Progress(print) as progress:
-            out = own_text.ensure_own_text(
-                Workspace(tmp_path), item, "model", BaseSpec(model="x"), progress, Resources()
-            )
+            out = ensure_own_text(Workspace(tmp_path), item, "model", BaseSpec(model="x"), progress, Resources())
         return set((read_manifest(Path(out).parent) or {})["counts"])
 
     with pytest.raises(InputError, match="killed"):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from flows.config.study import parse_config
-from flows.progress import Progress
 from flows.steps.base import PreparedBase
+from flows.steps.progress import Progress
 from flows.train import _jobs, planned_runs
 from nr_core.settings import BaseSpec
 from storage.workspace import Workspace

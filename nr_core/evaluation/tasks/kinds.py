@@ -5,25 +5,46 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nr_core.evaluation.tasks import acceptability, last_word, minimal_pairs, multiple_choice, word_order
-from nr_core.evaluation.tasks.figures import Ratio, Scored, bootstrap_error
-from nr_core.evaluation.tasks.items import Item, sample_items
+from nr_core.evaluation.tasks import acceptability, minimal_pairs, multiple_choice
+from nr_core.evaluation.tasks.figures import Ratio, Scored, bootstrap_error, mean_of
+from nr_core.evaluation.tasks.items import Item, Row, expression, sample_items, template
 from nr_core.evaluation.tasks.rows import read_rows
 from nr_core.evaluation.tasks.settings import Kind, TaskSettings
 
 if TYPE_CHECKING:
     from nr_core.evaluation.tasks.loglikelihood import Scorer
 
-KINDS: dict[Kind, Any] = {
-    "multiple_choice": multiple_choice,
-    "minimal_pairs": minimal_pairs,
-    "word_order": word_order,
-    "acceptability": acceptability,
-    "last_word": last_word,
-}
 
+class TaskKind(NamedTuple):
+    """How a kind of task makes its items of rows (and of rows for few-shot examples), and figures of the answers."""
+
+    items: Callable[[TaskSettings, Sequence[Row], Sequence[Row]], list[Item]]
+    figures: Callable[[Sequence[Item], Sequence[Sequence[Scored]]], dict[str, Ratio]]
+
+
+def last_word_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
+    """Ask for the last word of a passage (LAMBADA): is it what the model would go on with?"""
+    prompt, continuation, part = template(task, "prompt"), expression(task, "continuation"), expression(task, "part")
+    return [Item([(prompt(row), task.delimiter + continuation(row))], 0, str(part(row))) for row in rows]
+
+
+def last_word_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
+    """acc: all of its tokens are the likeliest ones; perplexity (`rows_of`): exp of the mean nats a word."""
+    return {
+        "acc": mean_of([float(one.greedy) for (one,) in scored]),
+        "nats_per_word": mean_of([-one.loglikelihood for (one,) in scored]),
+    }
+
+
+KINDS: dict[Kind, TaskKind] = {
+    "multiple_choice": TaskKind(multiple_choice.items, multiple_choice.figures),
+    "minimal_pairs": TaskKind(minimal_pairs.items, minimal_pairs.figures),
+    "word_order": TaskKind(minimal_pairs.word_order_items, minimal_pairs.figures),
+    "acceptability": TaskKind(acceptability.items, acceptability.figures),
+    "last_word": TaskKind(last_word_items, last_word_figures),
+}
 PERPLEXITY_OF = "nats_per_word"  # perplexity is its exponential
 
 
@@ -53,8 +74,7 @@ def ask(
 ) -> dict[str, Ratio]:
     """Return the figures of a model on some items: metric -> ratio over items."""
     answers: Iterator[Scored] = iter(scorer.score([pair for item in items for pair in item.pairs], advance))
-    figures: dict[str, Ratio] = KINDS[kind].figures(items, [[next(answers) for _ in item.pairs] for item in items])
-    return figures
+    return KINDS[kind].figures(items, [[next(answers) for _ in item.pairs] for item in items])
 
 
 def rows_of(eval_id: str, figures: dict[str, Ratio], items: Sequence[Item]) -> tuple[list[Any], list[Any]]:

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from flows.cli.talk import run_folder
-from flows.recording import recorded_settings
 from flows.results import compare, export, find_run, results
+from flows.steps.recording import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError

@@ -11,9 +11,9 @@ from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
 from flows.config.inputs import check_inputs
+from flows.config.resources import Resources
 from flows.config.study import Config, load_config, parse_config
 from flows.config.yaml_files import parse_overrides
-from flows.resources import Resources
 from flows.services.deployments import POOL, TRAINING_QUEUE
 from storage.errors import InputError
 from storage.workspace import Workspace

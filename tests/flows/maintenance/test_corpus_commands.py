@@ -16,9 +16,9 @@ from flows.maintenance.forget import forget_host
 from flows.maintenance.inspect import inspect_pages
 from flows.maintenance.rollback import roll_back
 from flows.maintenance.verify import verify
-from flows.recording import record_corpus, record_move
 from flows.services.workspace_health import files_wrong
 from flows.steps.corpora import current_versions
+from flows.steps.recording import record_corpus, record_move
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.documents import process_units

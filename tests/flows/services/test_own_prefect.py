@@ -103,6 +103,6 @@ def test_the_printed_exports_are_quoted_for_the_shell(tmp_path):
 
 def test_what_starts_a_server_does_not_import_prefect():
     """Prefect reads its variables when it is imported, and those are set when the server is known."""
-    modules = "flows.services.server, flows.services.temporary_server, flows.progress, flows.config.inputs"
+    modules = "flows.services.server, flows.services.temporary_server, flows.steps.progress, flows.config.inputs"
     code = f"import sys, {modules}\nassert 'prefect' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,11 +8,10 @@ from peft import get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
-from nr_core.base.language_model import decoder_stack, language_model
+from nr_core.base.language_model import decoder_layers, decoder_stack, language_model, set_layer_passes
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.training.layer_passes import decoder_layers, set_layer_passes
-from nr_core.tuner.sites import find_sites
+from nr_core.tuner.adapter_sites import find_sites
 from tests.nr_core.tiny import SIZES, tiny_model
 
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "image_size": 8, "patch_size": 4}

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from nr_core.base.precision import Choice, to_read_from
 from nr_core.errors import ModelError
-from nr_core.evaluation.tasks import word_order
 from nr_core.evaluation.tasks.acceptability import pseudo_values
 from nr_core.evaluation.tasks.figures import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.evaluation.tasks.items import Item, as_lines, content_hash, read_items
 from nr_core.evaluation.tasks.kinds import KINDS, ask, chance, make_items, rows_of
 from nr_core.evaluation.tasks.loglikelihood import Scorer
+from nr_core.evaluation.tasks.minimal_pairs import corrupt
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
 from nr_core.models import load_base
@@ -256,7 +256,7 @@ WORDS = st.lists(st.tuples(st.sampled_from(["Ab", "cd", "EF", "g"]), st.sampled_
 @given(WORDS, st.integers(0, 9))
 def test_a_corruption_loses_one_word_or_swaps_two(words, seed):
     texts, tags = [word for word, _ in words], [tag for _, tag in words]
-    corrupted = word_order.corrupt(texts, tags, [True] * len(texts), random.Random(seed))
+    corrupted = corrupt(texts, tags, [True] * len(texts), random.Random(seed))
     if corrupted is None:
         return
     kind, sentence = corrupted

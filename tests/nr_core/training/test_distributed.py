@@ -110,7 +110,7 @@ import sys
 from pathlib import Path
 import torch
 from nr_core.training.distributed import leave, ranks, shard
-from nr_core.training.layer_passes import decoder_layers
+from nr_core.base.language_model import decoder_layers
 from nr_core.methods.table import extend
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec, MethodSettings

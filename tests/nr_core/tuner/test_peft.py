@@ -11,8 +11,8 @@ from peft.utils import PeftType
 
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.tuner.adapter_sites import find_sites
 from nr_core.tuner.config import _extend_peft_type
-from nr_core.tuner.sites import find_sites
 from tests.nr_core.tiny import assert_same, tiny_model
 
 # One FFN module (llama, gpt_neox, gpt2 with Conv1D), a norm after the FFN (gemma2, olmo2), fc1 and fc2 (opt).

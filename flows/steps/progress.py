@@ -1,16 +1,15 @@
 """Progress of long work: bars in a terminal, log lines and bars in its UI every few seconds under Prefect."""
 
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-
-if TYPE_CHECKING:
-    from flows.progress_artifact import ProgressArtifact
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -65,8 +64,6 @@ class Progress:
         parts.append(f"{left:.0f} s left" if left else "")
         self._log(f"{label}: " + ", ".join(part for part in parts if part))
         if self._artifacts is not None:
-            from flows.progress_artifact import ProgressArtifact
-
             self._artifacts.setdefault(label, ProgressArtifact(label)).show(event["done"] / max(event["total"], 1))
 
 
@@ -94,3 +91,34 @@ def _bars() -> Bars:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+class ProgressArtifact:
+    """Shows one bar in Prefect's UI, versioned by its key. Prefect is imported with the first figure, for it takes
+    seconds.
+
+    The server's absence is no reason to end the work that it shows, nor to wait for it more than once: Prefect's client
+    tries for a minute.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label, self._key = label, re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "progress"
+        self._id: UUID | None = None
+        self._server_is_gone = False
+
+    def show(self, share: float) -> None:
+        """`share` of the work that is done, from 0 to 1."""
+        if self._server_is_gone:
+            return
+        from httpx import HTTPError
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+        from prefect.exceptions import PrefectException
+
+        percent = round(100 * min(max(share, 0.0), 1.0), 1)
+        try:
+            if self._id is None:
+                self._id = create_progress_artifact(percent, key=self._key, description=self._label)  # type: ignore[assignment]
+            else:
+                update_progress_artifact(self._id, progress=percent)
+        except (HTTPError, PrefectException):
+            self._server_is_gone = True

@@ -89,8 +89,8 @@ def _given_sites(model: nn.Module, given: Sequence[str]) -> list[Site]:
 
 # Where adapters go for `placement: attention`, the paper's ablation: beside the attention of every layer.
 #
-# As beside the FFN (nr_core.tuner.sites), the adapter reads what the attention reads and its residue is added to what
-# the attention puts out, after the norm that Gemma 2 and 3, OLMo 2 and 3, GLM 4 and EXAONE 4 apply to it.
+# As beside the FFN, the adapter reads what the attention reads and its residue is added to what the attention puts out,
+# after the norm that Gemma 2 and 3, OLMo 2 and 3, GLM 4 and EXAONE 4 apply to it.
 
 
 # What transformers' decoder layers call their attention (transformers 5.23).

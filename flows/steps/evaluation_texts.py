@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.config.runs import EvaluationText
-from flows.progress import Progress
-from flows.recording import record_task_set
-from flows.steps.tokens import tokens_hash
+from flows.steps.corpora import tokens_hash
+from flows.steps.progress import Progress
+from flows.steps.recording import record_task_set
 from nr_core.settings import BaseSpec
 from pipelines.sources.text_files import TextRecord, read_text
 from storage.errors import InputError
