@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
-from pipelines.pages.alphabets import misfit
+from pipelines.pages.alphabets import misfit, often_cyrillic
 
 # The charset that a page names in a meta tag, found as browsers do before they parse.
 #
@@ -103,6 +103,11 @@ _CYRILLIC_BYTES = re.compile(
     rb"[\x80\x81\x83\x8a\x8c-\x90\x9a\x9c-\x9f\xa1-\xa3\xa5\xa8\xaa\xaf\xb2-\xb4\xb8\xba\xbc-\xdf\xfb-\xff]"
 )
 _PAIRS = re.compile(rb"[\xb0-\xf7][\xa1-\xfe]")
+# Charsets of Cyrillic have the same letters at other places, or in the other case. How many letters are judged at
+# least, the share of frequent ones below which a charset is doubted, and how many times as many another gives. Chosen
+# here.
+_CYRILLIC = ("cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic")
+_MIN_CYRILLIC, _MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN = 40, 0.47, 1.3
 _UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", "iso2022_jp_ext")  # they fit or they do not
 # A word from its first byte on that is not ASCII, and what parts words: no second byte of Chinese or Japanese.
 _REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
@@ -171,17 +176,32 @@ def _words(payload: bytes) -> bytes:
 def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
     """Another charset by which words are much more those of a language; None if there is none."""
     believed = misfit(words.decode(encoding, errors="as_control"))
-    if narrower := _narrower(words, encoding, believed.share):
-        return narrower
+    if other := _narrower(words, encoding, believed.share) or _other_cyrillic(words, encoding, believed.share):
+        return other
     # Next to nothing is of two bytes a character by chance.
     is_sure = believed.share == 0 or (encoding in _OF_TWO_BYTES and not believed.broken)
     if believed.characters < MIN_JUDGED or is_sure:
         return None
     others = [(misfit(words.decode(other, errors="as_control")).share, other) for other in _OTHERS]
     share, other = min(others, key=lambda found: found[0])
+    other = _other_cyrillic(words, other, share) or other
     if source in ("http", "meta"):
         return other if believed.share > MIN_MISFIT and share <= MAX_RELATIVE_MISFIT * believed.share else None
     return other if share < believed.share else None
+
+
+def _other_cyrillic(words: bytes, encoding: str, share: float) -> str | None:
+    """Return the Cyrillic charset by which letters are as frequent as they are in text; None if that is no other."""
+    if encoding not in (*_CYRILLIC, "koi8-r"):
+        return None
+    letters, often = often_cyrillic(words.decode(encoding, errors="as_control"))
+    if letters < _MIN_CYRILLIC or often >= _MIN_OFTEN_CYRILLIC:
+        return None
+    least = max(_MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN * often)
+    read = {other: words.decode(other, errors="as_control") for other in _CYRILLIC}
+    shares = {other: misfit(text).share for other, text in read.items() if often_cyrillic(text)[1] >= least}
+    other = min(shares, key=lambda charset: shares[charset], default=None)
+    return other if other and shares[other] <= share + MIN_MISFIT else None
 
 
 def _narrower(words: bytes, encoding: str, share: float) -> str | None:

@@ -153,6 +153,7 @@ def test_bytes_without_a_character_are_control_characters() -> None:
 POLISH = "<p>Wróć przed świtem, żeby nakarmić źrebię i małą gęś; później pójdziemy łąką ku rzece.</p>" * 3
 TURKISH = "<p>Bugün hava çok güzel, çocuklar dışarıda oynuyor. Işıklar söndü, şimdi uyuyoruz.</p>" * 3
 RUSSIAN = "<p>Вчера вечером Мария вернулась с работы и сварила суп из свежих грибов.</p>" * 3
+UKRAINIAN = "<p>Надвечір сестра принесла з лісу повний кошик грибів, і ми варили юшку до ночі.</p>" * 3
 JAPANESE = "<p>昨日の夜は雨が降ったので、庭の花に水をやりませんでした。</p>" * 3
 CHINESE = "<p>昨天晚上下雨了，所以我没有给院子里的花浇水。</p>" * 3
 KOREAN = "<p>어젯밤에 비가 와서 마당의 꽃에 물을 주지 않았습니다.</p>" * 3
@@ -169,6 +170,12 @@ KOREAN = "<p>어젯밤에 비가 와서 마당의 꽃에 물을 주지 않았습
         (RUSSIAN, "koi8-r", "windows-1251"),
         (RUSSIAN, "cp1251", "koi8-r"),
         (RUSSIAN, "cp866", "windows-1251"),
+        (RUSSIAN.lower(), "koi8-r", "windows-1251"),
+        (RUSSIAN.lower(), "koi8-r", "iso-8859-1"),
+        (RUSSIAN.upper(), "koi8-r", "windows-1251"),
+        (RUSSIAN.lower(), "cp1251", "iso-8859-5"),
+        (UKRAINIAN.lower(), "koi8-u", "ibm866"),
+        (UKRAINIAN.lower(), "cp1251", "koi8-u"),
         (JAPANESE, "cp932", "windows-1252"),
         (JAPANESE, "euc_jp", "shift_jis"),
         (JAPANESE.replace("<p>", "").replace("</p>", "") * 20, "iso2022_jp", ""),
