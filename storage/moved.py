@@ -7,9 +7,10 @@ import sys
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.util import find_spec
+from types import CodeType, ModuleType
 from typing import Any
 
 MOVED = {
@@ -38,6 +39,11 @@ class _Moved(MetaPathFinder, Loader):
         module = import_module(self._moved[spec.name])
         spec.loader_state = module.__spec__
         return module
+
+    def get_code(self, name: str) -> CodeType | None:
+        """Return the module's code, which `python -m` runs."""
+        spec = find_spec(self._moved[name])
+        return spec.loader.get_code(spec.name) if spec and isinstance(spec.loader, InspectLoader) else None
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module its own spec back, in whose place the import system has put that of the old name."""

@@ -1,6 +1,7 @@
 """Modules are found under the names that they had before the packages were regrouped."""
 
 import importlib
+import runpy
 from importlib.util import find_spec
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 import flows.moved
 import nr_core.moved
 import pipelines.moved
+import storage.moved
 
-MOVED = {**flows.moved.MOVED, **nr_core.moved.MOVED, **pipelines.moved.MOVED}
+MOVED = {**flows.moved.MOVED, **nr_core.moved.MOVED, **pipelines.moved.MOVED, **storage.moved.MOVED}
 
 
 def test_each_leads_to_a_module_that_is_there():
@@ -23,3 +25,8 @@ def test_an_old_name_is_the_same_module(old):
         moved = importlib.import_module(old)
     assert moved is new
     assert new.__spec__.name == MOVED[old]
+
+
+@pytest.mark.parametrize("old", ["pipelines.worker", "nr_core.token_pieces"])
+def test_python_runs_a_module_by_its_old_name(old):
+    assert "main" in runpy.run_module(old, run_name="not_main", alter_sys=True)
