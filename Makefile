@@ -5,7 +5,7 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-kill lint docs docs-serve up down
+.PHONY: setup demo test test-fast test-kill lint up down
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,9 +24,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python -m flows.demo
 
-# Two at a time: much of a test of flows is waiting for a server. `--dist loadgroup` keeps a file's tests together.
+# Two at a time: much of a test of flows is waiting for a server. `--dist loadfile` keeps a file's tests together, with the
+# fixtures that they share; the files are taken in the order of tests/conftest.py, those that take longest first.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PYTEST)
+
+# What needs neither a server nor a browser and is soon done.
+test-fast: setup
+	$(PYTEST) -m "not server and not browser and not slow"
 
 # Everybody killed in every stage, and twelve times at random: some twenty minutes.
 test-kill: setup
@@ -34,13 +40,6 @@ test-kill: setup
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
-
-# The site, in site/; a link that leads nowhere fails it. The variable: a notice of mkdocs-material's on its successor.
-docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q -d site
-
-docs-serve: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 up: setup
 	$(BIN)/nr up

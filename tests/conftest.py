@@ -1,4 +1,4 @@
-"""Fixtures of all packages."""
+"""Fixtures of all packages, and the markers that follow from them."""
 
 import os
 from pathlib import Path
@@ -13,15 +13,27 @@ settings.load_profile("same")
 
 REPOSITORY = Path(__file__).parent.parent
 
+# Whoever asks for one of these fixtures is marked so; who starts a server without them bears the mark by hand.
+STARTS = {"finished_study": "server", "services": "server", "api": "server", "browser": "browser"}
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # `-m` selects by these markers
 def pytest_collection_modifyitems(items):
-    """Under `pytest -n 2 --dist loadgroup` a file's tests stay in one worker, with the fixtures that they share."""
+    """Mark what starts a server or a browser, and put the files that take longest first: two workers end together."""
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        for fixture in STARTS.keys() & set(item.fixturenames):
+            item.add_marker(STARTS[fixture])
+    lengths: dict[Path, int] = {}
+    for item in items:
+        lengths[item.path] = max(lengths.get(item.path, 0), _length(item))
+    items.sort(key=lambda item: -lengths[item.path])  # stable: a file's tests stay together, in their order
+
+
+def _length(item: pytest.Item) -> int:
+    return 2 if item.get_closest_marker("server") else 1 if item.get_closest_marker("slow") else 0
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,20 @@
-"""A small study, run once for all tests that only look at what it leaves behind."""
+"""A small study, run once for all tests that look at what it leaves behind."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
+from filelock import FileLock
+
+from flows.cli import main
+from flows.services.temporary_server import LOG
 
 REPOSITORY = Path(__file__).parents[2]
 TASK = """
@@ -29,6 +36,26 @@ def nr(*arguments, cwd):
     return subprocess.run(call, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
 
 
+@pytest.fixture
+def nr_here(capsys):
+    """`nr` in this process, for what starts no server: a process of its own imports torch anew, which takes seconds."""
+
+    def call(*arguments, cwd, typed=""):
+        capsys.readouterr()
+        code = 0
+        with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+            patch.chdir(cwd)
+            patch.setattr(sys, "argv", ["nr", *map(str, arguments)])
+            patch.setattr(sys, "stdin", io.StringIO(typed))
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code or 0
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
+
+
 @pytest.fixture(autouse=True)
 def same_import_path():
     """Prefect puts the folder of a flow's file in front of sys.path, for good: here until the test's end."""
@@ -37,10 +64,45 @@ def same_import_path():
     sys.path[:] = before
 
 
+@pytest.fixture(autouse=True)
+def mark_of_a_server(request):
+    """Fail a test that has started Prefect's server unmarked: `make test-fast` would wait for it."""
+    marked = request.node.get_closest_marker("server") or "tmp_path" not in request.fixturenames
+    folder = None if marked else request.getfixturevalue("tmp_path")
+    yield
+    if folder is not None:
+        logs = [*folder.glob(f".prefect/{LOG}"), *folder.glob(f"*/.prefect/{LOG}")]
+        assert not logs, "this test starts Prefect's server: mark it `@pytest.mark.server`"
+
+
 @pytest.fixture(scope="session")
-def study(tmp_path_factory, language_model) -> Path:
-    """A folder with study.yaml and the workspace of its run: two methods, three corpora, a text and a task."""
-    folder = tmp_path_factory.mktemp("study")
+def finished_study(tmp_path_factory, language_model) -> Path:
+    """A folder with study.yaml and the workspace of its run: two methods, three corpora, a text and a task.
+
+    Made once for all workers of xdist, for all tests that only look at it; who changes something takes `own_study`.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "finished-study"
+    with FileLock(shared / "finished-study.lock"):
+        if not (folder / "finished").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            folder.mkdir()
+            write_study(folder, language_model)
+            done = nr("run", "study.yaml", cwd=folder)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            (folder / "finished").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_study(finished_study, tmp_path_factory) -> Path:
+    """A copy of the finished study, of the tests of one file."""
+    return shutil.copytree(finished_study, tmp_path_factory.mktemp("own") / "study")
+
+
+def write_study(folder: Path, language_model: Path) -> None:
     words = ["jardin", "cuisine", "atelier", "voyage", "rouge", "pomme"]
     rows = [
         {"word": word, "choices": [word[::-1], word, "garden"], "answer": 1, "kind": "seen" if i % 2 else "unseen"}
@@ -64,6 +126,3 @@ def study(tmp_path_factory, language_model) -> Path:
         },
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
-    done = nr("run", "study.yaml", cwd=folder)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder

@@ -60,7 +60,7 @@ def by_processes(config, tmp_path_factory):
     return refresh(config, tmp_path_factory.mktemp("by") / "processes", "resources.runner=processes")
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 @pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_a_cluster_gives_the_same_corpus(config, tmp_path, by_processes, runner):
     if importlib.util.find_spec(f"prefect_{runner}") is None:
@@ -74,7 +74,7 @@ def test_a_cluster_gives_the_same_corpus(config, tmp_path, by_processes, runner)
     assert "Task run 'run_job-" in output[0]  # what came from all workers before they ended: Ray loses the last lines
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_workers_that_share_no_disk_bring_their_documents_by_the_bucket(config, tmp_path, by_processes):
     from distributed import LocalCluster
 

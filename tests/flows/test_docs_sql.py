@@ -6,8 +6,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
-
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^## \d+\. (.*?)\n.*?```sql\n(.*?)```\n\n```\n(.*?)\n", PAGE, re.MULTILINE | re.DOTALL)
 
@@ -17,8 +15,8 @@ def test_there_are_twenty():
 
 
 @pytest.mark.parametrize(("question", "statement", "header"), QUESTIONS, ids=[question for question, *_ in QUESTIONS])
-def test_a_statement_of_the_page_runs(study, monkeypatch, question, statement, header):
-    monkeypatch.chdir(study)
+def test_a_statement_of_the_page_runs(finished_study, monkeypatch, question, statement, header):
+    monkeypatch.chdir(finished_study)
     with duckdb.connect("workspace/catalog.duckdb", read_only=True) as connection:
         cursor = connection.execute(statement)
         assert [column[0] for column in cursor.description] == header.split()

@@ -8,12 +8,10 @@ from flows.steps.tasks import all_tasks, find_tasks
 from storage.errors import InputError
 from tests.flows.conftest import nr
 
-pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
-
 
 @pytest.fixture
-def sql(study):
-    with duckdb.connect(study / "workspace" / "catalog.duckdb", read_only=True) as connection:
+def sql(finished_study):
+    with duckdb.connect(finished_study / "workspace" / "catalog.duckdb", read_only=True) as connection:
         yield lambda query: connection.execute(query).fetchall()
 
 
@@ -54,16 +52,16 @@ def test_rows_say_how_they_were_taken(sql):
     assert sql("SELECT count(*) FROM evaluations ANTI JOIN evaluation_settings USING (settings_hash)") == [(0,)]
 
 
-def test_a_repeated_evaluation_doubles_no_rows(study):
+def test_a_repeated_evaluation_doubles_no_rows(own_study):
     def rows():
-        with duckdb.connect(study / "workspace" / "catalog.duckdb", read_only=True) as connection:
+        with duckdb.connect(own_study / "workspace" / "catalog.duckdb", read_only=True) as connection:
             return [
                 connection.execute(f"SELECT count(*) FROM {table}").fetchone()
                 for table in ("evaluations", "evaluation_items", "eval_sets", "gate_activity", "evaluation_settings")
             ]
 
     before = rows()
-    again = nr("evaluate", "study.yaml", cwd=study)
+    again = nr("evaluate", "study.yaml", cwd=own_study)
     assert again.returncode == 0, again.stderr[-2000:]
     assert rows() == before
     assert "0 models to score" in again.stdout + again.stderr

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 
+import pytest
 import yaml
 
 from flows.data_refresh import on_neither_side
@@ -13,7 +14,6 @@ from pipelines.corpus.summary import CorpusChanges, CorpusReport
 from pipelines.settings import CorpusSettings
 from storage.query import query
 from storage.workspace import Workspace
-from tests.flows.conftest import nr
 from tests.pipelines.loopback import serving
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 
@@ -31,6 +31,17 @@ data_refresh(load_config("first.yaml"))
 input()
 data_refresh(load_config("second.yaml"), only_failed=True)
 """
+COMMANDS = """
+import sys
+from flows.cli import main
+for config in sys.argv[1:]:
+    sys.argv = ["nr", "refresh", config]
+    try:
+        main()
+    except SystemExit as ended:
+        sys.stderr.flush()
+        print("\\nENDED WITH", ended.code, flush=True)
+"""
 CORPUS = {
     "language": "eng",
     "text_domain": "web",
@@ -42,6 +53,7 @@ CORPUS = {
 UNITS = "SELECT regexp_extract(path, '[a-z]+.warc.gz'), status, attempts FROM work_units ORDER BY ALL"
 
 
+@pytest.mark.server
 def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, language_model):
     """A signature and a password in a source's addresses; signed anew, a file is the same and is not read again."""
     pages = [Page(html(prose(ENGLISH, seed)), f"https://example.org/{seed}") for seed in range(24)]
@@ -49,32 +61,41 @@ def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, lang
     files = {f"a.warc.gz?part=1&X-Amz-Signature=canary-{number}": archives[0] for number in (1, 2)}
     with serving(files | {"b.warc.gz": archives[1]}) as server:
 
-        def refresh(*paths):
-            content = {
-                "language": "eng",
-                "documents": {"language_model": str(language_model)},
-                "sources": {"web": {"kind": "warc", "paths": [*paths]}},
-                "corpora": {"english": CORPUS},
-                "fetch": {"attempts": 1},
-            }
-            (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-            done = nr("refresh", "study.yaml", cwd=tmp_path)
-            (tmp_path / "study.yaml").unlink()
-            assert "canary" not in done.stdout + done.stderr
-            return done
-
         def signed(number):
             return f"{server.url}/a.warc.gz?part=1&X-Amz-Signature=canary-{number}"
 
         with_password = server.url.replace("://", "://me:canary-3@") + "/b.warc.gz"
-        # Nobody listens there: what the library says of it names the whole address.
-        refused = refresh("http://127.0.0.1:9/c.warc.gz?part=2&X-Amz-Signature=canary-4")
-        assert refused.returncode == 2
-        assert "http://127.0.0.1:9/c.warc.gz?part=2 could not be fetched: NewConn" in refused.stdout + refused.stderr
-        first = refresh(signed(1), with_password)
-        assert first.returncode == 0, first.stdout + first.stderr
-        again = refresh(signed(2), with_password)
-        assert again.returncode == 0 and "nothing is new" in again.stdout + again.stderr
+        sources = {
+            # Nobody listens there: what the library says of it names the whole address.
+            "refused.yaml": ["http://127.0.0.1:9/c.warc.gz?part=2&X-Amz-Signature=canary-4"],
+            "first.yaml": [signed(1), with_password],
+            "again.yaml": [signed(2), with_password],
+        }
+        for name, paths in sources.items():
+            content = {
+                "language": "eng",
+                "documents": {"language_model": str(language_model)},
+                "sources": {"web": {"kind": "warc", "paths": paths}},
+                "corpora": {"english": CORPUS},
+                "fetch": {"attempts": 1},
+            }
+            (tmp_path / name).write_text(yaml.safe_dump(content))
+        told = subprocess.run(
+            [sys.executable, "-c", COMMANDS, *sources],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ).stdout
+        for name in sources:
+            (tmp_path / name).unlink()
+        assert "canary" not in told
+        said = told.splitlines()
+        ends = [number for number, line in enumerate(said) if line.startswith("ENDED WITH ")]
+        assert [said[end].split()[-1] for end in ends] == ["2", "0", "0"], told
+        assert "http://127.0.0.1:9/c.warc.gz?part=2 could not be fetched: NewConn" in "".join(said[: ends[0]])
+        assert "nothing is new" in "".join(said[ends[1] : ends[2]])
         paths = query(Workspace(tmp_path / "workspace"), "SELECT path FROM work_units ORDER BY ALL").rows
         assert paths == [(f"{server.url}/a.warc.gz?part=1",), (f"{server.url}/b.warc.gz",)]
         said = {request.authorization for request in server.requests if request.path == "b.warc.gz"}
@@ -83,6 +104,7 @@ def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, lang
     assert (tmp_path / ".prefect").is_dir() and not holding
 
 
+@pytest.mark.server
 def test_what_failed_is_tried_again_alone(tmp_path, language_model):
     names = ("one", "two", "three")
     files = {

@@ -71,7 +71,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(root, root / "tokenizer", root / "base", *(root / f"tokens-{n}" for n in ("new", "old", "held_out")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(world: World) -> Callable[[dict[str, Any]], Path]:
     """Train by spec in this process; returns the run's folder."""
     from nr_core.specs import TrainSpec

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.corpus.build import CorpusReport, build_corpus
-from pipelines.documents import process_units
+from pipelines.documents import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from storage.workspace import Workspace
@@ -33,6 +33,10 @@ class Crawl:
 
     def units(self) -> list[WorkUnit]:
         units = list_work_units({"crawl": WarcSource(paths=[f"{self.folder}/*"])}, self.workspace)
+        if self.workspace.bucket is None:  # read here: a worker's start takes longer than all else in a test
+            folder = self.workspace.documents(documents_key(self.documents))
+            for unit in units:
+                process_unit(unit, self.documents, folder)
         process_units(units, self.documents, self.workspace, 1, lambda report: None)
         return units
 

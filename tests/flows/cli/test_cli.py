@@ -15,19 +15,14 @@ COMMANDS = (
 )
 
 
-def nr(*arguments, cwd):
-    call = [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(call, cwd=cwd, capture_output=True, text=True)
-
-
-def test_help_names_every_command(tmp_path):
-    shown = nr("--help", cwd=tmp_path)
+def test_help_names_every_command(tmp_path, nr_here):
+    shown = nr_here("--help", cwd=tmp_path)
     assert shown.returncode == 0 and all(f"\n  {command} " in shown.stdout for command in COMMANDS)
 
 
-def test_the_version_and_the_short_form_of_help(tmp_path):
-    assert nr("--version", cwd=tmp_path).stdout == f"neutral-residues {version('neutral-residues')}\n"
-    assert nr("run", "-h", cwd=tmp_path).stdout == nr("run", "--help", cwd=tmp_path).stdout
+def test_the_version_and_the_short_form_of_help(tmp_path, nr_here):
+    assert nr_here("--version", cwd=tmp_path).stdout == f"neutral-residues {version('neutral-residues')}\n"
+    assert nr_here("run", "-h", cwd=tmp_path).stdout == nr_here("run", "--help", cwd=tmp_path).stdout
 
 
 def test_help_imports_neither_torch_nor_prefect():
@@ -53,27 +48,27 @@ def test_what_a_command_starts_by_multiprocessing_imports_nothing_of_the_current
     assert done.stdout.endswith("ended with 0\n"), done.stderr
 
 
-def test_sql_prints_a_table_json_and_csv(tmp_path):
+def test_sql_prints_a_table_json_and_csv(tmp_path, nr_here):
     workspace = Workspace(tmp_path / "workspace")
     write_records(
         workspace, "models", "m", [{"model_id": "m", "source": 'a "quoted" [bold]name[/bold]', "parameters": 12}]
     )
     refresh_catalog(workspace)
     query = "SELECT model_id, source, parameters FROM models"
-    assert json.loads(nr("sql", query, "--format", "json", cwd=tmp_path).stdout) == [
+    assert json.loads(nr_here("sql", query, "--format", "json", cwd=tmp_path).stdout) == [
         {"model_id": "m", "source": 'a "quoted" [bold]name[/bold]', "parameters": 12}
     ]
-    assert nr("sql", query, "--format", "csv", cwd=tmp_path).stdout == (
+    assert nr_here("sql", query, "--format", "csv", cwd=tmp_path).stdout == (
         'model_id,source,parameters\nm,"a ""quoted"" [bold]name[/bold]",12\n'
     )
-    assert "[bold]name[/bold]" in nr("sql", query, cwd=tmp_path).stdout
+    assert "[bold]name[/bold]" in nr_here("sql", query, cwd=tmp_path).stdout
 
 
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path):
-    missing = nr("run", "nowhere.yaml", cwd=tmp_path)
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, nr_here):
+    missing = nr_here("run", "nowhere.yaml", cwd=tmp_path)
     assert missing.returncode == 2 and missing.stderr.startswith("error: there is no config file nowhere.yaml")
-    assert nr("sql", "select 1", cwd=tmp_path).stderr.startswith("error: workspace is not a workspace")
+    assert nr_here("sql", "select 1", cwd=tmp_path).stderr.startswith("error: workspace is not a workspace")
     Workspace(tmp_path / "workspace")
-    empty = nr("sql", "select 1", cwd=tmp_path)
+    empty = nr_here("sql", "select 1", cwd=tmp_path)
     assert empty.returncode == 2 and "has no catalog yet" in empty.stderr
     assert not (tmp_path / ".prefect").exists()

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psutil
+import pytest
 
 from flows.cli.interrupt import INTERRUPTED, SENTENCE
 from storage.query import query
@@ -56,6 +57,7 @@ class Terminal:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
+@pytest.mark.server
 def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
     workspace = tmp_path / "workspace"
     terminal = Terminal(workspace)

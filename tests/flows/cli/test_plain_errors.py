@@ -21,7 +21,6 @@ from storage.errors import InputError
 from storage.publish import write_manifest
 from storage.records import write_records
 from storage.workspace import Workspace
-from tests.flows.conftest import nr
 
 NUMBERS = {
     errno.ENOSPC: "disk is full", errno.EDQUOT: "quota", errno.EROFS: "read-only", errno.EACCES: "permission",
@@ -73,11 +72,11 @@ def workspace(tmp_path):
     return workspace
 
 
-def test_a_file_where_a_folder_should_be_is_a_sentence(workspace, tmp_path):
+def test_a_file_where_a_folder_should_be_is_a_sentence(workspace, tmp_path, nr_here):
     (workspace.root / "reports").write_text("a file")
     (tmp_path / "out").write_text("a file")
     for command in (["report"], ["export", "out"], ["export", "out/below"]):
-        done = nr(*command, "--workspace", workspace.root, cwd=tmp_path)
+        done = nr_here(*command, "--workspace", workspace.root, cwd=tmp_path)
         assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     assert "reports is a file" in folder_wrong(workspace.root).says
 

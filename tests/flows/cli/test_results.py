@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -18,12 +17,10 @@ from storage.records import write_records
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
 
-pytestmark = pytest.mark.xdist_group("study")  # one worker runs it for all that look at it
-
 
 @pytest.fixture
-def workspace(study):
-    return Workspace(study / "workspace")
+def workspace(finished_study):
+    return Workspace(finished_study / "workspace")
 
 
 def run_ids(workspace):
@@ -31,19 +28,19 @@ def run_ids(workspace):
     return {row["name"]: row["run_id"] for row in table.as_dicts()}
 
 
-def test_results_show_learning_forgetting_and_tasks(workspace, study):
+def test_results_show_learning_forgetting_and_tasks(workspace, finished_study, nr_here):
     (_, learning), (_, tasks) = results(workspace)
     assert {row["name"] for row in learning.as_dicts()} == {"lora", "neutral_residues"}
     assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
-    shown = nr("results", cwd=study)
+    shown = nr_here("results", cwd=finished_study)
     assert shown.returncode == 0 and "neutral_residues" in shown.stdout and "vocabulary" in shown.stdout
 
 
-def test_runs_are_listed_and_tables_are_json_for_programs(workspace, study):
-    [listed] = json.loads(nr("runs", "--json", cwd=study).stdout)
+def test_runs_are_listed_and_tables_are_json_for_programs(workspace, finished_study, nr_here):
+    [listed] = json.loads(nr_here("runs", "--json", cwd=finished_study).stdout)
     assert {row["run_id"] for row in listed["rows"]} == set(run_ids(workspace).values())
     assert all(row["status"] == "done" and row["language"] == "fra" for row in listed["rows"])
-    learning, _ = json.loads(nr("results", "--json", cwd=study).stdout)
+    learning, _ = json.loads(nr_here("results", "--json", cwd=finished_study).stdout)
     assert [row["learning"] for row in learning["rows"]] == [row[-2] for row in results(workspace)[0][1].rows]
 
 
@@ -102,9 +99,9 @@ def test_export_writes_every_table_and_mlflows(workspace, tmp_path):
     assert params[run_ids(workspace)["lora"], "method.learning_rate"] == "0.003"
 
 
-def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path):
+def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(own_study, nr_here):
     """lm_eval's own tasks need the hub: its part is tested in tests/nr_core/evaluation/test_tasks.py."""
-    folder = shutil.copytree(study, tmp_path / "study")
+    folder = own_study
     run = run_ids(Workspace(folder / "workspace"))["neutral_residues"]
     task = (folder / "vocabulary.yaml").read_text().replace("name: vocabulary", "name: again").replace("fra", "eng")
     (folder / "again.yaml").write_text(task)
@@ -112,7 +109,7 @@ def test_a_run_and_its_base_are_scored_on_tasks_by_either_scorer(study, tmp_path
     assert done.returncode == 0, done.stderr[-2000:]
     assert "temporary server" not in done.stdout + done.stderr
     sql = "SELECT e.step > 0, e.n FROM evaluations e JOIN eval_sets USING (eval_id) WHERE name = 'again' ORDER BY ALL"
-    shown = nr("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
+    shown = nr_here("sql", sql, "--format", "csv", cwd=folder).stdout.splitlines()[1:]
     assert shown == ["false,10"] * 3 + ["true,10"] * 3
-    refused = nr("evaluate", run, "--tasks", "no_such", "--harness", "lm_eval", cwd=folder)
+    refused = nr_here("evaluate", run, "--tasks", "no_such", "--harness", "lm_eval", cwd=folder)
     assert refused.returncode == 2 and "lm_eval" in refused.stderr

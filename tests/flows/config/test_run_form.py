@@ -153,7 +153,7 @@ trees = some_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(tree=trees)
 def test_the_same_tree_is_the_same_study(tree, tmp_path_factory):
     tree = {key: value for key, value in tree.items() if value is not None or key not in ("base", "corpora")}

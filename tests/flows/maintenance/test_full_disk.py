@@ -33,7 +33,7 @@ def refresh(workspace: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_a_full_disk_is_said_and_what_was_whole_stays(small_disk, tmp_path):
     workspace = small_disk / "workspace"
     full = refresh(workspace, tmp_path)

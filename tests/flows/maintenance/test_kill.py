@@ -158,7 +158,7 @@ def written(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 @pytest.mark.timeout(7200)
 def test_killed_in_any_stage_the_same_command_gives_the_same_result(tmp_path):
     undisturbed, disturbed, log = tmp_path / "undisturbed", tmp_path / "disturbed", tmp_path / "log"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from base64 import b64encode
@@ -130,9 +131,10 @@ def _figures(model, step, values):
     ]  # fmt: skip
 
 
-@pytest.fixture
-def workspace(tmp_path):
-    workspace = Workspace(tmp_path / "workspace")
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A workspace to look at; `workspace` is a copy to change."""
+    workspace = Workspace(tmp_path_factory.mktemp("recorded") / "workspace")
     record_corpora(workspace)
     record_base(workspace)
     for method, (learning, forgetting) in LEARNED.items():
@@ -142,14 +144,24 @@ def workspace(tmp_path):
     return workspace
 
 
+@pytest.fixture
+def workspace(recorded, tmp_path):
+    return Workspace(shutil.copytree(recorded.root, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="module")
+def report(recorded):
+    return read(recorded)
+
+
 def read(workspace: Workspace, **options) -> tuple[str, Page]:
     page = write_report(workspace, **{"title": "A study", **options}).read_text(encoding="utf-8")
     return page, Page(page)
 
 
-def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(workspace):
-    page, parsed = read(workspace)
-    rows = query(workspace, "FROM learning_vs_forgetting").as_dicts()
+def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(recorded, report):
+    page, parsed = report
+    rows = query(recorded, "FROM learning_vs_forgetting").as_dicts()
     assert len(rows) == 6
     for row in rows:
         figures = f'<td class="figure">{bits(row["learning"])}</td><td class="figure">{bits(row["forgetting"])}</td>'
@@ -159,14 +171,14 @@ def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(workspace)
         assert page.count(f"<title>{seen}</title>") == 2, "one mark in the wide and one in the narrow picture"
     assert parsed.count("circle", "base") == 4, "in both sizes of both plots"
     assert parsed.count("polyline", "front") == 2
-    for row in query(workspace, "SELECT corpus, documents FROM corpus_funnel").rows:
+    for row in query(recorded, "SELECT corpus, documents FROM corpus_funnel").rows:
         assert f"Corpus {row[0]}" in parsed.text and f"{row[1]:,}".replace(",", "\u202f") in parsed.text
     for text in ("91\u202f%", "23\u202f%", "14\u202f%", "60.1\u202fk", "1\u202fmin 1\u202fs", "452\u202fk parameters"):
         assert text in parsed.text
 
 
-def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_learning(workspace):
-    _, parsed = read(workspace)
+def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_learning(report):
+    _, parsed = report
     assert (
         "neutral_residues learned 0.373 bits per byte of French and forgot 0.069 of English; "
         "lora learned 0.378 and forgot 0.288." in parsed.text
@@ -236,12 +248,12 @@ def test_the_interval_of_a_difference_is_that_of_the_pair_and_of_the_seeds(works
     assert found.half == pytest.approx((high - low) / 2, abs=0.02) and found.sign == 1
 
 
-def test_every_statement_shown_is_one_that_runs(workspace):
-    _, parsed = read(workspace)
+def test_every_statement_shown_is_one_that_runs(recorded, report):
+    _, parsed = report
     statements = [text for text in parsed.statements if text != "nr sql"]
     assert len(statements) == 13
     for statement in statements:
-        assert query(workspace, statement).rows, statement
+        assert query(recorded, statement).rows, statement
 
 
 def test_hostile_names_show_as_text(tmp_path):
@@ -257,8 +269,8 @@ def test_hostile_names_show_as_text(tmp_path):
     assert not re.search("[\x00\u202e\ud800]", page)
 
 
-def test_nothing_is_loaded_from_anywhere(workspace):
-    page, parsed = read(workspace)
+def test_nothing_is_loaded_from_anywhere(report):
+    page, parsed = report
     for tag, attributes in parsed.tags:
         assert tag not in {"link", "iframe", "object", "img", "base"}
         assert "src" not in attributes
@@ -270,8 +282,8 @@ def test_nothing_is_loaded_from_anywhere(workspace):
     assert f"'sha256-{b64encode(sha256(script[1].encode()).digest()).decode()}'" in page
 
 
-def test_every_picture_has_a_text_alternative_and_every_id_is_used_once(workspace):
-    _, parsed = read(workspace)
+def test_every_picture_has_a_text_alternative_and_every_id_is_used_once(report):
+    _, parsed = report
     for tag, attributes in parsed.tags:
         if tag == "svg":
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
@@ -319,7 +331,9 @@ def test_a_workspace_without_a_catalog_is_a_sentence(tmp_path):
         write_report(Workspace(tmp_path / "empty"), title="x")
 
 
-def test_file_names_come_from_titles(workspace):
+def test_file_names_come_from_titles(tmp_path):
+    workspace = Workspace(tmp_path)
+    refresh_catalog(workspace)
     assert write_report(workspace, title="a-study").name == "a-study.html"
     titles = [
         "../../A  study: α",
@@ -350,9 +364,9 @@ def test_no_folder_of_the_machine_is_on_the_page(workspace):
         assert kept in parsed.text
 
 
-def test_a_table_that_goes_on_beyond_the_edge_shows_it(workspace):
+def test_a_table_that_goes_on_beyond_the_edge_shows_it(report):
     """The shadow at its edge and the bar are the style's; every table but the fixed ones lies in such a frame."""
-    page, parsed = read(workspace)
+    page, parsed = report
     assert "scrollbar-width: thin" in page and "no-repeat scroll" in page
     tables = parsed.count("div", "scroll") + parsed.count("div", "heat") + parsed.count("table", "funnel")
     assert sum(tag == "table" for tag, _ in parsed.tags) == tables
@@ -401,12 +415,12 @@ def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     assert len(points) == 2 * 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
 
 
-def test_kl_on_the_new_language_stands_against_forgetting_beside_the_law_that_links_them(workspace):
-    page, parsed = read(workspace)
+def test_kl_on_the_new_language_stands_against_forgetting_beside_the_law_that_links_them(recorded, report):
+    page, parsed = report
     seen = "<title>lora, seed 0: KL on the new language 0.700, forgetting 0.288</title>"
     assert page.count(seen) == 2, "one mark in the wide and one in the narrow picture"
     assert "Does KL on French predict forgetting?" in parsed.text and "arXiv 2509.04259" in parsed.text
-    row = query(workspace, "FROM kl_vs_forgetting WHERE name = 'lora' AND seed = 0").as_dicts()[0]
+    row = query(recorded, "FROM kl_vs_forgetting WHERE name = 'lora' AND seed = 0").as_dicts()[0]
     assert (row["kl_new"], row["kl_original"], row["kl_new_stderr"]) == (0.7, 0.05, 0.01)
 
 

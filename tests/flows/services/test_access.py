@@ -160,6 +160,7 @@ def test_websockets_ask_for_the_same(api):
         assert json.loads(socket_.recv(timeout=30))["type"] == "auth_success"
 
 
+@pytest.mark.server
 def test_the_servers_of_two_commands_at_once_in_a_new_home_ask_for_it_too(tmp_path, monkeypatch):
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -98,7 +98,7 @@ def ask(services, path, body, method="POST"):
     return services.api.ask(method, path, body)
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_catalog(project, services):
     workspace = Workspace(project / "workspace")
     first = deployment_run(services)
@@ -149,7 +149,7 @@ def wait_for_run(services, deployment, state, seconds):
     return runs
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project, services):
     """With the wrong SQLAlchemy the server looks healthy and never schedules anything."""
     before = runs_of(project)
@@ -167,7 +167,7 @@ def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project,
     assert runs_of(project) == before
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_up_twice_does_no_harm(project, services):
     assert server.up(project / ".prefect", services.port, project) == services
     assert [worker["status"] for worker in services.workers()] == ["ONLINE"]
@@ -175,7 +175,7 @@ def test_up_twice_does_no_harm(project, services):
     assert [q["concurrency_limit"] for q in queues if q["name"] == deployments.TRAINING_QUEUE] == [1]
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_what_was_set_on_the_server_stays_over_another_up(project, services):
     def found(name):
         [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
@@ -216,7 +216,7 @@ def test_what_was_set_on_the_server_stays_over_another_up(project, services):
     assert automation["enabled"] and deployment["parameters"] == before["parameters"]
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_a_killed_server_is_replaced(project, services):
     [killed] = psutil.Process(services.server_pid).children()
     killed.kill()
@@ -227,7 +227,7 @@ def test_a_killed_server_is_replaced(project, services):
     assert server.running(project / ".prefect") == services and child != killed
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_not(services):
     """Several machines may share a database."""
     now, me, gone = int(time.time()), socket.gethostname(), 2**22 + 1
@@ -256,7 +256,7 @@ def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_
     assert len(asked) == len(processes) and crashed == {"killed", "another of its number"}
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_a_failed_run_calls_the_webhook(tmp_path, services):
     called: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -297,7 +297,7 @@ def test_a_failed_run_calls_the_webhook(tmp_path, services):
     assert not [path for path in written if token.encode() in path.read_bytes()]
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_wrong_parameters_make_no_run(services):
     refused = deployment_run(services, "-p", 'config={"training": {"steps": "many"}}')
     assert refused.returncode != 0 and "steps" in refused.stdout + refused.stderr
@@ -318,7 +318,7 @@ def as_the_form_shows_it(deployment):
     return form_posts(schema, deployment["parameters"], schema["definitions"])
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_the_form_of_the_server_and_what_is_posted_give_the_study_that_is_meant(project, services):
     inherited = {"extends": str(TINY), "workspace": str(project / "workspace")}
     expected = load_config(str(TINY)).model_copy(update={"workspace": inherited["workspace"]})
@@ -335,7 +335,7 @@ def test_the_form_of_the_server_and_what_is_posted_give_the_study_that_is_meant(
         assert found == Config.model_validate({**inherited, **change})
 
 
-@pytest.mark.deployment
+@pytest.mark.server
 def test_starting_on_a_taken_port_is_refused(project, services, tmp_path):
     with pytest.raises(InputError, match="is taken by another program"):
         server.start(tmp_path, services.port, project)

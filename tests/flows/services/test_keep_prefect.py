@@ -5,10 +5,12 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from flows.services.addresses import free_port
 
 
+@pytest.mark.server
 def test_a_signal_between_two_servers_ends_it():
     command = [sys.executable, "-u", "-m", "flows.services.keep_prefect", "127.0.0.1", str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:

@@ -68,6 +68,7 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path, variables, says):
     assert refused.returncode == 2 and says in refused.stderr and len(refused.stderr.splitlines()) == 1, refused.stderr
 
 
+@pytest.mark.server
 def test_no_module_of_the_folder_is_run_and_no_proxy_is_asked_for_loopback(tmp_path, language_model):
     for module in MODULES:
         (tmp_path / f"{module}.py").write_text("open('was_run', 'a').write(__file__ + '\\n')\nraise SystemExit(7)\n")

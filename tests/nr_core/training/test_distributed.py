@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec
 
+pytestmark = pytest.mark.slow
+
 ALONE = [sys.executable, "-m", "nr_core", "train"]
 TOGETHER = [
     *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),

@@ -53,7 +53,7 @@ def test_packed_documents_are_as_apart(architecture):
 @pytest.mark.parametrize("architecture", ["bloom", "mpt", "opt", "falcon"])
 def test_what_keeps_no_documents_apart_is_refused(architecture):
     with pytest.raises(ModelError, match=rf"document_mask: the model \({architecture}\) does not keep documents"):
-        require_document_mask(tiny_model(architecture))
+        require_document_mask(tiny_model(architecture, d_model=32, n_layers=2, n_heads=2))  # MPT's own names of sizes
 
 
 def test_a_run_trains_under_the_mask(world, run, tmp_path):

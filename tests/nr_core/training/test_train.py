@@ -165,6 +165,7 @@ def test_seeds_differ(world, run, tmp_path):
     assert not same(run(world.train_spec(tmp_path / "0")), run(world.train_spec(tmp_path / "1", seed=1)))
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_to_the_same_result(world, run, tmp_path):
     """Ended at random moments after its first checkpoint; NR_KILLS sets how many times."""
     training = {"steps": 150, "checkpoint_every": 10}

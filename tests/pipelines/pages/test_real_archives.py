@@ -14,7 +14,7 @@ from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import list_work_units
 from storage.workspace import Workspace
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 # Pages of the Hungarian help that are in English: 239 by the data's own README, and those of which only the headline is
 # Hungarian, which is no part of the main content.

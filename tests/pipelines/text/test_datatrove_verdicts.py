@@ -21,6 +21,7 @@ def test_families_agree_on_nearly_all_documents() -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_our_verdicts_are_those_that_were_compared(shared_data: Path) -> None:
     rows = list(documents_of(shared_data / "crawl"))
     drops = {family: KEPT["datatrove_drops"][family].split() for family in FAMILIES}
