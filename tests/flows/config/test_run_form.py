@@ -155,6 +155,7 @@ trees = some_of(
 
 @settings(max_examples=25)
 @given(tree=trees)
+@pytest.mark.slow
 def test_the_same_tree_is_the_same_study(tree, tmp_path_factory):
     tree = {key: value for key, value in tree.items() if value is not None or key not in ("base", "corpora")}
     for section, parts in (("base", ("pretrain",)), ("corpora", ("french",))):

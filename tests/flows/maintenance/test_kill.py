@@ -9,6 +9,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from flows.maintenance.gc import Keep, find_waste, remove
 from storage.query import query
 from storage.workspace import Workspace
 
-TINY = Path(__file__).parents[1] / "tiny.yaml"
 LONGEST_WAIT = 20.0  # seconds from the flow's begin to a random kill: data, base, methods and some of the evaluation
 SOON = 1.0  # seconds within a stage before the kill
 SECRET = "s3cret-canary-of-the-environment"
@@ -55,7 +55,7 @@ CELLS = [
 
 
 def start(workspace: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "run", str(TINY)]
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "run", "study.yaml"]
     options = ["--set", f"workspace={workspace}", "--set", "training.checkpoint_every=1"]
     everything = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "HF_TOKEN": SECRET}
     with log.open("wb") as stream:
@@ -158,11 +158,11 @@ def written(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.server
 @pytest.mark.timeout(7200)
-def test_killed_in_any_stage_the_same_command_gives_the_same_result(tmp_path):
-    undisturbed, disturbed, log = tmp_path / "undisturbed", tmp_path / "disturbed", tmp_path / "log"
-    finish(undisturbed, log)
+def test_killed_in_any_stage_the_same_command_gives_the_same_result(finished_study, tmp_path):
+    undisturbed, disturbed, log = finished_study / "workspace", tmp_path / "disturbed", tmp_path / "log"
+    for file in (path for path in finished_study.iterdir() if path.is_file()):
+        shutil.copy(file, tmp_path)
     chance = random.Random(int(os.environ.get("NR_SEED", "0")))
     cells = MATRIX if os.environ.get("NR_KILL_ALL") else CELLS
     for number, ((who, stage), following) in enumerate(zip(cells, [*cells[1:], None], strict=True)):

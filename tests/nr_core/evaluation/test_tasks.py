@@ -330,6 +330,7 @@ def test_an_expression_without_its_field_is_refused(tmp_path):
         make_items(TaskSettings.model_validate({**TASK, "choices": "answers", "answer": "0"}), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_harness_gives_the_same_accuracies(world, model, tmp_path, monkeypatch):
     """BLiMP's and ARC's forms, by lm_eval's own tasks over local files and by ours, on the same rows."""
     pytest.importorskip("lm_eval", reason="needs the extra `eval`: pip install 'neutral-residues[eval]'")

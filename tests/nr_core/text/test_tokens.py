@@ -62,6 +62,7 @@ def test_a_tokenizer_that_opens_texts_keeps_its_opening_token(world, tmp_path):
     assert tokenizer_hash(str(tmp_path / "opening")) != tokenizer_hash(str(world.tokenizer))
 
 
+@pytest.mark.slow
 def test_large_vocabularies_take_four_bytes_and_small_ones_two(world, tmp_path):
     tokenizer = load_tokenizer(str(world.tokenizer))
     tokenizer.add_tokens([f"token{i}" for i in range(1 << 16)])
@@ -138,6 +139,7 @@ def test_the_processes_import_nothing_heavy():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_what_was_killed_goes_on_from_its_last_whole_piece(world, tmp_path, shards, workers):
     """Killed at a moment of its own choice after the first piece."""
     out = tmp_path / "out"

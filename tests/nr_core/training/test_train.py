@@ -292,6 +292,7 @@ INDUCTOR = pytest.param(
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
+@pytest.mark.slow
 def test_compiled_and_recomputed_layers_train_alike(world, run, tmp_path, monkeypatch, backend):
     monkeypatch.setattr("torch.compile", partial(torch.compile, backend=backend))
     plain = figures(run(world.train_spec(tmp_path / "plain", training={"steps": 4})))

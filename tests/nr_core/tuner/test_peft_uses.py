@@ -29,6 +29,7 @@ def randomise(model, seed=1):
 @torch.no_grad()
 @pytest.mark.parametrize("embeddings", ["frozen", "residue"])
 @pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "olmo2", "opt", "exaone4"])
+@pytest.mark.slow
 def test_compiles_in_one_graph_where_the_base_does(architecture, embeddings):
     torch._dynamo.reset()
     model = extended(architecture, embeddings=embeddings)

@@ -74,6 +74,7 @@ def texts(machine: Crawl, report: CorpusReport) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("url", ["s3", "memory", "file"], indirect=True)
+@pytest.mark.slow
 def test_another_machine_goes_on_from_the_bucket(machines: Callable[[str], Crawl], monkeypatch: Any) -> None:
     first, second = machines("first"), machines("second")
     made = refresh(first)
@@ -151,6 +152,7 @@ def test_of_two_machines_that_publish_at_a_time_one_is_refused(machines: Callabl
     assert bucket_of(second).read(second.workspace.corpus("english") / "CURRENT") == mine.version.encode()
 
 
+@pytest.mark.slow
 def test_a_take_down_reaches_the_bucket(machines: Callable[[str], Crawl]) -> None:
     first, second = machines("first"), machines("second")
     held = refresh(first)

@@ -18,6 +18,8 @@ from pipelines.sources.work_units import list_work_units
 from pipelines.text.languages import threshold
 from storage.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 LANGUAGES = ("eng", "fra", "deu", "spa", "hun", "dan")
 NO_PAGES = {"non_html": "not_html", "redirect": "redirect", "not_found": "bad_status", "truncated": "truncated"}
 OPT_OUTS = {"meta": "meta_robots", "header": "x_robots_tag"}

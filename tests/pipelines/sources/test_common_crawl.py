@@ -79,6 +79,7 @@ def columns(units: list[WorkUnit], workspace: Workspace, documents: DocumentSett
 
 
 @pytest.mark.parametrize("kind", ["whole files", "by index"])
+@pytest.mark.slow
 def test_a_corpus_is_the_same_when_a_fifth_of_the_answers_fail(
     kind: str, server: Loopback, tmp_path: Path, document_settings: DocumentSettings
 ) -> None:
@@ -315,6 +316,7 @@ def test_paths_out_of_a_list_do_not_leave_the_server(path: str, server: Loopback
 
 
 @pytest.mark.parametrize("kind", ["whole files", "by index"])
+@pytest.mark.slow
 def test_a_later_snapshot_comes_to_the_earlier_one(
     kind: str, server: Loopback, snapshot: Snapshot, tmp_path: Path, document_settings: DocumentSettings
 ) -> None:

@@ -283,6 +283,7 @@ with pq.ParquetWriter(sys.argv[1], one.schema, compression="zstd") as writer:
 """
 
 
+@pytest.mark.slow
 def test_a_bomb_stays_small(
     tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

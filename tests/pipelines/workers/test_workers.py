@@ -217,6 +217,7 @@ def by_processes(units: list[WorkUnit], settings: DocumentSettings, workspace: W
 
 
 @pytest.mark.parametrize(("kind", "read"), [("warc", by_processes), ("text", on_a_cluster)])
+@pytest.mark.slow
 def test_a_record_that_ends_its_process_costs_itself(
     kind: str,
     read: Callable[[list[WorkUnit], DocumentSettings, Workspace], list[UnitReport]],
