@@ -29,7 +29,7 @@ from tests.flows.config.test_run_form import form_posts
 from tests.flows.conftest import nr
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
-METHODS = ["adapter", "finetune", "lora", "neutral_residues"]
+METHODS = ["lora", "neutral_residues"]
 HOLD_OPEN = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[1], read_only=True)
@@ -39,11 +39,19 @@ print(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
 """
 
 
+def config_of(project):
+    return {
+        "extends": str(TINY),
+        "workspace": str(project / "workspace"),
+        "methods": [{"method": method} for method in METHODS],
+    }
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project folder with one deployment of the tiny study and one that a cron schedule starts."""
     folder = tmp_path_factory.mktemp("project")
-    config = {"extends": str(TINY), "workspace": str(folder / "workspace")}
+    config = config_of(folder)
     study = {
         "name": "tiny",
         "entrypoint": f"{Path(__file__).parents[3]}/flows/extend_language.py:extend_language",
@@ -98,7 +106,6 @@ def ask(services, path, body, method="POST"):
     return services.api.ask(method, path, body)
 
 
-@pytest.mark.server
 def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_catalog(project, services):
     workspace = Workspace(project / "workspace")
     first = deployment_run(services)
@@ -122,11 +129,11 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
         text=True,
     ) as reader:
         assert reader.stdout.readline() == "open\n"
-        config = {"extends": str(TINY), "workspace": str(workspace.root), "seeds": [0, 1]}
+        config = {**config_of(project), "seeds": [0, 1]}
         second = deployment_run(services, "-p", f"config={json.dumps(config)}")
         assert second.returncode == 0, second.stdout + second.stderr
-        assert query(workspace, "SELECT count(*) FROM learning_vs_forgetting").rows == [(8,)]
-        assert reader.communicate("\n")[0] == "4\n"
+        assert query(workspace, "SELECT count(*) FROM learning_vs_forgetting").rows == [(4,)]
+        assert reader.communicate("\n")[0] == "2\n"
 
 
 def runs_of(project):
@@ -149,7 +156,6 @@ def wait_for_run(services, deployment, state, seconds):
     return runs
 
 
-@pytest.mark.server
 def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project, services):
     """With the wrong SQLAlchemy the server looks healthy and never schedules anything."""
     before = runs_of(project)
@@ -163,11 +169,10 @@ def test_an_active_schedule_refreshes_and_the_refresh_leads_to_training(project,
         set_schedule(services, "monthly", False)
     # It brought less than a million characters: there is nothing to train, and that is a success.
     [followed, *_] = wait_for_run(services, "after-refresh", "COMPLETED", 300)
-    assert followed["parameters"] == {"config": {"extends": str(TINY), "workspace": str(project / "workspace")}}
+    assert followed["parameters"] == {"config": config_of(project)}
     assert runs_of(project) == before
 
 
-@pytest.mark.server
 def test_up_twice_does_no_harm(project, services):
     assert server.up(project / ".prefect", services.port, project) == services
     assert [worker["status"] for worker in services.workers()] == ["ONLINE"]
@@ -175,7 +180,6 @@ def test_up_twice_does_no_harm(project, services):
     assert [q["concurrency_limit"] for q in queues if q["name"] == deployments.TRAINING_QUEUE] == [1]
 
 
-@pytest.mark.server
 def test_what_was_set_on_the_server_stays_over_another_up(project, services):
     def found(name):
         [deployment] = ask(services, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
@@ -216,7 +220,6 @@ def test_what_was_set_on_the_server_stays_over_another_up(project, services):
     assert automation["enabled"] and deployment["parameters"] == before["parameters"]
 
 
-@pytest.mark.server
 def test_a_killed_server_is_replaced(project, services):
     [killed] = psutil.Process(services.server_pid).children()
     killed.kill()
@@ -227,7 +230,6 @@ def test_a_killed_server_is_replaced(project, services):
     assert server.running(project / ".prefect") == services and child != killed
 
 
-@pytest.mark.server
 def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_not(services):
     """Several machines may share a database."""
     now, me, gone = int(time.time()), socket.gethostname(), 2**22 + 1
@@ -256,7 +258,6 @@ def test_runs_whose_process_has_gone_are_marked_and_those_of_other_machines_are_
     assert len(asked) == len(processes) and crashed == {"killed", "another of its number"}
 
 
-@pytest.mark.server
 def test_a_failed_run_calls_the_webhook(tmp_path, services):
     called: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -297,7 +298,6 @@ def test_a_failed_run_calls_the_webhook(tmp_path, services):
     assert not [path for path in written if token.encode() in path.read_bytes()]
 
 
-@pytest.mark.server
 def test_wrong_parameters_make_no_run(services):
     refused = deployment_run(services, "-p", 'config={"training": {"steps": "many"}}')
     assert refused.returncode != 0 and "steps" in refused.stdout + refused.stderr
@@ -318,10 +318,10 @@ def as_the_form_shows_it(deployment):
     return form_posts(schema, deployment["parameters"], schema["definitions"])
 
 
-@pytest.mark.server
 def test_the_form_of_the_server_and_what_is_posted_give_the_study_that_is_meant(project, services):
-    inherited = {"extends": str(TINY), "workspace": str(project / "workspace")}
-    expected = load_config(str(TINY)).model_copy(update={"workspace": inherited["workspace"]})
+    inherited = config_of(project)
+    changes = {name: value for name, value in inherited.items() if name != "extends"}
+    expected = load_config(str(TINY), changes)
     assert study_of_run(services, lambda deployment: {}) == expected
     assert study_of_run(services, as_the_form_shows_it) == expected
     for change in (
@@ -335,7 +335,6 @@ def test_the_form_of_the_server_and_what_is_posted_give_the_study_that_is_meant(
         assert found == Config.model_validate({**inherited, **change})
 
 
-@pytest.mark.server
 def test_starting_on_a_taken_port_is_refused(project, services, tmp_path):
     with pytest.raises(InputError, match="is taken by another program"):
         server.start(tmp_path, services.port, project)
