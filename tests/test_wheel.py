@@ -1,5 +1,6 @@
 """A built wheel, installed beside the packages that are here, works without the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
+
+from tests.nr_core.tiny import tiny_model
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = REPOSITORY / "tests" / "flows" / "tiny.yaml"
@@ -55,3 +63,42 @@ def test_the_wheel_runs_a_small_study_to_its_report(installed, language_model):
     table = call(nr, "sql", "SELECT method FROM learning_vs_forgetting ORDER BY 1", "--format", "csv", cwd=installed)
     assert table.split() == ["method", "adapter", "finetune", "lora", "neutral_residues"]
     assert (installed / "workspace" / "reports" / "tiny.html").stat().st_size > 10_000
+
+
+@pytest.mark.server
+def test_from_the_wheel_and_a_file_of_ones_own_to_the_report(installed, language_model):
+    """`nr init`, then the commands that it names, at toy size: what docs/own-data.md promises."""
+    folder, nr = installed / "own", installed / "venv" / "bin" / "nr"
+    folder.mkdir()
+    save_base(folder / "base")
+    for name, words in (
+        ("fr", "Le petit jardin est rouge et la pomme tombe"),
+        ("en", "The small garden is red in the"),
+    ):
+        rows = [{"title": "x", "body": f"{words} {number}. " * 12 + f"{number * 7919}"} for number in range(60)]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    given = ("--language", "fra", "--model", "base", "--data", "fr.jsonl", "--original", "en.jsonl")
+    call(nr, "init", *given, cwd=folder)
+    toy = {
+        "documents.language_model": language_model,
+        "corpora.new-language.dedup.threshold": 1,
+        "corpora.original-language.dedup.threshold": 1,
+        "training": "{steps: 3, sequence_length: 32, batch_size: 2, dead_gate_share: 0}",
+        "evaluation": "{sequence_length: 32, max_tokens: 500}",
+    }
+    call(nr, "run", "study.yaml", *(f"--set={field}={value}" for field, value in toy.items()), cwd=folder)
+    [table] = json.loads(call(nr, "runs", "--json", cwd=folder))
+    assert [(row["name"], row["status"], row["language"]) for row in table["rows"]] == [
+        ("neutral_residues", "done", "fra")
+    ]
+    assert (folder / "workspace" / "reports" / "study.html").stat().st_size > 10_000
+
+
+def save_base(folder):
+    """A model of a few thousand parameters, with a tokenizer of bytes, as the hub would give it."""
+    letters = sorted(ByteLevel.alphabet())
+    words = Tokenizer(BPE({letter: number for number, letter in enumerate([*letters, "<end>"])}, []))
+    words.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    words.decoder = ByteLevelDecoder()
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>").save_pretrained(folder)
+    tiny_model("llama", vocab_size=257).save_pretrained(folder)
