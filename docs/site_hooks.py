@@ -65,7 +65,9 @@ def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
         name = str(own.relative_to(ROOT)) if own.is_relative_to(ROOT) else ""
         if name in pages:
             return f"[{text}]({'../' * page.file.src_uri.count('/')}{pages[name]}{'#' + anchor if anchor else ''})"
-        inside = own.is_relative_to(ROOT / "docs") or page.file.src_uri in OWN_FILES and (ROOT / "docs" / path).exists()
+        inside = own.is_relative_to(ROOT / "docs") or (
+            page.file.src_uri in OWN_FILES and (ROOT / "docs" / path).exists()
+        )
         return link[0] if inside else text
 
     return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", place, markdown)
@@ -96,11 +98,10 @@ def _models(tree: type[BaseModel]) -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = []
 
     def look(annotation: Any) -> None:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if annotation not in found:
-                found.append(annotation)
-                for field in annotation.model_fields.values():
-                    look(field.annotation)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in found:
+            found.append(annotation)
+            for field in annotation.model_fields.values():
+                look(field.annotation)
         for part in get_args(annotation):
             look(part)
 
