@@ -25,7 +25,7 @@ from pipelines.sources.text_files import TextRecord
 from pipelines.text.identify import Identifier
 from pipelines.text.other_language import other_language
 from pipelines.text.quality_model import load_quality_model
-from pipelines.text.scores import SCORES, scores
+from pipelines.text.scores import SCORES, scores_of_texts
 
 MAX_URL_CHARACTERS = 4096
 # Main content is extracted where a wanted language is among the three most likely ones of the page's whole text, alt
@@ -199,9 +199,9 @@ def text_document(
 
 
 def measure(document: Mapping[str, Any], text: str, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
-    """Add to a row its text and all that is measured on it, whatever the figures are: the filter over them comes later.
+    """Add to a row its text and what is measured on it, whatever the figures are: the filter over them comes later.
 
-    The signature is not in it yet, but the shingle hashes that `sign` makes it of.
+    Scores and signature are not in it yet, but the shingle hashes of which `measure_together` makes the latter.
     """
     language, score = identify(text)
     quality = load_quality_model(settings)
@@ -212,16 +212,18 @@ def measure(document: Mapping[str, Any], text: str, settings: DocumentSettings, 
         "characters": len(text),
         "language": language,
         "language_score": score,
-        **scores(text, language),
         "quality": quality(text) if quality else None,
     }
     row["text_hash"], row["shingle_hashes"] = hashes_of(row, settings.shingle)
     return row
 
 
-def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:
-    """Put signatures in the place of shingle hashes: many at a time, which is faster."""
+def measure_together(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:
+    """Add scores, and put signatures in the place of shingle hashes: of many rows at a time, which is faster."""
     hashed = [document for document in documents if "shingle_hashes" in document]
+    texts, languages = ([document[column] for document in hashed] for column in ("text", "language"))
+    for document, found in zip(hashed, scores_of_texts(texts, languages), strict=True):
+        document |= found
     of_texts = [document.pop("shingle_hashes") for document in hashed]
     for document, signature in zip(hashed, signatures(of_texts, settings.num_perm, settings.seed), strict=True):
         document["signature"] = signature.astype("<u4").tobytes()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, page_document, sign, text_document
+from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, measure_together, page_document, text_document
 from pipelines.pages.characters import cut
 from pipelines.pages.warc import Capture, read_records, read_warc
 from pipelines.settings import DocumentSettings
@@ -80,7 +80,7 @@ class Attempt:
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
-                    sign(rows, settings)
+                    measure_together(rows, settings)
                     writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             if self.counts[UNDETERMINED, DAMAGED]:
                 error = self.failures[-1]["error"]

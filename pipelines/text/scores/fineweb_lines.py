@@ -1,7 +1,8 @@
 """FineWeb's scores of lines: Penedo et al. 2024, section 3.6 (https://arxiv.org/abs/2406.17557)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import regex
 
@@ -9,6 +10,8 @@ from pipelines.text.scores.text_parts import TextParts
 
 _LAST_OF_THEM = 0x20000  # no character from here on ends a sentence
 TERMINALS = frozenset(regex.findall(r"\p{Sentence_Terminal}", "".join(map(chr, range(_LAST_OF_THEM)))))
+_IS_TERMINAL = np.zeros(_LAST_OF_THEM + 1, dtype=bool)
+_IS_TERMINAL[list(map(ord, TERMINALS))] = True
 SHORT_LINE = 30  # characters, as published
 FINEWEB_LINES: Mapping[str, pa.DataType] = {
     "lines": pa.int32(),  # all but blank ones, as in the shares
@@ -21,20 +24,27 @@ FINEWEB_LINES: Mapping[str, pa.DataType] = {
 }
 
 
-def fineweb_lines(parts: TextParts) -> dict[str, float]:
-    """Scores by name."""
-    lines = [line for line in parts.lines if line.strip()]
-    seen: set[str] = set()
-    repeated = 0
-    if len(set(lines)) < len(lines):
-        for line in lines:
-            repeated += len(line) * (line in seen)
-            seen.add(line)
-    count = max(len(lines), 1)
+def fineweb_lines(parts: TextParts) -> dict[str, Sequence[float]]:
+    """Return values of each text by score."""
+    filled = parts.words_of_lines > 0
+    lines = parts.by_line(filled)
+    counts = np.maximum(lines, 1)
+    terminal = filled & _IS_TERMINAL.take(parts.codes[parts.line_ends - 1], mode="clip")
+    short = filled & (parts.line_ends - parts.line_starts <= SHORT_LINE)
+    characters = parts.lengths_of_texts - np.diff(parts.lines_before) + 1  # but for the line breaks
     return {
-        "lines": len(lines),
-        "terminal_line_share": sum(line[-1] in TERMINALS for line in lines) / count,
-        "short_line_share": sum(len(line) <= SHORT_LINE for line in lines) / count,
-        "repeated_line_character_share": repeated / max(len(parts.text) - len(parts.lines) + 1, 1),
-        "line_break_ratio": (count - 1) / max(len(parts.words), 1),
+        "lines": lines.tolist(),
+        "terminal_line_share": (parts.by_line(terminal) / counts).tolist(),
+        "short_line_share": (parts.by_line(short) / counts).tolist(),
+        "repeated_line_character_share": (_repeated_characters(parts) / np.maximum(characters, 1)).tolist(),
+        "line_break_ratio": ((counts - 1) / np.maximum(parts.word_counts, 1)).tolist(),
     }
+
+
+def _repeated_characters(parts: TextParts) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    repeated = np.zeros(len(parts.texts), dtype=np.int64)
+    for number in range(len(parts.texts)):
+        lines = list(filter(str.strip, parts.lines(number)))
+        if len(different := set(lines)) < len(lines):
+            repeated[number] = sum(map(len, lines)) - sum(map(len, different))
+    return repeated

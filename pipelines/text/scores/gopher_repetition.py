@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.text.scores.text_parts import TextParts
+from pipelines.text.scores.text_parts import Integers, TextParts
 
 TOP_GRAMS, DUPLICATE_GRAMS = range(2, 5), range(5, 11)
 GOPHER_REPETITION: Mapping[str, pa.DataType] = {
@@ -27,101 +27,103 @@ GOPHER_REPETITION: Mapping[str, pa.DataType] = {
 _MULTIPLIER = np.int64(0x5851F42D4C957F2D)  # odd: Knuth's MMIX generator
 
 
-def gopher_repetition(parts: TextParts) -> dict[str, float]:
-    """Scores by name."""
-    characters = max(len(parts.text), 1)
-    lines = [line for line in parts.lines if line]
-    duplicate_lines = _duplicates(lines)
-    # Without a line that occurs twice there is no such paragraph.
-    paragraphs = _paragraphs(parts.text) if duplicate_lines else []
-    duplicate_paragraphs = _duplicates(paragraphs)
+def gopher_repetition(parts: TextParts) -> dict[str, Sequence[float]]:
+    """Return values of each text by score."""
+    shares = np.array([_duplicate_shares(text, parts.lines(number)) for number, text in enumerate(parts.texts)])
+    characters = np.maximum(parts.lengths_of_texts, 1)
     return {
-        "duplicate_paragraph_share": len(duplicate_paragraphs) / max(len(paragraphs), 1),
-        "duplicate_paragraph_character_share": sum(map(len, duplicate_paragraphs)) / characters,
-        "duplicate_line_share": len(duplicate_lines) / max(len(lines), 1),
-        "duplicate_line_character_share": sum(map(len, duplicate_lines)) / characters,
-        **{name: length / characters for name, length in _repeated_grams(parts).items()},
+        **dict(zip(list(GOPHER_REPETITION)[:4], shares.T.tolist(), strict=True)),
+        **{name: (lengths / characters).tolist() for name, lengths in _repeated_grams(parts).items()},
     }
 
 
-def _duplicates(elements: Sequence[str]) -> list[str]:
-    """Return the second and any later occurrence of each element."""
-    if len(set(elements)) == len(elements):
-        return []
-    seen: set[str] = set()
-    found = []
-    for element in elements:
-        if element in seen:
-            found.append(element)
-        seen.add(element)
-    return found
+def _duplicate_shares(text: str, lines: Sequence[str]) -> tuple[float, float, float, float]:
+    """Return the shares of duplicate paragraphs and of their characters, and the same of lines."""
+    lines = list(filter(None, lines))
+    many_lines, in_lines = _duplicates(lines)
+    if not many_lines:  # then there is no such paragraph
+        return 0.0, 0.0, 0.0, 0.0
+    paragraphs = [paragraph for part in text.split("\n\n") if (paragraph := part.strip("\n"))]
+    many, inside = _duplicates(paragraphs)
+    return many / len(paragraphs), inside / len(text), many_lines / len(lines), in_lines / len(text)
 
 
-def _paragraphs(text: str) -> list[str]:
-    return [paragraph for part in text.split("\n\n") if (paragraph := part.strip("\n"))]
+def _duplicates(elements: Sequence[str]) -> tuple[int, int]:
+    """Count the second and later occurrences of elements, and the characters in them."""
+    different = set(elements)
+    if len(different) == len(elements):
+        return 0, 0
+    return len(elements) - len(different), sum(map(len, elements)) - sum(map(len, different))
 
 
-def _repeated_grams(parts: TextParts) -> dict[str, int]:
-    """Characters by score: of the top n-grams, and of the duplicate ones.
+def _repeated_grams(parts: TextParts) -> dict[str, Integers]:
+    """Characters of each text by score: of its top n-grams, and of the duplicate ones.
 
     An n-gram can occur twice only where both (n-1)-grams in it do. So only those places are looked at that were left
     for n - 1: few in most texts, and none from some n on.
     """
     # Python's hash of a word: 64 bits, so that two words of one text have the same about never.
     hashes = np.fromiter(map(hash, parts.words), dtype=np.int64, count=len(parts.words))
+    of_text = np.repeat(np.arange(len(parts.texts)), parts.word_counts)
     ends = np.zeros(len(hashes) + 1, dtype=np.int64)
     parts.lengths.cumsum(out=ends[1:])
-    grams, places, counts = hashes, np.arange(len(hashes)), np.empty(0, dtype=np.int64)
+    # Two words of one text, where the first stands; what differs by text makes those of others different.
+    places = np.flatnonzero(of_text[1:] == of_text[:-1])
+    grams = (hashes[places] + of_text[places] * _MULTIPLIER) * _MULTIPLIER + hashes[places + 1]
     found = {}
     for n in range(2, DUPLICATE_GRAMS.stop):
-        if len(places):
-            inner = (places[1:] - places[:-1] == 1).nonzero()[0]
+        if n > 2 and len(places):
+            inner = np.flatnonzero(places[1:] - places[:-1] == 1)
             places = places[inner]
             grams = grams[inner] * _MULTIPLIER + hashes[places + (n - 1)]
-            repeated, counts = _repeated(grams)
-            grams, places = grams[repeated], places[repeated]
+        repeated, counts = _repeated(grams)
+        grams, places = grams[repeated], places[repeated]
         if n in TOP_GRAMS:
-            found[f"top_{n}_gram_share"] = _top_characters(n, places, counts, ends)
+            found[f"top_{n}_gram_share"] = _top_characters(n, places, counts, ends, parts)
         else:
-            found[f"duplicate_{n}_gram_share"] = _duplicate_characters(n, grams, places, ends) if len(places) else 0
+            found[f"duplicate_{n}_gram_share"] = _duplicate_characters(n, grams, places, ends, parts)
     return found
 
 
-def _repeated(grams: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _repeated(grams: Integers) -> tuple[npt.NDArray[np.intp], Integers]:
     """Find where an element stands that occurs more than once, and tell how often."""
-    in_order = np.sort(grams)
-    again = in_order[1:][in_order[1:] == in_order[:-1]]  # each of them, once less than it occurs
-    first = again.searchsorted(grams)
-    places = (again.take(first, mode="clip") == grams).nonzero()[0] if len(again) else first[:0]
-    return places, again.searchsorted(grams[places], side="right") - first[places] + 1
+    if not len(grams):
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int64)
+    numbers = pa.array(grams).dictionary_encode().indices.to_numpy()
+    counts = np.bincount(numbers)[numbers]
+    places = np.flatnonzero(counts > 1)
+    return places, counts[places]
 
 
-def _top_characters(
-    n: int, places: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> int:
-    """Length of the most frequent n-gram, with its spaces, times its count, given those that occur twice or more."""
-    if len(ends) <= n:
-        return 0
-    place, count = 0, 1  # where all occur once, the first counts
-    if len(places):
-        top = np.argmax(counts)
-        place, count = int(places[top]), int(counts[top])
-    return (int(ends[place + n] - ends[place]) + n - 1) * count
+def _top_characters(n: int, places: Integers, counts: Integers, ends: Integers, parts: TextParts) -> Integers:
+    """Length of each text's most frequent n-gram, with its spaces, times its count, given those that occur twice or
+    more.
+    """
+    # Where all of a text occur once, the first counts.
+    tops, times = parts.words_before[:-1].copy(), np.ones(len(parts.texts), dtype=np.int64)
+    bounds = np.searchsorted(places, parts.words_before)
+    some = np.flatnonzero(bounds[1:] > bounds[:-1])
+    if len(some):
+        times[some] = np.maximum.reduceat(counts, bounds[some])
+        most = np.flatnonzero(counts == np.repeat(times, np.diff(bounds)))
+        tops[some] = places[most[np.searchsorted(most, bounds[some])]]
+    last = np.minimum(tops + n, len(ends) - 1)
+    return np.where(parts.word_counts >= n, (ends[last] - ends[tops] + n - 1) * times, 0)
 
 
-def _duplicate_characters(
-    n: int, grams: npt.NDArray[np.int64], places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> int:
+def _duplicate_characters(n: int, grams: Integers, places: Integers, ends: Integers, parts: TextParts) -> Integers:
     """Characters in n-grams that came before. One that was seen is stepped over, and nothing inside it is seen."""
-    lengths = ends[places + n] - ends[places]
     seen: set[int] = set()
-    characters = free = 0
-    for gram, place, length in zip(grams.tolist(), places.tolist(), lengths.tolist(), strict=True):
+    again: list[int] = []
+    free = 0
+    for gram, place in zip(grams.tolist(), places.tolist(), strict=True):
         if place < free:
             continue
         if gram in seen:
-            characters += length
+            again.append(place)
             free = place + n
         else:
             seen.add(gram)
-    return characters
+    characters = np.zeros(len(ends), dtype=np.int64)
+    characters[again] = ends[np.array(again, dtype=np.intp) + n] - ends[again]
+    return parts.by_word(characters[:-1])

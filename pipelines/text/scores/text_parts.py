@@ -1,7 +1,9 @@
-"""The parts of a text that scores look at: its words, by white space, and its lines."""
+"""The parts of texts that scores look at: their words, by white space, and their lines."""
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -9,41 +11,72 @@ import numpy.typing as npt
 from pipelines.text.words import words
 
 # What a character can be; bits of a byte, so that those of a word are found by `or`.
-SPACE, ALPHABETIC, SPEAKING, MARK = 1, 2, 4, 8
+SPACE, ALPHABETIC, SPEAKING, MARK, FREE_MARK, CLOSING = 1, 2, 4, 8, 16, 32
 # Sentences end in these. In the second half are those that no white space follows.
 MARKS = ".!?…।؟۔።" + (FREE_MARKS := "。！？｡")
+CLOSES = " \t\"'”’»)]"  # may stand between a mark and the end of its line
 _TABLE_SIZE = 0x20000  # the planes of all but rare Chinese characters and private use
+
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class TextParts:
-    """A text taken apart once for all scores.
+    """Texts taken apart together, once for all scores: a score of one text is a sum over parts of all, cut at bounds.
 
-    Words are those of text/words.py; the arrays, which find them again by white space, have one entry a word.
+    Places are those in all texts, with a line break behind each. Words are those of text/words.py; the arrays, which
+    find them again by white space, have one entry a word, or one a line, blank ones too.
     """
 
-    def __init__(self, text: str, language: str) -> None:
-        self.text = text
-        self.words = words(text, language)
-        self.lines = text.split("\n")  # blank ones too
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        self.kinds = _kinds(codes)  # of each character
+    def __init__(self, texts: Sequence[str], languages: Sequence[str]) -> None:
+        self.texts, self.languages = texts, languages
+        self.words = list(chain.from_iterable(map(words, texts, languages)))
+        self.lengths_of_texts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        joined = "\n".join([*texts, ""])
+        self.codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        self.kinds = _kinds(self.codes)  # of each character
         # Words begin where a character follows white space, and end where white space follows a character.
-        spaced = np.ones(len(codes) + 2, dtype=bool)
-        np.not_equal(self.kinds & SPACE, 0, out=spaced[1:-1])
+        spaced = np.ones(len(self.codes) + 1, dtype=bool)
+        np.not_equal(self.kinds & SPACE, 0, out=spaced[1:])
         edges = np.flatnonzero(spaced[1:] != spaced[:-1])
-        self.starts = edges[::2]
-        self.lengths = edges[1::2] - self.starts
+        self.starts, self.ends = edges[::2], edges[1::2]
+        self.lengths = self.ends - self.starts
         self.word_kinds = (
             np.bitwise_or.reduceat(self.kinds, self.starts) if len(self.starts) else np.empty(0, dtype=np.uint8)
         )
+        self.line_ends = np.flatnonzero(self.codes == ord("\n"))
+        self.line_starts = np.concatenate([[0], self.line_ends[:-1] + 1])
+        # Words before each line, and behind the last; words and lines before each text, and behind the last.
+        self.words_before_lines = np.append(np.searchsorted(self.starts, self.line_starts), len(self.starts))
+        self.words_of_lines = np.diff(self.words_before_lines)
+        begins = np.concatenate([[0], np.cumsum(self.lengths_of_texts + 1)])
+        self.lines_before = np.searchsorted(self.line_starts, begins)
+        self.words_before = self.words_before_lines[self.lines_before]
+        self.word_counts = np.diff(self.words_before)
+
+    def lines(self, text: int) -> list[str]:
+        return self.texts[text].split("\n")
+
+    def by_line(self, counts: Bools | Integers) -> Integers:
+        """Sums by text of what has an entry a line."""
+        return _sums(counts, self.lines_before)
+
+    def by_word(self, counts: Bools | Integers) -> Integers:
+        """Sums by text of what has an entry a word."""
+        return _sums(counts, self.words_before)
+
+
+def _sums(counts: Bools | Integers, bounds: Integers) -> Integers:
+    sums = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=sums[1:])
+    return np.diff(sums[bounds])
 
 
 def _kinds(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    table = _table()
-    if len(codes) and codes.max() >= _TABLE_SIZE:
-        rare = np.array([_kind(chr(code)) for code in codes.tolist()], dtype=np.uint8)
-        return rare
-    return table[codes]
+    kinds = _table().take(codes, mode="clip")
+    rare = np.flatnonzero(codes >= _TABLE_SIZE)
+    kinds[rare] = [_kind(chr(code)) for code in codes[rare].tolist()]
+    return kinds
 
 
 @lru_cache(maxsize=1)
@@ -58,4 +91,6 @@ def _kind(character: str) -> int:
         | ALPHABETIC * character.isalpha()
         | SPEAKING * (unicodedata.category(character)[0] in "LMN")
         | MARK * (character in MARKS)
+        | FREE_MARK * (character in FREE_MARKS)
+        | CLOSING * (character in CLOSES)
     )

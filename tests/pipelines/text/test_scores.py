@@ -14,7 +14,7 @@ from resiliparse.parse.html import HTMLTree
 from pipelines.pages.characters import normalise
 from pipelines.pages.extract import all_text, clean, main_content
 from pipelines.settings import ExtractionSettings
-from pipelines.text.scores import MAX_CHARACTERS, SCORES, scores
+from pipelines.text.scores import MAX_CHARACTERS, SCORES, scores, scores_of_texts
 from pipelines.text.scores.fineweb_lines import TERMINALS
 from tests.pipelines.slow_scores import slow_scores
 
@@ -84,6 +84,14 @@ REPETITIVE = st.lists(st.sampled_from(["a ", "b ", "cc ", "a. b\n", "\n\n"]), ma
 @example("x" * 1001 + " two three\none two three", "eng")
 def test_as_the_slow_ones_on_made_texts(text: str, language: str) -> None:
     assert scores(text, language) == pytest.approx(slow_scores(text, language))
+
+
+@settings(max_examples=50)
+@given(st.lists((MADE | REPETITIVE).filter(bool), max_size=8), st.sampled_from(["eng", "vol"]))
+@example(["a b c", "a b c", "c a b. \n..", "..."], "eng")  # nothing of one counts as repeated in the next
+def test_texts_together_score_as_each_alone(texts: list[str], language: str) -> None:
+    languages = [language if number % 2 else "hun" for number in range(len(texts))]
+    assert scores_of_texts(texts, languages) == list(map(scores, texts, languages))
 
 
 @pytest.mark.shared

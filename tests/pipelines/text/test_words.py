@@ -13,7 +13,7 @@ from pipelines.text.words import is_whole_word, spaced, whole_words, words
 def test_scores_shingles_and_ngrams_see_the_same_words(text: str) -> None:
     normalised = normalise(text)
     assert spaced(normalised, "eng") == " ".join(words(normalised, "eng"))
-    parts = TextParts(text, "eng")
+    parts = TextParts([text], ["eng"])
     places = [text[start : start + length] for start, length in np.stack([parts.starts, parts.lengths], axis=1)]
     assert places == parts.words == words(text, "eng")
 
