@@ -1,6 +1,7 @@
 """Folders that are made once, whole or not at all: write under a temporary name, the manifest last, rename."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -71,8 +72,12 @@ def publishing(folder: Path, *, resumable: bool = False) -> Iterator[Path]:
 
 def _put_in_place(partial: Path, folder: Path) -> None:
     """Rename a filled folder into place. What stood there without a manifest was never whole, and goes."""
+    readers = partial.stat().st_mode & 0o044  # safetensors writes for its owner alone, whatever the umask says
     for file in partial.rglob("*"):
         if file.is_file():
+            status = file.stat()
+            if readers & ~status.st_mode and status.st_uid == os.geteuid():
+                file.chmod(status.st_mode | readers)
             sync(file)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from pipelines.denylist import denied_hosts, holds_taken_down
-from storage.errors import InputError
+from storage.errors import InputError, os_sentence
 from storage.files import DamagedFile
 from storage.keys import file_sha256
 from storage.publish import MANIFEST
@@ -56,7 +56,12 @@ def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int
     for done, written in enumerate(files):
         name = str(written.path.relative_to(workspace.root))
         on_file(done, len(files), name)
-        if wrong := _wrong(written, checked):
+        try:
+            wrong = _wrong(written, checked)
+        except OSError as error:  # it may be whole: who may not read it is not told to delete it
+            damages.append(Damage(name, "it cannot be read", os_sentence(error)))
+            continue
+        if wrong:
             fix = _AGAIN.get(written.step, "delete that folder, then run the same command again")
             damages.append(Damage(name, wrong, fix))
     on_file(len(files), len(files), "")
@@ -128,8 +133,6 @@ def _wrong(written: _Written, checked: dict[tuple[int, int], str]) -> str | None
             checked[place] = file_sha256(written.path)
     except FileNotFoundError:
         return "it is missing"
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
     return None if checked[place] == written.sha256 else "its content is not what was written"
 
 

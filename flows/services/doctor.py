@@ -14,7 +14,7 @@ from flows.services.access import FILE, OTHERS, credential_of, own_credential
 from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
 from flows.services.orphans import orphaned_runs
 from flows.services.workspace_health import disk_wrong, files_wrong, folder_wrong
-from storage.errors import InputError
+from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
@@ -56,6 +56,8 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
             yield check()
         except InputError as error:
             yield Finding(what, str(error), "as it says")
+        except OSError as error:
+            yield Finding(what, "could not be looked at", os_sentence(error))
         except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
             yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
 

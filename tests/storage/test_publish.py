@@ -1,6 +1,8 @@
 """Whole files or none, and keys that follow content."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 
@@ -39,6 +41,18 @@ def test_a_failed_step_leaves_what_stood(tmp_path):
         raise RuntimeError
     assert (tmp_path / "step" / "part.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_who_may_read_the_folder_may_read_its_files(tmp_path, umask, mode):
+    """Some libraries write for the owner alone."""
+    before = os.umask(umask)
+    try:
+        with publishing(tmp_path / "step") as partial:
+            (partial / "weights").touch(0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "step" / "weights").stat().st_mode) == mode
 
 
 def test_what_a_killed_process_left_goes_when_the_step_is_taken_again(tmp_path):

@@ -260,6 +260,9 @@ def test_verify_names_what_is_damaged(study: Study) -> None:
     assert "2 wrong" in shown.output
     with pytest.raises(InputError, match="there is no corpus 'other'"):
         verify(study.workspace, "other", lambda *event: None)
+    documents.symlink_to(documents.name)
+    [unreadable] = [d for d in verify(study.workspace, None, lambda *event: None) if d.path == damages[2].path]
+    assert (unreadable.wrong, "delete" in unreadable.fix) == ("it cannot be read", False)  # it may be whole
 
 
 def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> None:

@@ -95,6 +95,11 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
     assert "format version 99" in next(f.says for f in findings if f.what == "workspace" and f.fix)
 
 
+def test_what_cannot_be_looked_at_has_the_remedy_of_the_system_s_error(tmp_path):
+    finding = found(tmp_path, "files", workspace=tmp_path / ("long" * 100))
+    assert (finding.says, "give a shorter one" in finding.fix) == ("could not be looked at", True)
+
+
 def test_a_full_disk_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr("flows.services.workspace_health.LOW_DISK_GB", 1e9)
     assert "nr gc" in found(tmp_path, "disk").fix
