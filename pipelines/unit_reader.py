@@ -80,8 +80,7 @@ class Attempt:
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
-                    measure_together(rows, settings)
-                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+                    writer.write_table(pa.Table.from_pylist(self._measured(rows, settings), schema=SCHEMA))
             if self.counts[UNDETERMINED, DAMAGED]:
                 error = self.failures[-1]["error"]
                 logger.warning(
@@ -108,10 +107,39 @@ class Attempt:
                     characters=self.characters[language, reason],
                 )
                 for (language, reason), count in sorted(self.counts.items())
+                if count
             ],
             file_bytes=file_bytes,
             file_sha256=file_hash,
         )
+
+    def _measured(self, rows: list[dict[str, Any]], settings: DocumentSettings) -> list[dict[str, Any]]:
+        """Measure rows together; where one of them cannot be, each alone, so that it costs itself only."""
+        before = [dict(row) for row in rows]
+        try:
+            measure_together(rows, settings)
+            return rows
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # as in _guarded
+            logger.exception("%s: rows %d to %d could not be measured", self.unit.path, rows[0]["row"], rows[-1]["row"])
+        return [self._measured_alone(row, settings) for row in before]
+
+    def _measured_alone(self, row: dict[str, Any], settings: DocumentSettings) -> dict[str, Any]:
+        def alone(document: dict[str, Any]) -> dict[str, Any]:
+            rows = [dict(document)]
+            measure_together(rows, settings)
+            return rows[0]
+
+        key = row.get("language", UNDETERMINED), row["reason"]
+        made = self._guarded(row, str(row["row"]), alone)
+        if made["reason"] != row["reason"]:  # it was counted as it was read
+            left = key[0], made["reason"]
+            for counts, count in ((self.counts, 1), (self.characters, row["characters"])):
+                counts[key] -= count
+                counts[left] += count
+            made |= {"text": None, "text_hash": None}
+        return made
 
     def failed(self, error: str) -> UnitReport:
         return self._report(status="failed", error=error)

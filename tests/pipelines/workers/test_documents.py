@@ -13,6 +13,7 @@ from pipelines.documents import documents_key, process_unit, process_units
 from pipelines.settings import DocumentSettings, WarcSource
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit, list_work_units
+from pipelines.text.scores import scores_of_texts
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose
@@ -196,3 +197,23 @@ def test_a_page_that_would_take_much_memory_costs_itself(
     ]
     _, documents = process(write_warc(pages), workspace, document_settings)
     assert [document["reason"] for document in documents] == ["kept", *["dom_too_large"] * 3, "kept"]
+
+
+def test_a_page_that_cannot_be_measured_costs_itself_and_none_of_its_neighbours(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As those of the Rust libraries."""
+
+    def scores(texts: list[str], languages: list[str]) -> list[dict[str, float | None]]:
+        if any("panics" in text for text in texts):
+            raise Panic
+        return scores_of_texts(texts, languages)
+
+    monkeypatch.setattr("pipelines.document.scores_of_texts", scores)
+    texts = [prose(ENGLISH, 1), prose(ENGLISH, 2) + " This page panics.", prose(ENGLISH, 3)]
+    path = write_warc([Page(html(text)) for text in texts])
+    report, rows = process(path, workspace, document_settings)
+    assert [row["reason"] for row in rows] == ["kept", "extraction_failed", "kept"]
+    assert rows[1]["text"] is None and all(row["signature"] and row["words"] for row in (rows[0], rows[2]))
+    assert {row["reason"]: row["documents"] for row in report.funnel} == {"kept": 2, "extraction_failed": 1}
