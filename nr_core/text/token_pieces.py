@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nr_core.files import writing
-from nr_core.stopping import when_parent_dies
 from nr_core.text.lost_text import loses_nothing, lost_bytes, unknown_token, without
 
 ENCODE_BATCH = 64  # documents handed to the tokenizer at once: bounds memory, and progress is told after each
@@ -89,13 +89,20 @@ def fast_codec(rules: str) -> Codec:
 
 def main() -> None:
     task: dict[str, Any] = json.loads(sys.stdin.readline())
-    when_parent_dies(task["parent"], lambda: os._exit(1))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     codec = fast_codec(task["rules"])
     for shard, piece in task["shards"]:
         write_piece(
             Path(shard), codec, task["opening"], task["closing"], task["dtype"], Path(piece),
             lambda documents: print(documents, flush=True),
         )  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """End at once when the parent does: its end of our input is closed then. Who goes on would write into the pieces of
+    the same command, started again."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ What was cut off goes on from its last whole piece. Memory is bounded by a batch
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +53,19 @@ def tokenize(
         "closing": loaded.eos_token_id,
         "dtype": "uint16" if largest_id(loaded) < 1 << 16 else "uint32",
     }
-    pieces = _pieces(shards, out, hashlib.sha256(json.dumps([task, rules]).encode()).hexdigest())
-    rows = [pq.ParquetFile(shard).metadata.num_rows for shard in shards]
-    if not sum(rows):
-        raise ModelError(f"The shards {', '.join(map(str, shards)) or '(none)'} hold no documents to tokenise.")
-    waiting = [(shard, piece) for shard, piece in zip(shards, pieces, strict=True) if not piece.is_dir()]
-    tell = _Progress(on_progress, sum(rows), sum(rows) - sum(rows[shards.index(shard)] for shard, _ in waiting))
-    if rules is None or min(workers, len(waiting)) < 2:
-        codec = _slow_codec(loaded) if rules is None else fast_codec(rules)
-        for shard, piece in waiting:
-            write_piece(shard, codec, task["opening"], task["closing"], task["dtype"], piece, tell.done)
-    else:
-        _in_processes(_shared_out(waiting, workers), {**task, "rules": rules}, tell)
+    with _alone_in(out) as held:
+        pieces = _pieces(shards, out, hashlib.sha256(json.dumps([task, rules]).encode()).hexdigest())
+        rows = [pq.ParquetFile(shard).metadata.num_rows for shard in shards]
+        if not sum(rows):
+            raise ModelError(f"The shards {', '.join(map(str, shards)) or '(none)'} hold no documents to tokenise.")
+        waiting = [(shard, piece) for shard, piece in zip(shards, pieces, strict=True) if not piece.is_dir()]
+        tell = _Progress(on_progress, sum(rows), sum(rows) - sum(rows[shards.index(shard)] for shard, _ in waiting))
+        if rules is None or min(workers, len(waiting)) < 2:
+            codec = _slow_codec(loaded) if rules is None else fast_codec(rules)
+            for shard, piece in waiting:
+                write_piece(shard, codec, task["opening"], task["closing"], task["dtype"], piece, tell.done)
+        else:
+            _in_processes(_shared_out(waiting, workers), {**task, "rules": rules}, tell, held)
     counts = _join(pieces, out, sum(rows))
     # What stands before the first token that is scored: the model's own opening, else the end of the document before.
     context = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
@@ -79,6 +82,18 @@ def tokenize(
     write_json(out / "tokens.json", facts)
     shutil.rmtree(out / PIECES)
     return counts
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[int]:
+    """Wait until nobody writes into `out`: processes of the same command, killed and started again, end a moment after
+    it. Gives the lock's descriptor, which they inherit, and which holds until the last of them has ended."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / ".tokenizing"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
+        path.unlink(missing_ok=True)
 
 
 class _Progress:
@@ -140,7 +155,8 @@ def _shared_out(shards: list[tuple[Path, Path]], workers: int) -> list[list[tupl
     return shares
 
 
-def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], tell: _Progress) -> None:
+def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], tell: _Progress, held: int) -> None:
+    """held: the descriptor of the lock, for the processes to inherit."""
     # The children must find this package wherever the parent found it, and no file of its name where the user stands.
     # (pipelines.workers.children has this for the other packages, of which nr_core imports nothing.)
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
@@ -152,6 +168,7 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
+            pass_fds=[held],
         )
         for _ in shares
     ]
@@ -167,7 +184,7 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
             listener.start()
             assert child.stdin is not None
             pairs = [[str(shard), str(piece)] for shard, piece in share]
-            child.stdin.write(json.dumps({**task, "parent": os.getpid(), "shards": pairs}) + "\n")
+            child.stdin.write(json.dumps({**task, "shards": pairs}) + "\n")
             child.stdin.flush()
         for child, listener in zip(children, listeners, strict=True):
             listener.join()
