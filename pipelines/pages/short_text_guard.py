@@ -31,6 +31,7 @@ _TEXT = rb"[%b]*+(?!<[/!a-zA-Z])((?:[!-%%'-~]|%b)?(?:%b|%b))(?=[%b]*+(?:<|\Z))" 
 _FIRST_TEXT, _TEXT_BEHIND_TAG = re.compile(_TEXT), re.compile(b">" + _TEXT)
 # A CDATA section is text in a formula or a drawing; elsewhere a comment, where a mark does no harm.
 _TEXT_IN_CDATA = re.compile(rb"<!\[CDATA\[[%b]*+([!-~]?(?:%b))(?=[%b]*+\]\]>)" % (_SPACE, _NOT_ASCII, _SPACE))
+_FIRST_BEYOND_ASCII = 0x80
 _LAST_SPACE = ord(" ")  # what comes before it among the bytes is white space or nothing that pages have
 
 
@@ -55,31 +56,31 @@ def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
     """Return where short texts may stand: from one `<` through the next.
 
     It ends in a character of two or three bytes, with at most one of ASCII before it and a tag or white space behind;
-    or a character reference begins it, perhaps behind one character.
+    or a character reference begins it, perhaps behind one character. Few arrays are made of each page: the first steps
+    of each take longer than the rest.
     """
-    codes = markup.codes
+    codes, tags = markup.codes, markup.tags
     # Bytes up to `<` are white space, digits and some signs: that is told in one look, and the rest of few places.
-    lasts = ((codes[:-1] >= 0x80) & (codes[1:] <= ord("<"))).nonzero()[0]
-    behind = codes[lasts + 1]
-    lasts = lasts[(behind <= _LAST_SPACE) | (behind == ord("<"))]
-    if codes[-1:].max(initial=0) >= 0x80:
-        lasts = np.append(lasts, len(codes) - 1)
-    lasts = lasts[_begins_behind(codes, lasts, 2) | _begins_behind(codes, lasts, 3)]
-    references = (codes == ord("&")).nonzero()[0]
-    references = references[_begins_behind(codes, references, 1) | _begins_behind(codes, references, 2)]
-    bounds = np.concatenate([[0], markup.tags, [len(codes)]])
-    starts = np.unique(np.searchsorted(bounds, np.concatenate([lasts, references]), side="right")) - 1
-    yield from zip(bounds[starts].tolist(), (bounds[starts + 1] + 1).tolist(), strict=True)
+    lasts = codes >= _FIRST_BEYOND_ASCII
+    np.logical_and(lasts[:-1], codes[1:] <= ord("<"), out=lasts[:-1])
+    references = (codes == ord("&")).nonzero()[0] + 1  # as far behind what may be before it as such a last byte
+    places = np.concatenate([lasts.nonzero()[0], references])
+    places = places[_begin_behind_tag(codes, places)]
+    for number in sorted(set(tags.searchsorted(places, side="right").tolist())):
+        yield int(tags[number - 1]) if number else 0, int(tags[number]) + 1 if number < len(tags) else len(codes)
 
 
-def _begins_behind(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp], distance: int) -> npt.NDArray[np.bool_]:
-    """Tell whether a tag ends so far before each place, or white space stands there that may be all since a tag.
+def _begin_behind_tag(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Tell whether a tag ends two or three bytes before each place, or white space stands there that may be all since a
+    tag.
 
     A single space behind a letter is not: most words of one letter stand in a sentence.
     """
-    before, earlier = (codes.take(places - back, mode="clip") for back in (distance, distance + 1))
-    may_follow_tag = (earlier == ord(">")) | (earlier <= _LAST_SPACE)
-    return (before == ord(">")) | ((before <= _LAST_SPACE) & may_follow_tag)
+    before = codes.take(places - np.array([[2], [3], [4]]), mode="clip")
+    tag_ends, is_space = before == ord(">"), before <= _LAST_SPACE
+    may_follow_tag = tag_ends | is_space
+    found: npt.NDArray[np.bool_] = (tag_ends[:2] | (is_space[:2] & may_follow_tag[1:])).any(axis=0)
+    return found
 
 
 def _sections(markup: Markup) -> list[int]:

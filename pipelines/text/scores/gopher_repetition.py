@@ -25,6 +25,7 @@ GOPHER_REPETITION: Mapping[str, pa.DataType] = {
 }
 
 _MULTIPLIER = np.int64(0x5851F42D4C957F2D)  # odd: Knuth's MMIX generator
+_BITS_TOLD_APART = 1 << 17  # entries of the table, four for each word of the texts that are scored together
 
 
 def gopher_repetition(parts: TextParts) -> dict[str, Sequence[float]]:
@@ -70,6 +71,8 @@ def _repeated_grams(parts: TextParts) -> dict[str, Integers]:
     # Two words of one text, where the first stands; what differs by text makes those of others different.
     places = np.flatnonzero(of_text[1:] == of_text[:-1])
     grams = (hashes[places] + of_text[places] * _MULTIPLIER) * _MULTIPLIER + hashes[places + 1]
+    likely = _may_repeat(grams)
+    grams, places = grams[likely], places[likely]
     found = {}
     for n in range(2, DUPLICATE_GRAMS.stop):
         if n > 2 and len(places):
@@ -83,6 +86,15 @@ def _repeated_grams(parts: TextParts) -> dict[str, Integers]:
         else:
             found[f"duplicate_{n}_gram_share"] = _duplicate_characters(n, grams, places, ends, parts)
     return found
+
+
+def _may_repeat(grams: Integers) -> npt.NDArray[np.intp]:
+    """Find where an element stands that may occur more than once: of most, some bits of theirs tell that they do not.
+
+    To count those in a table takes a third of the time that it takes to look for equal ones.
+    """
+    bits = (grams >> np.int64(32)) & np.int64(_BITS_TOLD_APART - 1)
+    return np.flatnonzero(np.bincount(bits, minlength=_BITS_TOLD_APART)[bits] > 1)
 
 
 def _repeated(grams: Integers) -> tuple[npt.NDArray[np.intp], Integers]:
