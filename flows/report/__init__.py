@@ -1,5 +1,10 @@
 """The report: one self-contained HTML file with what was learned, what was forgotten, and the SQL behind each picture.
 
+    page, template.html     the file; study: what it says of one base; headline: the study in words
+    queries                 the SQL, one statement a picture
+    series                  names, shapes and numbers as people read them
+    plots, scatter          the plots, by matplotlib; pictures, inline_svg: in the page; paper_figures: for papers
+
 Exports `write_report` and where it writes, `report_file`. Reads the catalog and nothing else; needs neither Prefect nor
 torch.
 """

@@ -43,7 +43,7 @@ def write_report(
         .get_template("template.html")
         .render(
             title=title,
-            studies=[study_of(workspace, base) for base in bases or [None]],
+            studies=[study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)],
             has_runs=bool(bases),
             config_yaml=config_yaml,
             written=datetime.now(UTC),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 # Numbers as people read them: true minus signs, narrow spaces between thousands, units.
@@ -74,16 +75,8 @@ def _three_digits(value: float) -> str:
 
 
 REFERENCE_METHOD = "neutral_residues"  # the method this project is about: it has the accent colour
-# SVG paths about the origin. Shape tells methods apart where colour cannot.
-SHAPES = {
-    "circle": "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0Z",
-    "square": "M-5,-5H5V5H-5Z",
-    "triangle": "M0,-6.5L6,5H-6Z",
-    "diamond": "M0,-7L7,0L0,7L-7,0Z",
-    "wedge": "M0,6.5L6,-5H-6Z",
-    "cross": "M-6,-2H-2V-6H2V-2H6V2H2V6H-2V2H-6Z",
-    "star": "M0,-7L1.8,-2.2L7,-2.2L2.8,1L4.3,6L0,3L-4.3,6L-2.8,1L-7,-2.2L-1.8,-2.2Z",
-}
+# Markers of matplotlib. Shape tells methods apart where colour cannot.
+SHAPES = {"circle": "o", "square": "s", "triangle": "^", "diamond": "d", "wedge": "v", "cross": "P", "star": "*"}
 FIRST_SHAPES = {REFERENCE_METHOD: "circle", "finetune": "square", "lora": "triangle", "adapter": "diamond"}
 
 
@@ -99,8 +92,29 @@ class Style:
         return self.name if self.rate is None else f"{self.name} at lr {self.rate}"
 
     @property
-    def path(self) -> str:
+    def marker(self) -> str:
         return SHAPES[self.shape]
+
+    @property
+    def path(self) -> str:
+        """The shape as an SVG path about the origin, in a square of 12 units: for the key beside a name."""
+        return _path_of(self.marker)
+
+
+@cache
+def _path_of(marker: str) -> str:
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.path import Path
+
+    style = MarkerStyle(marker)
+    letters = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
+    parts = []
+    for points, code in style.get_path().transformed(style.get_transform()).iter_segments():
+        if code == Path.CLOSEPOLY:
+            parts.append("Z")
+        else:
+            parts.append(letters[code] + " ".join(f"{x * 12:.2f},{-y * 12:.2f}" for x, y in points.reshape(-1, 2)))
+    return "".join(parts)
 
 
 class Styles:

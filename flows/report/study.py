@@ -6,14 +6,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from flows.report import queries
-from flows.report.dumbbells import TaskPicture, task_pictures
-from flows.report.gates import HeatMap, heat_maps
 from flows.report.headline import Evidence, Headline, evidence_of, headline
-from flows.report.loss_curves import LossCurves, loss_curves
+from flows.report.pictures import LossPanel, TaskPicture, loss_panels, scatter_pictures, task_pictures
 from flows.report.queries import Answer, ask
-from flows.report.series import REFERENCE_METHOD, Styles
-from flows.report.trade_off_plot import KL, TradeOff, has_both, trade_off
+from flows.report.scatter import KL, TRADE_OFF, has_both
+from flows.report.series import REFERENCE_METHOD, Style, Styles
 from pipelines.text.languages import NAME_OF_CODE
 from storage.files import read_json
 from storage.workspace import Workspace
@@ -31,7 +31,6 @@ base = BaseSpec(**json.loads((run / "run.json").read_text())["base"])
 model, tokenizer = load_run(base, run), load_tokenizer(base)
 """
 Row = dict[str, Any]
-WIDE, NARROW = (760, 460), (350, 380)
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,25 @@ class Learned:
     headline: Headline
     settings: list[Row]
     runs: list[Row]
-    pictures: list[tuple[str, TradeOff]]  # for wide and for narrow screens
-    kl_pictures: list[tuple[str, TradeOff]]  # KL to the base on the language against forgetting
+    pictures: list[Markup]  # for wide and for narrow screens
+    kl_pictures: list[Markup]  # KL to the base on the language against forgetting
     kl_rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Column:
+    role: str
+    eval_set: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    style: Style
+    seed: int | None
+    columns: list[Column]
+    layers: list[int]
+    open_rates: dict[tuple[int, Column], float]
+    sizes: dict[tuple[int, Column], float]
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,14 @@ class Study:
     learned: list[Learned]
     answers: dict[str, Answer]
     tasks: list[TaskPicture]
-    loss_curves: LossCurves | None
+    loss: tuple[Markup, list[LossPanel]] | None  # all curves as a background, and a panel a setting
     heat_maps: list[HeatMap]
     reading: list[Funnel]
     corpora: list[Funnel]
     snippet: str | None  # Python that loads the run that learned most for what it forgot
 
 
-def study_of(workspace: Workspace, base: str | None) -> Study:
+def study_of(workspace: Workspace, base: str | None, number: int = 1) -> Study:
     """Ask everything about a base; with None, of a workspace without runs, what there is to say about its corpora."""
     names = (
         "MODEL",
@@ -100,7 +115,7 @@ def study_of(workspace: Workspace, base: str | None) -> Study:
         learned=_learned(rows, styles, evidence_of(workspace, rows["RUNS"])),
         answers=answers,
         tasks=task_pictures(rows["TASKS"], styles),
-        loss_curves=loss_curves(rows["LOSS"], rows["COST"], styles),
+        loss=loss_panels(rows["LOSS"], rows["COST"], styles, f"loss-{number}"),
         heat_maps=heat_maps(rows["GATES"], rows["COST"], styles),
         reading=_funnels(rows["READING"], "settings"),
         corpora=_funnels(rows["FUNNEL"], "corpus", "version"),
@@ -136,9 +151,9 @@ def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> 
             for name in ("RUNS", "SETTINGS", "FRONT", "KL")
         )
         name_of_language = _named(language.split())
-        sizes = (("wide", WIDE), ("narrow", NARROW))
-        pictures = [(name, trade_off(runs, front, styles, *size)) for name, size in sizes]
-        kl_pictures = [(name, trade_off(behaviour, [], styles, *size, KL)) for name, size in sizes]
+        of_kept = f" of {kept}" if kept else ""
+        learned = f"learning (bits per byte of {name_of_language})", f"forgetting (bits per byte{of_kept})"
+        kl = f"forgetting (bits per byte{of_kept})", f"KL to the base on {name_of_language} (nats per token)"
         parts.append(
             Learned(
                 language=name_of_language,
@@ -146,8 +161,8 @@ def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> 
                 headline=headline(settings, styles, name_of_language, kept, evidence),
                 settings=settings,
                 runs=runs,
-                pictures=[(name, picture) for name, picture in pictures if picture is not None],
-                kl_pictures=[(name, picture) for name, picture in kl_pictures if picture is not None],
+                pictures=scatter_pictures(runs, front, styles, TRADE_OFF, *reversed(learned)),
+                kl_pictures=scatter_pictures(behaviour, [], styles, KL, *reversed(kl)),
                 kl_rows=behaviour,
             )
         )
@@ -166,3 +181,26 @@ def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:
         members = list(group)
         funnels.append(Funnel(", version ".join(map(str, names)), sum(row["documents"] for row in members), members))
     return funnels
+
+
+def heat_maps(gates: Sequence[Row], runs: Sequence[Row], styles: Styles) -> list[HeatMap]:
+    """`gates` are rows of queries.GATES, `runs` of queries.COST; one map a run that has gates."""
+    by_run: dict[str, list[Row]] = {}
+    for row in gates:
+        by_run.setdefault(row["run_id"], []).append(row)
+    return [_heat_map(run, by_run[run["run_id"]], styles) for run in runs if run["run_id"] in by_run]
+
+
+def _heat_map(run: Row, rows: Sequence[Row], styles: Styles) -> HeatMap:
+    # The new language first: that is where gates should be open.
+    columns = sorted(
+        {Column(row["role"], row["eval_set"]) for row in rows}, key=lambda c: (c.role != "new", c.eval_set)
+    )
+    return HeatMap(
+        style=styles.of(run),
+        seed=run["seed"],
+        columns=columns,
+        layers=sorted({row["layer"] for row in rows}),
+        open_rates={(row["layer"], Column(row["role"], row["eval_set"])): row["open_rate"] for row in rows},
+        sizes={(row["layer"], Column(row["role"], row["eval_set"])): row["residue_size"] for row in rows},
+    )

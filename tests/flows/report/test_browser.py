@@ -42,16 +42,16 @@ def test_no_console_line_and_no_request(browser, page):
 def test_plots_have_their_points_where_they_can_be_seen(browser):
     """Learning against forgetting, and KL on the new language against forgetting."""
     seen = browser.ask(
-        "[...document.querySelectorAll('svg.wide')].map(plot => [...plot.querySelectorAll('.point .mark')]"
+        "[...document.querySelectorAll('figure.plot svg.wide')].map(plot => [...plot.querySelectorAll('.point .mark')]"
         ".map(mark => mark.getBoundingClientRect())"
         ".filter(box => box.width > 4 && box.left >= 0 && box.right <= innerWidth).length)"
     )
     assert seen == [RUNS, RUNS]
-    assert browser.ask("document.querySelectorAll('.task .point').length") == RUNS
-    assert browser.ask("document.querySelectorAll('svg.wide polyline.front').length") == 1
+    assert browser.ask("document.querySelectorAll('.task svg.wide .point').length") == RUNS
+    assert browser.ask("document.querySelectorAll('svg.wide .front').length") == 1
     assert browser.ask("getComputedStyle(document.querySelector('svg.narrow')).display") == "none"
     assert BASE  # the base's mark stands at the origin of each
-    assert browser.ask("document.querySelectorAll('svg.wide circle.base').length") == 2
+    assert browser.ask("document.querySelectorAll('svg.wide .base').length") == 2
 
 
 def test_a_title_that_is_a_script_shows_as_text(browser):

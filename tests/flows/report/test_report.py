@@ -13,9 +13,11 @@ import pytest
 
 from flows.report import write_report
 from flows.report.headline import Evidence, evidence_of, headline
+from flows.report.inline_svg import inline_svg
 from flows.report.queries import RUNS, ask
+from flows.report.plots import PAGE
+from flows.report.scatter import TRADE_OFF, Box, Placer, scatter
 from flows.report.series import Styles, bits, duration, rate, share, short
-from flows.report.trade_off_plot import Box, Placer, scale_of
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
@@ -169,8 +171,8 @@ def test_every_figure_of_the_table_stands_on_the_page_and_in_the_plot(recorded, 
         seen = f"{row['name']}, seed {row['seed']}: learning {bits(row['learning'])}, "
         seen += f"forgetting {bits(row['forgetting'])}"
         assert page.count(f"<title>{seen}</title>") == 2, "one mark in the wide and one in the narrow picture"
-    assert parsed.count("circle", "base") == 4, "in both sizes of both plots"
-    assert parsed.count("polyline", "front") == 2
+    assert parsed.count("g", "base") == 4, "in both sizes of both plots"
+    assert parsed.count("g", "front") == 2
     for row in query(recorded, "SELECT corpus, documents FROM corpus_funnel").rows:
         assert f"Corpus {row[0]}" in parsed.text and f"{row[1]:,}".replace(",", "\u202f") in parsed.text
     for text in ("91\u202f%", "23\u202f%", "14\u202f%", "60.1\u202fk", "1\u202fmin 1\u202fs", "452\u202fk parameters"):
@@ -385,17 +387,30 @@ def test_numbers_read_well():
     assert [rate(v) for v in (3e-3, 5e-5)] == ["0.003", "5e-5"]
 
 
-@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e-9, 2e-9], [-5.0, 3e6], [float("nan")], [0.0, 0.7], [7.0]])
-def test_scales_have_ticks_inside_and_grow_in_one_direction(values):
-    scale = scale_of(values, 0, 100)
-    slack = 1e-6 * (scale.high - scale.low)
-    assert scale.ticks and all(scale.low - slack <= tick <= scale.high + slack for tick in scale.ticks)
-    assert scale(scale.low) == 0 and scale(scale.high) == 100
-    assert len({scale.tick_text(tick) for tick in scale.ticks}) == len(scale.ticks)
+@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e-9, 2e-9], [-5.0, 3e6], [0.0, 0.7], [7.0]])
+def test_a_plot_holds_its_marks_and_tells_ticks_apart_whatever_the_size_of_figures(values):
+    own = {"name": "lora", "method": "lora", "learning_rate": None, "seed": 0}
+    runs = [{**own, "learning": value, "forgetting": value / 3} for value in values]
+    drawn = Page(inline_svg(scatter(runs, [], Styles(runs), TRADE_OFF, ("x", "y"), (350, 380), PAGE), "narrow", "x"))
+    places = [re.fullmatch(r"translate\((\S+) (\S+)\)", a["transform"]) for _, a in drawn.tags if "transform" in a]
+    assert len(places) == len(values) + 1, "the base's mark too"
+    assert all(0 <= float(place[1]) <= 350 and 0 <= float(place[2]) <= 380 for place in places)
+    ticks = [round(float(a["x"])) for tag, a in drawn.tags if tag == "text" and "middle" in a["style"]]
+    assert len(set(ticks)) > 2
+
+
+def test_names_of_runs_are_text_in_a_plot_and_no_mathematics():
+    name = "$x_1$ _<b>'\"& \x0b 日本"
+    runs = [{"name": name, "method": "lora", "learning_rate": None, "seed": 0, "learning": 0.2, "forgetting": 0.1}]
+    styles = Styles(runs)
+    figure = scatter(runs, [], styles, TRADE_OFF, ("x", "y"), (760, 460), PAGE)
+    svg = inline_svg(figure, "wide", name, [TRADE_OFF.tip(runs[0], styles)])
+    assert Page(svg).text.count(name.replace("\x0b", "\N{REPLACEMENT CHARACTER}")) == 3, "label, title and tip"
+    assert not re.search(r"url\(|https?:|<b>| id=|font-family", svg)
 
 
 def test_labels_do_not_cover_one_another():
-    placer = Placer(Box(0, 0, 400, 300))
+    placer = Placer(Box(0, 0, 400, 300), 13)
     boxes = [placer.place("neutral", [(200 + 4 * i, 150)]) for i in range(4)]
     assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
 
@@ -403,14 +418,12 @@ def test_labels_do_not_cover_one_another():
 def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     page, parsed = read(workspace, config_yaml="name: x\n")
     seen = "neutral_residues, seed 0: 0.500 to 0.650, difference +0.150 (95 % interval +0.0"
-    assert f"<title>{seen}" in page and parsed.count("line", "bell") == 6
-    assert parsed.count("line", "error") == 2 * 6 * 2 * 2 + 6, (
-        "crosses in both sizes of both plots, and the tasks' intervals"
-    )
+    assert f"<title>{seen}" in page and parsed.count("g", "bell") == 2 * 6
+    assert parsed.count("g", "error") == 2 * (6 * 2 * 2 + 6), "crosses of both plots, and the tasks' intervals"
     assert "…/french.warc.gz" in parsed.text and "0.050" in parsed.text
     assert "load_run(base, run)" in parsed.text and parsed.count("button", "copy") == 2
     points = [attributes for tag, attributes in parsed.tags if tag == "g" and attributes.get("class") == "point"]
-    assert len(points) == 2 * 6 * 2 + 6 and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
+    assert len(points) == 2 * (6 * 2 + 6) and all(a["tabindex"] == "0" and a["aria-label"] for a in points)
 
 
 def test_kl_on_the_new_language_stands_against_forgetting_beside_the_law_that_links_them(recorded, report):
@@ -433,7 +446,6 @@ def test_a_base_that_ran_code_of_its_own_is_told(workspace, trusted):
 
 
 def test_figures_for_papers_are_png_and_svg(workspace):
-    pytest.importorskip("matplotlib", reason="needs the extra `report`: pip install 'neutral-residues[report]'")
     from flows.report.paper_figures import write_figures
 
     written = {path.name: path.read_bytes() for path in write_figures(workspace)}
