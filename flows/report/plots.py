@@ -77,7 +77,7 @@ def task_lines(rows: Sequence[Row], styles: Styles, width: int, look: Look) -> F
     values = [value for row in rows for value in (row["base_value"], row["value"], *_interval(row))]
     axes.set_xlim(value_range(values))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    set_ticks(axes, max(3, width // 110), None, look)
+    set_ticks(axes, max(3, int(width / look.font_size / 9)), None, look)
     bottom = 2.2 * look.font_size / height
     axes.set_position((names / width, bottom, 1 - names / width - 1.2 * look.font_size / width, 1 - bottom))
     axes.axvline(rows[0]["base_value"], color=look.faint, linewidth=look.line, zorder=1)
@@ -95,7 +95,6 @@ def task_lines(rows: Sequence[Row], styles: Styles, width: int, look: Look) -> F
             "va": "center_baseline",
             "gid": "label",
             "parse_math": False,
-            "transform": beside,
         }
         gap = 0.7 * look.font_size / (width - names)
         axes.text(-gap, number, shown(name), fontsize=look.font_size, color=look.of(style), transform=beside, **text)
@@ -178,7 +177,7 @@ def _draw_losses(axes: Axes, curves: LossCurves, own: Sequence[str], style: Styl
         width = (1 if style is None else 1.5) * look.line
         axes.plot(xs, ys, color=colour, linewidth=width, gid="curve", zorder=2 if style is None else 3)
         if style is not None:
-            axes.plot(*curves.points[run][-1], "o", color=colour, markersize=5 * look.line, zorder=4)
+            axes.plot(*curves.points[run][-1], "o", color=colour, markersize=5 * look.line, clip_on=False, zorder=4)
 
 
 def new_figure(size: tuple[float, float], look: Look) -> tuple[Figure, Axes]:

@@ -80,7 +80,7 @@ def scatter(
     xs, ys = [0.0, *(row[measures.x] for row in runs)], [0.0, *(row[measures.y] for row in runs)]
     axes.set_xlim(value_range(xs))
     axes.set_ylim(value_range(ys))
-    set_ticks(axes, max(3, size[0] // 120), 5, look)
+    set_ticks(axes, max(3, int(size[0] / look.font_size / 9)), 5, look)
     _margins(figure, axes, size, look)
     name: dict[str, Any] = {"color": look.ink, "fontsize": look.font_size, "parse_math": False}
     figure.text(0, 1 - look.font_size / size[1], shown(f"↑ {words[1]}"), va="center", **name)
@@ -146,8 +146,9 @@ def _labels(
         hero = style is not None and style.is_reference
         given: dict[str, Any] = {"ha": "center", "va": "center", "gid": "label", "zorder": 7, "parse_math": False}
         given |= {"color": look.accent if hero else look.ink, "fontweight": "bold" if hero else "normal"}
+        ground = {"facecolor": look.paper, "edgecolor": "none", "pad": 0.05 * look.font_size}
         x, y = to_data(box.centre)
-        axes.text(x, y, shown(text), fontsize=look.font_size, **given)
+        axes.text(x, y, shown(text), fontsize=look.font_size, bbox=ground, **given)
         near, mark = min(((box.nearest_point(place), place) for place in places), key=lambda pair: math.dist(*pair))
         if math.dist(near, mark) > BESIDE * look.font_size:
             ends = to_data([near, mark])

@@ -92,7 +92,7 @@ class LoopSettings(Settings):
     not_finite: Annotated[Literal["stop", "skip"], Bears.WHERE_SET] = Field(
         default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
     )
-    fsdp_from: Annotated[int, Bears.WHERE_SET] = Field(
+    fsdp_from: Annotated[int, Bears.NOTHING] = Field(
         default=500_000_000,
         ge=0,
         description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
@@ -105,7 +105,7 @@ class LoopSettings(Settings):
     compile_layers: Annotated[bool, Bears.WHERE_SET] = Field(
         default=False, description="run each decoder layer through torch.compile"
     )
-    recompute_layers: Annotated[bool, Bears.WHERE_SET] = Field(
+    recompute_layers: Annotated[bool, Bears.NOTHING] = Field(
         default=False, description="recompute each layer on the way back: less memory, about a third more time"
     )
 

@@ -82,7 +82,7 @@ def test_a_study_keeps_its_ids(path, tmp_path):
 def test_what_bears_on_nothing_gives_no_other_id(tmp_path):
     path = "tests/flows/tiny.yaml"
     written = read(path).model_dump(mode="json", exclude_unset=True)
-    pace = {"micro_batch_size": 2, "log_every": 3, "checkpoint_every": 7}
+    pace = {"micro_batch_size": 2, "log_every": 3, "checkpoint_every": 7, "fsdp_from": 0, "recompute_layers": True}
     for section in (written["training"], written["base"]["pretrain"]):
         section.update(pace)
     written["evaluation"] |= {"batch_size": 3, "task_items": 5}
@@ -113,7 +113,7 @@ def test_token_streams_keep_their_names(tmp_path):
 def test_a_job_goes_on_in_the_folder_that_an_earlier_version_began():
     inputs = [{"role": "new", "language": "fra", "tokens": "/t", "share": 1.0}]
     spec = {"base": {"model": "/m"}, "method": {"method": "lora", "name": "a"}, "inputs": inputs, "out": "/out"}
-    training = {"micro_batch_size": 2, "log_every": 1, "checkpoint_every": 7}
+    training = {"micro_batch_size": 2, "log_every": 1, "checkpoint_every": 7, "fsdp_from": 0, "recompute_layers": True}
     identity = TrainSpec.model_validate({**spec, "training": training, "label": "a", "threads": 3}).identity()
     base = {"model": "/m", "revision": None, "gguf_file": None, "trust_remote_code": False}
     method = {"method": "lora", "learning_rate": None, "budget": None, "budget_of": "non_embedding", "alpha": None}

@@ -14,8 +14,8 @@ import pytest
 from flows.report import write_report
 from flows.report.headline import Evidence, evidence_of, headline
 from flows.report.inline_svg import inline_svg
-from flows.report.queries import RUNS, ask
 from flows.report.plots import PAGE
+from flows.report.queries import RUNS, ask
 from flows.report.scatter import TRADE_OFF, Box, Placer, scatter
 from flows.report.series import Styles, bits, duration, rate, share, short
 from nr_core.settings import BaseSpec
