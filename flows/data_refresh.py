@@ -170,8 +170,8 @@ def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | Non
         if settings.split_by == "document":
             return None
         return (
-            f"its {report.held_out_documents} held-out documents stay the yardstick: what later refreshes bring of the "
-            f"same {settings.split_by}s is on neither side, so let the first refresh of a corpus be a large one"
+            f"its {report.held_out_documents} held-out documents stay those of later versions: what later refreshes "
+            f"bring of the same {settings.split_by}s is on neither side, so let the first refresh be a large one"
         )
     lost = sum(row["documents"] for row in report.funnel if row["reason"] == "held_out_group")
     if lost <= 2 * settings.held_out_share * (report.documents + lost):

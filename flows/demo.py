@@ -20,7 +20,7 @@ from storage.query import query
 from storage.workspace import Workspace
 
 HOME = Path(".prefect/demo")
-INTERRUPT_PATIENCE = 1.0  # seconds that worker and server each have to end by themselves when somebody waits
+INTERRUPT_GRACE = 1.0  # seconds that worker and server each have to end by themselves when somebody waits
 TABLE = """SELECT name, seed, round(learning, 3) AS learning, round(forgetting, 3) AS forgetting,
        extra_parameters AS parameters, round(seconds) AS seconds
 FROM learning_vs_forgetting ORDER BY forgetting, seed"""
@@ -44,7 +44,7 @@ def main() -> int:
         outcome = subprocess.run(watched, env=services.environment, stdout=subprocess.DEVNULL)
     except KeyboardInterrupt:
         print(SENTENCE, file=sys.stderr, flush=True)
-        stop(HOME, patience=INTERRUPT_PATIENCE)
+        stop(HOME, grace=INTERRUPT_GRACE)
         return INTERRUPTED
     finally:
         stop(HOME)

@@ -1,4 +1,4 @@
-"""Which errors are a sentence for the user, and no traceback: of ours, of the system, of a damaged or locked file.
+"""Tells errors that users see as one sentence, without a traceback: ours, the system's, of damaged or locked files.
 
 Prefect logs a failed task and every flow above it with a traceback each; a mistyped path would drown in them.
 """

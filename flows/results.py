@@ -1,4 +1,4 @@
-"""What `nr results`, `runs`, `compare` and `export` show: queries of the published catalog, and files made of it."""
+"""Queries of the published catalog for `nr results`, `runs`, `compare` and `export`, and files made of it."""
 
 from pathlib import Path
 from typing import Literal

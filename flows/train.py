@@ -37,7 +37,7 @@ STAGE_VERSIONS = (2, TOKENS_STAGE_VERSION)  # of training, and of the tokens tha
 
 @dataclass(frozen=True)
 class RunInput:
-    """What a run is trained on. corpus: its name, None where it is text of the base."""
+    """One text that a run is trained on. corpus: its name, None where it is text of the base."""
 
     corpus: str | None
     corpus_version: str

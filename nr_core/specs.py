@@ -1,4 +1,4 @@
-"""What `python -m nr_core` is given: one JSON file a job."""
+"""Specs of the jobs of `python -m nr_core`: one JSON file each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nr_core.settings.method_table import METHODS
 
 
 class JobSpec(Settings):
-    """What every job is given. A job goes on in a folder that was begun with the same identity.
+    """The part of a spec that every job has. A job goes on in a folder that was begun with the same identity.
 
     unit: of its progress; last_file: what it writes last, so that a job whose last file stands is finished.
     """

@@ -1,4 +1,4 @@
-"""How a job ends early: SIGTERM asks it to save and stop, and so does the death of the process that started it."""
+"""Ends a job early: SIGTERM asks it to save and stop, and so does the death of the process that started it."""
 
 from __future__ import annotations
 

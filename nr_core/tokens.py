@@ -178,7 +178,9 @@ def closing_tokens(tokenizer: Any) -> int:
 
 
 def largest_id(tokenizer: Any) -> int:
-    """Of all that the tokenizer can give, special tokens too. With holes in its ids it is above len(tokenizer)."""
+    """Return the largest id that the tokenizer can give, special tokens too. With holes in its ids it is above
+    len(tokenizer).
+    """
     return max(tokenizer.get_vocab().values())
 
 

@@ -50,7 +50,7 @@ def _place(error: OSError) -> str:
 
 
 def _owner(error: OSError) -> str:
-    """Whose it is: the nearest folder that there is says who could give the permission."""
+    """Advise whom to ask: the nearest folder that there is says who could give the permission."""
     advice = ": ask its owner for the permission"
     if not isinstance(error.filename, str | bytes):
         return advice

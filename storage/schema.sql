@@ -151,7 +151,7 @@ COMMENT ON COLUMN run_inputs.share IS 'share of all training sequences; 0 is rec
 CREATE TABLE IF NOT EXISTS eval_sets (
     eval_id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, corpus_version VARCHAR,
     content_hash VARCHAR, chance DOUBLE, parallel_to VARCHAR);
-COMMENT ON TABLE eval_sets IS 'Held-out text, further texts and tasks, pinned by content hash, so that a refresh does not move the yardstick.';
+COMMENT ON TABLE eval_sets IS 'Held-out text, further texts and tasks, pinned by content hash, so that a refresh does not move what is compared.';
 COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the name and the content hash';
 COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is, of the text, or of the task';
 COMMENT ON COLUMN eval_sets.language IS 'ISO 639-3';

@@ -519,7 +519,7 @@ COMMENT ON MACRO TABLE clusters IS 'Sizes of the clusters of copies by corpus ve
 CREATE OR REPLACE MACRO left_corpus(workspace) AS TABLE
 SELECT parse_path(filename)[-3] AS corpus, parse_path(filename)[-2] AS version, * EXCLUDE filename
 FROM read_parquet(workspace || '/corpora/*/*/left.parquet', union_by_name = true, filename = true);
-COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the verdict, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';
+COMMENT ON MACRO TABLE left_corpus IS 'Which document left which corpus version after the filter, at which stage and why; a version lists those of its new units: FROM left_corpus(''path of the workspace'').';
 
 CREATE OR REPLACE MACRO compare_runs(run_a, run_b) AS TABLE
 WITH shared AS (

@@ -46,7 +46,7 @@ class Workspace:
 
     @property
     def bucket_url(self) -> str | None:
-        """Where the Parquet parts lie too, if anywhere."""
+        """Return the address where the Parquet parts lie too, if anywhere."""
         url = self._known.get("bucket")
         return str(url) if url else None
 
@@ -169,7 +169,7 @@ class Workspace:
 
     @property
     def latest_crawl(self) -> Path:
-        """What `latest` stands for in the refresh that is under way."""
+        """The file that says what `latest` stands for in the refresh that is under way."""
         return self.root / "private" / "latest-crawl.json"
 
     @property

@@ -1,4 +1,4 @@
-"""What a flow would do: the selection of each source, what is still to be downloaded, and which steps stand."""
+"""Tell what a flow would do: the selection of each source, what is still to be downloaded, and which steps stand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby

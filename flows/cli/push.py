@@ -42,7 +42,7 @@ def push(folder: Path, hub_id: str, base: str | None, private: bool, workspace: 
 
 
 def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: Path) -> Path:
-    """What is uploaded: the adapter (or model), earlier adapters of the run, and its card."""
+    """Fill a folder for the hub: the adapter (or model), earlier adapters of the run, and its card."""
     from nr_core.settings import BaseSpec
 
     if not (folder / "run.json").is_file():

@@ -1,4 +1,4 @@
-"""What of the machine, or of a cluster, a flow uses."""
+"""Settings of the machine, or of the cluster, that a flow uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST = 4096  # processes or threads of one machine: torch and the kernel take no
 
 
 class Resources(Settings):
-    """What the machine gives. Never part of a key: results do not depend on it."""
+    """Processes, devices and disk. Never part of a key: results do not depend on them."""
 
     workers: int | None = Field(None, ge=1, le=MOST, description="processes that read crawl files; default: one a core")
     runner: Literal["processes", "dask", "ray"] = Field(

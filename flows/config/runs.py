@@ -1,4 +1,4 @@
-"""What a study is about: its base, what runs are trained on, what is varied and what is scored."""
+"""Settings of a study's runs: the base, training texts, what is varied and what is scored."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class EvaluationText(Settings):
 
 
 class EvaluationPlan(EvaluationSettings):
-    """What is scored, and how. Its identity is how: each set has an id of its own."""
+    """Sets to score, and how. Only the how is in its identity: each set has an id of its own."""
 
     sets: Annotated[list[str] | None, Bears.NOTHING] = Field(
         None, description="corpora whose held-out side is scored; default: all of this config"
@@ -126,7 +126,7 @@ class EvaluationPlan(EvaluationSettings):
 
 
 class AfterRefresh(Settings):
-    """What the flow train-on-new-text does when a refresh has ended."""
+    """Settings of the flow train-on-new-text, which follows a refresh."""
 
     new_characters: int = Field(
         1_000_000, ge=0, description="characters of the new languages that must have come since the last run"
@@ -137,7 +137,7 @@ class AfterRefresh(Settings):
 
 
 class Sweep(Settings):
-    """What `nr sweep` varies: every method of the config, at every rate and alpha, with every seed."""
+    """The grid of `nr sweep`: every method of the config, at every rate and alpha, with every seed."""
 
     learning_rates: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list, description="peak learning rates; default: that of each method"

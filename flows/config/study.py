@@ -186,7 +186,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _sequences_fit_the_base(self) -> Config:
-        """Of a base that is made here; the context of another is known when it is loaded."""
+        """Check sequences against a base that is made here; the context of another is known when it is loaded."""
         if isinstance(self.base, PretrainedHere):
             context = self.base.pretrain.sequence_length
             for name, length in (

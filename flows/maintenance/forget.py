@@ -33,7 +33,7 @@ _RUNS_FROM = "SELECT run_id FROM runs WHERE base_model_id = $1 ORDER BY ALL"
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What came of it: corpora with documents lost, their versions that still hold pages of the host, models."""
+    """Result of forgetting a host: corpora with documents lost, their versions that still hold its pages, models."""
 
     corpora: Result
     versions: Result

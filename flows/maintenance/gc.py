@@ -1,4 +1,4 @@
-"""What a workspace may lose by policy, and its removal: never what a version in use or a kept run needs."""
+"""Removes what a workspace's policy lets go: never what a version in use or a kept run needs."""
 
 import fcntl
 import os
@@ -78,7 +78,7 @@ JOB_REMEDY = "delete it: the command whose job it was (run, train, evaluate) wri
 
 
 class Keep(BaseModel):
-    """What stays. All else that can be made again, or that nothing refers to, may go."""
+    """Policy of what stays. All else that can be made again, or that nothing refers to, may go."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     versions: int = Field(3, ge=1, description="newest versions of each corpus, beside those that something needs")

@@ -48,9 +48,9 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
     Raises InputError for a corpus or a reason that there is not.
     """
     version = _Version(workspace, corpus, current(workspace, corpus))
-    left = version.left_after_verdict(reason, number)
+    left = version.left_after_filter(reason, number)
     if not left:
-        left = [(doc_no, None, "") for doc_no in version.left_by_verdict(reason, number)]
+        left = [(doc_no, None, "") for doc_no in version.left_by_filter(reason, number)]
     if not left:
         known = sorted({row["reason"] for row in version.manifest["counts"]["funnel"]} - {"kept"})
         raise InputError(f"no page left corpus {corpus} for reason {reason!r}; reasons are: {', '.join(known)}")
@@ -78,7 +78,7 @@ class _Version:
         versions = {**dict.fromkeys(inputs["segments"]), version: None}
         self._judged_in = [workspace.corpus_version(corpus, name) for name in versions]
 
-    def left_after_verdict(self, reason: str, number: int) -> list[tuple[int, int | None, str]]:
+    def left_after_filter(self, reason: str, number: int) -> list[tuple[int, int | None, str]]:
         """doc_no, doc_no of the kept one that it is like, and a note, of documents in left.parquet."""
         found: list[tuple[int, int | None, str]] = []
         for folder in self._judged_in:
@@ -96,7 +96,7 @@ class _Version:
                     found.append((doc_no, None, ""))
         return found
 
-    def left_by_verdict(self, reason: str, number: int) -> list[int]:
+    def left_by_filter(self, reason: str, number: int) -> list[int]:
         settings = CorpusSettings.model_validate(self.manifest["settings"])
         bad_words = read_bad_words(self._corpus, settings) if reason == BAD_WORDS else None
         if bad_words is not None and bad_words.content_hash != self.manifest["inputs"]["bad_words"]:

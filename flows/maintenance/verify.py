@@ -26,7 +26,7 @@ _AGAIN = {
 
 @dataclass(frozen=True)
 class Damage:
-    """What is not as it should be: path in the workspace, what is wrong, and what to do."""
+    """A damaged file: its path in the workspace, what is wrong, and what to do."""
 
     path: str
     wrong: str

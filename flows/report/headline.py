@@ -51,7 +51,7 @@ class Estimate:
 
 
 class Evidence:
-    """What the runs of a base say of its settings. `pair` gives run b minus run a, by their ids."""
+    """Compares the settings of a base by their runs. `pair` gives run b minus run a, by their ids."""
 
     def __init__(self, runs: Sequence[Row] = (), pair: Callable[[str, str], Errors] = lambda a, b: {}) -> None:
         self._runs, self._pair = [run for run in runs if has_both(run)], pair

@@ -1,4 +1,4 @@
-"""What the pictures call a line of runs: one name at one learning rate, its seeds together, one style."""
+"""Series of the pictures: a name at one learning rate, its seeds together, with one style; and numbers in words."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What the page says about one base and the runs on it: the answers to the SQL, and the pictures made of them."""
+"""Everything that the page shows of one base and its runs: answers to the SQL, and the pictures made of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What stays up: Prefect's server and who may talk to it, served reports, `nr doctor`."""
+"""Services that stay up: Prefect's server and who may talk to it, served reports, `nr doctor`."""

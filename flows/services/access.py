@@ -1,4 +1,4 @@
-"""Who may talk to the Prefect servers that we start: whoever has the credential of their home, and nobody else.
+"""Credentials of the Prefect servers that we start: who has that of their home may talk to them, and nobody else.
 
 The credential is one random string a PREFECT_HOME, in a file of the owner's alone; a user's own
 PREFECT_SERVER_API_AUTH_STRING takes its place. It travels in the environment of our processes and in that file: never

@@ -1,4 +1,4 @@
-"""What a user's own configuration of Prefect says: its variables, and the files that Prefect would read for it.
+"""Reads a user's own configuration of Prefect: its variables, and the files that Prefect would read for it.
 
 Prefect reads profiles.toml in PREFECT_HOME, and prefect.toml, pyproject.toml and .env in the current folder. We set
 PREFECT_HOME for what we start, so what those files say of servers has to be found out before.

@@ -92,8 +92,10 @@ def _leave_current_folder_alone() -> None:
 
 
 def _migrate_one_at_a_time() -> None:
-    """Of two servers that start at once in a new home both would add the same columns, and one end with "duplicate
-    column name"."""
+    """Let servers that start at once in a new home migrate one by one.
+
+    Both would add the same columns, and one end with "duplicate column name".
+    """
     from prefect.server.database import interface
     from prefect.settings import get_current_settings
 

@@ -30,14 +30,14 @@ def prefect_of(home: Path) -> list[int]:
     return found
 
 
-def end_session(pid: int, patience: float, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Signal a process and all of its session until it has gone, with more force each `patience` seconds."""
+def end_session(pid: int, grace: float, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Signal a process and all of its session until it has gone, with more force each `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(pid, number)
         except ProcessLookupError:
             return
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
             if process is not None:
                 process.poll()

@@ -74,7 +74,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Services:
-    """What was started: process ids, where it listens and the folder with state and logs."""
+    """Record of what was started: process ids, where it listens and the folder with state and logs."""
 
     home: str
     port: int
@@ -88,7 +88,7 @@ class Services:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes Prefect's clients talk to this server: Prefect's settings, as environment variables."""
+        """Return settings that make Prefect's clients talk to this server, as environment variables."""
         return {**environment(Path(self.home)), **client_settings(credential_of(Path(self.home)), self.url)}
 
     @property
@@ -246,8 +246,8 @@ def state_of(home: Path) -> Services | None:
         ) from error
 
 
-def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
-    """Stop flow runs, worker, server; False if none were started here. `patience`: seconds from signal to signal."""
+def stop(home: Path, grace: float = STOP_SECONDS) -> bool:
+    """Stop flow runs, worker, server; False if none were started here. `grace`: seconds from signal to signal."""
     services = state_of(home)
     if services is None:
         return False
@@ -258,12 +258,12 @@ def stop(home: Path, patience: float = STOP_SECONDS) -> bool:
         for run in runs:
             with contextlib.suppress(psutil.NoSuchProcess):
                 run.terminate()
-        end_session(services.worker_pid, patience)
-        for run in psutil.wait_procs(runs, timeout=patience)[1]:
+        end_session(services.worker_pid, grace)
+        for run in psutil.wait_procs(runs, timeout=grace)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 run.kill()
     if runs_prefect(services.server_pid):
-        end_session(services.server_pid, patience)
+        end_session(services.server_pid, grace)
     (home / STATE).unlink(missing_ok=True)
     return True
 

@@ -1,4 +1,4 @@
-"""What may be wrong with a workspace's folder and files, and its fix: cheap to look at. `nr verify` reads it all."""
+"""Cheap checks of a workspace's folder and files, each with its fix. `nr verify` reads all of it."""
 
 import errno
 import os
@@ -142,7 +142,7 @@ def nearest(folder: Path) -> Path:
 
 
 def _not_writable(place: Path) -> str | None:
-    """Why, with the remedy: by trying, since a read-only disk refuses root too."""
+    """Return why a folder cannot be written to, with the remedy: by trying, since a read-only disk refuses root too."""
     if os.access(place, os.W_OK | os.X_OK):
         return None
     read_only = os.statvfs(place).f_flag & os.ST_RDONLY

@@ -1,4 +1,4 @@
-"""What a flow run shows in Prefect's UI: funnel, trade-off and summary, versioned by key."""
+"""Artifacts of a flow run in Prefect's UI: funnel, trade-off and summary, versioned by key."""
 
 from collections.abc import Mapping
 from pathlib import Path

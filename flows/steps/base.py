@@ -224,7 +224,7 @@ def standing_own_text(workspace: Workspace, item: OwnText, base: Any) -> str | N
 
 
 def seconds_per_token(workspace: Workspace, base: Any) -> float | None:
-    """Of the texts that a base of these settings wrote here at one go; None where there is none."""
+    """Return seconds a token, of texts that a base of these settings wrote here at one go; None where there is none."""
     wanted = _with_whole_vocabulary(base).identity() if isinstance(base, BaseSpec) else None
     counts = [one["counts"] for one in _own_texts(workspace) if one["settings"]["base"] == wanted]
     timed = [(one["seconds"], one["train"]["tokens"]) for one in counts if one.get("seconds")]

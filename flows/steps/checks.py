@@ -17,7 +17,7 @@ from storage.workspace import Workspace
 
 
 class Checks(BaseModel):
-    """What every corpus must be like. A corpus that is not is kept, but no flow goes on with it."""
+    """Limits that every corpus must keep. One that does not is kept, but no flow goes on with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     min_documents: int = Field(1, ge=0, description="fewest documents on both sides")
@@ -25,7 +25,7 @@ class Checks(BaseModel):
         0.0, ge=0, le=1, description="least share of the judged documents that is in the corpus's language"
     )
     max_duplicate_rate: float = Field(
-        1.0, ge=0, le=1, description="most copies, exact and near, as a share of the documents that passed the verdict"
+        1.0, ge=0, le=1, description="most copies, exact and near, as a share of the documents that passed the filter"
     )
     max_contamination: float = Field(
         0.01, ge=0, le=1, description="most held-out documents whose text stands in a training side, as a share"

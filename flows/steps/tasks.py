@@ -33,7 +33,7 @@ class PinnedTask:
 
     @property
     def scoring(self) -> dict[str, Any]:
-        """What bears on a figure beside the model and the items."""
+        """Return what bears on a figure beside the model and the items."""
         return {
             "kind": self.settings.kind,
             "few_shot": self.settings.few_shot.examples if self.settings.few_shot else 0,

@@ -1,1 +1,1 @@
-"""What was learned and what was forgotten: bits per byte, behaviour against the base, tasks."""
+"""Measures what was learned and what was forgotten: bits per byte, behaviour against the base, tasks."""

@@ -1,4 +1,4 @@
-"""How far a run behaves like its base on a text, whatever the text's own next tokens are.
+"""Measures how far a run behaves like its base on a text, whatever the text's own next tokens are.
 
 kl_to_base: mean over tokens of KL(base ‖ run), in nats. greedy_agreement: of the base's greedy continuations of the
 documents' beginnings, the share of tokens that the run, at the same place, would choose too. Both are over a slice of

@@ -32,7 +32,7 @@ def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
-    """Whole documents with text, in a fixed random order, until they have given max_tokens."""
+    """Yield whole documents with text, in a fixed random order, until they have given max_tokens."""
     chosen: list[int] = []
     tokens = 0
     for document in np.random.default_rng(SAMPLE_SEED).permutation(stream.documents):

@@ -90,7 +90,7 @@ def _tell_config(config: Any, layers: int, order: list[int]) -> None:
 
 @torch.no_grad()
 def _logits(model: Any) -> torch.Tensor | None:
-    """Of a few tokens; None on the meta device, where only shapes are known."""
+    """Return the logits of a few tokens; None on the meta device, where only shapes are known."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     device = next(model.parameters()).device
     if device.type == "meta":

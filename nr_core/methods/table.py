@@ -102,7 +102,7 @@ def finetune(model: Any, settings: MethodSettings, backbone: Backbone, new_rows:
 
 
 def _freeze_a_random_half(layers: nn.ModuleList) -> None:
-    """Of each kind of tensor (q_proj.weight, ...) that of half of the layers, drawn from torch's global generator.
+    """Freeze each kind of tensor (q_proj.weight, ...) in half of the layers, drawn from torch's global generator.
 
     After half fine-tuning (Hui et al., https://arxiv.org/abs/2404.18466), which draws within each layer.
     """

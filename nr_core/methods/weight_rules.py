@@ -17,7 +17,7 @@ Weights = dict[str, nn.Parameter]
 
 
 class WeightRule:
-    """What is done around each step of the optimiser to the parameters that are trained."""
+    """Acts on the trained parameters around each step of the optimiser."""
 
     def before_step(self) -> None:
         """The gradients stand."""

@@ -27,7 +27,7 @@ AUTO = "from transformers import AutoModelForCausalLM, AutoTokenizer"
 
 
 def full_model_code(address: str, trust_remote_code: bool) -> str:
-    """Of finetune and llama_pro, which leave a whole model."""
+    """Return the code that loads what finetune and llama_pro leave, a whole model."""
     options = ", trust_remote_code=True" if trust_remote_code else ""
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What a user sets of the method, the training and the evaluation. Needs pydantic only."""
+"""Settings of the method, the training and the evaluation. Needs pydantic only."""
 
 from nr_core.settings.choices import (
     DEFAULT_LENGTH,

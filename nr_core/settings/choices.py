@@ -1,4 +1,4 @@
-"""What settings have in common: their base class, and the names among which a field chooses."""
+"""The base class of all settings, and the names among which a field chooses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Settings(BaseModel):
 
 
 def _identity(value: Any, written: Any) -> Any:
-    """Of a field's value, beside what is written of it: settings inside lists and mappings have marks too."""
+    """Return the identity of a field's value, given its dump: settings inside lists and mappings have marks too."""
     if isinstance(value, Settings):
         return value.identity()
     if isinstance(value, list | tuple):

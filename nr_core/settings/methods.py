@@ -1,4 +1,4 @@
-"""How a base is extended: the settings of a method, which of them each method has, and their defaults.
+"""Settings of a method, by which a base is extended: which of them each method has, and their defaults.
 
 Sources: the paper's ablations (Talla, Grave, Jégou, ICML 2025, https://arxiv.org/abs/2410.02744, sections 4 and 5);
 `relative_l1`, `embeddings` and `max_forgetting` are this project's.
@@ -48,7 +48,7 @@ FIELDS = {
 
 
 class MethodSettings(Settings):
-    """How a base is extended. Fields left out take the values of the method's record in `method_table`."""
+    """Settings of one method. Fields left out take the values of the method's record in `method_table`."""
 
     method: MethodName = Field(description="; ".join(f"{name}: {method.about}" for name, method in METHODS.items()))
     name: Annotated[str | None, Bears.NOTHING] = Field(
@@ -194,7 +194,7 @@ class MethodSettings(Settings):
 
     @property
     def trained(self) -> MethodSettings:
-        """What is trained: without the points that are made of it afterwards."""
+        """Return the settings of what is trained: without the points that are made of it afterwards."""
         return self.model_copy(update={"interpolate": None})
 
     def points(self) -> list[MethodSettings]:

@@ -1,4 +1,4 @@
-"""Which base, how it is trained or pretrained, and how it is evaluated."""
+"""Settings of the base, of its training or pretraining, and of evaluation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PRECISION = (
 
 
 class LoopSettings(Settings):
-    """What every training loop needs, a base's pretraining and its extension alike."""
+    """Settings of every training loop, a base's pretraining and its extension alike."""
 
     steps: int = Field(default=2000, ge=1, description="optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="sequences a step, over all processes")
@@ -162,7 +162,7 @@ class PretrainSettings(LoopSettings):
 
 
 class EvaluationSettings(Settings):
-    """How held-out text is scored."""
+    """Settings of scoring held-out text."""
 
     sequence_length: int | None = Field(
         default=None,

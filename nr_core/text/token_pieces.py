@@ -39,7 +39,7 @@ class Codec:
     decode: Callable[[Sequence[Sequence[int]]], Sequence[str]] | None
 
     def lost_bytes(self, texts: list[str], ids: Sequence[Sequence[int]]) -> list[int]:
-        """Of each text, the bytes that its tokens do not give back."""
+        """Return for each text the bytes that its tokens do not give back."""
         if self.decode is None:
             return [0] * len(texts)
         return [lost_bytes(text, back) for text, back in zip(texts, self.decode(ids), strict=True)]

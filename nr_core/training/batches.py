@@ -1,5 +1,5 @@
-"""Which sequences a step sees: a pure function of (seed, step), so that resuming, and another number of processes, see
-the same.
+"""Chooses the sequences of a step: a pure function of (seed, step), the same after resuming and for any number of
+processes.
 
 Sequences are numbered 0, 1, 2, ... over the whole run; step s holds numbers s·B .. s·B + B − 1. The number decides the
 input by an exact schedule, and the window within it by a permutation that is drawn anew each epoch.

@@ -25,7 +25,7 @@ from nr_core.training.distributed import Ranks, fill, whole
 
 @dataclass
 class LoopState:
-    """Where a training loop stands: steps done, and what it has seen and used."""
+    """State of a training loop: steps done, and what it has seen and used."""
 
     step: int = 0
     tokens: int = 0

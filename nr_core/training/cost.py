@@ -1,4 +1,4 @@
-"""How much arithmetic a training step needs, and which share of a GPU's it uses (MFU).
+"""Counts the arithmetic of a training step, and the share of a GPU's that it uses (MFU).
 
 The frozen-backbone formula: a weight costs 2 FLOPs a token on the way forward, 2 more where its input needs a gradient,
 and 2 more where it is trained itself. So a frozen weight above the first adapter costs 4, below it 2, and a finetuned
@@ -33,7 +33,7 @@ PEAK = {
 
 
 def peak_flops(place: torch.device) -> float | None:
-    """Of one device in bf16; None on the CPU and on a GPU that the table does not know."""
+    """Return the peak of one device in bf16; None on the CPU and on a GPU that the table does not know."""
     if place.type != "cuda":
         return None
     name = torch.cuda.get_device_name(place)

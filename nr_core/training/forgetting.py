@@ -198,7 +198,7 @@ class ForgettingBudget:
         return self.alpha
 
     def _forgetting(self, update: int) -> float:
-        """Of the windows whose turn it is, in bits per byte."""
+        """Return the forgetting on the windows whose turn it is, in bits per byte."""
         count = len(self.steering.windows)
         chosen = [(update * self.windows + i) % count for i in range(self.windows)]
         self._know_base([index for index in chosen if index not in self._base])

@@ -1,4 +1,4 @@
-"""What stops a training that would come to nothing: tensors without a gradient, gates that are shut everywhere."""
+"""Guards that stop a training which would come to nothing: tensors without a gradient, gates shut everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps of a training come to: figures, speeds, and rows of steps.parquet."""
+"""Figures of the steps of a training, its speeds, and rows of steps.parquet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STEP_COLUMNS = pa.schema(
 
 @dataclass
 class StepFigures:
-    """What one step came to, over all its micro-batches. Of each role: open gates per layer, and tokens."""
+    """Sums of one step over all its micro-batches. Of each role: open gates per layer, and tokens."""
 
     lm_loss: float = 0.0
     local_loss: float = 0.0
@@ -75,7 +75,7 @@ class StepFigures:
 
 @dataclass
 class Pace:
-    """When a training began or went on, and when it last logged: for its speeds, in tokens a second."""
+    """Speeds of a training in tokens a second: since it began or went on, and since it last logged."""
 
     begun: float
     tokens_begun: int

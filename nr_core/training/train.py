@@ -43,7 +43,7 @@ from nr_core.training.step_figures import write_steps
 
 @dataclass(frozen=True)
 class Placed:
-    """How a model computes, where it is. cut: over several devices, by FSDP2."""
+    """A model on its device. cut: over several devices, by FSDP2."""
 
     head: Head
     precision: Choice

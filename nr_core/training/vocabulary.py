@@ -161,7 +161,7 @@ def _parts(table: nn.Module) -> list[str]:
 
 
 def _names(base: nn.Module) -> set[str]:
-    """Of the parameters of its tables."""
+    """Return the names of the parameters of its tables."""
     tables = tables_of(base)
     named_tables = [(name, module) for name, module in base.named_modules() if any(module is one for one in tables)]
     return {f"{name}.{part}" for name, table in named_tables for part in _parts(table)}

@@ -1,4 +1,4 @@
-"""Where adapters go: the FFN site of every layer of a Hugging Face decoder, found by structure and not by model name.
+"""Finds where adapters go: the FFN of every layer of a Hugging Face decoder, by structure and not by model name.
 
 A site is (source, sink): the adapter reads the input of `source` and adds to the output of `sink`. They are one module
 in most models (`mlp`); OPT has fc1 and fc2; models with a norm after the FFN (Gemma 2 and 3, OLMo 2 and 3, GLM 4,

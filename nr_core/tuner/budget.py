@@ -18,7 +18,7 @@ GRAIN, SMALL_GRAIN, LARGE = 64, 4, 512  # widths are multiples of 64 from 512 on
 
 @dataclass(frozen=True)
 class Backbone:
-    """What the accounting needs to know of a base. Parameters are counted once where they are tied."""
+    """The sizes of a base that the accounting needs. Parameters are counted once where they are tied."""
 
     hidden_size: int
     layers: int

@@ -1,4 +1,4 @@
-"""What is saved beside an adapter's weights, and the name of the method in PEFT's closed list."""
+"""The config saved beside an adapter's weights, and the name of the method in PEFT's closed list."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _extend_peft_type("NEUTRAL_RESIDUES")
 
 @dataclass
 class NeutralResiduesConfig(PeftConfig):
-    """What is saved beside the weights. width: h; left out, it follows from the budget when the adapter is made."""
+    """PEFT's config of the method, saved beside the weights.
+
+    width: h; left out, it follows from the budget when the adapter is made.
+    """
 
     width: int | None = None
     budget: float = BUDGET

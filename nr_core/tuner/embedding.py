@@ -56,7 +56,7 @@ def unused_tokens(inputs: Sequence[Input]) -> list[int]:
 
 
 class Rows(nn.Module):
-    """What is added to some rows of a (vocabulary, d) matrix: zero at the start."""
+    """Additions to some rows of a (vocabulary, d) matrix: zero at the start."""
 
     def __init__(self, tokens: list[int], vocabulary: int, width: int, device: torch.device) -> None:
         super().__init__()

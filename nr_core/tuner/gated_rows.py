@@ -37,7 +37,10 @@ TINY = 1e-12  # below a square root, whose slope at zero is infinite
 
 @dataclass(frozen=True)
 class Places:
-    """Where gated rows act. source, sink: the first FFN's site; decoder: what puts out the last hidden states."""
+    """The modules that gated rows act on.
+
+    source, sink: the first FFN's site; decoder: what puts out the last hidden states.
+    """
 
     source: nn.Module
     sink: nn.Module
@@ -53,7 +56,7 @@ class Places:
 
 
 class GatedRows:
-    """What an EmbeddingResidueLayer does with the gated rows that it holds, by adapter.
+    """The part of an EmbeddingResidueLayer that deals with its gated rows, by adapter.
 
     In taps E's residue is of the layer -1, H's of the one after the last. tokens: of the pass that is under way.
     """

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Tap(NamedTuple):
-    """Of one adapter in one layer, a value per token in the order of the flattened input (batch · sequence)."""
+    """One adapter's figures in one layer: a value per token, in the order of the flattened input (batch · sequence)."""
 
     size: Tensor  # ‖residue‖₁ / d
     gate: Tensor | None  # w·x, above 0 where the gate is open; None for an adapter without a gate

@@ -16,7 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 OPTIONS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
            "--remote-debugging-port=0", "--disable-background-networking", "--disable-extensions",
            "--disable-quic", "--disable-component-update", "--disable-sync"]  # fmt: skip
-PATIENCE = 60  # seconds
+TIMEOUT = 60  # seconds
 
 
 class Browser:
@@ -46,14 +46,14 @@ class Browser:
     ) -> None:
         self._socket.close()
         self._process.terminate()
-        self._process.wait(PATIENCE)
+        self._process.wait(TIMEOUT)
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def _page_address(self) -> str:
         import urllib.request
 
         file = Path(self._profile) / "DevToolsActivePort"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             if file.exists() and file.read_text().strip():
                 port = file.read_text().split()[0]
@@ -62,13 +62,13 @@ class Browser:
                 if pages:
                     return str(pages[0]["webSocketDebuggerUrl"])
             time.sleep(0.1)
-        raise TimeoutError(f"Chromium ({CHROMIUM}) did not start within {PATIENCE} s")
+        raise TimeoutError(f"Chromium ({CHROMIUM}) did not start within {TIMEOUT} s")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
+            message = json.loads(self._socket.recv(timeout=TIMEOUT))
             if message.get("id") == number:
                 assert "error" not in message, message["error"]
                 return dict(message.get("result", {}))
@@ -77,7 +77,7 @@ class Browser:
     def open(self, path: Path) -> None:
         self.call("Page.navigate", url=path.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self._socket.recv(timeout=PATIENCE)))
+            self.events.append(json.loads(self._socket.recv(timeout=TIMEOUT)))
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""

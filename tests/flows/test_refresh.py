@@ -170,6 +170,6 @@ def test_what_a_held_out_side_costs_is_said_beforehand_and_where_it_is_much():
         report = CorpusReport(**facts, parent_version=parent, documents=documents, funnel=funnel, changes=changes)
         return on_neither_side(report, settings)
 
-    assert "20 held-out documents stay the yardstick" in said(None, 180, 0)
+    assert "20 held-out documents stay those of later versions" in said(None, 180, 0)
     assert said("v0", 1000, 60) is None
     assert "150 of 250 documents are of a host that its first version held out" in said("v0", 100, 150)

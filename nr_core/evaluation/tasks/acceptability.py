@@ -46,7 +46,7 @@ def pseudo_values(scores: np.ndarray[Any, Any], positive: np.ndarray[Any, Any]) 
 
 
 def _share_below(values: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Of each value, the share of the others that are smaller, ties counted half."""
+    """Return for each value the share of the others that are smaller, ties counted half."""
     order = np.sort(others)
     smaller, not_larger = (np.searchsorted(order, values, side) for side in ("left", "right"))
     return (smaller + not_larger) / 2 / len(order)

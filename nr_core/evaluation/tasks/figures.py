@@ -13,7 +13,7 @@ CHUNK = 1 << 22  # numbers drawn at once: bounds memory
 
 
 class Scored(NamedTuple):
-    """What a model says of one continuation."""
+    """A model's score of one continuation."""
 
     loglikelihood: float  # natural logarithm of its probability after the context, summed over its tokens
     greedy: bool  # each of its tokens is the likeliest one

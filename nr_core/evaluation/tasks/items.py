@@ -1,4 +1,4 @@
-"""What is asked of a model: items, made of a task's rows without any model, and pinned by their content."""
+"""Items, the questions to a model: made of a task's rows without any model, and pinned by their content."""
 
 from __future__ import annotations
 

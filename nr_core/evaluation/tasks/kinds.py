@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TaskKind(NamedTuple):
-    """How a kind of task makes its items of rows (and of rows for few-shot examples), and figures of the answers."""
+    """A kind of task: makes items of rows (and of rows for few-shot examples), and figures of the answers."""
 
     items: Callable[[TaskSettings, Sequence[Row], Sequence[Row]], list[Item]]
     figures: Callable[[Sequence[Item], Sequence[Sequence[Scored]]], dict[str, Ratio]]

@@ -161,7 +161,7 @@ class Scorer:
     def _normalised(
         self, batch: Sequence[Tree], places: Tensor, where: Tensor, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Of each asked token: its log-probability, and whether it is the likeliest.
+        """Return the log-probability of each asked token, and whether it is the likeliest.
 
         places: the nodes that are asked of, counted over all rows; where (asked,): which of them; wanted (asked,).
         """

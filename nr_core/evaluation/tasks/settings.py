@@ -1,4 +1,4 @@
-"""What a task's YAML file holds."""
+"""Settings of a task: its YAML file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 
 
 class TaskData(Settings):
-    """Where a task's rows come from. A file <task_data>/<name of the task>.jsonl goes before the hub."""
+    """The source of a task's rows. A file <task_data>/<name of the task>.jsonl goes before the hub."""
 
     hub: str | None = Field(default=None, description="id of the data set on the Hugging Face hub")
     subset: str = Field(default="default", description="configuration of the data set on the hub")
