@@ -34,7 +34,7 @@ RECORDED = "SELECT unit_id, path FROM work_units WHERE documents_key = ? AND sta
 
 
 def waiting_units(units: Iterable[WorkUnit], documents_key: str, workspace: Workspace) -> list[WorkUnit]:
-    """Units that are not done, or whose outcome is not in the catalog: a flow was killed between the two."""
+    """Return units that are not done, or whose outcome is not in the catalog: a flow was killed between the two."""
     folder = workspace.documents(documents_key)
     recorded = set(query(workspace, RECORDED, [documents_key]).rows) if workspace.catalog.exists() else set()
     return [
@@ -45,7 +45,7 @@ def waiting_units(units: Iterable[WorkUnit], documents_key: str, workspace: Work
 
 
 def failed_units(units: Iterable[WorkUnit], documents_key: str, workspace: Workspace) -> list[WorkUnit]:
-    """Units whose last attempt failed."""
+    """Return units whose last attempt failed."""
     folder = workspace.documents(documents_key)
     reports = ((unit, read_report(folder, unit.unit_id)) for unit in units)
     return [unit for unit, report in reports if report is not None and report.status == "failed"]

@@ -36,7 +36,7 @@ def sentence_of(error: BaseException) -> str | None:
 
 
 def _of_a_library(error: BaseException, said: str) -> str | None:
-    """DuckDB and Arrow tell in words of their own what the system refused."""
+    """Return a sentence of what DuckDB and Arrow tell in words of their own: what the system refused, a damaged file."""
     if is_disk_full(error):
         return FULL.format(error=said)
     for number in REFUSED:
@@ -48,7 +48,7 @@ def _of_a_library(error: BaseException, said: str) -> str | None:
 
 
 def _is_of(error: BaseException, library: str, name: str) -> bool:
-    """Without importing a library that nothing has needed so far."""
+    """Tell whether an error is of a library's class, without importing one that nothing has needed so far."""
     module = sys.modules.get(library)
     return module is not None and isinstance(error, getattr(module, name))
 

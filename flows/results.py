@@ -57,7 +57,7 @@ MLFLOW = {
 
 
 def results(workspace: Workspace) -> list[tuple[str, Result]]:
-    """Titles and tables: what was learned and forgotten, and the tasks with the 95 % interval of the difference."""
+    """Return titles and tables: what was learned and forgotten, and the tasks with the 95 % interval of the difference."""
     tables = [("learning and forgetting, bits per byte of held-out text", query(workspace, LEARNING))]
     tasks = query(workspace, TASKS)
     return tables + (
@@ -71,7 +71,7 @@ def runs(workspace: Workspace) -> tuple[str, Result]:
 
 
 def compare(workspace: Workspace, a: str, b: str) -> list[tuple[str, Result]]:
-    """Titles and tables: what was set otherwise, and b minus a on every set that both were measured on.
+    """Return titles and tables: what was set otherwise, and b minus a on every set that both were measured on.
 
     Raises:
         InputError: no such run, or the beginning of several ids.

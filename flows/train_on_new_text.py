@@ -1,4 +1,4 @@
-"""Flow train-on-new-text: what a finished refresh leads to, by `after_refresh` of the config."""
+"""Flow train-on-new-text: trains after a refresh, by `after_refresh` of the config."""
 
 from collections.abc import Iterator
 
@@ -56,7 +56,7 @@ def enough_is_new(config: Config, versions: dict[str, str], base: PreparedBase) 
 
 
 def new_characters(config: Config, versions: dict[str, str], base: PreparedBase) -> int:
-    """Characters of the new languages' corpora beyond those that the last run on this base was trained on."""
+    """Count characters of the new languages' corpora beyond those that the last run on this base was trained on."""
     workspace = Workspace(config.workspace)
     before = dict(query(workspace, CHARACTERS_BEFORE, [base.model_id]).rows)
     now = dict(query(workspace, CHARACTERS_NOW, [list(versions.values())]).rows)
@@ -65,7 +65,7 @@ def new_characters(config: Config, versions: dict[str, str], base: PreparedBase)
 
 
 def steps(config: Config, base: PreparedBase) -> Iterator[Config]:
-    """Configs to train one after the other: each method and seed from its own last run, or all of them afresh."""
+    """Return configs to train one after the other: each method and seed from its own last run, or all of them afresh."""
     if config.after_refresh.start == "afresh":
         yield config
         return

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(job: str, path: Path) -> bool:
-    """True where the job is done; False after telling what is wrong."""
+    """Run one job: True where it is done, False after telling what is wrong."""
     spec_class = JOBS[job]
     progress = Progress(job, path.stem, spec_class.unit)
     try:
@@ -124,7 +124,7 @@ def _work_with_others(job: str, spec: JobSpec, progress: Progress) -> None:
 
 
 def _work(job: str, spec: Any, progress: Progress) -> None:
-    """Imports late: torch takes seconds, and a finished job does not need it."""
+    """Do the work, imported late: torch takes seconds, and a finished job does not need it."""
     import torch
     from transformers.utils.logging import disable_progress_bar
 
@@ -145,7 +145,7 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
 
 
 def _disk_is_full(error: BaseException) -> bool:
-    """safetensors reports the operating system's error as text of its own exception.
+    """Tell whether the disk is full: safetensors reports the system's error as text of its own exception.
 
     (storage.errors has one for the other packages, of which nr_core imports nothing.)
     """

@@ -146,7 +146,10 @@ def weights_hash(model: str, revision: str | None = None, gguf_file: str | None 
 
 
 def _commit(spec: BaseSpec) -> str:
-    """Snapshots in the hub's cache are folders named by commit, so this works offline once the model was fetched."""
+    """Return the commit of a model.
+
+    Snapshots in the hub's cache are folders named by commit, so this works offline once the model was fetched.
+    """
     from huggingface_hub import hf_hub_download
 
     try:

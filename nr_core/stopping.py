@@ -22,7 +22,7 @@ class Stopped(SystemExit):
 
 
 def listen() -> None:
-    """From now on SIGTERM sets `requested`, and so does the parent's death."""
+    """Listen for SIGTERM and for the parent's death: either sets `requested`."""
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
 
     def save_and_end() -> None:

@@ -91,7 +91,9 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
 
 
 def tokenizer_hash(tokenizer: str | BaseSpec) -> str:
-    """16 hex characters that change when a text would get other tokens: of the vocabulary, rules and special tokens."""
+    """Return 16 hex characters that change when a text would get other tokens: of the vocabulary, rules and special
+    tokens.
+    """
     loaded = load_tokenizer(tokenizer)
     backend = getattr(loaded, "backend_tokenizer", None)
     rules = json.loads(backend.to_str()) if backend is not None else sorted(loaded.get_vocab().items())

@@ -34,7 +34,7 @@ class Bucket:
             self._files, self._prefix = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
 
     def read(self, path: Path) -> bytes | None:
-        """Content of a file in the bucket, by its path in the workspace; None where there is none."""
+        """Return the content of a file in the bucket, by its path in the workspace; None where there is none."""
         with self._sentence():
             try:
                 return bytes(self._files.cat_file(self._at(path)))
@@ -74,7 +74,7 @@ class Bucket:
         return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
 
     def sizes(self, folder: Path) -> dict[str, int]:
-        """Size of each file below a folder of the bucket, by its path in that folder."""
+        """Return the size of each file below a folder of the bucket, by its path in that folder."""
         with self._sentence():
             found = self._files.find(self._at(folder), detail=True)
         start = len(self._at(folder)) + 1

@@ -21,7 +21,7 @@ ROWS_AT_A_TIME = 1000
 
 
 def write_json(workspace: Workspace, sql: str, out: BinaryIO) -> None:
-    """One array with an object a row. What JSON has no number for (NaN, infinities) is null; a DECIMAL keeps its
+    """Write one array with an object a row. What JSON has no number for (NaN, infinities) is null; a DECIMAL keeps its
     digits, dates and times are ISO 8601, binary is hexadecimal."""
     with cursor(workspace, sql) as (columns, found):
         names = [json.dumps(name, ensure_ascii=False) for name in columns]
@@ -34,7 +34,7 @@ def write_json(workspace: Workspace, sql: str, out: BinaryIO) -> None:
 
 
 def write_csv(workspace: Workspace, sql: str, out: BinaryIO) -> None:
-    """A line of names, then one a row. A list or struct is JSON, NULL is empty, dates and binary as in JSON."""
+    """Write a line of names, then one a row. A list or struct is JSON, NULL is empty, dates and binary as in JSON."""
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     try:
         with cursor(workspace, sql) as (columns, found):
@@ -46,7 +46,7 @@ def write_csv(workspace: Workspace, sql: str, out: BinaryIO) -> None:
 
 
 def write_parquet(workspace: Workspace, sql: str, out: BinaryIO) -> None:
-    """One Parquet file by DuckDB, with its types."""
+    """Write one Parquet file by DuckDB, with its types."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.parquet")
         with relation(workspace, sql) as found:

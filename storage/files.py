@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def link(file: Path, target: Path) -> None:
-    """A hard link to a file that never changes, or a copy of it."""
+    """Make a hard link to a file that never changes, or a copy of it."""
     try:
         os.link(file, target)
     except OSError:  # a file system without hard links, or with too many of this one

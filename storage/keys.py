@@ -24,7 +24,7 @@ def file_sha256(path: Path) -> str:
 
 
 def content_hash(path: str | Path, workspace: Workspace) -> str:
-    """sha256 of a local file, computed once and remembered by (path, size, modification time)."""
+    """Return the sha256 of a local file, computed once and remembered by (path, size, modification time)."""
     file = Path(path).resolve()
     status = file.stat()
     seen = {"path": str(file), "size": status.st_size, "mtime_ns": status.st_mtime_ns}

@@ -30,7 +30,7 @@ BUCKET_PROTOCOLS = PROTOCOLS - {*READ_ONLY, "ssh"}
 
 
 def with_scheme_in_small_letters(address: str) -> str:
-    """An address as it is compared and opened: schemes are the same in capitals (RFC 3986, 3.1)."""
+    """Return an address as it is compared and opened: schemes are the same in capitals (RFC 3986, 3.1)."""
     scheme, mark, rest = address.partition("://")
     return f"{scheme.lower()}{mark}{rest}" if mark else address
 

@@ -47,7 +47,7 @@ def cursor(workspace: Workspace, sql: str) -> Iterator[tuple[list[str], duckdb.D
 
 @contextmanager
 def relation(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
-    """One statement on the published catalog, read-only, as a relation that is run when rows are asked of it.
+    """Open one statement on the published catalog, read-only, as a relation that is run when rows are asked of it.
 
     Its column names are made unique. Raises InputError as `query` does, for what is done with it in the block too.
     """

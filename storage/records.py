@@ -30,7 +30,7 @@ CONVERTERS = {
 
 
 def format_of(path: Path) -> int:
-    """The format that a record file was written in.
+    """Return the format that a record file was written in.
 
     Raises:
         InputError: a newer one than this program knows.
@@ -92,7 +92,7 @@ def record_file(workspace: Workspace, table: str, scope: str) -> Path:
 
 
 def read_records(workspace: Workspace, table: str, scope: str) -> list[dict[str, Any]]:
-    """The rows that were last recorded of a scope; none where nothing was.
+    """Return the rows that were last recorded of a scope; none where nothing was.
 
     Raises:
         DamagedFile: its file cannot be read.

@@ -120,7 +120,7 @@ class Workspace:
         return self.corpus(name) / POINTER
 
     def moves(self, name: str) -> Path:
-        """In the bucket only: the versions that came into use of a corpus, as numbered objects."""
+        """The versions that came into use of a corpus, as numbered objects; in the bucket only."""
         return self.corpus(name) / "moves"
 
     def published_corpora(self) -> list[str]:
@@ -134,7 +134,7 @@ class Workspace:
 
     @property
     def shared_deny_list(self) -> Path:
-        """In the bucket only: an object for each host, so that two machines do not write the same."""
+        """An object for each host, so that two machines do not write the same; in the bucket only."""
         return self.root / "deny-list"
 
     def tokenizer(self, key: str) -> Path:

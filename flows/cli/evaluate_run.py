@@ -148,7 +148,7 @@ def _record_harness_sets(workspace: Workspace, result: Any, limit: int | None) -
 
 
 def language_of(task: str) -> str:
-    """ISO 639-3 of a harness task, by the end of its name (arc_hu, belebele_hun_Latn); else English."""
+    """Return ISO 639-3 of a harness task, by the end of its name (arc_hu, belebele_hun_Latn); else English."""
     for part in reversed(re.split(r"[_-]", task)):
         if part in CODE_OF_LABEL and len(part) == 2:
             return CODE_OF_LABEL[part]

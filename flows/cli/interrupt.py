@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal ends a command within seconds, whatever it is at, with one sentence and exit code 130."""
+"""Ends a command within seconds of Ctrl-C, whatever it is at, with one sentence and exit code 130."""
 
 import logging
 import os

@@ -35,12 +35,12 @@ AND list_sort((SELECT list(corpus_version) FROM run_inputs i WHERE i.run_id = ru
 
 
 def reading_rates(workspace: Workspace) -> Mapping[str, float]:
-    """Seconds of one process a byte, by kind of unit, from all units that were read here."""
+    """Return the seconds of one process a byte, by kind of unit, from all units that were read here."""
     return dict(query(workspace, READING).rows) if workspace.catalog.exists() else {}
 
 
 def plan_steps(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Result:
-    """Corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no past)."""
+    """List corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no past)."""
     rows = list(_corpora(config, units, workspace))
     stand = {name: workspace.current_version(name) for name, would, *_ in rows if would == "stands"}
     if config.inputs:
@@ -87,7 +87,7 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
 
 
 def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], workspace: Workspace) -> Row:
-    """Its key joins what stands, if it does."""
+    """Plan text of the base: its key joins what stands, if it does."""
     asked = f"{item.tokens:,} tokens, seed {item.seed}"
     key = standing_own_text(workspace, item, config.base)
     if key is None:
@@ -147,7 +147,7 @@ SHOWN_RECORDS = 20
 
 
 def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
-    """Tables with titles: the sources, then the first records of each selection.
+    """Return tables with titles: the sources, then the first records of each selection.
 
     `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.
     """
@@ -182,7 +182,7 @@ def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[s
 
 
 def _minutes(units: list[WorkUnit], rates: Mapping[str, float], workers: int) -> float | None:
-    """From what past units of the kind took; None where none was read yet, or sizes are not known."""
+    """Estimate minutes from what past units of the kind took; None where none was read yet, or sizes are not known."""
     if not all(unit.kind in rates and unit.bytes for unit in units):
         return None
     return round(sum(unit.bytes * rates[unit.kind] for unit in units) / workers / 60, 1)

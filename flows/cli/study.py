@@ -118,7 +118,7 @@ def from_config(
 
 
 def name_launcher(config: "Config") -> None:
-    """Somebody else's config is code where it names a command: whoever runs it is told which."""
+    """Tell which command a config has run: somebody else's config is code where it names one."""
     if config.resources.launcher is not None:
         print(
             f"resources.launcher: trainings are started by the command `{config.resources.launcher}`", file=sys.stderr

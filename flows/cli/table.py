@@ -80,7 +80,7 @@ def _print_whole(found: duckdb.DuckDBPyRelation) -> None:
 
 
 def _print_box(rows: duckdb.DuckDBPyRelation, most: int, max_width: int, max_col_width: int | None = None) -> None:
-    """Fractions are shown to four significant digits."""
+    """Print rows in DuckDB's box, fractions to four significant digits."""
     shown = [
         f"format('{{:.4g}}', #{at})::{kind} AS {quoted(name)}" if str(kind) in FLOATS else f"#{at} AS {quoted(name)}"
         for at, (name, kind) in enumerate(zip(rows.columns, rows.types, strict=True), 1)

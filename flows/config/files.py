@@ -57,13 +57,13 @@ def _find_config(name: Any) -> Path:
 
 
 def _kind_of_base(base: Any) -> str | None:
-    """None where only further fields of the same base are given."""
+    """Return the kind of base that is given; None where only further fields of the same base are."""
     given = {key for key, value in base.items() if value is not None} if isinstance(base, Mapping) else set()
     return next((key for key in ("pretrain", "model") if key in given), None)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge unless their `kind` differs, all else replaces; null takes a key away, back to its default."""
+    """Merge mappings unless their `kind` differs; all else replaces, and null takes a key away, back to its default."""
     merged = dict(below)
     for key, value in above.items():
         if value is None and key not in ALL:

@@ -65,7 +65,7 @@ class Resources(Settings):
 
 
 def _cores() -> int:
-    """Cores that this process may use: of a shared node Slurm gives a job some."""
+    """Count the cores that this process may use: of a shared node Slurm gives a job some."""
     return len(os.sched_getaffinity(0))
 
 

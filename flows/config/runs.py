@@ -59,7 +59,7 @@ class OwnText(Settings):
 
     @property
     def corpus(self) -> None:
-        """It is of none."""
+        """Return None: it is of no corpus."""
 
 
 def kind_of_input(given: Any) -> str:

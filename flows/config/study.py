@@ -238,7 +238,7 @@ class Config(Settings):
 
 
 def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
-    """Unless the config says which, the languages of its corpora are those whose pages are extracted."""
+    """Take the languages of the corpora as those whose pages are extracted, unless the config says which."""
     documents, corpora = values.get("documents", {}), values.get("corpora")
     if not isinstance(documents, Mapping) or not isinstance(corpora, Mapping) or "languages" in documents:
         return values
@@ -248,7 +248,7 @@ def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_splits(values: dict[str, Any]) -> dict[str, Any]:
-    """Unless the config says how, a corpus of one text source is split by document: it may well be of one host."""
+    """Split a corpus of one text source by document, unless the config says how: it may well be of one host."""
     sources, corpora = values.get("sources"), values.get("corpora")
     if not isinstance(sources, Mapping) or not isinstance(corpora, Mapping):
         return values

@@ -126,7 +126,7 @@ def _publish_without(workspace: Workspace, name: str) -> tuple[str, int]:
 
 
 def _bases(workspace: Workspace, versions: Sequence[str]) -> list[tuple[str, str, float, str]]:
-    """Bases pretrained here on some versions: name, version, its share, and the runs that started from the base."""
+    """Return bases pretrained here on some versions: name, version, its share, and the runs that started from the base."""
     found = []
     for manifest in sorted(workspace.root.glob("models/*/manifest.json")):
         base, made = manifest.parent.name, read_manifest(manifest.parent) or {}
@@ -141,7 +141,7 @@ def _bases(workspace: Workspace, versions: Sequence[str]) -> list[tuple[str, str
 
 
 def _holding(workspace: Workspace, taken_down: TakenDown) -> list[tuple[str, str, int]]:
-    """Versions of corpora with documents of the host: name, version, number."""
+    """Query versions of corpora with documents of the host: name, version, number."""
     found = []
     for name in workspace.published_corpora():
         for manifest in sorted(workspace.corpus(name).glob("*/manifest.json")):

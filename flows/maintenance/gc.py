@@ -114,7 +114,7 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
 
 
 def left_alone(workspace: Workspace, keep: Keep) -> list[Path]:
-    """Unfinished work that is old enough to go, and that somebody is at work in."""
+    """Return unfinished work that is old enough to go, and that somebody is at work in."""
     workers = Workers(workspace)
     return [item.path for item in _unfinished(workspace, keep.days) if workers.are_in(item.path)]
 
@@ -140,8 +140,9 @@ def remove(waste: list[Waste], workspace: Workspace) -> None:
 
 
 def needed_versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], newest: int) -> set[str]:
-    """Versions in use, the newest of each corpus, those that runs were or are being trained on or figures were measured
-    on, and all whose index segments or held-out sides these name."""
+    """Return versions in use, the newest of each corpus, those that runs were or are being trained on or figures were
+    measured on, and all whose index segments or held-out sides these name.
+    """
     needed = _current(workspace) | _newest(manifests, newest) | _of_runs(workspace) | _in_work(workspace)
     waiting = list(needed)
     while waiting:
@@ -180,14 +181,14 @@ def _newest(manifests: dict[str, dict[str, Any]], count: int) -> set[str]:
 
 
 def _of_runs(workspace: Workspace) -> set[str]:
-    """Versions that finished runs and bases name as their inputs."""
+    """Yield versions that finished runs and bases name as their inputs."""
     folders = [*(workspace.root / "runs").glob("[!.]*"), *(workspace.root / "models").glob("[!.]*")]
     manifests = (read_manifest(folder) for folder in folders if is_done(folder))
     return {version for manifest in manifests if manifest for version in manifest["inputs"]}
 
 
 def _in_work(workspace: Workspace) -> set[str]:
-    """Versions whose tokens trainings read that are under way, or were stopped and may go on."""
+    """Yield versions whose tokens trainings read that are under way, or were stopped and may go on."""
     specs = (read_json(path, JOB_REMEDY) for path in workspace.job_spec("*").parent.glob("*.json"))
     waiting = (spec for spec in specs if spec.get("out") and Path(spec["out"]).exists())
     tokens = (Path(item["tokens"]) for spec in waiting for item in spec.get("inputs", []))

@@ -1,4 +1,4 @@
-"""Pages that left a corpus for a reason, each beside one that stayed."""
+"""Shows pages that left a corpus for a reason, each beside one that stayed."""
 
 import tempfile
 from collections.abc import Iterator
@@ -43,7 +43,8 @@ class Pair:
 
 
 def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -> list[Pair]:
-    """At most `number` pages that left the version in use for `reason`, one of those in its funnel or in its units'.
+    """Return at most `number` pages that left the version in use for `reason`, one of those in its funnel or in its
+    units'.
 
     Raises InputError for a corpus or a reason that there is not.
     """
@@ -79,7 +80,7 @@ class _Version:
         self._judged_in = [workspace.corpus_version(corpus, name) for name in versions]
 
     def left_after_filter(self, reason: str, number: int) -> list[tuple[int, int | None, str]]:
-        """doc_no, doc_no of the kept one that it is like, and a note, of documents in left.parquet."""
+        """Return doc_no, doc_no of the kept one that it is like, and a note, of documents in left.parquet."""
         found: list[tuple[int, int | None, str]] = []
         for folder in self._judged_in:
             left = pq.read_table(folder / "left.parquet")

@@ -69,7 +69,7 @@ def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int
 
 
 def _taken_down(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
-    """Versions that hold pages of hosts on the deny list: in use they may not be, and kept they need not be."""
+    """Yield versions that hold pages of hosts on the deny list: in use they may not be, and kept they need not be."""
     place = workspace.deny_list
     try:
         denied_hosts(workspace)

@@ -96,7 +96,10 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 
 def _estimate(value: float, over_seeds: Sequence[float], errors: Sequence[float | None]) -> Estimate:
-    """Documents are the same for every seed, so their error does not shrink with seeds; that of the seeds does."""
+    """Estimate a mean over seeds.
+
+    Documents are the same for every seed, so their error does not shrink with seeds; that of the seeds does.
+    """
     known = [error for error in errors if error is not None and math.isfinite(error)]
     of_seeds = stdev(over_seeds) / math.sqrt(len(over_seeds)) if len(over_seeds) > 1 else 0.0
     if not known and not of_seeds:

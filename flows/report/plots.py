@@ -114,7 +114,10 @@ class LossCurves:
 
 
 def loss_curves(steps: Sequence[Row], runs: Sequence[Row], styles: Styles) -> LossCurves | None:
-    """`steps` are rows of queries.LOSS, `runs` of queries.COST. None where no run has recorded steps."""
+    """Sort losses by run and setting.
+
+    `steps` are rows of queries.LOSS, `runs` of queries.COST. None where there are no steps.
+    """
     steps = [row for row in steps if math.isfinite(row["lm_loss"])]
     unit = "tokens" if all(row["tokens"] is not None for row in steps) else "step"
     points: dict[str, list[tuple[float, float]]] = {}

@@ -118,7 +118,7 @@ def _path_of(marker: str) -> str:
 
 
 class Styles:
-    """Style of a run by its row (name, method, learning_rate): the same in every picture of a study."""
+    """Styles of runs by their rows (name, method, learning_rate): the same in every picture of a study."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         rows = list(rows)

@@ -170,12 +170,12 @@ def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> 
 
 
 def _named(languages: Iterable[str]) -> str:
-    """English names of ISO 639-3 codes, as people say them."""
+    """Return English names of ISO 639-3 codes, as people say them."""
     return " and ".join(sorted(NAME_OF_CODE.get(code, code) for code in languages))
 
 
 def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:
-    """Rows come sorted by key."""
+    """Group rows into funnels; they come sorted by key."""
     funnels = []
     for names, group in groupby(rows, key=lambda row: [row[name] for name in key]):
         members = list(group)
@@ -184,7 +184,7 @@ def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:
 
 
 def heat_maps(gates: Sequence[Row], runs: Sequence[Row], styles: Styles) -> list[HeatMap]:
-    """`gates` are rows of queries.GATES, `runs` of queries.COST; one map a run that has gates."""
+    """Return one map a run that has gates. `gates` are rows of queries.GATES, `runs` of queries.COST."""
     by_run: dict[str, list[Row]] = {}
     for row in gates:
         by_run.setdefault(row["run_id"], []).append(row)

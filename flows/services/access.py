@@ -91,8 +91,9 @@ def keep(home: Path, credential: str) -> str:
 
 
 def server_settings(credential: str, url: str, hosts: Sequence[str] = ()) -> dict[str, str]:
-    """Prefect's settings of a server at `url`: it asks for the credential and a CSRF token, and names no origin but its
-    own. Of a setting with two names both are given: the first counts."""
+    """Return Prefect's settings of a server at `url`: it asks for the credential and a CSRF token, and names no origin
+    but its own. Of a setting with two names both are given: the first counts.
+    """
     origins = ",".join(dict.fromkeys([url, *own_origins()]))
     return {
         OWN: credential,
@@ -107,13 +108,13 @@ def server_settings(credential: str, url: str, hosts: Sequence[str] = ()) -> dic
 
 
 def own_origins() -> list[str]:
-    """Origins that the user lets Prefect's API be asked from; `*`, Prefect's default, would let any page ask."""
+    """Return origins that the user lets Prefect's API be asked from; `*`, Prefect's default, would let any page ask."""
     named = next(filter(None, (os.environ.get(name) for name in ORIGINS)), "")
     return [origin for origin in map(str.strip, named.split(",")) if origin not in ("", "*")]
 
 
 def client_settings(credential: str, url: str) -> dict[str, str]:
-    """Prefect's settings of whoever talks to our server at `url`: never through a proxy."""
+    """Return Prefect's settings of whoever talks to our server at `url`: never through a proxy."""
     return {
         "PREFECT_API_URL": f"{url}/api",
         CLIENT: credential,

@@ -141,7 +141,7 @@ def _short(value: Any) -> str:
 
 
 def _automations(api: Api, content: Form) -> Iterator[tuple[str, Form]]:
-    """Those that Prefect makes of the deployments' triggers, by name."""
+    """Yield the automations that Prefect makes of the deployments' triggers, by name."""
     names = {
         trigger.get("name") or f"{deployment['name']}__automation_{number}"
         for deployment in content["deployments"]

@@ -1,4 +1,4 @@
-"""Flow runs whose process was killed stand in RUNNING, and hold their deployment's slot, until somebody marks them.
+"""Marks flow runs whose process was killed: else they stand in RUNNING and hold their deployment's slot.
 
 Each run has a label with its machine and process. A database may serve several machines, and each of them looks at its
 own processes only.
@@ -27,7 +27,7 @@ CRASHED = {"type": "CRASHED", "message": "its process has gone; run it again to 
 
 
 def record_process(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
-    """Hook of every flow that begins to run: which process does it, and since when."""
+    """Record, as a hook of every flow that begins to run, which process does it, and since when."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -44,7 +44,7 @@ def end_orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> None:
 
 
 def orphaned_runs(api: Api, *, of_stopped_worker: bool = False) -> list[str]:
-    """Ids of the runs of this machine whose process has gone; of_stopped_worker: as above."""
+    """Return ids of the runs of this machine whose process has gone; of_stopped_worker: as above."""
     found = []
     for state in (UNFINISHED, WAITING):
         for run in api.ask("POST", "flow_runs/filter", {"flow_runs": {"state": state}}):
@@ -66,7 +66,7 @@ def _has_gone(process: str) -> bool:
 
 
 def _is_not_of_the_hook(record: logging.LogRecord) -> bool:
-    """Prefect tells of each hook, in two lines a flow run, that it runs and has run."""
+    """Tell whether a record is none of the two lines a flow run in which Prefect says that the hook runs and has run."""
     return record.levelno > logging.INFO or f"ook '{record_process.__name__}'" not in record.getMessage()
 
 

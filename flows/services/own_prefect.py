@@ -55,7 +55,7 @@ def refuse_dead(api: str) -> None:
 
 
 def _files() -> Iterator[Path]:
-    """Those that have something to say, of those that Prefect would read."""
+    """Yield the files that set something, of those that Prefect would read."""
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     profiles = Path(os.environ.get(PROFILES) or home / "profiles.toml")
     if os.environ.get(PROFILE):

@@ -77,8 +77,9 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
 
 
 def _leave_current_folder_alone() -> None:
-    """Prefect's alembic.ini puts the current folder in front of sys.path as tables are made: whatever is imported
-    after that would be taken from there."""
+    """Keep the current folder out of sys.path, where Prefect's alembic.ini puts it first as tables are made: whatever
+    is imported after that would be taken from there.
+    """
     from prefect.server.database import alembic_commands
 
     of_prefect = alembic_commands.alembic_config

@@ -1,4 +1,4 @@
-"""Processes that were started in a session of their own, known by their number: how they stand, and their end."""
+"""Processes started in a session of their own and known by their number: whether they run, and how they are ended."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ def runs_prefect(pid: int) -> bool:
 
 
 def prefect_of(home: Path) -> list[int]:
-    """Processes of Prefect that keep their state in a folder: those that lead a session, as all that we start."""
+    """Find the processes of Prefect that keep their state in a folder: those that lead a session, as all that we start."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

@@ -111,7 +111,7 @@ def running(home: Path) -> ReportServer | None:
 
 
 def stop(home: Path) -> bool:
-    """End it; False if none serves here."""
+    """End the server of reports; False if none serves here."""
     server = running(home)
     if server is not None:
         os.kill(server.pid, signal.SIGTERM)

@@ -60,7 +60,7 @@ def _nothing(said: str) -> None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Prefect's settings for all that we start: state in `home`, nothing sent anywhere."""
+    """Return Prefect's settings for all that we start: state in `home`, nothing sent anywhere."""
     return {
         "PREFECT_HOME": str(home.resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -116,7 +116,7 @@ class Services:
         return list(self.api.ask("POST", f"work_pools/{POOL}/workers/filter", {}))
 
     def old_runs(self, days: float) -> list[str]:
-        """Ids of flow runs that ended more than `days` ago, of whatever outcome; at most 200, the API's page."""
+        """Return ids of flow runs that ended more than `days` ago, of whatever outcome; at most 200, the API's page."""
         before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
         runs = {"end_time": {"before_": before}, "state": {"type": {"any_": ENDED}}}
         return [run["id"] for run in self.api.ask("POST", "flow_runs/filter", {"flow_runs": runs})]
@@ -130,7 +130,7 @@ class Services:
 def up(
     home: Path, port: int, project: Path, host: str = LOOPBACK, *, hosts: Sequence[str] = (), say: Say = _nothing
 ) -> Services:
-    """Start what does not run yet and deploy `project`/prefect.yaml; called twice, also at once, it does no harm.
+    """Start what does not run yet and deploy `project`/prefect.yaml; idempotent, also when called twice at once.
 
     hosts: further names that the server answers to; say: is told each step before it begins.
     """

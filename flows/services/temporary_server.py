@@ -103,7 +103,7 @@ class TemporaryServer:
 
 
 def _is_no_link(record: logging.LogRecord) -> bool:
-    """Prefect tells where a run can be viewed: this server has no pages, and is gone when the command is."""
+    """Tell whether a record says no place to view a run: this server has no pages, and is gone with the command."""
     return not record.getMessage().startswith("View at ")
 
 

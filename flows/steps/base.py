@@ -170,7 +170,9 @@ def _ensure_tokenizer(base: PretrainedHere, versions: Mapping[str, str], workspa
 
 
 def own_text_key(item: OwnText, model_id: str, base: BaseSpec) -> str:
-    """Changes with the base's weights, tokenizer and type of numbers, and with all that is asked of it."""
+    """Return the key of the text, which changes with the base's weights, tokenizer and dtype, and with all that is
+    asked.
+    """
     return OWN_TEXT + hash_of(model_id, base.dtype, _asked(item), OWN_TEXT_STAGE_VERSION)
 
 

@@ -1,4 +1,4 @@
-"""Gates between data and training: what a corpus must be like to be trained on, recorded whether it passes or not."""
+"""Quality checks between data and training: limits that a corpus must keep, recorded whether it passes or not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ def _of_funnel(checks: Checks, counts: Mapping[str, Any]) -> Iterator[Check]:
 def _contamination(
     checks: Checks, manifest: Mapping[str, Any], name: str, training: list[Path], workspace: Workspace
 ) -> Check:
-    """Held-out documents of this corpus whose very text is trained on, in whichever corpus."""
+    """Check the held-out documents of this corpus whose very text is trained on, in whichever corpus."""
     held_out = [str(file) for file in shard_files(workspace.corpus_version(name, manifest["key"]), "held_out")]
     train = sorted(str(file) for folder in training for file in shard_files(folder, "train"))
     try:

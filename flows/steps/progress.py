@@ -68,7 +68,7 @@ class Progress:
 
 
 def _in_a_flow_run() -> bool:
-    """Outside of one Prefect's client would start a server of its own, for a bar that nobody looks at."""
+    """Tell whether a flow runs: outside of one Prefect's client would start a server for a bar that nobody looks at."""
     context = sys.modules.get("prefect.context")
     return context is not None and bool(context.TaskRunContext.get() or context.FlowRunContext.get())
 
@@ -107,7 +107,7 @@ class ProgressArtifact:
         self._server_is_gone = False
 
     def show(self, share: float) -> None:
-        """`share` of the work that is done, from 0 to 1."""
+        """Show the share of the work that is done, from 0 to 1."""
         if self._server_is_gone:
             return
         from httpx import HTTPError

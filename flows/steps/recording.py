@@ -1,4 +1,4 @@
-"""From what the packages report to rows of the record files (storage/schema.sql has the columns)."""
+"""Records what the packages report, as rows of the record files (storage/schema.sql has the columns)."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -52,7 +52,7 @@ class PinnedTask:
 
 
 def find_tasks(names: Sequence[str]) -> list[TaskSettings]:
-    """Tasks of configs/tasks by name, or all tasks of a YAML file given by its path.
+    """Find tasks of configs/tasks by name, or all tasks of a YAML file given by its path.
 
     Raises:
         InputError: no task or file of that name, or a wrong field in its file.

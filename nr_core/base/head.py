@@ -41,7 +41,7 @@ class _Known(nn.Module):
         return self._outputs
 
     def __getattr__(self, name: str) -> Any:
-        """Falcon H1 keeps the scale of its logits there."""
+        """Return the decoder's own attributes: Falcon H1 keeps the scale of its logits there."""
         return super().__getattr__(name) if name.startswith("_") else getattr(self._of[0], name)
 
 
@@ -117,7 +117,7 @@ class Head:
         return self.run(lambda hidden, to_logits: (hidden, to_logits), input_ids, **options)
 
     def pieces(self, flat: Tensor) -> Iterator[tuple[Tensor, slice]]:
-        """Flat hidden states (n, d), a few at a time, each with its place."""
+        """Yield flat hidden states (n, d), a few at a time, each with its place."""
         size = max(LEAST_PIECE, PIECE_BYTES // (4 * self._causal.get_output_embeddings().weight.shape[0]))
         for start in range(0, len(flat), size):
             piece = slice(start, start + size)

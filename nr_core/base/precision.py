@@ -1,4 +1,4 @@
-"""In which precision matrix products are computed: bf16 where the device is faster at it, else fp32.
+"""Chooses the precision of matrix products: bf16 where the device is faster at it, else fp32.
 
 Adapters, optimiser, norms, the residual stream, losses and taps stay in fp32 whatever the choice (autocast).
 """

@@ -40,7 +40,7 @@ def quantization_config(kind: Quantization) -> Any:
 
 
 def count(parameter: nn.Parameter) -> int:
-    """Entries of a weight, of which bitsandbytes packs two of 4 bits into a byte."""
+    """Count the entries of a weight, of which bitsandbytes packs two of 4 bits into a byte."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())
 

@@ -88,7 +88,7 @@ def divergence(
 
 
 def _divergences(head: Head, base: Base, inputs: Tensor) -> Tensor:
-    """KL(base ‖ run) at each of the tokens (B, T), in nats."""
+    """Return KL(base ‖ run) at each of the tokens (B, T), in nats."""
     with base.active() as original:
         expected, to_expected = original.hidden(inputs)
     found, to_found = head.hidden(inputs)

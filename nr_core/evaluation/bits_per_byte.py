@@ -24,7 +24,7 @@ MOST_LOST = 0.01  # of a text's bytes: its figure is too low by about as much, w
 
 
 def window_nats(head: Head, windows: np.ndarray[Any, Any], scored: Tensor) -> np.ndarray[Any, Any]:
-    """Nats of the tokens that are scored, by window.
+    """Return the nats of the tokens that are scored, by window.
 
     windows (rows, length + 1): token ids, the first of which is context, padded on the right; scored (rows, length):
     which of the others count. Returns (rows,) in double. Raises ModelError where one is not finite.
@@ -42,18 +42,22 @@ def window_nats(head: Head, windows: np.ndarray[Any, Any], scored: Tensor) -> np
 
 
 def scored_places(length: int, known: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> Tensor:
-    """(rows, length) bool: the tokens of each window's text but the first `known` ones, which another window scores."""
+    """Return (rows, length) bool: the tokens of each window's text but the first `known` ones, which another window
+    scores.
+    """
     places = torch.arange(length)
     return (places >= torch.from_numpy(known)[:, None]) & (places < torch.from_numpy(lengths)[:, None])
 
 
 def bits_per_byte(nats: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]) -> tuple[float, float | None]:
-    """nats and UTF-8 bytes of documents, or of windows: their ratio in bits, and its standard error."""
+    """Return bits per byte and its standard error, given nats and UTF-8 bytes of documents, or of windows."""
     return ratio(nats / math.log(2), sizes)
 
 
 def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) -> tuple[float, float | None]:
-    """Ratio of sums, and its standard error over documents by linearisation; None for fewer than two documents."""
+    """Return the ratio of sums, and its standard error over documents by linearisation; None for fewer than two
+    documents.
+    """
     value = float(numerators.sum() / denominators.sum())
     n = len(numerators)
     if n < 2:

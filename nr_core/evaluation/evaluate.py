@@ -1,4 +1,4 @@
-"""Bits per byte, nats per token and perplexity on held-out documents, what the gates did there, and tasks.
+"""Scores a model: bits per byte, nats per token and perplexity on held-out documents, gate activity, and tasks.
 
 What is scored, nr_core.evaluation.bits_per_byte defines. The bytes are those of whole documents, and the standard
 error is over documents, of a ratio of sums.

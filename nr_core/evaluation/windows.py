@@ -32,7 +32,7 @@ def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
-    """Yield whole documents with text, in a fixed random order, until they have given max_tokens."""
+    """Choose whole documents with text, in a fixed random order, until they have given max_tokens."""
     chosen: list[int] = []
     tokens = 0
     for document in np.random.default_rng(SAMPLE_SEED).permutation(stream.documents):
@@ -46,8 +46,9 @@ def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
 
 
 def cut(texts: Sequence[Tokens], size: int, stride: int | None = None) -> list[tuple[int, Tokens, int]]:
-    """Windows of at most `size` tokens: the text of each, its tokens, how many of the first ones the window before has
-    scored."""
+    """Cut texts into windows of at most `size` tokens: (text, tokens, how many of the first the window before has
+    scored).
+    """
     step = stride or size
     windows = []
     for i, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""Between base and finetuned model: weights base + λ · (finetuned − base), without any training.
+"""Interpolation between base and finetuned model: weights base + λ · (finetuned − base), without any training.
 
 Source: Wortsman et al., "Robust fine-tuning of zero-shot models" (WiSE-FT), https://arxiv.org/abs/2109.01903.
 """

@@ -100,6 +100,8 @@ def _experts(modules: list[tuple[str, nn.Module]]) -> dict[str, nn.Parameter]:
 
 
 def _rows_of_tokens(model: Any, tokens: list[int]) -> dict[str, list[int]]:
-    """PEFT's trainable_token_indices, of the embedding and of the head (where they are tied PEFT keeps them one)."""
+    """Return PEFT's trainable_token_indices, of the embedding and of the head (where they are tied PEFT keeps them
+    one).
+    """
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     return {name: tokens for name, module in model.named_modules() if any(module is table for table in tables)}

@@ -57,7 +57,7 @@ def source_shield(head: Head, batches: Batches, cut: bool) -> SourceShield:
 
 
 def calibration(batches: Batches) -> Tensor:
-    """Original-language sequences (n, T), the first of the run."""
+    """Return original-language sequences (n, T), the first of the run."""
     wanted = max(1, min(MOST_SAMPLES, MOST_TOKENS // batches.sequence_length))
     found: list[Tensor] = []
     for step in range(wanted * 1000):
@@ -70,7 +70,7 @@ def calibration(batches: Batches) -> Tensor:
 
 @torch.no_grad()
 def feature_norms(head: Head, sequences: Tensor) -> dict[nn.Linear, Tensor]:
-    """‖x_j‖₂ of each input feature (d_in,) of the decoder's linear layers, over all tokens of sequences (n, T)."""
+    """Return ‖x_j‖₂ of each input feature (d_in,) of the decoder's linear layers, over all tokens of sequences (n, T)."""
     squares: dict[nn.Linear, Tensor] = {}
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -104,7 +104,7 @@ def load_earlier(base: Any, folders: Sequence[Path]) -> Any:
 
 
 def activate(model: Any, trainable: bool = False) -> None:
-    """All adapters at once, of which at most the newest is trainable; those of before are out of the taps."""
+    """Activate all adapters at once, of which at most the newest is trainable; those of before are out of the taps."""
     from nr_core.tuner.layer import find_taps
 
     names = list(model.peft_config)

@@ -45,7 +45,7 @@ def with_adapters(base: Any, folders: list[Path]) -> Any:
 
 
 def load_finished(folder: Path, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """Model and tokenizer of a run's folder, of an adapter's (PEFT's) or of a model's.
+    """Load model and tokenizer of a run's folder, of an adapter's (PEFT's) or of a model's.
 
     Raises ModelError where the folder holds none of these, where the base that it names is gone, or where that base
     runs code of its own and the caller does not trust it: a folder may come from somebody else.

@@ -27,7 +27,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Method:
-    """All that is known of a method.
+    """The record of a method: all that is known of it.
 
     build: MODULE:FUNCTION; function(base, settings, backbone, new_rows) returns the model, of which only what is to be
     trained requires gradients. fields: of MethodSettings, those that not every method has. embeddings: the choices,

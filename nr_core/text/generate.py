@@ -28,7 +28,7 @@ def stream(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Pieces of the continuation of `prompt`, until one of the model's end tokens or max_new_tokens.
+    """Yield pieces of the continuation of `prompt`, until one of the model's end tokens or max_new_tokens.
 
     temperature 0 takes the likeliest token each time. A piece is held back while its last character is incomplete: a
     byte-level token may end inside one. Raises ModelError for an empty prompt of a tokenizer that opens no text, for

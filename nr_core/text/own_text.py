@@ -243,7 +243,7 @@ def _read(partial: Path) -> list[list[int]]:
 
 
 def _whole_batches(partial: Path) -> tuple[int, int]:
-    """Documents and batches that stand; half a line at the end, of an attempt that was killed, goes."""
+    """Count documents and batches that stand, and drop half a line at the end, which a killed process left."""
     if not partial.exists():
         return 0, 0
     lines = partial.read_text(encoding="utf-8").splitlines(keepends=True)

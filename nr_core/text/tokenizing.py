@@ -200,7 +200,7 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
 
 
 def _join(pieces: Sequence[Path], out: Path, documents: int) -> dict[str, int]:
-    """Pieces to stream.bin, offsets.npy, byte_lengths.npy and lost_bytes.npy."""
+    """Join pieces to stream.bin, offsets.npy, byte_lengths.npy and lost_bytes.npy."""
     with (
         writing(out / "stream.bin") as stream,
         writing(out / "offsets.npy") as offsets,

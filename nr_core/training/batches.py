@@ -95,7 +95,7 @@ class Batches:
 
     @property
     def original_share(self) -> float:
-        """p, the share of all sequences that are of the original role."""
+        """Return p, the share of all sequences that are of the original role."""
         originals = [source.role == "original" for source in self.inputs]
         return float(sum((share for share, original in zip(self._by_input, originals, strict=True) if original), 0))
 
@@ -158,7 +158,9 @@ OTHER_SHAPE = 1e-3  # rounding of other kernels; a wrong position moves logits b
 
 
 def document_positions(tokens: Tensor, end_of_text: int) -> Tensor:
-    """tokens (B, T) -> position of each token within its document, counted from 0 at the sequence's begin (B, T)."""
+    """Return for tokens (B, T) the position of each token within its document, counted from 0 at the sequence's begin
+    (B, T).
+    """
     index = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     begins = torch.zeros_like(tokens, dtype=torch.bool)
     begins[:, 1:] = tokens[:, :-1] == end_of_text

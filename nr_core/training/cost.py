@@ -48,7 +48,7 @@ def peak_tokens(model: Any, sequence_length: int, devices: int) -> float | None:
 
 
 def training_flops(model: Any, sequence_length: int) -> float | None:
-    """FLOPs of one trained token, forward and backward; None for a mixture of experts.
+    """Return the FLOPs of one trained token, forward and backward; None for a mixture of experts.
 
     A linear layer by the rule above; attention 4·T·(heads · head size) forward and twice that backward where gradients
     pass it, the masked half counted too. One pass over a few tokens shows which inputs need gradients. The optimiser
@@ -121,7 +121,7 @@ def reset_peak() -> None:
 
 
 def peak() -> int:
-    """Bytes: of the GPU where there is one, else resident memory."""
+    """Return peak memory in bytes: of the GPU where there is one, else resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")

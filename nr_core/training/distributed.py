@@ -1,4 +1,4 @@
-"""Several devices: started by torchrun, one process each, every one taking its rows of the global batch.
+"""Training on several devices: torchrun starts a process for each, which takes its rows of the global batch.
 
 A small model stands whole on every device, and gradients are summed over the processes once a
 step, after accumulation (what DDP does, without its wrapper, which would rename the parameters). A larger one is cut by
@@ -56,7 +56,7 @@ class Ranks:
         return said[0]
 
     def sum_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """For whole copies: FSDP2 has summed those of its own."""
+        """Sum the gradients of whole copies: FSDP2 has summed its own."""
         gradients = [p.grad for p in parameters if p.grad is not None and not isinstance(p.grad, DTensor)]
         if self.count == 1 or not gradients:
             return
@@ -66,7 +66,7 @@ class Ranks:
 
 
 def ranks() -> Ranks:
-    """Joins the processes that torchrun started; the only one without torchrun."""
+    """Join the processes that torchrun started; the only one without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Ranks()
@@ -78,7 +78,7 @@ def ranks() -> Ranks:
 
 
 def leave() -> None:
-    """Before a process ends: the threads of a group that still stands may abort it."""
+    """Leave the group before the process ends, which threads of a group that still stands may abort."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -104,7 +104,7 @@ def shard(model: nn.Module, layers: nn.ModuleList) -> None:
 
 
 def whole(values: Tensor) -> Tensor:
-    """All of a tensor that may be cut over the processes. Every process must call it."""
+    """Return the whole of a tensor that may be cut over the processes. Every process must call it."""
     return values.full_tensor() if isinstance(values, DTensor) else values
 
 

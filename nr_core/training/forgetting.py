@@ -59,7 +59,7 @@ class Slice:
         return float(self.bytes.sum()) / sum(map(len, self.windows))
 
     def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int) -> Tokens:
-        """Nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
+        """Return nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
         training = head.model.training
         head.model.eval()
         nats = np.zeros(len(chosen))
@@ -213,7 +213,7 @@ class ForgettingBudget:
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
     def measured(self) -> tuple[float, float | None]:
-        """Forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
+        """Return forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
         every = range(len(self.measuring.windows))
         with without_the_new_adapter(self.head.model):
             before = self.measuring.nats(self.head, every, self.batch_tokens)

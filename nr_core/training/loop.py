@@ -218,7 +218,7 @@ class Loop:
         }
 
     def _is_finite(self, step: int, figures: StepFigures, norm: float, rate: float, state: LoopState) -> bool:
-        """Before the optimiser's step: what is not finite never reaches the weights, nor a checkpoint."""
+        """Tell before the optimiser's step whether all is finite: what is not never reaches weights or a checkpoint."""
         if math.isfinite(figures.lm_loss + figures.local_loss + figures.kl_loss + norm):
             return True
         if state.step == state.skipped and not math.isfinite(figures.lm_loss):

@@ -23,7 +23,8 @@ SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros wou
 
 
 def lm_loss(head: Head, tokens: Tensor, global_targets: int, beside: Criterion | None = None, **options: Any) -> Tensor:
-    """Next-token cross-entropy of tokens (B, T + 1) over the target tokens of the global batch: a scalar, in nats.
+    """Return the next-token cross-entropy of tokens (B, T + 1) over the target tokens of the global batch: a scalar, in
+    nats.
 
     beside: what is added to it, of the same pieces of logits. options: of the model's forward.
     """
@@ -40,8 +41,10 @@ def _sum(first: Criterion, second: Criterion) -> Criterion:
 
 
 def cross_entropy(targets: Tensor, global_targets: int) -> Criterion:
-    """-log p of each of targets (B, T), over global_targets. The saved log-probabilities become the gradient, which
-    spares two tensors of the logits' size."""
+    """Return -log p of each of targets (B, T), over global_targets.
+
+    The saved log-probabilities become the gradient, which spares two tensors of the logits' size.
+    """
     flat = targets.flatten()
 
     def of_piece(logits: Tensor, piece: slice) -> tuple[Tensor, Tensor]:
@@ -87,7 +90,8 @@ def local_loss(
 
 
 def open_gates(taps: Taps, tokens: Tensor) -> Tensor:
-    """Per layer, how many of the marked tokens open their gate (w·x > 0): (layers,), empty where adapters have no gate.
+    """Count per layer how many of the marked tokens open their gate (w·x > 0): (layers,), empty where adapters have no
+    gate.
 
     tokens (tokens,): True where a token counts, in the order of the taps.
     """

@@ -12,7 +12,7 @@ from nr_core.settings import LoopSettings
 
 
 def adamw(parameters: Iterable[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
-    """Weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d)."""
+    """Make AdamW with weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d)."""
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for parameter in parameters:

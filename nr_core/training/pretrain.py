@@ -85,5 +85,5 @@ def _llama(settings: PretrainSettings, tokenizer: Any) -> Any:
 
 
 def ffn_size(settings: PretrainSettings) -> int:
-    """8/3 of the width, as in Llama, to a multiple of 16."""
+    """Return 8/3 of the width, as in Llama, to a multiple of 16."""
     return settings.ffn_size or max(16, round(settings.hidden_size * 8 / 3 / 16) * 16)

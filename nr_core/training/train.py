@@ -220,7 +220,7 @@ def _write_model(
 
 
 def refuse_uneven(settings: LoopSettings, ranks: Ranks) -> None:
-    """Every process runs as many forward passes as the others: with FSDP2 one that had more would wait for ever."""
+    """Refuse batches that do not divide: with FSDP2 a process that had more forward passes would wait for ever."""
     micro = settings.micro_batch_size or 1
     if settings.batch_size % (ranks.count * micro):
         raise ModelError(

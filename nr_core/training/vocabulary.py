@@ -178,8 +178,9 @@ def _indices(model: nn.Module) -> list[dict[str, list[int]]]:
 
 
 def _always(tokenizer: Any) -> Iterator[int]:
-    """Special tokens by their roles, bytes (by SentencePiece's names or byte-level BPE's letters), and what the chat
-    template writes."""
+    """Yield special tokens by their roles, bytes (by SentencePiece's names or byte-level BPE's letters), and what the
+    chat template writes.
+    """
     yield from tokenizer.all_special_ids
     letters = set(ByteLevel.alphabet())
     yield from (number for token, number in tokenizer.get_vocab().items() if token in letters or BYTE.fullmatch(token))

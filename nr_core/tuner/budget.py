@@ -1,4 +1,4 @@
-"""From a budget to a width, and what was really spent.
+"""Turns a budget into a width, and tells what was really spent.
 
 A budget is new parameters / backbone parameters. An adapter of width h adds 3·d·h + d a layer (W_i, W_g, W_o, w).
 """

@@ -18,7 +18,9 @@ FORMAT_VERSION = 3
 
 
 def _extend_peft_type(name: str) -> None:
-    """PeftType is a closed Enum, and both peft and transformers read `peft_type.value`: a plain string would not do."""
+    """Add the method to PeftType, a closed Enum: peft and transformers read `peft_type.value`, so a string would not
+    do.
+    """
     if name in PeftType.__members__:
         return
     member = str.__new__(PeftType, name)

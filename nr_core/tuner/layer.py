@@ -43,7 +43,7 @@ class MixedBatch:
         return total.view_as(x)
 
     def mask(self, name: str, device: torch.device) -> Tensor:
-        """(rows,): True where the adapter is this one."""
+        """Return (rows,): True where the adapter is this one."""
         return torch.tensor([own == name for own in self._names], device=device)
 
 
@@ -186,7 +186,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             self._hook.remove()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Adapters without a gate become more width of the FFN.
+        """Merge adapters without a gate, which become more width of the FFN.
 
         Raises ModelError where they cannot (require_mergeable), or safe_merge finds weights that are not finite.
         """

@@ -69,7 +69,9 @@ class NeutralResiduesModel(BaseTuner):
         self._prepare_model(self.peft_config[adapter_name], model)
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
-        """As PEFT: fp32, or with autocast_adapter_dtype=False what the base has, where that is no packed type."""
+        """Cast as PEFT does: to fp32, or with autocast_adapter_dtype=False what the base has, where that is no packed
+        type.
+        """
         super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
         if not autocast_adapter_dtype:
             for layer in self._layers():
@@ -86,7 +88,7 @@ class NeutralResiduesModel(BaseTuner):
             yield
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """As the base's own. Raises ModelError where an adapter extends the embedding."""
+        """Resize as the base does. Raises ModelError where an adapter extends the embedding."""
         if isinstance(self.model.get_input_embeddings(), EmbeddingResidueLayer):
             raise ModelError(
                 "The adapter extends the token embedding, which cannot be resized beneath it; resize that of the base, "
@@ -128,7 +130,7 @@ class NeutralResiduesModel(BaseTuner):
         return key in self._targets
 
     def _get_tied_target_modules(self, model: nn.Module) -> list[str]:
-        """PEFT warns that tied embeddings go apart when adapters are merged into one of them; these never are."""
+        """Return none: PEFT warns that tied embeddings go apart when adapters are merged into one; these never are."""
         return []
 
     def _create_and_replace(

@@ -1,4 +1,4 @@
-"""Skipping closed gates at inference: a ReLU gate puts out exact zeros, and a zero needs no adapter.
+"""Skips closed gates at inference: a ReLU gate puts out exact zeros, and a zero needs no adapter.
 
 In prefill the open tokens are gathered, go through the adapter together, and are added where they came from; in
 decoding, where a forward pass holds a token or a few, the adapter runs if one of them is open. The result equals the
@@ -34,7 +34,9 @@ class OpenRows(NamedTuple):
 
 
 def skips(mode: Skipping, x: Tensor) -> bool:
-    """Not where gradients are kept, nor under torch.compile, which wants sizes that do not depend on x."""
+    """Tell whether to skip: not where gradients are kept, nor under torch.compile, which wants sizes that do not depend
+    on x.
+    """
     if mode == "never" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return mode == "always" or x.device.type == "cpu"

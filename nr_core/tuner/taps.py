@@ -83,5 +83,5 @@ def _on_the_way_back() -> bool:
 
 
 def _size(values: Tensor) -> Tensor:
-    """‖·‖₁ / d of each token: (..., d) -> (tokens,)."""
+    """Return ‖·‖₁ / d of each token: (..., d) -> (tokens,)."""
     return torch.linalg.vector_norm(values, ord=1, dim=-1).flatten() / values.shape[-1]

@@ -1,4 +1,4 @@
-"""Beside a SiLU-gated FFN, an adapter without a gate is exactly more of its width, and so it can be merged.
+"""Merges adapters without a gate into a SiLU-gated FFN, beside which such an adapter is exactly more width.
 
 FFN(x) + A(x), both of the form W_down(SiLU(W_gate x) ⊙ W_up x), is one FFN whose rows and columns are put side by
 side. A gated adapter has no such form: its gate depends on the token.
@@ -51,7 +51,7 @@ def _is_silu(ffn: nn.Module) -> bool:
 
 
 def _is_plain(linear: Any) -> bool:
-    """Neither packed to fewer bits, nor cut over devices, nor left on the disk."""
+    """Tell whether a layer is neither packed to fewer bits, nor cut over devices, nor left on the disk."""
     weight = linear.weight
     plain = type(linear) is nn.Linear and type(weight) is nn.Parameter
     return plain and weight.is_floating_point() and weight.device.type != "meta"

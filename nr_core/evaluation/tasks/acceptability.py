@@ -32,7 +32,10 @@ def figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[s
 
 
 def pseudo_values(scores: np.ndarray[Any, Any], positive: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """DeLong's, one a score; their mean is the area under the ROC curve. NaN where one of the classes is empty."""
+    """Return DeLong's pseudo-values, one a score; their mean is the area under the ROC curve.
+
+    NaN where one of the classes is empty.
+    """
     good, bad = scores[positive], scores[~positive]
     if not len(good) or not len(bad):
         return np.full(len(scores), np.nan)

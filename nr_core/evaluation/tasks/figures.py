@@ -38,7 +38,9 @@ def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Ratio:
 
 
 def bootstrap_error(ratio: Ratio, resamples: int = RESAMPLES) -> float | None:
-    """Standard deviation of the value over resamples of the items, drawn with replacement; None for fewer than two."""
+    """Return the standard deviation of the value over resamples of the items, drawn with replacement; None for fewer
+    than two.
+    """
     n = len(ratio.numerators)
     if n < 2:
         return None

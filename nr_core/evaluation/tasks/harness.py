@@ -110,7 +110,7 @@ def _refuse_nan(model: Any, args: Any, output: Any) -> None:
 
 
 def _refuse_what_is_not_finite(samples: dict[str, Any], model: str) -> None:
-    """lm_eval takes the first of several NaN for the likeliest, and counts it as an answer."""
+    """Refuse NaN: lm_eval takes the first of several for the likeliest, and counts it as an answer."""
     for task, rows in samples.items():
         answers = [answer for row in rows for answer in _numbers(row.get("filtered_resps"))]
         if not all(map(math.isfinite, answers)):

@@ -40,7 +40,7 @@ class Item:
 
 
 def without_wikihow_marks(text: str) -> str:
-    """HellaSwag's texts without the marks of WikiHow, as lm-evaluation-harness cleans them."""
+    """Return HellaSwag's texts without the marks of WikiHow, as lm-evaluation-harness cleans them."""
     text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
     return text.replace("  ", " ")
 
@@ -84,7 +84,7 @@ def _evaluated(task: TaskSettings, field: str, compiled: Callable[[str], Any]) -
 
 
 def sample_items(items: Sequence[Item], most: int | None) -> list[Item]:
-    """At most so many, drawn once for all models, in their order."""
+    """Return at most so many, drawn once for all models, in their order."""
     if most is None or len(items) <= most:
         return list(items)
     chosen = np.random.default_rng(SAMPLE_SEED).permutation(len(items))[:most]
@@ -92,7 +92,7 @@ def sample_items(items: Sequence[Item], most: int | None) -> list[Item]:
 
 
 def as_lines(items: Sequence[Item]) -> str:
-    """Items as JSON lines, for `read_items`."""
+    """Return items as JSON lines, for `read_items`."""
     return "".join(json.dumps(item.content(), ensure_ascii=False) + "\n" for item in items)
 
 
@@ -103,6 +103,6 @@ def read_items(path: Path) -> list[Item]:
 
 
 def content_hash(items: Sequence[Item]) -> str:
-    """sha256 in hex: equal where the same is asked."""
+    """Return the sha256 in hex: equal where the same is asked."""
     content = json.dumps([item.content() for item in items], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -31,7 +31,9 @@ def last_word_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[
 
 
 def last_word_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
-    """acc: all of its tokens are the likeliest ones; perplexity (`rows_of`): exp of the mean nats a word."""
+    """Return acc, where all of its tokens are the likeliest ones, and nats a word; perplexity (`rows_of`): exp of the
+    mean nats a word.
+    """
     return {
         "acc": mean_of([float(one.greedy) for (one,) in scored]),
         "nats_per_word": mean_of([-one.loglikelihood for (one,) in scored]),

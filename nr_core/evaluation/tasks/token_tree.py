@@ -39,7 +39,7 @@ class Tree:
         return any(parent != node - 1 for node, parent in enumerate(self.parents))
 
     def ancestors(self, size: int) -> np.ndarray[Any, Any]:
-        """(size, size) bool: what each node sees; padding sees itself only."""
+        """Return (size, size) bool: what each node sees; padding sees itself only."""
         seen = np.eye(size, dtype=bool)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
