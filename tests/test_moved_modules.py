@@ -18,7 +18,9 @@ def test_each_leads_to_a_module_that_is_there():
     assert [new for new in MOVED.values() if find_spec(new) is None] == []
 
 
-@pytest.mark.parametrize("old", ["pipelines.read_warc", "nr_core.sites", "nr_core.tasks.items", "flows.table"])
+@pytest.mark.parametrize(
+    "old", ["pipelines.read_warc", "nr_core.sites", "nr_core.tasks.items", "flows.table", "storage.atomic"]
+)
 def test_an_old_name_is_the_same_module(old):
     new = importlib.import_module(MOVED[old])
     with pytest.warns(DeprecationWarning, match=MOVED[old]):
