@@ -36,7 +36,9 @@ def sentence_of(error: BaseException) -> str | None:
 
 
 def _of_a_library(error: BaseException, said: str) -> str | None:
-    """Return a sentence of what DuckDB and Arrow tell in words of their own: what the system refused, a damaged file."""
+    """Return a sentence of what DuckDB and Arrow tell in words of their own: what the system refused, a damaged
+    file.
+    """
     if is_disk_full(error):
         return FULL.format(error=said)
     for number in REFUSED:

@@ -57,7 +57,9 @@ MLFLOW = {
 
 
 def results(workspace: Workspace) -> list[tuple[str, Result]]:
-    """Return titles and tables: what was learned and forgotten, and the tasks with the 95 % interval of the difference."""
+    """Return titles and tables: what was learned and forgotten, and the tasks with the 95 % interval of the
+    difference.
+    """
     tables = [("learning and forgetting, bits per byte of held-out text", query(workspace, LEARNING))]
     tasks = query(workspace, TASKS)
     return tables + (

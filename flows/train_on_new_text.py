@@ -65,7 +65,9 @@ def new_characters(config: Config, versions: dict[str, str], base: PreparedBase)
 
 
 def steps(config: Config, base: PreparedBase) -> Iterator[Config]:
-    """Return configs to train one after the other: each method and seed from its own last run, or all of them afresh."""
+    """Return configs to train one after the other: each method and seed from its own last run, or all of them
+    afresh.
+    """
     if config.after_refresh.start == "afresh":
         yield config
         return

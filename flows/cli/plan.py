@@ -40,7 +40,9 @@ def reading_rates(workspace: Workspace) -> Mapping[str, float]:
 
 
 def plan_steps(config: Config, units: Sequence[WorkUnit], workspace: Workspace) -> Result:
-    """List corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no past)."""
+    """List corpora and runs of the config: whether each would be made, why, and the estimated minutes (None: no
+    past).
+    """
     rows = list(_corpora(config, units, workspace))
     stand = {name: workspace.current_version(name) for name, would, *_ in rows if would == "stands"}
     if config.inputs:

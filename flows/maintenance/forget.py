@@ -126,7 +126,9 @@ def _publish_without(workspace: Workspace, name: str) -> tuple[str, int]:
 
 
 def _bases(workspace: Workspace, versions: Sequence[str]) -> list[tuple[str, str, float, str]]:
-    """Return bases pretrained here on some versions: name, version, its share, and the runs that started from the base."""
+    """Return bases pretrained here on some versions: name, version, its share, and the runs that started from the
+    base.
+    """
     found = []
     for manifest in sorted(workspace.root.glob("models/*/manifest.json")):
         base, made = manifest.parent.name, read_manifest(manifest.parent) or {}

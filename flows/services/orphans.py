@@ -66,7 +66,9 @@ def _has_gone(process: str) -> bool:
 
 
 def _is_not_of_the_hook(record: logging.LogRecord) -> bool:
-    """Tell whether a record is none of the two lines a flow run in which Prefect says that the hook runs and has run."""
+    """Tell whether a record is none of the two lines a flow run in which Prefect says that the hook runs and has
+    run.
+    """
     return record.levelno > logging.INFO or f"ook '{record_process.__name__}'" not in record.getMessage()
 
 

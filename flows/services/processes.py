@@ -19,7 +19,9 @@ def runs_prefect(pid: int) -> bool:
 
 
 def prefect_of(home: Path) -> list[int]:
-    """Find the processes of Prefect that keep their state in a folder: those that lead a session, as all that we start."""
+    """Find the processes of Prefect that keep their state in a folder: those that lead a session, as all that we
+    start.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

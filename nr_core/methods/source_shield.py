@@ -70,7 +70,9 @@ def calibration(batches: Batches) -> Tensor:
 
 @torch.no_grad()
 def feature_norms(head: Head, sequences: Tensor) -> dict[nn.Linear, Tensor]:
-    """Return ‖x_j‖₂ of each input feature (d_in,) of the decoder's linear layers, over all tokens of sequences (n, T)."""
+    """Return ‖x_j‖₂ of each input feature (d_in,) of the decoder's linear layers, over all tokens of sequences
+    (n, T).
+    """
     squares: dict[nn.Linear, Tensor] = {}
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -213,7 +213,7 @@ class ForgettingBudget:
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
     def measured(self) -> tuple[float, float | None]:
-        """Return forgetting on the slice that steered nothing, in bits per byte, and its standard error over windows."""
+        """Return forgetting on the slice that steered nothing: bits per byte, and the standard error over windows."""
         every = range(len(self.measuring.windows))
         with without_the_new_adapter(self.head.model):
             before = self.measuring.nats(self.head, every, self.batch_tokens)

@@ -404,7 +404,7 @@ def test_names_of_runs_are_text_in_a_plot_and_no_mathematics():
     runs = [{"name": name, "method": "lora", "learning_rate": None, "seed": 0, "learning": 0.2, "forgetting": 0.1}]
     styles = Styles(runs)
     figure = scatter(runs, [], styles, TRADE_OFF, ("x", "y"), (760, 460), PAGE)
-    svg = inline_svg(figure, "wide", name, [TRADE_OFF.tip(runs[0], styles)])
+    svg = str(inline_svg(figure, "wide", name, [TRADE_OFF.tip(runs[0], styles)]))
     assert Page(svg).text.count(name.replace("\x0b", "\N{REPLACEMENT CHARACTER}")) == 3, "label, title and tip"
     assert not re.search(r"url\(|https?:|<b>| id=|font-family", svg)
 
