@@ -7,7 +7,8 @@ N-th tip when it is pointed at or has the focus. No ids are left, so that pictur
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from xml.etree import ElementTree
 
 import matplotlib
@@ -60,10 +61,19 @@ def shown(text: str) -> str:
     return NO_XML.sub("\N{REPLACEMENT CHARACTER}", without_controls(text, "\N{REPLACEMENT CHARACTER}"))
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw by matplotlib's defaults, with letters as text in SVG, whatever a matplotlibrc of the user's says."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["svg.fonttype"] = "none"
+        warnings.simplefilter("ignore", UserWarning)  # letters that its own font lacks: the reader's fonts show them
+        yield
+
+
 def _drawn(figure: Figure) -> str:
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # letters that its own font lacks: the reader's fonts show them
+    with drawing():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import series
+from flows.report.inline_svg import drawing
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
 from pipelines.pages.characters import without_controls
@@ -38,12 +39,14 @@ def write_report(
     """
     script = (HERE / "copy.js").read_text(encoding="utf-8")
     bases: Sequence[str | None] = _bases(workspace, base_model_id)
+    with drawing():
+        studies = [study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)]
     html = (
         _environment()
         .get_template("template.html")
         .render(
             title=title,
-            studies=[study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)],
+            studies=studies,
             has_runs=bool(bases),
             config_yaml=config_yaml,
             written=datetime.now(UTC),

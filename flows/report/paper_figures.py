@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
+from flows.report.inline_svg import drawing
 from flows.report.page import bases_of
 from flows.report.plots import PAPER, loss_curves, loss_grid, task_groups, task_lines, task_order
 from flows.report.queries import COST, FRONT, KL, LOSS, RUNS, TASKS, ask
@@ -32,7 +32,7 @@ def write_figures(workspace: Workspace) -> list[Path]:
     folder = workspace.reports / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
+    with drawing():
         for base in bases_of(workspace):
             for name, figure in _figures(workspace, base):
                 for kind in ("png", "svg"):

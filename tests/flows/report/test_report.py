@@ -9,6 +9,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 
+import matplotlib
 import pytest
 
 from flows.report import write_report
@@ -407,6 +408,12 @@ def test_names_of_runs_are_text_in_a_plot_and_no_mathematics():
     svg = str(inline_svg(figure, "wide", name, [TRADE_OFF.tip(runs[0], styles)]))
     assert Page(svg).text.count(name.replace("\x0b", "\N{REPLACEMENT CHARACTER}")) == 3, "label, title and tip"
     assert not re.search(r"url\(|https?:|<b>| id=|font-family", svg)
+
+
+def test_a_matplotlibrc_of_the_users_changes_no_picture(workspace):
+    page, _ = read(workspace)
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40, "lines.linewidth": 9}):
+        assert read(workspace)[0].split("<footer>")[0] == page.split("<footer>")[0]
 
 
 def test_labels_do_not_cover_one_another():
