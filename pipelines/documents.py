@@ -21,7 +21,7 @@ from pipelines.sources.unit_report import (
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import find_language_model, load_identifier
 from pipelines.text.quality_model import load_quality_model
-from pipelines.unit_reader import Attempt
+from pipelines.unit_reader import UnitReader
 from pipelines.workers.poison import Poison
 from pipelines.workers.pool import NotRead, run_in_workers
 from storage.keys import hash_of
@@ -109,7 +109,7 @@ def process_unit(
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_attempt(unit, folder).run(
+        report = _next_reader(unit, folder).run(
             fetched or Fetched(unit.path), settings, identify, folder, on_record, poison
         )
         write_report(folder, report)
@@ -177,8 +177,8 @@ def load_what_is_given(settings: DocumentSettings) -> None:
 
 
 def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:
-    """Store and return the report of an attempt that never came to reading."""
-    report = _next_attempt(unit, folder).failed(error)
+    """Store and return the report of a unit that could not be read at all."""
+    report = _next_reader(unit, folder).failed(error)
     write_report(folder, report)
     return report
 
@@ -188,9 +188,9 @@ def _done(unit: WorkUnit, folder: Path) -> UnitReport | None:
     return _as_of(unit, report) if report is not None and is_unit_done(folder, report) else None
 
 
-def _next_attempt(unit: WorkUnit, folder: Path) -> Attempt:
+def _next_reader(unit: WorkUnit, folder: Path) -> UnitReader:
     before = read_report(folder, unit.unit_id)
-    return Attempt(unit, 1 + (before.attempts if before is not None else 0))
+    return UnitReader(unit, 1 + (before.attempts if before is not None else 0))
 
 
 def _as_of(unit: WorkUnit, report: UnitReport) -> UnitReport:

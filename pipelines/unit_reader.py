@@ -1,4 +1,4 @@
-"""One attempt at a work unit: read it, make its documents, count what left."""
+"""Reads one work unit: makes its documents, and counts what left."""
 
 import logging
 import os
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
 
 
-class Attempt:
-    """An attempt at a unit, and what it has counted so far. `number` is 1 for the first."""
+class UnitReader:
+    """Reads a unit once, and holds what it has counted so far. `number` is 1 for the first attempt."""
 
     def __init__(self, unit: WorkUnit, number: int) -> None:
         self.unit = unit

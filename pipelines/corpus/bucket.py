@@ -100,7 +100,9 @@ def fetch_version(name: str, version: str, workspace: Workspace) -> bool:
 
 
 def _with_needed(name: str, version: str, workspace: Workspace) -> Iterator[str]:
-    """Yield a version, and its parents, yardsticks and index segments, each found when the one before it is here."""
+    """Yield a version, and its parents, held-out references and index segments, each found when the one before it is
+    here.
+    """
     waiting, seen = [version], {version}
     while waiting:
         yield (one := waiting.pop(0))

@@ -1,4 +1,4 @@
-"""From documents to a published version of a corpus: verdict, deduplication, decontamination, split, shards."""
+"""From documents to a published version of a corpus: filter, deduplication, decontamination, split, shards."""
 
 import re
 from collections.abc import Sequence

@@ -79,7 +79,7 @@ def write_data_card(
         "## Columns",
         _table(("column", "type", "what"), _columns()),
         "Beside the shards: `duplicates.parquet` (which new document was a copy of which), `clusters.parquet` "
-        "(sizes of clusters of copies), `left.parquet` (who left after the verdict, and why), `contaminated.parquet`, "
+        "(sizes of clusters of copies), `left.parquet` (who left after the filter, and why), `contaminated.parquet`, "
         "`units.parquet` (the files it was made of), `index/` (for the next version), `manifest.json`.",
         "## Settings",
         "```json\n" + json.dumps(settings.model_dump(mode="json"), indent=1).replace("`", "'") + "\n```",
@@ -151,7 +151,7 @@ def _funnel(rows: list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 def _opt_outs(inputs: Inputs, workspace: Workspace) -> str:
-    """Of all pages of its files: their language was not looked at."""
+    """Count opt-outs of all pages of its files: their language was not looked at."""
     counts: Counter[str] = Counter()
     for unit in inputs.units:
         report = read_report(workspace.documents(inputs.documents_key), unit.unit_id)

@@ -38,7 +38,7 @@ _MARKS = {place: None for place in _PLANES if unicodedata.category(chr(place)) =
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """What a document shares with an evaluation set: its first n-gram that is in one."""
+    """A document's overlap with an evaluation set: its first n-gram that is in one."""
 
     evaluation_set: str
     ngram: str

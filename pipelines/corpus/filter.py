@@ -1,4 +1,4 @@
-"""The verdict over scores: which documents a corpus takes, by SQL, so that thresholds change without re-extraction."""
+"""The filter over scores: which documents a corpus takes, by SQL, so that thresholds change without re-extraction."""
 
 import tempfile
 from collections import Counter
@@ -57,7 +57,7 @@ FROM read_parquet($files) d JOIN units u USING (unit_id)
 class Judged:
     """`kept`: doc_no, doc_id, url, host, characters, text_hash, in doc_no order.
 
-    `left`: language, reason, documents, characters of those that the verdict left out.
+    `left`: language, reason, documents, characters of those that the filter left out.
     `unread`: documents by reason that never reached main content, most first.
     """
 
@@ -66,7 +66,7 @@ class Judged:
     unread: dict[str, int]
 
 
-# What the verdict leaves where no unit is new: only hosts were taken down.
+# What the filter leaves where no unit is new: only hosts were taken down.
 NOTHING = Judged(
     pa.schema(
         [

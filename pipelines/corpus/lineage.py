@@ -1,5 +1,5 @@
 """Versions of a corpus: which one these inputs give, which came before it, what it takes over from that one, and whose
-held-out side is the yardstick."""
+held-out side is the reference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SEGMENT = "index/kept.parquet"  # its checksum tells a segment
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a version is made of, beside its settings."""
+    """Inputs of a version, beside its settings."""
 
     units: Sequence[WorkUnit]
     documents_key: str
@@ -37,8 +37,8 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """`version` of a corpus, its parent, the refresh of each of its units in doc_no order, and its yardstick: the
-    version whose held-out side it repeats (None where it chooses its own).
+    """`version` of a corpus, its parent, the refresh of each of its units in doc_no order, and its held-out reference:
+    the version whose held-out side it repeats (None where it chooses its own).
 
     `continues` is the version whose outcome holds for the documents of its units, the parent where it can be; only
     documents of the other units are judged. None: all are.
@@ -47,7 +47,7 @@ class Lineage:
     version: str
     parent: str | None
     refreshes: dict[str, int]
-    yardstick: str | None
+    reference: str | None
     continues: str | None
 
 
@@ -64,16 +64,16 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
     parent = published[0] if published else None
     chosen = settings.identity()
     if parent is None or _chooses_anew(parent["settings"], chosen):
-        refreshes, yardstick, continues = number_units(inputs.units, {}), None, None
+        refreshes, reference, continues = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
-        yardstick = _yardstick(name, parent, workspace)
+        reference = _reference(name, parent, workspace)
         holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
         continues = parent["key"] if holds else None
-    bears = [list(refreshes.items()), yardstick, sorted(inputs.denied), dict(inputs.evaluation_sets)]
+    bears = [list(refreshes.items()), reference, sorted(inputs.denied), dict(inputs.evaluation_sets)]
     bears += [inputs.bad_words_hash] if inputs.bad_words is not None else []
     version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, inputs.documents_key, *bears)
-    return Lineage(version, parent["key"] if parent else None, refreshes, yardstick, continues)
+    return Lineage(version, parent["key"] if parent else None, refreshes, reference, continues)
 
 
 def segment_hash(manifest: Mapping[str, Any]) -> str | None:
@@ -96,7 +96,7 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
     )
 
 
-def _yardstick(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
+def _reference(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
     """Return the first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that
     side.
     """
@@ -147,7 +147,8 @@ def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, 
 def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Manifests from the current version back to the first.
 
-    Of a version whose folder is gone or damaged the record says what came before: the yardstick stays where it was.
+    Of a version whose folder is gone or damaged the record says what came before: the held-out reference stays as it
+    was.
     """
     version, seen = workspace.current_version(name), set[str]()
     while version and version not in seen:

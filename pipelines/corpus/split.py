@@ -1,4 +1,4 @@
-"""Which documents of a corpus version are train, and which held out."""
+"""Splits the documents of a corpus version into train and held out."""
 
 import re
 from collections import Counter
@@ -94,7 +94,7 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
     return chosen
 
 
-class Yardstick:
+class HeldOutReference:
     """The held-out side of an earlier version, which later ones repeat."""
 
     def __init__(self, version: Path) -> None:
@@ -114,30 +114,30 @@ def first_sides(name: str, documents: pa.Table, settings: CorpusSettings) -> dic
 
 def later_sides(
     documents: pa.Table,
-    yardstick: Yardstick,
+    reference: HeldOutReference,
     copies: npt.NDArray[np.bool_],
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> dict[int, str]:
-    """Return the train side by doc_no, where the held-out side is the first version's documents, `yardstick`.
+    """Return the train side by doc_no, where the held-out side is the first version's documents, `reference`.
 
     New documents of the hosts, paths or pages held out there, and `copies` of documents there, are on neither side,
     and counted in the funnel.
     """
-    held_out = set(_groups(yardstick.rows, settings))
+    held_out = set(_groups(reference.rows, settings))
     rows = documents.select(["doc_id", "url", "host"]).to_pylist()
-    in_yardstick = np.array([row["doc_id"] in yardstick.ids for row in rows], dtype=bool)
+    in_reference = np.array([row["doc_id"] in reference.ids for row in rows], dtype=bool)
     in_group = np.array([group in held_out for group in _groups(rows, settings)], dtype=bool)
-    funnel.add_table("split", "held_out_group", documents.filter(in_group & ~in_yardstick))
-    funnel.add_table("split", "held_out_copy", documents.filter(copies & ~in_group & ~in_yardstick))
-    train = documents.filter(~(in_group | in_yardstick | copies))
+    funnel.add_table("split", "held_out_group", documents.filter(in_group & ~in_reference))
+    funnel.add_table("split", "held_out_copy", documents.filter(copies & ~in_group & ~in_reference))
+    train = documents.filter(~(in_group | in_reference | copies))
     return dict.fromkeys(train["doc_no"].to_pylist(), "train")
 
 
 def copies_of_held_out(
     kept: pa.Table,
     matches: pa.Table,
-    yardstick: Yardstick,
+    reference: HeldOutReference,
     index: Sequence[Segment],
     signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
     scheme: SignatureScheme,
@@ -149,14 +149,14 @@ def copies_of_held_out(
     A held-out document of the first version may be judged another way by now: it went itself as a copy of a kept one,
     or it is in no unit any more, and only its published text is left to compare with.
     """
-    ids = pa.array(sorted(yardstick.ids), pa.string())
+    ids = pa.array(sorted(reference.ids), pa.string())
     leaders = matches.filter(pc.is_in(matches["doc_id"], ids))["kept_doc_no"].to_numpy()
     copies: npt.NDArray[np.bool_] = np.isin(kept["doc_no"].to_numpy(), leaders)
     known: set[str] = set()
     for table in [kept, *(segment.ids() for segment in index)]:
         known.update(table["doc_id"].filter(pc.is_in(table["doc_id"], ids)).to_pylist())
-    if foreign := yardstick.ids - known:
-        rows = (row for row in read_shards(yardstick.files) if row["doc_id"] in foreign)
+    if foreign := reference.ids - known:
+        rows = (row for row in read_shards(reference.files) if row["doc_id"] in foreign)
         held_out = _HeldOut(np.array([scheme.of(hashes_of(row, scheme.shingle)[1]) for row in rows]), settings)
         doc_nos = kept["doc_no"].to_numpy()
         copies |= greedy_leaders(doc_nos, signatures, [held_out], settings, scratch).leader != doc_nos

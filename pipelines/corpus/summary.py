@@ -85,6 +85,6 @@ class CorpusFunnel:
         self._left.append(pa.table([documents["doc_no"], documents["doc_id"], *why], schema=_LEFT))
 
     def write_left(self, path: Path) -> None:
-        """Write which documents left after the verdict, with stage and reason, in doc_no order."""
+        """Write which documents left after the filter, with stage and reason, in doc_no order."""
         left = pa.concat_tables([_LEFT.empty_table(), *self._left])
         pq.write_table(left.sort_by("doc_no"), path, compression="zstd")

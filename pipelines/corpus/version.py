@@ -18,7 +18,7 @@ from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Line
 from pipelines.corpus.read_documents import DocumentFiles
 from pipelines.corpus.rehydrate import write_clusters, write_repeats
 from pipelines.corpus.shards import ShardWriter, content_hash, number_of, shard_files, take_over
-from pipelines.corpus.split import Yardstick, copies_of_held_out, first_sides, later_sides
+from pipelines.corpus.split import HeldOutReference, copies_of_held_out, first_sides, later_sides
 from pipelines.corpus.summary import CorpusFunnel
 from pipelines.dedup.deduplicate import Deduplicated, deduplicate
 from pipelines.dedup.doc_no import first_doc_nos
@@ -134,7 +134,7 @@ class _Version:
         return line_rule(self.settings.line_dedup, self.settings.min_characters, self._lines_before)
 
     def judge(self) -> pa.Table:
-        """Return the new documents that the verdict keeps."""
+        """Return the new documents that the filter keeps."""
         files = list(self.files.files.values())
         judged = (
             judge(files, self._first_doc_nos, self.settings, self.folder, self.inputs.bad_words) if files else NOTHING
@@ -160,26 +160,26 @@ class _Version:
 
     def divide(self, documents: pa.Table, matches: pa.Table) -> dict[int, str]:
         """Side of each document by doc_no; those that are on neither are in the funnel."""
-        if self.lineage.yardstick is None:
+        if self.lineage.reference is None:
             return first_sides(self.name, documents, self.settings)
-        yardstick = Yardstick(self._published(self.lineage.yardstick))
+        reference = HeldOutReference(self._published(self.lineage.reference))
         copies = copies_of_held_out(
             documents,
             matches,
-            yardstick,
+            reference,
             self.index,
             self.files.signatures,
             self.scheme,
             self.settings.dedup,
             self.folder,
         )
-        return later_sides(documents, yardstick, copies, self.settings, self.funnel)
+        return later_sides(documents, reference, copies, self.settings, self.funnel)
 
     def take_over_shards(self) -> None:
-        """The yardstick's held-out side and the train side that goes on, less what was taken down since."""
-        if self.lineage.yardstick:
+        """Take over the reference's held-out side and the train side that goes on, less what was taken down since."""
+        if self.lineage.reference:
             goes = self.taken_down.mask if self.inputs.denied else None
-            take_over(self._published(self.lineage.yardstick), self.folder, "held_out", goes)
+            take_over(self._published(self.lineage.reference), self.folder, "held_out", goes)
         if self.before and self.lineage.continues:
             news = set(self.inputs.denied) - set(self.before["inputs"]["denied"])
             goes = self.taken_down.mask if news else None
@@ -229,7 +229,7 @@ class _Version:
                 "refreshes": lineage.refreshes,
                 "parent_version": lineage.parent,
                 "continues": lineage.continues,
-                "yardstick": lineage.yardstick,
+                "yardstick": lineage.reference,
                 "segments": self.segments,
                 "denied": sorted(inputs.denied),
                 "evaluation_sets": dict(inputs.evaluation_sets),
@@ -237,7 +237,7 @@ class _Version:
             },
             settings=self.settings.model_dump(mode="json"),
             counts=counts,
-            linked_from=[self._published(version) for version in (lineage.continues, lineage.yardstick) if version],
+            linked_from=[self._published(version) for version in (lineage.continues, lineage.reference) if version],
         )
 
     def _counts(self, texts_changed: Counter[str], copies: int) -> dict[str, Any]:

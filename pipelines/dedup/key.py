@@ -1,4 +1,4 @@
-"""What of a document is compared with that of others: the key of deduplication, exact and near."""
+"""The key of deduplication, exact and near: the text of a document that is compared with that of others."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -48,7 +48,7 @@ class Leaders:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Who shares a bucket with whom. Entries are pairs of a document and a bucket, sorted by document.
+    """Documents that share a bucket. Entries are pairs of a document and a bucket, sorted by document.
 
     Documents are the kept ones of the index, `earlier`, then the new ones, `new`, both as doc_nos in order: only those
     that share a bucket with another.

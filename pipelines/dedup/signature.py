@@ -22,7 +22,7 @@ _TEXTS_TOGETHER = 1 << 14  # shingles of several texts that go through one permu
 
 @dataclass(frozen=True, slots=True)
 class SignatureScheme:
-    """How the documents' signatures are made: only those of one scheme can be compared."""
+    """The scheme of the documents' signatures: only those of one scheme can be compared."""
 
     shingle: int
     num_perm: int

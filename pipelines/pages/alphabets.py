@@ -1,4 +1,4 @@
-"""How well a text fits the alphabet of one language: what tells a wrong charset, in which every byte may be a letter.
+"""Measures how well a text fits the alphabet of one language, which tells a wrong charset where every byte is a letter.
 
 Letters after the main and auxiliary exemplar characters of Unicode CLDR (https://cldr.unicode.org). Of Chinese and
 Japanese the characters of the standards' first levels, which hold nearly all of any text.
@@ -57,7 +57,7 @@ _BROKEN = re.compile("[\x80-\x84\x86-\x9f\u2500-\u259f\ufffd\ue000-\uf8ff]")  # 
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Of what is not ASCII in a text, how much is in no word of any language, and how much is not in the best one's."""
+    """Shares of a text beyond ASCII: in no word of any language, and not in words of the best one."""
 
     broken: int  # symbols and capitals inside words, words of two scripts, what has no character
     foreign: int  # letters that the language which fits best does not have

@@ -39,7 +39,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What of a robots.txt is of use: its text by kind of rule, cut down to these agents, whose rules differ."""
+    """The useful part of a robots.txt: its text by kind of rule, cut down to these agents, whose rules differ."""
 
     date: str
     agents: tuple[str, ...] = ()

@@ -211,7 +211,7 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
 
 
 class _Body(NamedTuple):
-    """What a record is (None for a companion), how many bytes of its body were there, and whether the next is in it."""
+    """A record read (None for a companion), how many bytes of its body were there, and whether the next is in it."""
 
     capture: Capture | None
     length: int

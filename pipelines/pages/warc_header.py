@@ -1,4 +1,4 @@
-"""What the header of a WARC record says, as far as reading behind damage needs it: its bytes, whole or not."""
+"""Reads the header of a WARC record, whole or not, as far as reading behind damage needs it."""
 
 import base64
 import hashlib
@@ -82,7 +82,7 @@ def digest_says_so(record: Iterable[bytes]) -> bool:
 
 
 class _Digest:
-    """What a header states, `sha1:` and base32 or hexadecimal digits, and what is found."""
+    """A digest as a header states it, `sha1:` and base32 or hexadecimal digits, and as it is found."""
 
     def __init__(self, name: str, digits: str) -> None:
         self._found = hashlib.new(name, usedforsecurity=False) if name in _ALGORITHMS else None

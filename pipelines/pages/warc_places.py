@@ -1,4 +1,4 @@
-"""Where records of a damaged WARC file begin: places from which reading can go on.
+"""Finds where records of a damaged WARC file begin: places from which reading can go on.
 
 Gzip members, zstd frames and lz4 frames that begin with a record, or, where no compression is, lines that begin one.
 """
@@ -61,7 +61,9 @@ class Places:
         self._looks = iter(range(MAX_LOOKS))
 
     def _suffix(self) -> str | None:
-        """Of files that are compressed as this one is: by its first bytes, or, where they are damaged, by others."""
+        """Return the suffix of files compressed as this one is: by its first bytes, or, where they are damaged, by
+        others.
+        """
         start = self.bytes[:4]
         known = next((suffix for magic, suffix in _SUFFIXES.items() if start.startswith(magic)), None)
         if known or self.bytes[: len(_BEGIN)] == _BEGIN or HEADER.search(self.bytes, 0, _SEARCHED_BYTES):

@@ -23,7 +23,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Article:
-    """What a page says, without its site's furniture."""
+    """The content of a page, without its site's furniture."""
 
     title: str
     blocks: tuple[Block, ...]

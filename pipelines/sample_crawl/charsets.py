@@ -1,4 +1,4 @@
-"""How a page's bytes are written and what is said about them: right, missing and wrong charsets."""
+"""Charsets of the pages, in which their bytes are written and which they state: right, missing and wrong."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

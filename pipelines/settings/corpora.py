@@ -1,4 +1,4 @@
-"""Which documents make a corpus, and what is done with their texts."""
+"""Settings of corpora: which documents they take, and what is done with their texts."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -35,7 +35,7 @@ Limit = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode=
 
 
 class CorpusSettings(StrictSettings):
-    """Which documents make a corpus, and how it is split."""
+    """Settings of one corpus: which documents it takes, and how it is split."""
 
     language: Annotated[Language, Bears.ON_HELD_OUT] = Field(description="ISO 639-3 code, such as hun")
     text_domain: Annotated[str, Bears.ON_HELD_OUT] = Field(
@@ -128,7 +128,7 @@ class CorpusSettings(StrictSettings):
         return self
 
     def thresholds(self) -> dict[str, float]:
-        """Threshold by rule, in the order of the verdict."""
+        """Threshold by rule, in the order of the filter."""
         return thresholds(self.profile, self.language, self.rules)
 
 

@@ -1,4 +1,4 @@
-"""How pages become documents, and what of their owners' wishes is honoured."""
+"""Settings of documents: how they are made of pages, and which wishes of their owners are honoured."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db
 
 
 class ExtractionSettings(StrictSettings):
-    """What main-content extraction leaves in the text. All off gives better articles."""
+    """Parts of a page that main-content extraction leaves in the text. All off gives better articles."""
 
     alt_texts: bool = Field(default=False, description="Keep the alternative texts of images")
     comments: bool = Field(default=False, description="Keep readers' comments")
@@ -41,7 +41,7 @@ AI_AGENTS = (
 
 
 class OptOutSettings(StrictSettings):
-    """Which statements of a site's owner keep its pages out. Each has its own reason in documents and funnel."""
+    """Statements of a site's owner that keep its pages out. Each has its own reason in documents and funnel."""
 
     robots: tuple[Literal["noai", "noimageai", "none"], ...] = Field(
         default=("noai",),
@@ -65,7 +65,9 @@ class OptOutSettings(StrictSettings):
 
 
 class DocumentSettings(StrictSettings):
-    """How pages become documents. All bears on the key of the documents, but of files only the content does."""
+    """Settings of making documents of pages. All bears on the key of the documents, but of files only the content
+    does.
+    """
 
     languages: tuple[Language, ...] | None = Field(
         default=None,
@@ -108,7 +110,7 @@ class DocumentSettings(StrictSettings):
 
 
 class QualityModelSettings(StrictSettings):
-    """How a quality classifier is trained (pipelines/text/quality_model.py)."""
+    """Settings of training a quality classifier (pipelines/text/quality_model.py)."""
 
     documents: int = Field(default=50_000, ge=100, description="At most so many texts of each kind")
     learning_rate: float = Field(default=0.1, gt=0, le=1, description="Of fastText; halved where it diverges")

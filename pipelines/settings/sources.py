@@ -1,4 +1,4 @@
-"""Where text comes from: a class a kind of source, with its settings and the work units that it gives; and how remote
+"""Sources of text: a class a kind, with its settings and the work units that it gives; and how remote
 files are fetched.
 
 A new kind is a class here and its name in `Source`. Its units are read as one of the kinds that unit_reader.py knows:
@@ -240,7 +240,7 @@ A_DAY = 86_400  # seconds; sockets and sleep take no number at all
 
 
 class FetchSettings(StrictSettings):
-    """How remote files are fetched. None of it bears on content."""
+    """Settings of fetching remote files. None of it bears on content."""
 
     user_agent: str = Field(
         default="neutral-residues/0.1 (no contact given)",

@@ -1,4 +1,4 @@
-"""What all settings have in common: an unknown field is refused, none changes after it was checked, and marks say what
+"""The base class of all settings: an unknown field is refused, none changes after it was checked, and marks say what
 bears on identity."""
 
 from enum import Enum, auto

@@ -21,7 +21,7 @@ _INDEPENDENT, _BLOCK_CHECKSUM, _SIZE, _CHECKSUM, _DICTIONARY = 0x20, 0x10, 0x08,
 
 
 class Content(Protocol):
-    """What can be cut between two places: a file in memory, bytes, or a window of them."""
+    """Bytes that can be cut between two places: a file in memory, bytes, or a window of them."""
 
     def __getitem__(self, part: slice, /) -> bytes: ...
 

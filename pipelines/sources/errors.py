@@ -1,4 +1,4 @@
-"""What can go wrong with a request, with fetching in the end, and with reading what was fetched."""
+"""Errors of a request, of fetching in the end, and of reading what was fetched."""
 
 from dataclasses import dataclass, replace
 

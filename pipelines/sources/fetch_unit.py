@@ -20,7 +20,7 @@ from storage.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record of a batch came from; its members stand one after the other in the batch's file."""
+    """The origin of a record of a batch; its members stand one after the other in the batch's file."""
 
     path: str
     offset: int

@@ -146,13 +146,13 @@ class Http:
             raise Transient(_reason(error)) from error
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        patience = self._settings.timeout_seconds
+        timeout = self._settings.timeout_seconds
         started, received = time.monotonic(), 0
         while chunk := _read(response):
             yield chunk
             received += len(chunk)
             elapsed = time.monotonic() - started
-            if elapsed > patience:
+            if elapsed > timeout:
                 if received < elapsed * MIN_BYTES_PER_SECOND:
                     raise Transient(f"only {received} bytes came in {elapsed:.0f} s")
                 started, received = time.monotonic(), 0

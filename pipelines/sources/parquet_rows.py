@@ -98,7 +98,7 @@ def _rows_of_group(
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """What stands in the place of a value that cannot be had."""
+    """Stands in the place of a value that cannot be had."""
 
     reason: str
 

@@ -13,7 +13,7 @@ from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.buckets import Buckets
 from pipelines.sources.errors import FetchError, Permanent, Transient
 from pipelines.sources.http import Body, Http
-from pipelines.sources.retries import Patience, Stopped
+from pipelines.sources.retries import Retries, Stopped
 from storage.errors import InputError
 from storage.files import write_atomically
 
@@ -80,12 +80,12 @@ class Remote:
     def __init__(self, settings: FetchSettings) -> None:
         self.connections = settings.connections
         self._max_unsized_gb = settings.max_unsized_gb
-        self._patience = Patience(settings)
+        self._retries = Retries(settings)
         self._http, self._buckets = Http(settings), Buckets()
 
     def stop(self) -> None:
         """End all waits and downloads soon: they raise Stopped, and what came stays on disk."""
-        self._patience.stop()
+        self._retries.stop()
 
     def read(self, url: str, wanted: ByteRange) -> bytes:
         """Exactly these bytes of a file."""
@@ -175,7 +175,7 @@ class Remote:
                 for chunk in body.chunks:
                     self._refuse_more(file.tell() + len(chunk), body.total)
                     file.write(chunk)
-                    if self._patience.stopped:
+                    if self._retries.stopped:
                         raise Stopped
         if body.total is not None and _size(path) != body.total:
             raise Transient(f"the body ended after {_size(path)} of {body.total} bytes")
@@ -206,7 +206,7 @@ class Remote:
         except ValueError as error:
             raise InputError(f"{redacted(url)} is no address: {redacted_text(str(error), url)}") from None
         try:
-            return self._patience.repeat(host, request, progress)
+            return self._retries.repeat(host, request, progress)
         except Permanent as error:
             raise FetchError(url, error) from None  # libraries name the whole address, which a traceback would log
 

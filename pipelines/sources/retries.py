@@ -25,7 +25,7 @@ class Stopped(Exception):
     """The caller wants no further request."""
 
 
-class Patience:
+class Retries:
     """At most `connections` requests at a time, repeated up to `attempts` times. Shared by threads."""
 
     def __init__(self, settings: FetchSettings) -> None:

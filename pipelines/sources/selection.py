@@ -23,7 +23,7 @@ MAX_REQUEST_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where a record lies: a path below the server, offset and length of its compressed member."""
+    """The place of a record: a path below the server, offset and length of its compressed member."""
 
     path: str
     place: ByteRange

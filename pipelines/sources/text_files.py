@@ -76,7 +76,9 @@ def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int) -
 
 
 class _Fields:
-    """Whether the rows of a JSON file have the field that the text is said to be in, and which they have instead."""
+    """Watches whether the rows of a JSON file have the field that the text is said to be in, and which they have
+    instead.
+    """
 
     def __init__(self, path: Path, text_field: str) -> None:
         self._path, self._text_field = path, text_field

@@ -11,7 +11,8 @@ from storage.files import write_atomically
 
 
 class Failure(TypedDict):
-    """Where reading broke inside a unit, behind the record at `byte_offset` or in it; `error` says where it went on.
+    """A place where reading broke inside a unit, behind the record at `byte_offset` or in it; `error` says where it
+    went on.
 
     In a batch of byte ranges only the record at `byte_offset` of `path` is.
     """
@@ -22,7 +23,9 @@ class Failure(TypedDict):
 
 
 class FunnelRow(TypedDict):
-    """How many documents, and characters of their text, left at a stage for a reason; reason `kept` if they stayed."""
+    """Counts of documents, and of characters of their text, that left at a stage for a reason; `kept` if they
+    stayed.
+    """
 
     language: str  # ISO 639-3; 'und' where it left before its language was known
     stage: str

@@ -33,7 +33,10 @@ class WorkUnit:
 
     @property
     def address(self) -> str:
-        """Where the file is fetched from. It may hold a password or a signature: neither keep it nor say it."""
+        """Return the address that the file is fetched from.
+
+        It may hold a password or a signature: neither keep it nor say it.
+        """
         return self.path if self.signed is None else self.signed.get_secret_value()
 
     def record(self) -> dict[str, Any]:
@@ -45,7 +48,7 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What sources look for their files with; `say` hears what is about to be downloaded for it."""
+    """The means by which sources look for their files; `say` hears what is about to be downloaded for it."""
 
     workspace: Workspace
     remote: Remote

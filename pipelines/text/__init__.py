@@ -1,1 +1,1 @@
-"""What is measured on texts and done to them: languages, scores and the rules over them, personal data, repair."""
+"""Measures texts and changes them: languages, scores and the rules over them, personal data, repair."""

@@ -1,8 +1,8 @@
 """The one table of rules over scores, and the profiles: published recipes, each a choice of rules and thresholds.
 
 A rule is named after its score and its direction: `words_min` leaves out documents whose score `words` is less than the
-threshold, `words_max` those whose score is more. The name is the reason in funnel and verdict, and the key under which
-a config overrides the threshold. Out of this table come the SQL of the verdict and the table in docs/filters.md.
+threshold, `words_max` those whose score is more. The name is the reason in the funnel, and the key under which
+a config overrides the threshold. Out of this table come the SQL of the filter and the table in docs/filters.md.
 
 After a change of a threshold raise CORPUS_STAGE_VERSION.
 """

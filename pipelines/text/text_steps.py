@@ -1,4 +1,4 @@
-"""What is done to the text of each document of a corpus before it is written to shards: repair, PII, lines of bars.
+"""Steps on the text of each document of a corpus before it is written to shards: repair, PII, lines of bars.
 
 Lines seen before are gone by then (line_dedup.py). Repair comes first, so that PII finds the address in a text whose
 letters were broken. Each step looks at one text alone.

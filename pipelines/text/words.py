@@ -1,4 +1,4 @@
-"""What a word is: the one place that says so, for scores, shingles, n-grams and lists of words.
+"""Words of a text: the one definition, for scores, shingles, n-grams and lists of words.
 
 A language that is written without spaces is parted by white space too, so far: its "words" are clauses, and the rules
 over scores are not made for it. Whoever gives it words of its own does so here, and raises the versions of the stages

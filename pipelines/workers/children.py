@@ -1,4 +1,4 @@
-"""How processes of ours are started: by this Python, with our own packages, whatever files lie where the user stands.
+"""Starts processes of ours: by this Python, with our own packages, whatever files lie in the current folder.
 
 `python -m` would look for modules in the current folder first, and run a flows.py or a json.py of the user's.
 """

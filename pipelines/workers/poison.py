@@ -1,4 +1,4 @@
-"""How far a worker process is in its unit, in memory that outlives it: who buries it knows which record ended it."""
+"""Keeps how far a worker process is in its unit, in memory that outlives it: the pool knows which record ended it."""
 
 import mmap
 import tempfile

@@ -44,7 +44,7 @@ _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 
 
 class _End(Enum):
-    """How a worker process ended."""
+    """The end of a worker process."""
 
     BY_THE_RECORD = auto()  # which hung or crashed it
     KILLED = auto()  # by somebody, or for want of memory
