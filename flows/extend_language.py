@@ -12,6 +12,7 @@ from flows.config.study import Config
 from flows.config.yaml_files import write_yaml
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
+from flows.finished_study import input_stamps, remember_finished
 from flows.services.orphans import record_process
 from flows.steps.artifacts import show_summary
 from flows.steps.base import PreparedBase, find_given, pretrain
@@ -25,6 +26,7 @@ from storage.workspace import Workspace
 def extend_language(config: Config) -> str:
     """Teach a model a new language and measure what it learned and forgot. Returns the report's path."""
     stages = Stopwatch()
+    inputs = input_stamps(config)
     check(config)
     versions = data_refresh(config)
     stages.lap("data")
@@ -37,7 +39,8 @@ def extend_language(config: Config) -> str:
     path = report(config, base)
     stages.lap("report")
     get_run_logger().info("stages: %s", stages)
-    trained.result()  # a run that failed fails the flow, now that the others have been measured
+    run_ids = trained.result()  # a run that failed fails the flow, now that the others have been measured
+    remember_finished(config, inputs, versions, run_ids)
     return str(path)
 
 

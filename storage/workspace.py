@@ -163,6 +163,10 @@ class Workspace:
         """Return a folder for results on their way into records."""
         return self.root / "private" / "scratch" / key
 
+    def finished_study(self, name: str) -> Path:
+        """Return what the last finished study of a name read and left."""
+        return self.root / "private" / "finished" / f"{name}.json"
+
     def selection(self, key: str) -> Path:
         """Tell which pages of a snapshot were chosen in its index."""
         return self.root / "selections" / key

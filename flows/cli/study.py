@@ -103,12 +103,18 @@ def from_config(
     from flows.cli.interrupt import leaving_on_interrupt
     from flows.config.inputs import check_inputs
     from flows.config.study import load_config
+    from flows.finished_study import is_finished
+    from flows.report.page import report_file
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
     check_inputs(config, *needs)
     name_launcher(config)
-    Workspace(config.workspace, config.bucket)
+    workspace = Workspace(config.workspace, config.bucket)
+    if module != "sweep" and is_finished(config):
+        path = report_file(workspace, config.name)
+        print(f"nothing to do: study {config.name} is finished, and all that it read and made stands; report: {path}")
+        return
     home = Path(os.environ.get("PREFECT_HOME") or ".prefect").expanduser()
     found = find_server(home)
     with leaving_on_interrupt():
