@@ -65,8 +65,9 @@ def our_signatures(given: list[str]) -> list[npt.NDArray[np.uint32]]:
 def is_identical(given: list[str]) -> bool:
     for text, together in zip(given, our_signatures(given), strict=True):
         theirs = MinHash(num_perm=SCHEME.num_perm, seed=SCHEME.seed, hashfunc=int)
-        theirs.update_batch(shingle_hashes(text, SCHEME.shingle))
-        if not SCHEME.of(text).tolist() == together.tolist() == theirs.hashvalues.tolist():
+        hashes = shingle_hashes(text, SCHEME.shingle)
+        theirs.update_batch(hashes)
+        if not SCHEME.of(hashes).tolist() == together.tolist() == theirs.hashvalues.tolist():
             return False
     return True
 

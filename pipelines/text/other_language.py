@@ -61,17 +61,27 @@ def _pieces(html: str) -> Iterator[str]:
     length = len(html) - body
     size = min(_HTML_CHARACTERS, max(_MIN_HTML_CHARACTERS, length // _PARTS))
     seen: list[int] = []
+    last = len(html)  # behind it no paragraph begins
     for share in _PARAGRAPHS_AT:
-        found = _PARAGRAPH.search(html, body + int(share * length))
-        if found and all(abs(found.start() - other) >= size for other in seen):
+        place = body + int(share * length)
+        if place > last:
+            continue
+        found = _PARAGRAPH.search(html, place)
+        if found is None:
+            last = place - 1
+        elif all(abs(found.start() - other) >= size for other in seen):
             seen.append(found.start())
-            yield _text(_SCRIPT.sub(" ", html[found.start() : found.start() + size]))
+            yield _text(_without_scripts(html[found.start() : found.start() + size]))
     for share in _OTHER_TEXT_AT:
         place = body + int(share * length)
         if len(seen) < MAX_PIECES and all(abs(place - other) >= size for other in seen):
             seen.append(place)
             part = html[place : place + size]
             yield _text(part[part.find(">", max(part.rfind("</script"), 0)) + 1 :])
+
+
+def _without_scripts(html: str) -> str:
+    return _SCRIPT.sub(" ", html) if "<s" in html or "<S" in html else html
 
 
 def _text(html: str) -> str:
