@@ -224,6 +224,12 @@ def measure_together(documents: Sequence[dict[str, Any]], settings: DocumentSett
     texts, languages = ([document[column] for document in hashed] for column in ("text", "language"))
     for document, found in zip(hashed, scores_of_texts(texts, languages), strict=True):
         document |= found
+    sign(hashed, settings)
+
+
+def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:
+    """Put the signature in the place of the shingle hashes, in those rows that have them."""
+    hashed = [document for document in documents if "shingle_hashes" in document]
     of_texts = [document.pop("shingle_hashes") for document in hashed]
     for document, signature in zip(hashed, signatures(of_texts, settings.num_perm, settings.seed), strict=True):
         document["signature"] = signature.astype("<u4").tobytes()
