@@ -1,11 +1,12 @@
 """Flow sweep: methods x learning rates x alphas x seeds, each run once, and which of them make the Pareto front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prefect import flow
 from prefect.logging import get_run_logger
 
 from flows.cli.table import print_table
+from flows.config.runs import refuse_wrong_teachers
 from flows.config.study import Config
 from flows.evaluate import evaluate
 from flows.services.orphans import record_process
@@ -46,14 +47,26 @@ def expanded(config: Config) -> Config:
     """Return the config with a method for each point of its sweep."""
     if config.sweep is None:
         raise InputError("`sweep` is missing: say what to vary, like `sweep: {learning_rates: [1.0e-3, 3.0e-3]}`")
-    methods = [
-        _point(method, rate, alpha)
+    points = {
+        method.label: [
+            _point(method, rate, alpha)
+            for rate in _values(config.sweep.learning_rates, method.learning_rate)
+            for alpha in _values(config.sweep.alphas if _has_alpha(method) else [], method.alpha)
+        ]
         for method in config.methods
-        for rate in _values(config.sweep.learning_rates, method.learning_rate)
-        for alpha in _values(config.sweep.alphas if _has_alpha(method) else [], method.alpha)
-    ]
+    }
+    methods = [_with_teacher(point, points) for of_method in points.values() for point in of_method]
+    refuse_wrong_teachers(methods)
     seeds = config.sweep.seeds or config.seeds
     return config.model_copy(update={"methods": methods, "seeds": seeds, "sweep": None})
+
+
+def _with_teacher(point: MethodSettings, points: Mapping[str, list[MethodSettings]]) -> MethodSettings:
+    """Name a teacher as its point is called, where its method has one point alone."""
+    match points.get(point.distil_from or ""):
+        case [teacher]:
+            return point.model_copy(update={"distil_from": teacher.label})
+    return point
 
 
 def _values(varied: Sequence[float], own: float | None) -> Sequence[float | None]:

@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
 from flows.config.resources import refuse_full_disk
-from flows.config.runs import OwnText
+from flows.config.runs import OwnText, refuse_wrong_teachers
 from flows.config.study import Config
 from flows.results import find_run
 from flows.services.orphans import record_process
@@ -33,6 +33,7 @@ from storage.publish import is_done, read_manifest, resumable_partial
 from storage.workspace import Workspace
 
 STAGE_VERSIONS = (2, TOKENS_STAGE_VERSION)  # of training, and of the tokens that it reads
+_WITHOUT = ("the finetuning that it is made of failed", "the finetuning that it learns from failed")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,16 @@ class Run:
     seed: int
     inputs: list[RunInput]
     made_of: str | None = None  # the finetuned run that it lies between base and, not trained itself
+    teacher: str | None = None  # the finetuned run that it learns from
 
     @property
     def label(self) -> str:
         return f"{self.method.label} seed {self.seed}"
+
+    @property
+    def needs(self) -> str | None:
+        """The run that has to be there first."""
+        return self.made_of or self.teacher
 
 
 @flow(name="train", on_running=[record_process])
@@ -74,6 +81,7 @@ def train(config: Config, versions: dict[str, str] | None = None, base: Prepared
 def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) -> list[Run]:
     if not config.inputs:
         raise InputError("`inputs` is missing: say which corpora a run is trained on, with role and share")
+    refuse_wrong_teachers(config.methods, config.add_to or config.start_from)  # again: of a sweep's points
     inputs = [
         RunInput(
             corpus=item.corpus,
@@ -109,7 +117,17 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
         for seed in config.seeds
         for method in config.methods
     ]
-    return [one for run in trained for one in (replace(run, method=run.method.trained), *_between(run))]
+    taught = [_taught(run, trained) for run in trained]
+    return [one for run in taught for one in (replace(run, method=run.method.trained), *_between(run))]
+
+
+def _taught(run: Run, trained: list[Run]) -> Run:
+    """Return a run with its teacher, of the same seed, which its id is made of too."""
+    name = run.method.distil_from
+    if name is None:
+        return run
+    teacher = next(one.run_id for one in trained if (one.method.label, one.seed) == (name, run.seed))
+    return replace(run, run_id=hash_of(run.run_id, {"distil_from": teacher}), teacher=teacher)
 
 
 def _between(run: Run) -> list[Run]:
@@ -133,11 +151,11 @@ def train_runs(config: Config, versions: Mapping[str, str], base: PreparedBase) 
         logger.info("%d runs, %d done already", len(runs), len(runs) - len(waiting))
         if waiting:
             refuse_full_disk(workspace.root, config.resources.min_free_gb, "training")
-        errors = _train([run for run in waiting if run.made_of is None], config, base, workspace, progress)
-        between = [run for run in waiting if run.made_of is not None]
-        ready = [run for run in between if is_done(workspace.run(str(run.made_of)))]
+        errors = _train([run for run in waiting if run.needs is None], config, base, workspace, progress)
+        second = [run for run in waiting if run.needs is not None]
+        ready = [run for run in second if is_done(workspace.run(str(run.needs)))]
         errors |= _train(ready, config, base, workspace, progress)
-        errors |= {run.label: "the finetuning that it is made of failed" for run in between if run not in ready}
+        errors |= {run.label: _WITHOUT[run.made_of is None] for run in second if run not in ready}
         for run in runs:
             _record(workspace, run, config, base, errors.get(run.label))
         refresh_catalog(workspace)
@@ -204,6 +222,7 @@ def _spec(
         add_to=builds_on.get("add_to"),
         start_from=builds_on.get("start_from"),
         interpolate_from=None if run.made_of is None else workspace.run(run.made_of),
+        distil_from=None if run.teacher is None else workspace.run(run.teacher),
     )
 
 
@@ -256,7 +275,7 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         "base_model_id": base.model_id,
         "model_id": run.run_id,
         "method": run.method.method if run.made_of is None else "interpolation",
-        "settings": recorded_settings(run.method, config.training, base.spec.vocabulary),
+        "settings": recorded_settings(run.method, config.training, base.spec.vocabulary, run.teacher),
         "seed": run.seed,
         "status": "failed" if error else "done",
         "error": error,

@@ -6,6 +6,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from flows.config.runs import refuse_wrong_teachers
 from flows.config.study import Config
 from flows.evaluate import evaluate
 from flows.services.orphans import record_process
@@ -71,6 +72,7 @@ def steps(config: Config, base: PreparedBase) -> Iterator[Config]:
     if config.after_refresh.start == "afresh":
         yield config
         return
+    refuse_wrong_teachers(config.methods, "its last run (after_refresh.start)")
     for seed in config.seeds:
         for method in config.methods:
             yield config.model_copy(

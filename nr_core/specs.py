@@ -76,6 +76,9 @@ class TrainSpec(JobSpec):
     interpolate_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
         default=None, description="folder of a finetuned run: nothing is trained, method.interpolate holds one share"
     )
+    distil_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
+        default=None, description="folder of the finetuned run that method.distil_from names"
+    )
 
     @model_validator(mode="after")
     def _interpolates_once(self) -> TrainSpec:
@@ -84,6 +87,24 @@ class TrainSpec(JobSpec):
             raise ValueError(
                 "interpolate_from: a job makes one model between base and a finetuned run; give it with one share in "
                 "method.interpolate, or leave both out to train"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_teacher_that_it_names(self) -> TrainSpec:
+        if (self.distil_from is None) != (self.method.distil_from is None):
+            raise ValueError(
+                "distil_from: a job learns from one finetuned run; give its folder here and its name in "
+                "method.distil_from, or leave both out to learn from the text"
+            )
+        if self.distil_from is not None and (self.add_to is not None or self.start_from is not None):
+            raise ValueError(
+                "distil_from: the teacher is finetuned from the base alone, and add_to or start_from begins elsewhere; "
+                "give one of them"
+            )
+        if self.distil_from is not None and self.base.vocabulary == "trimmed":
+            raise ValueError(
+                "distil_from: the teacher's distributions are over the whole vocabulary; leave base.vocabulary out"
             )
         return self
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from flows.config.runs import AnyInput, OwnText
+from flows.config.runs import OwnText
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
 from flows.steps.base import seconds_per_token, standing_own_text
@@ -104,20 +104,24 @@ def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspa
     rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
     tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
     missing = [item.corpus for item in config.inputs if item.corpus not in standing]
+    by_label = {method.label: method.trained for method in config.methods}
     for seed in config.seeds:
         for method in config.methods:
+            teacher = by_label.get(method.distil_from or "")
             for run in (method.trained, *method.points()):
                 label = f"{run.label} seed {seed}"
-                if not missing and (found := _run(config, run, seed, config.inputs, standing, workspace)):
+                if not missing and (found := _run(config, run, seed, standing, workspace, teacher)):
                     yield label, "stands", f"run {found} has the same inputs and settings", None
                 elif run.interpolate:
                     yield label, "new", f"it is made of {method.label}, without training", 0.0
                 else:
                     rate = rates.get(method.method)
-                    yield label, "new", _why_new(missing), round(tokens * rate / 60, 1) if rate else None
+                    yield label, "new", _why_new(missing, teacher), round(tokens * rate / 60, 1) if rate else None
 
 
-def _why_new(missing: list[str | None]) -> str:
+def _why_new(missing: list[str | None], teacher: MethodSettings | None) -> str:
+    if not missing and teacher is not None:
+        return f"no run has these inputs and settings; it learns from {teacher.label}, and its tokens count both"
     if not missing:
         return "no run has these inputs and settings"
     return f"corpus {missing[0]} gets a new version" if missing[0] else "the base writes its text first"
@@ -127,19 +131,20 @@ def _run(
     config: Config,
     method: MethodSettings,
     seed: int,
-    inputs: Sequence[AnyInput],
     versions: Mapping[str | None, str],
     workspace: Workspace,
+    teacher: MethodSettings | None = None,
 ) -> str | None:
-    if not workspace.catalog.exists():
+    taught_by = None if teacher is None else _run(config, teacher, seed, versions, workspace)
+    if not workspace.catalog.exists() or (teacher is not None and taught_by is None):
         return None
-    wanted = {"name": method.label, "seed": seed, "versions": [versions[item.corpus] for item in inputs]}
+    wanted = {"name": method.label, "seed": seed, "versions": [versions[item.corpus] for item in config.inputs]}
     vocabulary = config.base.vocabulary if isinstance(config.base, BaseSpec) else "full"
     return next(
         (
             str(run_id)
             for run_id, settings in query(workspace, RUNS, wanted).rows
-            if are_recorded(settings, method, config.training, vocabulary)
+            if are_recorded(settings, method, config.training, vocabulary, taught_by)
         ),
         None,
     )

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from nr_core.settings import BaseSpec, Bears, EvaluationSettings, PretrainSettings, Seed, Settings
+from nr_core.settings import BaseSpec, Bears, EvaluationSettings, MethodSettings, PretrainSettings, Seed, Settings
 from pipelines.settings import Language
+from storage.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -178,3 +179,26 @@ def refuse_repeated(field: str, values: Sequence[Any], fix: str) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"{field}: {value!r} stands there {values.count(value)} times; {fix}")
+
+
+def refuse_wrong_teachers(methods: Sequence[MethodSettings], builds_on: str | None = None) -> None:
+    """Refuse `distil_from` that names no finetuning of the study. builds_on: the run that all of them go on from.
+
+    Raises:
+        InputError: the sentence names the entry and the fix.
+    """
+    finetunings = [method.label for method in methods if method.method == "finetune"]
+    for method in methods:
+        if method.distil_from is None:
+            continue
+        if builds_on is not None:
+            raise InputError(
+                f"methods: {method.label} has distil_from, and its teacher begins at the base, not at {builds_on}; "
+                "leave out distil_from, or what the runs go on from"
+            )
+        if method.distil_from not in finetunings:
+            raise InputError(
+                f"methods: {method.label} has distil_from {method.distil_from!r}, and no finetune entry is called so; "
+                f"known: {', '.join(finetunings) or 'none, so add one'} (in a sweep the name of a point, like "
+                "`finetune lr 0.001`, where there are several)"
+            )

@@ -35,9 +35,10 @@ from flows.config.runs import (
     Sweep,
     refuse_other_than_one,
     refuse_repeated,
+    refuse_wrong_teachers,
 )
 from flows.steps.checks import Checks
-from nr_core.settings import MethodSettings, Seed, Settings, TrainingSettings
+from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.text.languages import NAME_OF_CODE
@@ -165,6 +166,17 @@ class Config(Settings):
                 )
         if self.inputs and not any(item.role == "new" and item.share > 0 for item in self.inputs):
             raise ValueError("inputs: none has the role new, so there is nothing to learn; add a corpus in `language`")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_are_known(self) -> Config:
+        if self.sweep is None:  # whose points have other names
+            refuse_wrong_teachers(self.methods, self.add_to or self.start_from)
+        distilled = any(method.distil_from for method in self.methods)
+        if distilled and isinstance(self.base, BaseSpec) and self.base.vocabulary == "trimmed":
+            raise ValueError(
+                "base.vocabulary: distil_from learns distributions over the whole vocabulary; leave one of them out"
+            )
         return self
 
     @model_validator(mode="after")

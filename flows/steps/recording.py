@@ -129,14 +129,24 @@ def record_model(workspace: Workspace, model: Mapping[str, Any]) -> None:
     write_records(workspace, "models", str(model["model_id"]), [model])
 
 
-def recorded_settings(method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full") -> str:
-    """Return what runs.settings holds."""
+def recorded_settings(
+    method: MethodSettings,
+    training: TrainingSettings,
+    vocabulary: VocabularyRows = "full",
+    teacher: str | None = None,
+) -> str:
+    """Return what runs.settings holds. teacher: the run that it was distilled from."""
     settings = {"method": method.model_dump(mode="json"), "training": training.model_dump(mode="json")}
-    return json.dumps(settings if vocabulary == "full" else {**settings, "base": {"vocabulary": vocabulary}})
+    settings |= {} if vocabulary == "full" else {"base": {"vocabulary": vocabulary}}
+    return json.dumps(settings if teacher is None else {**settings, "distil_from": teacher})
 
 
 def are_recorded(
-    settings: str, method: MethodSettings, training: TrainingSettings, vocabulary: VocabularyRows = "full"
+    settings: str,
+    method: MethodSettings,
+    training: TrainingSettings,
+    vocabulary: VocabularyRows = "full",
+    teacher: str | None = None,
 ) -> bool:
     """Tell whether what runs.settings holds of a run comes to the same result as these."""
     held = json.loads(settings)
@@ -144,6 +154,7 @@ def are_recorded(
         MethodSettings.model_validate(held["method"]).identity() == method.identity()
         and TrainingSettings.model_validate(held["training"]).identity() == training.identity()
         and held.get("base", {}).get("vocabulary", "full") == vocabulary
+        and held.get("distil_from") == teacher
     )
 
 

@@ -93,6 +93,7 @@ def model_card(
         ("weight of the local loss", f"{report['alpha']:g}" if record and record.is_gated else None),
         ("steps", f"{report['steps']:,}"),
         ("tokens", f"{report['tokens']:,}"),
+        ("of these, of the finetuned teacher", _count(report.get("teacher_tokens"))),
         ("seconds", f"{report['seconds']:,.0f}"),
         ("earlier adapters, active beside this one", earlier or None),
     ]
@@ -111,6 +112,10 @@ def model_card(
     else:
         code = adapter_code(base, method, address, [_earlier(i, hub_id) for i in range(earlier)])
     return "\n".join([*front, "", title, "", *table, "", *notes, "```python", code, "```", ""])
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def _earlier(number: int, hub_id: str | None) -> str:

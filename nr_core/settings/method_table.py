@@ -98,7 +98,7 @@ METHODS: dict[MethodName, Method] = {
         build="nr_core.methods.table:add_adapters",
         learning_rate=2e-4,
         fields=frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
-        | {"gate", "local_loss", "alpha", "max_forgetting"},
+        | {"gate", "local_loss", "alpha", "max_forgetting", "distil_from"},
         watched=RESIDUES,
         embeddings=("frozen", "new_rows", "residue", "gated_rows"),
         defaults={"gate": "relu", "initialisation": "low_variance"},

@@ -43,6 +43,7 @@ FIELDS = {
     "l2_to_base": "leaves the base frozen",
     "ema": "leaves the base frozen",
     "interpolate": "is not finetuning of a model of the base's shape",
+    "distil_from": "learns from the text itself",
     "embeddings": "leaves the embeddings frozen",
 }
 
@@ -134,6 +135,12 @@ class MethodSettings(Settings):
         default=None,
         min_length=1,
         description="finetune: one more run for each λ, not trained: the weights base + λ · (finetuned − base)",
+    )
+    distil_from: Annotated[str | None, Bears.NOTHING, Bears.WHERE_SET] = Field(  # the id of the teacher's run bears
+        default=None,
+        min_length=1,
+        description="neutral_residues: name of a finetune entry of the same study, whose next-token distributions on "
+        "new-language text are learned in place of the text's own next tokens",
     )
 
     @field_validator("layers")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nr_core import stopping
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
+from nr_core.methods.distillation import Teacher
 from nr_core.methods.kl_to_base import KLToBase
 from nr_core.methods.weight_rules import WeightRule
 from nr_core.models import named
@@ -51,6 +52,7 @@ class Loop:
     local_loss: LocalLoss = "l1"
     alpha: float = 0.0
     kl: KLToBase | None = None
+    teacher: Teacher | None = None  # whose distributions are learned in place of the next tokens
     dead_gate_share: float = 0.0
     forgetting: ForgettingBudget | None = None  # adapts alpha
     rules: Sequence[WeightRule] = ()
@@ -177,8 +179,9 @@ class Loop:
             tapped = self.taps is not None and (self.alpha > 0 or log)
             options = self._positions(rows)
             kl = None if self.kl is None else self.kl.on(rows, is_original, expected, **options)
+            taught = None if self.teacher is None else self.teacher.on(rows, is_original, targets, **options)
             with self.taps.collect() if self.taps is not None and tapped else nullcontext():
-                loss = lm_loss(self.head, rows, targets, kl, **options)
+                loss = lm_loss(self.head, rows, targets, kl, taught, **options)
                 figures.lm_loss += loss.item()
                 if self.kl is not None and kl is not None:
                     figures.kl_loss += kl.value

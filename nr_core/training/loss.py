@@ -22,13 +22,21 @@ from nr_core.tuner.taps import Taps
 SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros would make the relative size infinite
 
 
-def lm_loss(head: Head, tokens: Tensor, global_targets: int, beside: Criterion | None = None, **options: Any) -> Tensor:
+def lm_loss(
+    head: Head,
+    tokens: Tensor,
+    global_targets: int,
+    beside: Criterion | None = None,
+    taught: Criterion | None = None,
+    **options: Any,
+) -> Tensor:
     """Return the next-token cross-entropy of tokens (B, T + 1) over the target tokens of the global batch: a scalar, in
     nats.
 
-    beside: what is added to it, of the same pieces of logits. options: of the model's forward.
+    beside: what is added to it, of the same pieces of logits. taught: a teacher's criterion, in place of the
+    cross-entropy. options: of the model's forward.
     """
-    criterion = cross_entropy(tokens[:, 1:], global_targets)
+    criterion = taught or cross_entropy(tokens[:, 1:], global_targets)
     return head.summed(criterion if beside is None else _sum(criterion, beside), tokens[:, :-1], **options)
 
 

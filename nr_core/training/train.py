@@ -13,6 +13,7 @@ from nr_core.base.language_model import decoder_layers, set_layer_passes
 from nr_core.base.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.methods.distillation import load_teacher
 from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import kl_to_base
 from nr_core.methods.source_shield import source_shield
@@ -74,7 +75,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     measured = {} if forgetting is None else _measured(forgetting)
     weights = _gathered(extended, placed, spec)
     if ranks.is_main:
-        report = _report(spec, extended.extension, loop.alpha, state, ranks, placed.precision) | measured
+        report = _report(spec, extended.extension, loop, state, ranks, placed.precision) | measured
         _write_run(spec, extended, weights, report, state)
 
 
@@ -120,6 +121,8 @@ def _loop(
     if method.kl_to_base is not None:
         direction = method.kl_direction or "base_to_model"
         kl = kl_to_base(method.kl_to_base, direction, head, extended.frozen, placed.cut)
+    run = spec.distil_from
+    teacher = None if run is None else load_teacher(spec.base, run, head, placed.cut)
     batches = Batches(extended.inputs, extended.length, extended.training.batch_size, spec.seed)
     shields = [source_shield(head, batches, placed.cut)] if method.freeze == "source_shielded" else []
     return Loop(
@@ -134,6 +137,7 @@ def _loop(
         local_loss=extension.local_loss,
         alpha=extension.alpha,
         kl=kl,
+        teacher=teacher,
         # Only a ReLU gate has no gradient where it is shut.
         dead_gate_share=spec.training.dead_gate_share if method.variant("gate") == "relu" else 0.0,
         forgetting=forgetting,
@@ -162,8 +166,10 @@ def _gathered(extended: Extended, placed: Placed, spec: TrainSpec) -> dict[str, 
 
 
 def _report(
-    spec: TrainSpec, extension: Extension, alpha: float, state: LoopState, ranks: Ranks, precision: Choice
+    spec: TrainSpec, extension: Extension, loop: Loop, state: LoopState, ranks: Ranks, precision: Choice
 ) -> dict[str, Any]:
+    """Return what run.json holds. tokens, seconds: with those of a teacher, which the model took too."""
+    teacher = loop.teacher
     return {
         "method": spec.method.method,
         "languages": sorted({source.language for source in spec.inputs if source.role == "new"}),
@@ -172,10 +178,11 @@ def _report(
         "trainable_parameters": extension.trainable_parameters,
         **extension.shares(),
         "learning_rate": extension.learning_rate,
-        "alpha": alpha,
-        "seconds": state.seconds,
+        "alpha": loop.alpha,
+        "seconds": state.seconds + (teacher.seconds if teacher else 0),
         "peak_memory": state.peak_memory,
-        "tokens": state.tokens,
+        "tokens": state.tokens + (teacher.tokens if teacher else 0),
+        **(teacher.counted() if teacher else {}),
         "steps": state.step,
         "skipped_steps": state.skipped,
         "devices": ranks.count,

@@ -58,6 +58,55 @@ def test_points_between_base_and_finetuned_model_leave_the_id_of_the_finetuning_
     assert len({run.run_id for run in wide}) == 6
 
 
+PUPIL = {"method": "neutral_residues", "distil_from": "full"}
+
+
+def test_a_distilled_run_has_the_teacher_of_its_seed_in_its_id():
+    def runs(rate=0.001, taught=True):
+        pupil = PUPIL if taught else {"method": "neutral_residues"}
+        methods = [pupil, {"method": "finetune", "name": "full", "learning_rate": rate}]
+        config = parse_config({**SMALL, "methods": methods, "seeds": [3, 4]}, "my.yaml")
+        versions = {item.corpus: "1" for item in config.inputs}
+        return planned_runs(config, versions, PreparedBase(model_id="base", spec=BaseSpec(model="base")))
+
+    taught, other, plain = runs(), runs(rate=0.003), runs(taught=False)
+    assert [run.needs for run in taught] == [taught[1].run_id, None, taught[3].run_id, None]
+    assert [run.run_id for run in taught[1::2]] == [run.run_id for run in plain[1::2]]
+    assert len({runs[0].run_id for runs in (taught, other, plain)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": [PUPIL]}, "no finetune entry is called so; known: none, so add one"),
+        ({"methods": [PUPIL, {"method": "lora", "name": "full"}]}, "no finetune entry is called so"),
+        ({"methods": [PUPIL, {"method": "finetune"}]}, "known: finetune"),
+        ({"methods": [PUPIL, {"method": "finetune", "name": "full"}], "start_from": "0123"}, "not at 0123"),
+        (
+            {
+                "methods": [PUPIL, {"method": "finetune", "name": "full"}],
+                "base": {"model": "m", "vocabulary": "trimmed"},
+            },
+            "base.vocabulary: distil_from learns",
+        ),
+    ],
+)
+def test_wrong_teachers_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        parse_config({**SMALL, **changes}, "my.yaml")
+
+
+def test_in_a_sweep_a_teacher_is_a_point():
+    methods = [{**PUPIL, "distil_from": "full lr 0.5"}, {"method": "finetune", "name": "full"}]
+    varied = parse_config({**SMALL, "methods": methods, "sweep": {"learning_rates": [0.5, 0.1]}}, "my.yaml")
+    assert [method.distil_from for method in expanded(varied).methods] == ["full lr 0.5"] * 2 + [None] * 2
+    named = [PUPIL, {"method": "finetune", "name": "full", "learning_rate": 0.5}]
+    seeds = parse_config({**SMALL, "methods": named, "sweep": {"seeds": [1]}}, "my.yaml")
+    assert [method.distil_from for method in expanded(seeds).methods] == ["full lr 0.5", None]
+    with pytest.raises(InputError, match="in a sweep the name of a point"):
+        expanded(varied.model_copy(update={"sweep": varied.sweep.model_copy(update={"learning_rates": [0.1]})}))
+
+
 def test_runs_on_a_trimmed_vocabulary_have_ids_of_their_own():
     bases = [
         PreparedBase(model_id="base", spec=BaseSpec(model="base", vocabulary=rows)) for rows in ("full", "trimmed")

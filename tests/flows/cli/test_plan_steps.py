@@ -159,6 +159,28 @@ def test_points_between_base_and_finetuned_model_have_lines_of_their_own(config)
     assert [row[0] for row in outcomes(asked)[2:]] == ["new", "stands", "new"]
 
 
+def test_a_distilled_run_stands_only_by_its_own_teacher(config):
+    publish(config, "french", UNITS)
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    full = MethodSettings(method="finetune", name="full")
+    pupil = MethodSettings(method="neutral_residues", distil_from="full")
+    asked = config.model_copy(update={"methods": [full, pupil]})
+    assert outcomes(asked)[3][1].endswith("; it learns from full, and its tokens count both")
+    for run_id, method, teacher in (("t", full, None), ("p", pupil, "t")):
+        settings = recorded_settings(method, asked.training, teacher=teacher)
+        row = {"run_id": run_id, "name": method.label, "method": method.method, "seed": 0, "status": "done"}
+        write_records(workspace, "runs", run_id, [{**row, "settings": settings}])
+        versions = [{"run_id": run_id, "corpus_version": f"{name}-1", "role": "new"} for name in ("english", "french")]
+        write_records(workspace, "run_inputs", run_id, versions)
+    refresh_catalog(workspace)
+    assert [row[0] for row in outcomes(asked)[2:]] == ["stands", "stands"]
+    faster = [full.model_copy(update={"learning_rate": 0.5}), pupil]
+    assert [row[0] for row in outcomes(asked.model_copy(update={"methods": faster}))[2:]] == ["new", "new"]
+    plain = [full, MethodSettings(method="neutral_residues")]
+    assert [row[0] for row in outcomes(asked.model_copy(update={"methods": plain}))[2:]] == ["stands", "new"]
+
+
 def test_what_a_base_wrote_before_tells_how_long_it_takes(config):
     base, own = BaseSpec(model="m"), OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 12_000})
     asked = config.model_copy(update={"base": base, "inputs": [config.inputs[0], own]})
