@@ -30,8 +30,8 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import torch
 
 from nr_core.evaluation.tasks.items import Item
+from nr_core.evaluation.tasks.kinds import choice_figures
 from nr_core.evaluation.tasks.loglikelihood import Scorer
-from nr_core.evaluation.tasks.multiple_choice import figures
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
@@ -123,7 +123,7 @@ def against_harness(model: Any, tokenizer: Any, items: Sequence[Item], batch_siz
     )
     differences = [abs(a.loglikelihood - b[0]) for a, b in zip(answers["ours"], answers["theirs"], strict=True)]
     found = iter(answers["ours"])
-    accuracy = figures(items, [[next(found) for _ in item.pairs] for item in items])["acc_norm"].value
+    accuracy = choice_figures(items, [[next(found) for _ in item.pairs] for item in items])["acc_norm"].value
     return {
         "vs_lm_eval": theirs / ours,
         "lm_eval_seconds": theirs,

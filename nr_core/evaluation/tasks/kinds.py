@@ -1,13 +1,32 @@
-"""The kinds of task: how rows become items, and what the answers are worth."""
+"""The kinds of task: how rows become items, and what the answers are worth.
+
+Multiple choice by log-likelihood: the answer is the choice that the model finds likeliest after the question. acc takes
+the sum over the choice's tokens; acc_norm divides it by the length in characters of the choice alone (not of the
+delimiter before it), acc_bytes by its length in UTF-8 bytes, as lm-evaluation-harness does.
+
+Minimal pairs: is the grammatical sentence likelier than the ungrammatical one? BLiMP and CLAMS bring both sentences.
+Word order, in the manner of ScaLA (Nielsen 2023), sets a treebank's sentence against its own corruption, which deletes
+one word or swaps two neighbours. The tags that may be touched are chosen so that what comes out is ungrammatical as a
+rule: adjectives, adverbs, determiners and numbers are not deleted, nor is one of two nouns that stand side by side;
+neighbours are swapped only where their tags differ. Drawn by a seed, so that every model is asked the same.
+
+Acceptability judgements (HuCOLA): does log-likelihood per token rank acceptable sentences above unacceptable ones? auc
+is the area under the ROC curve: the chance that an acceptable sentence gets more than an unacceptable one, ties counted
+half. No threshold is fitted. Items carry DeLong's pseudo-values, whose mean is the area and whose variance is that of
+its estimate (DeLong, DeLong and Clarke-Pearson 1988): so two models on the same sentences can be paired.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nr_core.evaluation.tasks import acceptability, minimal_pairs, multiple_choice
+import numpy as np
+
+from nr_core.errors import ModelError
 from nr_core.evaluation.tasks.figures import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.evaluation.tasks.items import Item, Row, expression, sample_items, template
 from nr_core.evaluation.tasks.rows import read_rows
@@ -15,6 +34,175 @@ from nr_core.evaluation.tasks.settings import Kind, TaskSettings
 
 if TYPE_CHECKING:
     from nr_core.evaluation.tasks.loglikelihood import Scorer
+
+
+def choice_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
+    """examples: the rows that few-shot examples are taken from."""
+    description, prompt = template(task, "description"), template(task, "prompt")
+    choices, answer, part = (expression(task, name) for name in ("choices", "answer", "part"))
+    made = []
+    for row in rows:
+        shown = _few_shot(task, row, examples, prompt, choices, answer)
+        context = description(row) + shown + prompt(row)
+        made.append(
+            Item(
+                [(context, task.delimiter + str(choice)) for choice in choices(row)],
+                _gold(task, row, choices, answer),
+                str(part(row)),
+                task.delimiter,
+            )
+        )
+    return made
+
+
+def _few_shot(task: TaskSettings, row: Row, examples: Sequence[Row], prompt: Any, choices: Any, answer: Any) -> str:
+    if task.few_shot is None:
+        return ""
+    same = task.few_shot.same
+    fitting = [other for other in examples if other != row and (same is None or other.get(same) == row.get(same))]
+    if len(fitting) < task.few_shot.examples:
+        raise ModelError(
+            f"Task {task.name}: {len(fitting)} examples for a question that needs {task.few_shot.examples}; lower "
+            "few_shot.examples."
+        )
+    return "".join(
+        prompt(example) + task.delimiter + str(choices(example)[_gold(task, example, choices, answer)]) + "\n\n"
+        for example in fitting[: task.few_shot.examples]
+    )
+
+
+def _gold(task: TaskSettings, row: Row, choices: Any, answer: Any) -> int:
+    gold, count = int(answer(row)), len(choices(row))
+    if not 0 <= gold < count:
+        raise ModelError(f"Task {task.name}: answer {gold} of a row with {count} choices; it counts from 0.")
+    return gold
+
+
+def choice_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
+    right: dict[str, list[float]] = {"acc": [], "acc_norm": [], "acc_bytes": []}
+    for item, answers in zip(asked, scored, strict=True):
+        sums = np.array([answer.loglikelihood for answer in answers])
+        texts = [continuation.removeprefix(item.delimiter) for _, continuation in item.pairs]
+        lengths = {
+            "acc": np.ones(len(texts)),
+            "acc_norm": np.array([float(len(text)) for text in texts]),
+            "acc_bytes": np.array([float(len(text.encode())) for text in texts]),
+        }
+        for metric, length in lengths.items():
+            right[metric].append(float(np.argmax(sums / np.maximum(length, 1)) == item.gold))
+    return {metric: mean_of(values) for metric, values in right.items()}
+
+
+SEED = 0
+SHORTEST = 5  # words: shorter sentences are headings and fragments
+NOT_DELETED = {"ADJ", "ADV", "DET", "INTJ", "NUM", "PUNCT", "SYM", "X", "_"}
+NOT_SWAPPED = {"INTJ", "PUNCT", "SYM", "X", "_"}
+NOUNS = {"NOUN", "PROPN"}
+
+
+def pair_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
+    """Pair the two sentences that each row brings."""
+    good, bad, part = (expression(task, name) for name in ("good", "bad", "part"))
+    return [
+        Item([("", task.delimiter + good(row)), ("", task.delimiter + bad(row))], 0, str(part(row))) for row in rows
+    ]
+
+
+def pair_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
+    """Count the pairs whose first sentence is likelier. Equal sums count as that, as in lm-evaluation-harness."""
+    return {"acc": mean_of([float(good.loglikelihood >= bad.loglikelihood) for good, bad in scored])}
+
+
+def word_order_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
+    """Set each sentence of a treebank against a corruption of it; those that are too short are left out."""
+    draw = random.Random(SEED)
+    made = []
+    for row in rows:
+        corrupted = corrupt(row["words"], row["tags"], row["spaces"], draw)
+        if corrupted is not None:
+            kind, sentence = corrupted
+            pairs = [("", task.delimiter + text) for text in (joined(row["words"], row["spaces"]), sentence)]
+            made.append(Item(pairs, 0, kind))
+    return made
+
+
+def corrupt(
+    words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool], draw: random.Random
+) -> tuple[str, str] | None:
+    """(delete or swap, the corrupted sentence); None where the sentence is short or nothing in it may be touched."""
+    if sum(tag != "PUNCT" for tag in tags) < SHORTEST:
+        return None
+    choices = [("delete", i) for i in range(len(words)) if _may_go(tags, i)]
+    choices += [("swap", i) for i in range(len(words) - 1) if _may_swap(words, tags, spaces, i)]
+    if not choices:
+        return None
+    kind = draw.choice(sorted({kind for kind, _ in choices}))
+    place = draw.choice([i for other, i in choices if other == kind])
+    changed, gaps = list(words), list(spaces)
+    if kind == "delete":
+        # What follows keeps the gap that stood before the deleted word.
+        del changed[place], gaps[place]
+    else:
+        changed[place], changed[place + 1] = changed[place + 1], changed[place]
+    if place == 0:
+        # The capital stays where it was: it alone must not give the answer away.
+        first = words[0]
+        if first[:1].isupper() and len(first) > 1 and tags[0] != "PROPN" and kind == "swap":
+            changed[1] = first[0].lower() + first[1:]
+        changed[0] = changed[0][:1].upper() + changed[0][1:] if first[:1].isupper() else changed[0]
+    return kind, joined(changed, gaps)
+
+
+def joined(words: Sequence[str], spaces: Sequence[bool]) -> str:
+    return "".join(word + (" " if space else "") for word, space in zip(words, spaces, strict=True)).strip()
+
+
+def _may_go(tags: Sequence[str], i: int) -> bool:
+    neighbours = {tags[j] for j in (i - 1, i + 1) if 0 <= j < len(tags)}
+    return tags[i] not in NOT_DELETED and not (tags[i] in NOUNS and neighbours & NOUNS)
+
+
+def _may_swap(words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool], i: int) -> bool:
+    pair = {tags[i], tags[i + 1]}
+    same = words[i].lower() == words[i + 1].lower()
+    return spaces[i] and len(pair) == 2 and not pair & NOT_SWAPPED and pair != NOUNS and not same
+
+
+def acceptability_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
+    sentence, acceptable, part = (expression(task, name) for name in ("sentence", "acceptable", "part"))
+    made = [Item([("", task.delimiter + sentence(row))], int(bool(acceptable(row))), str(part(row))) for row in rows]
+    if len({item.gold for item in made}) < 2:
+        raise ModelError(f"Task {task.name}: all of its sentences have one label; its `acceptable` tells none apart.")
+    return made
+
+
+def acceptability_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
+    scores = np.array([one.loglikelihood / max(one.tokens, 1) for (one,) in scored])
+    return {"auc": mean_of(pseudo_values(scores, np.array([item.gold == 1 for item in asked])))}
+
+
+def pseudo_values(scores: np.ndarray[Any, Any], positive: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return DeLong's pseudo-values, one a score; their mean is the area under the ROC curve.
+
+    NaN where one of the classes is empty.
+    """
+    good, bad = scores[positive], scores[~positive]
+    if not len(good) or not len(bad):
+        return np.full(len(scores), np.nan)
+    above = _share_below(good, bad)  # of the unacceptable ones, by acceptable sentence
+    below = 1 - _share_below(bad, good)
+    area, n = above.mean(), len(scores)
+    values = np.empty(n)
+    values[positive] = area + n / len(good) * (above - area)
+    values[~positive] = area + n / len(bad) * (below - area)
+    return values
+
+
+def _share_below(values: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return for each value the share of the others that are smaller, ties counted half."""
+    order = np.sort(others)
+    smaller, not_larger = (np.searchsorted(order, values, side) for side in ("left", "right"))
+    return (smaller + not_larger) / 2 / len(order)
 
 
 class TaskKind(NamedTuple):
@@ -41,10 +229,10 @@ def last_word_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]])
 
 
 KINDS: dict[Kind, TaskKind] = {
-    "multiple_choice": TaskKind(multiple_choice.items, multiple_choice.figures),
-    "minimal_pairs": TaskKind(minimal_pairs.items, minimal_pairs.figures),
-    "word_order": TaskKind(minimal_pairs.word_order_items, minimal_pairs.figures),
-    "acceptability": TaskKind(acceptability.items, acceptability.figures),
+    "multiple_choice": TaskKind(choice_items, choice_figures),
+    "minimal_pairs": TaskKind(pair_items, pair_figures),
+    "word_order": TaskKind(word_order_items, pair_figures),
+    "acceptability": TaskKind(acceptability_items, acceptability_figures),
     "last_word": TaskKind(last_word_items, last_word_figures),
 }
 PERPLEXITY_OF = "nats_per_word"  # perplexity is its exponential
