@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nr_core.base.quantized import quantization_config
+from nr_core.base.precision import quantization_config
 from nr_core.errors import ModelError
 from nr_core.files import foreign_files, reason_of
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec

@@ -16,6 +16,7 @@ from typing import Any
 MOVED = {
     "nr_core.adapter": "nr_core.tuner.adapter",
     "nr_core.attention_sites": "nr_core.tuner.adapter_sites",
+    "nr_core.base.quantized": "nr_core.base.precision",
     "nr_core.base_writer": "nr_core.text.own_text",
     "nr_core.batches": "nr_core.training.batches",
     "nr_core.behaviour": "nr_core.evaluation.behaviour",
@@ -57,7 +58,7 @@ MOVED = {
     "nr_core.peft_config": "nr_core.tuner.config",
     "nr_core.precision": "nr_core.base.precision",
     "nr_core.pretrain": "nr_core.training.pretrain",
-    "nr_core.quantized": "nr_core.base.quantized",
+    "nr_core.quantized": "nr_core.base.precision",
     "nr_core.residue_layer": "nr_core.tuner.layer",
     "nr_core.run_folder": "nr_core.runs.earlier",
     "nr_core.sample_text": "nr_core.text.own_text",

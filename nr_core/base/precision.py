@@ -1,6 +1,9 @@
-"""Chooses the precision of matrix products: bf16 where the device is faster at it, else fp32.
+"""The precision of a base: of its matrix products, and of weights held in 8 or 4 bits.
 
-Adapters, optimiser, norms, the residual stream, losses and taps stay in fp32 whatever the choice (autocast).
+Products are taken in bf16 where the device is faster at it, else in fp32. Adapters, optimiser, norms, the residual
+stream, losses and taps stay in fp32 whatever the choice (autocast). Linear layers are held in 8 or 4 bits by torchao or
+bitsandbytes; adapters stay in fp32 beside them, since an adapter reads the block's input and adds to its output, and so
+never touches a base weight.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +21,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from nr_core.base.language_model import text_config
+from nr_core.errors import ModelError
 from nr_core.files import write_json
-from nr_core.settings import Precision
+from nr_core.settings import Precision, Quantization
 
 PRECISION_FILE = "precision.json"
 # bf16 must gain this much in the product alone: around it the casts eat what is gained, and noise would decide.
@@ -124,3 +129,44 @@ def _gain(inner: int, outer: int) -> float:
             F.linear(tokens.to(dtype), held)
             seconds[dtype] = min(seconds[dtype], time.perf_counter() - begun)
     return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+PACKAGE: dict[Quantization, str] = {
+    "torchao-int8": "torchao",
+    "bitsandbytes-int8": "bitsandbytes",
+    "bitsandbytes-nf4": "bitsandbytes",
+}
+
+
+def quantization_config(kind: Quantization) -> Any:
+    """Return what from_pretrained takes. Raises ModelError where the package is not installed."""
+    import torch
+    from transformers import BitsAndBytesConfig, TorchAoConfig
+
+    if find_spec(PACKAGE[kind]) is None:
+        raise ModelError(
+            f"base.quantize: {kind} needs the package {PACKAGE[kind]}: pip install 'neutral-residues[quantized]'."
+        )
+    if kind == "torchao-int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return TorchAoConfig(Int8WeightOnlyConfig())
+    if kind == "bitsandbytes-int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def count(parameter: nn.Parameter) -> int:
+    """Count the entries of a weight, of which bitsandbytes packs two of 4 bits into a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else int(state.shape.numel())
+
+
+def refuse_to_train(model: Any, method: str) -> None:
+    """Raises ModelError for a quantized base under a method that trains or copies its weights."""
+    if getattr(model, "is_quantized", False):
+        raise ModelError(
+            f"{method} trains the base's own weights, and this base is quantized; leave base.quantize out, or choose "
+            "lora, adapter or neutral_residues."
+        )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nr_core.base.language_model import chosen_layers, decoder_stack
-from nr_core.base.quantized import refuse_to_train
+from nr_core.base.precision import refuse_to_train
 from nr_core.runs.earlier import NEWEST, activate, load_earlier
 from nr_core.settings import LocalLoss, MethodSettings
 from nr_core.settings.method_table import METHODS, Method

@@ -11,7 +11,7 @@ from nr_core.settings.method_table import METHODS
 # The Python that loads what a run left, as its card shows it: a test runs it and compares the logits.
 
 
-# As nr_core.base.quantized.quantization_config: what is imported, and what from_pretrained is given.
+# As nr_core.base.precision.quantization_config: what is imported, and what from_pretrained is given.
 QUANTIZED: dict[Quantization, tuple[list[str], str]] = {
     "torchao-int8": (
         ["from torchao.quantization import Int8WeightOnlyConfig", "from transformers import TorchAoConfig"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from nr_core.base.language_model import language_model, text_config
-from nr_core.base.quantized import count
+from nr_core.base.precision import count
 
 BUDGET = 0.2  # the paper's main results
 GRAIN, SMALL_GRAIN, LARGE = 64, 4, 512  # widths are multiples of 64 from 512 on, for matrix kernels; else of 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from nr_core.base.quantized import PACKAGE
+from nr_core.base.precision import PACKAGE
 from nr_core.errors import ModelError
 from nr_core.methods.table import extend
 from nr_core.models import load_base
@@ -82,7 +82,7 @@ def test_what_trains_the_base_itself_is_refused():
 
 
 def test_a_missing_package_is_named(monkeypatch, folder):
-    monkeypatch.setattr("nr_core.base.quantized.find_spec", lambda name: None)
+    monkeypatch.setattr("nr_core.base.precision.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"needs the package torchao: pip install 'neutral-residues\[quantized\]'"):
         load_base(BaseSpec(model=str(folder), quantize="torchao-int8"))
 
