@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from nr_core.base.language_model import decoder_stack
 from nr_core.errors import ModelError
 from nr_core.settings import Gate
-from nr_core.tuner.adapter import GATES
+from nr_core.tuner.adapter import GATES, skips
 from nr_core.tuner.adapter_sites import find_sites
-from nr_core.tuner.sparse import skips
 
 # The names under which E, w, H and v are saved: as those of nr_core.tuner.adapter, they never change.
 ROWS, ROWS_GATE, HEAD_ROWS, HEAD_GATE = GATED_PARTS = (

@@ -13,10 +13,18 @@ from torch import Tensor, nn
 
 from nr_core.errors import ModelError
 from nr_core.settings import Gate
-from nr_core.tuner.adapter import PARAMETER_NAMES, GatedAdapter, gated_residue
+from nr_core.tuner.adapter import (
+    PARAMETER_NAMES,
+    GatedAdapter,
+    OpenRows,
+    Skipping,
+    gated_residue,
+    joined,
+    open_residue,
+    skips,
+)
 from nr_core.tuner.adapter_sites import Site
 from nr_core.tuner.config import NeutralResiduesConfig
-from nr_core.tuner.sparse import OpenRows, Skipping, joined, open_residue, skips
 from nr_core.tuner.taps import Taps
 from nr_core.tuner.wider_ffn import require_widenable, widen
 

@@ -5,8 +5,8 @@ import torch
 from peft import get_peft_model
 
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
+from nr_core.tuner.adapter import OpenRows
 from nr_core.tuner.layer import NeutralResidueLayer
-from nr_core.tuner.sparse import OpenRows
 from tests.nr_core.tiny import assert_same, tiny_model
 
 TOKENS = torch.randint(3, 64, (3, 20), generator=torch.Generator().manual_seed(0))
