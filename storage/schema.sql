@@ -217,7 +217,7 @@ COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the train
 COMMENT ON COLUMN training_steps.kl_loss IS 'mean KL divergence to the base over original-language tokens, in nats, before the weight kl_to_base; NULL where there is no such term';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
-COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/training/cost.py); NULL on a CPU and where the peak is not known';
+COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/training/step_figures.py); NULL on a CPU and where the peak is not known';
 COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
 COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
 COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';

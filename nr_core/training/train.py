@@ -33,13 +33,12 @@ from nr_core.specs import TrainSpec
 from nr_core.tokens import load_tokenizer
 from nr_core.training.batches import Batches
 from nr_core.training.checkpoints import LoopState
-from nr_core.training.cost import peak_tokens
 from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
 from nr_core.training.extended import Extended, extend_base, trim_vocabulary
 from nr_core.training.forgetting import ForgettingBudget, reserve
 from nr_core.training.loop import Loop
-from nr_core.training.step_figures import write_steps
+from nr_core.training.step_figures import peak_tokens, write_steps
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nr_core.methods.table import extend
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import MethodSettings
-from nr_core.training.cost import peak_flops, peak_tokens, training_flops
+from nr_core.training.step_figures import peak_flops, peak_tokens, training_flops
 from tests.nr_core.tiny import tiny_model
 
 LENGTH = 16
