@@ -46,8 +46,7 @@ from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
 from nr_core.tokens import TokenStream
 from nr_core.training import cost
 from nr_core.training.batches import Batches, Input
-from nr_core.training.loop import Loop
-from nr_core.training.optimiser import adamw
+from nr_core.training.loop import Loop, adamw
 from nr_core.training.step_figures import peak_tokens
 
 METHODS = ("finetune", "neutral_residues", "lora")

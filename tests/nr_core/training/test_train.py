@@ -30,8 +30,7 @@ from nr_core.tokens import TokenStream
 from nr_core.training import checkpoints
 from nr_core.training.batches import Batches, Input
 from nr_core.training.checkpoints import LoopState
-from nr_core.training.loop import Loop
-from nr_core.training.optimiser import adamw
+from nr_core.training.loop import Loop, adamw
 from nr_core.tuner.adapter import GatedAdapter
 from tests.nr_core.tiny import assert_same
 
