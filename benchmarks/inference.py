@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nr_core.base.head import Head
+from nr_core.evaluation.bits_per_byte import choose_documents
 from nr_core.evaluation.evaluate import score
-from nr_core.evaluation.windows import choose_documents
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
 from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings

@@ -35,6 +35,7 @@ MOVED = {
     "nr_core.evaluation.tasks.minimal_pairs": "nr_core.evaluation.tasks.kinds",
     "nr_core.evaluation.tasks.multiple_choice": "nr_core.evaluation.tasks.kinds",
     "nr_core.evaluation.tasks.word_order": "nr_core.evaluation.tasks.kinds",
+    "nr_core.evaluation.windows": "nr_core.evaluation.bits_per_byte",
     "nr_core.export": "nr_core.tuner.wider_ffn",
     "nr_core.finished_runs": "nr_core.runs.finished",
     "nr_core.flops": "nr_core.training.step_figures",
@@ -95,7 +96,7 @@ MOVED = {
     "nr_core.vocabulary": "nr_core.training.vocabulary",
     "nr_core.weight_rules": "nr_core.methods.weight_rules",
     "nr_core.wider_ffn": "nr_core.tuner.wider_ffn",
-    "nr_core.windows": "nr_core.evaluation.windows",
+    "nr_core.windows": "nr_core.evaluation.bits_per_byte",
 }
 
 

@@ -22,8 +22,16 @@ from nr_core import stopping
 from nr_core.base.head import Head
 from nr_core.base.precision import Choice, choose, to_read_from
 from nr_core.evaluation.behaviour import Base, behaviour_rows
-from nr_core.evaluation.bits_per_byte import bits_per_byte, lost_share, ratio, scored_places, window_nats
-from nr_core.evaluation.windows import choose_documents, fitted, window_batches
+from nr_core.evaluation.bits_per_byte import (
+    bits_per_byte,
+    choose_documents,
+    fitted,
+    lost_share,
+    ratio,
+    scored_places,
+    window_batches,
+    window_nats,
+)
 from nr_core.files import write_json
 from nr_core.models import check_vocabulary
 from nr_core.progress import Progress

@@ -25,8 +25,7 @@ import numpy as np
 
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
-from nr_core.evaluation.bits_per_byte import bits_per_byte, lost_share, scored_places, window_nats
-from nr_core.evaluation.windows import cut, padded
+from nr_core.evaluation.bits_per_byte import bits_per_byte, cut, lost_share, padded, scored_places, window_nats
 from nr_core.runs.earlier import NEWEST
 from nr_core.settings import DEFAULT_LENGTH, LoopSettings
 from nr_core.tokens import TokenStream

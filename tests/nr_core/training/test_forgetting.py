@@ -14,8 +14,8 @@ from peft import get_peft_model
 from nr_core import stopping
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
+from nr_core.evaluation.bits_per_byte import cut
 from nr_core.evaluation.evaluate import score
-from nr_core.evaluation.windows import cut
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.runs.earlier import activate
 from nr_core.runs.finished import load_run
