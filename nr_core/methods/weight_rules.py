@@ -1,16 +1,27 @@
-"""Rules about the weights themselves for a base that is finetuned: a pull to where it began, and a moving average.
+"""Rules about the weights of a base that is finetuned: a pull to where it began, a moving average, columns left alone.
 
 l2_to_base: L2-SP, (β / 2) · ‖θ − θ_base‖² in the loss (Li, Grandvalet, Davoine, https://arxiv.org/abs/1802.01483), in
 place of weight decay. ema: what is saved is θ̄ ← decay · θ̄ + (1 − decay) · θ after each step, with θ̄ = θ_base at first
 (Morales-Brotons, Vogels, Hendrikx, https://arxiv.org/abs/2411.18704).
+
+Source-shielded updates leave the columns alone which matter most on the original language. A column of a linear layer's
+weights takes one input feature j. Its importance is Wanda's, summed over the column: Σ_i |W_ij| · ‖x_j‖₂, with x_j what
+the feature was over a calibration text. Half of the columns of each layer, the more important ones, keep the base's
+values. After Yamaguchi et al., https://arxiv.org/abs/2512.04844 (500 samples, 50 %); Wanda: Sun et al.,
+https://arxiv.org/abs/2306.11695.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
+from nr_core.base.head import Head
+from nr_core.base.language_model import decoder_layers
+from nr_core.errors import ModelError
 from nr_core.settings import MethodSettings
+from nr_core.training.batches import Batches
 from nr_core.training.distributed import fill
 
 Weights = dict[str, nn.Parameter]
@@ -83,3 +94,90 @@ def weight_rules(model: nn.Module, settings: MethodSettings, base: dict[str, Ten
     if settings.ema is not None:
         rules.append(MovingAverage(parameters, settings.ema))
     return rules
+
+
+SHARE = 0.5  # of the columns, as the paper's
+MOST_SAMPLES, MOST_TOKENS = 500, 1 << 16  # of calibration: the paper's samples, and what a CPU takes in minutes
+
+
+class SourceShield(WeightRule):
+    """Columns that keep their values, whatever gradient, decay and momentum would make of them."""
+
+    def __init__(self, columns: list[tuple[Tensor, Tensor]]) -> None:
+        """columns: weights (d_out, d_in), and which columns of each are kept."""
+        self._kept = [(weight, index, weight.detach()[..., index].clone()) for weight, index in columns]
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        """Clear these gradients: what is kept has no say in the gradient's norm either."""
+        for weight, index, _ in self._kept:
+            if weight.grad is not None:
+                weight.grad[..., index] = 0
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for weight, index, values in self._kept:
+            weight[..., index] = values
+
+
+def source_shield(head: Head, batches: Batches, cut: bool) -> SourceShield:
+    """Choose the columns on the first original-language sequences of a run, by the weights as they are now.
+
+    Raises ModelError where the model is cut over several devices: none has a whole column then.
+    """
+    if cut:
+        raise ModelError(
+            "freeze: source_shielded needs whole columns of weights, and FSDP2 has cut them over the devices; raise "
+            "fsdp_from so that each device holds the whole model, or choose freeze: random_half."
+        )
+    norms = feature_norms(head, calibration(batches))
+    return SourceShield([(layer.weight, most_important(layer.weight, norm)) for layer, norm in norms.items()])
+
+
+def calibration(batches: Batches) -> Tensor:
+    """Return original-language sequences (n, T), the first of the run."""
+    wanted = max(1, min(MOST_SAMPLES, MOST_TOKENS // batches.sequence_length))
+    found: list[Tensor] = []
+    for step in range(wanted * 1000):
+        tokens, original = batches.batch(step)
+        found += tokens[original, :-1].unbind()
+        if len(found) >= wanted:
+            break
+    return torch.stack(found[:wanted])
+
+
+@torch.no_grad()
+def feature_norms(head: Head, sequences: Tensor) -> dict[nn.Linear, Tensor]:
+    """Return ‖x_j‖₂ of each input feature (d_in,) of the decoder's linear layers, over all tokens of sequences
+    (n, T).
+    """
+    squares: dict[nn.Linear, Tensor] = {}
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, nn.Linear)
+        squares[layer] = squares.get(layer, 0) + inputs[0].flatten(0, -2).float().square().sum(0)
+
+    modules = list(decoder_layers(head.model).modules())
+    layers = [module for module in modules if isinstance(module, nn.Linear)]
+    if not layers or any(isinstance(module, Conv1D) for module in modules):
+        raise ModelError(
+            "freeze: source_shielded goes by the columns of nn.Linear, and this model's layers are of another kind; "
+            "choose freeze: random_half."
+        )
+    hooks = [layer.register_forward_pre_hook(add) for layer in layers]
+    training = head.model.training
+    head.model.eval()
+    try:
+        for sequence in sequences.to(next(head.model.parameters()).device).split(1):
+            head.hidden(sequence)
+    finally:
+        head.model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return {layer: squares[layer].sqrt() for layer in layers if layer in squares}
+
+
+def most_important(weight: Tensor, norms: Tensor) -> Tensor:
+    """Return the indices of the columns of a weight (d_out, d_in) that are kept, in order."""
+    scores = weight.detach().float().abs().sum(0) * norms
+    return scores.topk(round(SHARE * len(scores))).indices.sort().values

@@ -16,9 +16,8 @@ from nr_core.files import write_json, writing
 from nr_core.methods.distillation import load_teacher
 from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import kl_to_base
-from nr_core.methods.source_shield import source_shield
 from nr_core.methods.table import Extension
-from nr_core.methods.weight_rules import weight_rules
+from nr_core.methods.weight_rules import source_shield, weight_rules
 from nr_core.models import device, window_length
 from nr_core.progress import Progress
 from nr_core.runs.earlier import (
