@@ -44,10 +44,9 @@ from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
 from nr_core.tokens import TokenStream
-from nr_core.training import cost
 from nr_core.training.batches import Batches, Input
 from nr_core.training.loop import Loop, adamw
-from nr_core.training.step_figures import peak_tokens
+from nr_core.training.step_figures import peak_memory, peak_tokens, reset_peak_memory
 
 METHODS = ("finetune", "neutral_residues", "lora")
 KEYS = ("step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu")
@@ -113,7 +112,7 @@ class Method:
     def take_step(self, step: int, alpha: float | None = None) -> float:
         """Returns its seconds. alpha 0: without taps."""
         before = allocated()
-        cost.reset_peak()
+        reset_peak_memory()
         self.loop.alpha, given = self.loop.alpha if alpha is None else alpha, self.loop.alpha
         begun = clock()
         take_step(self.loop, self.parameters, self.optimiser, step)
@@ -121,7 +120,7 @@ class Method:
         self.loop.alpha = given
         if torch.cuda.is_available():  # other methods' models are there too
             own = getattr(self, "own_memory", 0)
-            self.peak_memory = max(getattr(self, "peak_memory", 0), own + cost.peak() - before)
+            self.peak_memory = max(getattr(self, "peak_memory", 0), own + peak_memory() - before)
         return seconds
 
 
@@ -215,12 +214,12 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
     )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser, seconds = adamw(parameters, settings), []
-    cost.reset_peak()  # loading is not the step
+    reset_peak_memory()  # loading is not the step
     for step in range(4):  # the first warms up
         begun = clock()
         take_step(loop, parameters, optimiser, step)
         seconds.append(clock() - begun)
-    return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": cost.peak() / 1e6}
+    return {"seconds": statistics.median(seconds[1:]), "peak_memory_mb": peak_memory() / 1e6}
 
 
 def measure_real(path: str, micro_batch: int) -> dict[str, Any]:

@@ -77,7 +77,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "own text": ("flows.steps.base:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
-        tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss", "optimiser")),
+        tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss")),
     ),
     "training": (
         "flows.train:STAGE_VERSIONS",

@@ -22,14 +22,14 @@ from nr_core.models import named
 from nr_core.progress import Progress
 from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.settings.method_table import Watched
-from nr_core.training import checkpoints, cost
+from nr_core.training import checkpoints
 from nr_core.training.batches import Batches, document_positions, require_document_mask
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, whole
 from nr_core.training.forgetting import ForgettingBudget
 from nr_core.training.guards import MOST_SKIPPED, require_gradients, require_open_gates
 from nr_core.training.loss import lm_loss, local_loss, open_gates
-from nr_core.training.step_figures import Pace, StepFigures
+from nr_core.training.step_figures import Pace, StepFigures, peak_memory, reset_peak_memory
 from nr_core.tuner.taps import Taps
 
 
@@ -143,7 +143,7 @@ class Loop:
         if self.forgetting is not None:
             self.forgetting.record = state.forgetting
             self.alpha = self.forgetting.alpha
-        cost.reset_peak()
+        reset_peak_memory()
         self.model.train()
         return state
 
@@ -184,7 +184,7 @@ class Loop:
         left = (self.settings.steps - state.step) * self.settings.batch_size * self.batches.sequence_length / speed
         if self.ranks.is_main:
             self.progress.report(state.step, self.settings.steps, speed, left, f"loss {figures.lm_loss:.3f}")
-        state.peak_memory = max(state.peak_memory, cost.peak()) if log else state.peak_memory
+        state.peak_memory = max(state.peak_memory, peak_memory()) if log else state.peak_memory
 
     def _save_where_due(
         self, state: LoopState, kept: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer

@@ -118,7 +118,7 @@ def _attentions(model: Any) -> list[nn.Module]:
 # The most memory that one job of several in a process has used.
 
 
-def reset_peak() -> None:
+def reset_peak_memory() -> None:
     """Start counting anew, where the kernel lets us (Linux)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -128,7 +128,7 @@ def reset_peak() -> None:
         return  # the peak of the whole process is then what peak() gives
 
 
-def peak() -> int:
+def peak_memory() -> int:
     """Return peak memory in bytes: of the GPU where there is one, else resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()

@@ -12,7 +12,7 @@ from nr_core.runs.finished import load_run
 from nr_core.settings import BaseSpec
 from nr_core.text.generate import stream
 from nr_core.tokens import load_tokenizer
-from nr_core.tuner.wider_ffn import export_wider
+from nr_core.tuner.export import export_wider
 from tests.nr_core.tiny import tiny_model
 
 TOKENS = torch.randint(3, 64, (2, 9), generator=torch.Generator().manual_seed(0))
