@@ -125,7 +125,7 @@ def reset_peak_memory() -> None:
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return  # the peak of the whole process is then what peak() gives
+        return  # the peak of the whole process is then what peak_memory() gives
 
 
 def peak_memory() -> int:

@@ -4,10 +4,10 @@ Source: Talla, Grave, Jégou, "Neutral residues: revisiting adapters for model e
 https://arxiv.org/abs/2410.02744 (section 3). No biases. The vanilla adapter is the same without the gate; φ = ELU or
 sigmoid, and an adapter beside the attention instead of the FFN, are the paper's ablations.
 
-At inference closed gates are skipped: a ReLU gate puts out exact zeros, and a zero needs no adapter. In prefill the open
-tokens are gathered, go through the adapter together, and are added where they came from; in decoding, where a forward
-pass holds a token or a few, the adapter runs if one of them is open. The result equals the dense one up to what a
-matrix product of fewer rows rounds differently (a few units in the last place of fp32).
+At inference closed gates are skipped: a ReLU gate puts out exact zeros, and a zero needs no adapter. In prefill the
+open tokens are gathered, go through the adapter together, and are added where they came from; in decoding, where a
+forward pass holds a token or a few, the adapter runs if one of them is open. The result equals the dense one up to what
+a matrix product of fewer rows rounds differently (a few units in the last place of fp32).
 """
 
 from __future__ import annotations
