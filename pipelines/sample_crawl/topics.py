@@ -5,8 +5,22 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from pipelines.sample_crawl import english, french, other_languages
 from pipelines.sample_crawl.grammar import Grammar, Inflect
+from pipelines.sample_crawl.inflection import (
+    ENGLISH_FEATURES,
+    FRENCH_FEATURES,
+    inflect_danish,
+    inflect_english,
+    inflect_french,
+    inflect_german,
+    inflect_hungarian,
+    inflect_spanish,
+    polish_english,
+    polish_french,
+    polish_german,
+    polish_hungarian,
+    polish_spanish,
+)
 
 
 @dataclass(frozen=True)
@@ -37,22 +51,21 @@ def _read(topic: Topic) -> Grammar:
 
 
 def _english(name: str, *files: str) -> Topic:
-    return Topic(name, "eng", files, english.FEATURES, english.inflect, english.polish)
+    return Topic(name, "eng", files, ENGLISH_FEATURES, inflect_english, polish_english)
 
 
 def _french(name: str) -> Topic:
-    return Topic(name, "fra", ("french", name), french.FEATURES, french.inflect, french.polish)
+    return Topic(name, "fra", ("french", name), FRENCH_FEATURES, inflect_french, polish_french)
 
 
 O1 = [_english(name, "general", "english", name) for name in ("garden", "kitchen", "workshop")]
 O2 = [_english("observatory", "general", "narrative")]
 N = [_french(name) for name in ("jardin", "cuisine", "voyage")]
 
-_other = other_languages
 OTHERS = [
-    Topic("stadt", "deu", ("german",), ("m", "f", "n"), _other.inflect_german, _other.polish_german),
-    Topic("pueblo", "spa", ("spanish",), french.FEATURES, _other.inflect_spanish, _other.polish_spanish),
-    Topic("falu", "hun", ("hungarian",), ("",), _other.inflect_hungarian, _other.polish_hungarian),
-    Topic("by", "dan", ("danish",), ("",), _other.inflect_danish, str),
+    Topic("stadt", "deu", ("german",), ("m", "f", "n"), inflect_german, polish_german),
+    Topic("pueblo", "spa", ("spanish",), FRENCH_FEATURES, inflect_spanish, polish_spanish),
+    Topic("falu", "hun", ("hungarian",), ("",), inflect_hungarian, polish_hungarian),
+    Topic("by", "dan", ("danish",), ("",), inflect_danish, str),
 ]
 TOPICS = {topic.name: topic for topic in (*O1, *O2, *N, *OTHERS)}
