@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.sample_crawl.article import Article, Block, alter, compose
 from pipelines.sample_crawl.charsets import UNCOMMON, UNCOMMON_HUNGARIAN, UNDECODABLE, UTF8, Charset
-from pipelines.sample_crawl.html import render, site_of
-from pipelines.sample_crawl.layouts import FURNITURE
+from pipelines.sample_crawl.html import FURNITURE, render, site_of
 from pipelines.sample_crawl.topics import O1, OTHERS, TOPICS, N, Topic
 
 SITES = [
