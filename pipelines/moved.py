@@ -61,6 +61,7 @@ MOVED = {
     "pipelines.robots_txt": "pipelines.pages.robots_txt",
     "pipelines.rules": "pipelines.text.rules",
     "pipelines.rules_table": "pipelines.text.rules",
+    "pipelines.sample_crawl.charsets": "pipelines.sample_crawl.responses",
     "pipelines.sample_crawl.english": "pipelines.sample_crawl.inflection",
     "pipelines.sample_crawl.french": "pipelines.sample_crawl.inflection",
     "pipelines.sample_crawl.furniture": "pipelines.sample_crawl.html",
