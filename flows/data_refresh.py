@@ -94,7 +94,7 @@ def select_units(config: Config) -> list[WorkUnit]:
 @task(cache_policy=NO_CACHE)
 def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> list[WorkUnit]:
     from pipelines.documents import documents_key
-    from pipelines.sources.snapshot_units import units_to_read
+    from pipelines.sources.work_units import units_to_read
 
     key, workspace = documents_key(config.documents), Workspace(config.workspace)
     # Units of snapshots that the sources have moved on from are read too, if the document settings have changed.

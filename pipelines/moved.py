@@ -1,7 +1,7 @@
 """Names that modules of this package had before it was regrouped, for scripts that use them: gone with version 0.2."""
 
 MOVED = {
-    "pipelines.accumulate": "pipelines.sources.snapshot_units",
+    "pipelines.accumulate": "pipelines.sources.work_units",
     "pipelines.addresses": "pipelines.sources.addresses",
     "pipelines.alphabets": "pipelines.pages.alphabets",
     "pipelines.attempt": "pipelines.unit_reader",
@@ -87,6 +87,7 @@ MOVED = {
     "pipelines.sources.index_file": "pipelines.sources.columnar_index",
     "pipelines.sources.patience": "pipelines.sources.retries",
     "pipelines.sources.ranges": "pipelines.sources.remote",
+    "pipelines.sources.snapshot_units": "pipelines.sources.work_units",
     "pipelines.split": "pipelines.corpus.split",
     "pipelines.stop_words": "pipelines.text.stop_words",
     "pipelines.take_down": "pipelines.denylist",

@@ -16,7 +16,7 @@ from pipelines.corpus.shards import shard_files
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import TakenDown, deny
 from pipelines.settings import CorpusSettings
-from pipelines.sources.snapshot_units import read_units
+from pipelines.sources.work_units import read_units
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.query import Result, query

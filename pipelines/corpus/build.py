@@ -15,9 +15,8 @@ from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import hosts_taken_down
 from pipelines.documents import documents_key, fetch_units, share_units, units_in_bucket
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.sources.snapshot_units import earlier_units
 from pipelines.sources.unit_report import documents_file, is_unit_done, read_report
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import WorkUnit, earlier_units
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError, is_disk_full, os_sentence

@@ -19,9 +19,8 @@ from pipelines.settings import (
     Source,
 )
 from pipelines.sources.crawls import release_latest
-from pipelines.sources.snapshot_units import units_to_read
 from pipelines.sources.unit_report import UnitReport, documents_file
-from pipelines.sources.work_units import WorkUnit, list_work_units
+from pipelines.sources.work_units import WorkUnit, list_work_units, units_to_read
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.loopback import FAULTS, Loopback, serving
