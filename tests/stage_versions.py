@@ -37,7 +37,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/given_files.py",
             "pipelines/sources/compressed_text.py",
             "pipelines/sources/host.py",
-            "pipelines/sources/parquet_rows.py",
+            "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
             "pipelines/pages/*.py",
             "pipelines/text/identify.py",

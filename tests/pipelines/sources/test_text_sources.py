@@ -292,7 +292,7 @@ def test_a_bomb_stays_small(
     pq.write_table(pa.table({"text": shared}), tmp_path / "shared.parquet", compression="zstd")
     _, documents = process(tmp_path / "shared.parquet", workspace, document_settings)
     assert [document["reason"] for document in documents] == ["oversize"] * 64
-    monkeypatch.setattr("pipelines.sources.parquet_rows._MAX_BATCH_BYTES", 50_000_000)
+    monkeypatch.setattr("pipelines.sources.text_files._MAX_BATCH_BYTES", 50_000_000)
     subprocess.run([sys.executable, "-c", WRITE_A_BOMB, str(tmp_path / "one.parquet")], check=True)
     report, documents = process(tmp_path / "one.parquet", workspace, document_settings)
     assert [document["reason"] for document in documents if document["reason"] == "kept"] == ["kept"]
