@@ -39,7 +39,7 @@ def build_corpus(
     """Publish the version of corpus `name` that these inputs give, and point CURRENT at it.
 
     A version that stands is returned at once. To `units` come those of earlier snapshots that the corpus keeps
-    (sources/snapshot_units.py). Units that have not been read (their report is not `done`) stay out, and count as
+    (sources/work_units.py). Units that have not been read (their report is not `done`) stay out, and count as
     later when they come in. The caller holds the corpus (bucket_corpora.changing_corpus). `run_jobs` runs the joins of
     the bands. Raises InputError when the corpus or one of its sides would be empty: it names the filter that took
     most; and when the disk is full.

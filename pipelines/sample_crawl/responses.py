@@ -1,4 +1,4 @@
-"""The responses that a sample crawl is made of: pages and copies of pages, in charsets that are right, missing or wrong."""
+"""The responses that a sample crawl is made of: pages and their copies, in charsets right, missing or wrong."""
 
 import json
 import random

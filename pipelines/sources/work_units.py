@@ -1,4 +1,4 @@
-"""Work units: from sources, one file each or one batch of byte ranges; and those that a corpus keeps when a source moved on.
+"""Work units: of sources, a file each or a batch of byte ranges; and those that a corpus keeps when a source moves on.
 
 What Common Crawl published does not go when `latest` comes to mean another snapshot, or a source another slice of it.
 Local files and plain addresses do leave a corpus with the config's paths.
