@@ -18,10 +18,11 @@ from flows.config.runs import OwnText, refuse_wrong_teachers
 from flows.config.study import Config
 from flows.results import find_run
 from flows.services.orphans import record_process
-from flows.steps.base import PreparedBase, ensure_own_text, own_text_key, prepare_base
+from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
 from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.steps.own_text import ensure_own_text, own_text_key
 from flows.steps.progress import Progress
 from flows.steps.recording import now, record_model, record_run, record_training_steps, recorded_settings
 from nr_core.settings import MethodSettings

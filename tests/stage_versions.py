@@ -74,7 +74,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "tokens": ("flows.steps.corpora:TOKENS_STAGE_VERSION", ("nr_core/tokens.py", "nr_core/text/token*.py")),
-    "own text": ("flows.steps.base:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
+    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
         tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss")),

@@ -6,7 +6,7 @@ from itertools import groupby
 from flows.config.runs import OwnText
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
-from flows.steps.base import seconds_per_token, standing_own_text
+from flows.steps.own_text import seconds_per_token, standing_own_text
 from flows.steps.recording import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.bucket import version_in_bucket

@@ -7,8 +7,8 @@ import pytest
 
 from flows.config.resources import Resources
 from flows.config.runs import OwnText
-from flows.steps import base as base_step
-from flows.steps.base import ensure_own_text
+from flows.steps import own_text as own_text_step
+from flows.steps.own_text import ensure_own_text
 from flows.steps.progress import Progress
 from nr_core.settings import BaseSpec
 from storage.errors import InputError
@@ -25,7 +25,7 @@ def test_the_base_writes_once_and_its_time_is_kept_unless_it_was_cut_off(tmp_pat
         (out / "tokens.json").write_text(json.dumps({"documents": 1, "tokens": 8, "bytes": 30}))
         return results.pop(0)
 
-    monkeypatch.setattr(base_step, "run_jobs", run_jobs)
+    monkeypatch.setattr(own_text_step, "run_jobs", run_jobs)
 
     def write(seed):
         item = OwnText(from_="base", role="original", share=0.5, seed=seed)

@@ -9,7 +9,7 @@ import pytest
 from flows.cli.plan import plan_steps, reading_rates
 from flows.config.runs import OwnText
 from flows.config.study import parse_config
-from flows.steps.base import own_text_key
+from flows.steps.own_text import own_text_key
 from flows.steps.recording import recorded_settings
 from nr_core.settings import BaseSpec, MethodSettings
 from pipelines.denylist import deny
