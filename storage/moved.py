@@ -17,11 +17,12 @@ MOVED = {
     "storage.atomic": "storage.files",
     "storage.content_hash": "storage.keys",
     "storage.damage": "storage.files",
+    "storage.export": "storage.query",
     "storage.home": "storage.locations",
     "storage.os_errors": "storage.errors",
     "storage.protocols": "storage.locations",
     "storage.record_formats": "storage.records",
-    "storage.row_formats": "storage.export",
+    "storage.row_formats": "storage.query",
 }
 
 

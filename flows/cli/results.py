@@ -102,7 +102,7 @@ def sql(
         return
     if format == "parquet" and sys.stdout.isatty():
         raise InputError("Parquet is not for a terminal: nr sql QUERY --format parquet > rows.parquet")
-    from storage.export import WRITERS
+    from storage.query import WRITERS
 
     WRITERS[format](opened, query, sys.stdout.buffer)
 

@@ -135,7 +135,7 @@ def doctor(
     from flows.services.doctor import examine
 
     if json:
-        from storage.export import json_text
+        from storage.query import json_text
 
         findings = list(examine(home, port, workspace))
         print(json_text([asdict(finding) for finding in findings]))

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storage.export import json_text
-from storage.query import Result, quoted, relation
+from storage.query import Result, json_text, quoted, relation
 from storage.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
-from storage.export import WRITERS, json_text
-from storage.query import query, unique
+from storage.query import WRITERS, json_text, query, unique
 from storage.workspace import Workspace
 
 EVERYTHING = """SELECT 'nan'::DOUBLE AS none, ['-inf'::DOUBLE, 0.5] AS list,
