@@ -24,8 +24,7 @@ import pyarrow.parquet as pq
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.settings import BaseSpec
-from nr_core.text.lost_text import without
-from nr_core.text.token_pieces import Codec, fast_codec, write_piece
+from nr_core.text.token_pieces import Codec, fast_codec, without, write_piece
 from nr_core.tokens import largest_id, load_tokenizer, opening_token
 
 PIECES = "pieces"

@@ -15,8 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nr_core.errors import ModelError
 from nr_core.models import check_vocabulary
-from nr_core.text.lost_text import loses_nothing, lost_bytes
-from nr_core.text.token_pieces import fast_codec
+from nr_core.text.token_pieces import fast_codec, loses_nothing, lost_bytes
 from nr_core.text.tokenizing import tokenize
 from nr_core.tokens import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
 from tests.nr_core.tiny import invented_text, tiny_model, write_shard
