@@ -1,4 +1,4 @@
-"""SQL over the published catalog: rows for the program, a relation to show, and JSON, CSV or Parquet for other programs.
+"""SQL over the published catalog: rows for the program, a relation to show, JSON, CSV or Parquet for other programs.
 
 Files are written as the rows come, so that memory does not grow with them.
 """
