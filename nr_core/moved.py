@@ -93,11 +93,10 @@ MOVED = {
     "nr_core.training.optimiser": "nr_core.training.loop",
     "nr_core.tuner.sites": "nr_core.tuner.adapter_sites",
     "nr_core.tuner.sparse": "nr_core.tuner.adapter",
-    "nr_core.tuner.wider_ffn": "nr_core.tuner.export",
     "nr_core.variants": "nr_core.settings.methods",
     "nr_core.vocabulary": "nr_core.training.vocabulary",
     "nr_core.weight_rules": "nr_core.methods.weight_rules",
-    "nr_core.wider_ffn": "nr_core.tuner.export",
+    "nr_core.wider_ffn": "nr_core.tuner.wider_ffn",
     "nr_core.windows": "nr_core.evaluation.bits_per_byte",
 }
 

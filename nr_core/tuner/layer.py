@@ -25,8 +25,8 @@ from nr_core.tuner.adapter import (
 )
 from nr_core.tuner.adapter_sites import Site
 from nr_core.tuner.config import NeutralResiduesConfig
-from nr_core.tuner.export import require_widenable, widen
 from nr_core.tuner.taps import Taps
+from nr_core.tuner.wider_ffn import require_widenable, widen
 
 # Batches whose rows go through different adapters: PEFT's `adapter_names`, one name a row, `__base__` for none.
 
