@@ -55,7 +55,7 @@ def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: 
         shutil.copytree(folder / "earlier", content / "earlier", ignore=own_cards)
     spec = BaseSpec.model_validate(report["base"])
     if base is not None:  # its revision and file are those of another place
-        kept = {"trust_remote_code": spec.trust_remote_code, "quantize": spec.quantize}
+        kept = {"trust_remote_code": spec.trust_remote_code, "dtype": spec.dtype, "quantize": spec.quantize}
         spec = BaseSpec.model_validate({"model": base, **kept})
     if Path(spec.model).exists():
         raise InputError(

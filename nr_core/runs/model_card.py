@@ -19,8 +19,9 @@ QUANTIZED: dict[Quantization, tuple[list[str], str]] = {
     ),
     "bitsandbytes-int8": (["from transformers import BitsAndBytesConfig"], "BitsAndBytesConfig(load_in_8bit=True)"),
     "bitsandbytes-nf4": (
-        ["from transformers import BitsAndBytesConfig"],
-        'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype="float32")',
+        ["import torch", "from transformers import BitsAndBytesConfig"],
+        'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", '
+        'bnb_4bit_compute_dtype="bfloat16" if torch.cuda.is_available() else "float32")',
     ),
 }
 AUTO = "from transformers import AutoModelForCausalLM, AutoTokenizer"
@@ -52,7 +53,7 @@ def adapter_code(base: BaseSpec, method: MethodName, address: str, earlier: list
         *imports,
         AUTO,
         "",
-        f'base = AutoModelForCausalLM.from_pretrained({where}, dtype="float32"{options})',
+        f'base = AutoModelForCausalLM.from_pretrained({where}, dtype="{base.dtype}"{options})',
         f"tokenizer = AutoTokenizer.from_pretrained({where})",
         f"model = PeftModel.from_pretrained(base, {json.dumps(address)})",
     ]

@@ -30,7 +30,9 @@ def assert_code_loads(code, run, base):
     assert loaded["tokenizer"]("bakemi")["input_ids"]
 
 
-@pytest.mark.parametrize("method", ["neutral_residues", "adapter", "lora", "finetune", "llama_pro", "added"])
+@pytest.mark.parametrize(
+    "method", ["neutral_residues", "adapter", "lora", "finetune", "llama_pro", "added", "gated_rows", "bfloat16"]
+)
 def test_the_code_of_a_card_loads_the_run(world, run, tmp_path, method):
     base = BaseSpec(model=str(world.base))
     steps = {"training": {"steps": 3}}
@@ -38,13 +40,20 @@ def test_the_code_of_a_card_loads_the_run(world, run, tmp_path, method):
         first = run(world.train_spec(tmp_path / "first", method={"method": "neutral_residues", **FAST}, **steps))
         spec = world.train_spec(tmp_path / "run", method={"method": "neutral_residues", **FAST}, **steps)
         out = run(spec | {"add_to": str(first)})
+    elif method == "gated_rows":
+        rows = {"method": "neutral_residues", "embeddings": method, **FAST}
+        out = run(world.train_spec(tmp_path / "run", method=rows, **steps))
+    elif method == "bfloat16":  # what the base is held in
+        base = BaseSpec(model=str(world.base), dtype=method)
+        spec = world.train_spec(tmp_path / "run", method={"method": "adapter", **FAST}, **steps)
+        out = run(spec | {"base": base.model_dump()})
     else:
         out = run(world.train_spec(tmp_path / "run", method={"method": method, **FAST}, **steps))
     folder = out / (MODEL_FOLDER if (out / MODEL_FOLDER).is_dir() else ADAPTER_FOLDER)
     card = (folder / "README.md").read_text()
     assert_code_loads(code_of(card, "this folder", folder), out, base)
-    assert ("weight of the local loss" in card) == (method in ("neutral_residues", "added"))
-    assert ("nr_core" in card) == (method in ("neutral_residues", "adapter", "added"))
+    assert ("weight of the local loss" in card) == (method in ("neutral_residues", "added", "gated_rows"))
+    assert ("nr_core" in card) == (method not in ("lora", "finetune", "llama_pro"))
     assert ("library_name: transformers" in card) == (folder.name == MODEL_FOLDER)
 
     pushed = fill(tmp_path / "pushed", out, "somebody/run", "org/base", tmp_path)
@@ -55,6 +64,29 @@ def test_the_code_of_a_card_loads_the_run(world, run, tmp_path, method):
     model, _ = load_finished(folder)  # of an adapter's own folder: with those that were active beside it
     with torch.no_grad():
         assert_same(model.eval()(TOKENS).logits, load_run(base, out).eval()(TOKENS).logits)
+
+
+@pytest.mark.parametrize("method", ["neutral_residues", "lora"])
+def test_the_code_of_a_card_loads_a_run_on_a_gguf_file(world, run, tmp_path, method):
+    pytest.importorskip("gguf")
+    from tests.nr_core.gguf_file import write_gguf
+
+    base = BaseSpec(model=str(write_gguf(world.base, tmp_path / "small.F32.gguf")))
+    spec = world.train_spec(tmp_path / "run", method={"method": method, **FAST}, training={"steps": 3})
+    out = run(spec | {"base": base.model_dump()})
+    folder = out / ADAPTER_FOLDER
+    assert_code_loads(code_of((folder / "README.md").read_text(), "this folder", folder), out, base)
+
+    pushed = fill(tmp_path / "pushed", out, "somebody/run", "org/base/small.F32.gguf", tmp_path)
+    code = code_of((pushed / "README.md").read_text(), "somebody/run", pushed).replace("org/base", str(tmp_path))
+    assert_code_loads(code, out, base)
+
+    config = pushed / "adapter_config.json"
+    config.write_text(config.read_text().replace("org/base", str(tmp_path)))
+    for place in (folder, pushed):
+        model, _ = load_finished(place)
+        with torch.no_grad():
+            assert_same(model.eval()(TOKENS).logits, load_run(base, out).eval()(TOKENS).logits)
 
 
 def test_a_pushed_folder_is_whole(world, run, tmp_path):
@@ -79,6 +111,7 @@ REPORT = {"method": "neutral_residues", "extra_parameters": 1, "share_non_embedd
     [({"model": "org/base", "revision": "v2"}, 'revision="v2"'),
      ({"model": "/models/small.gguf"}, '"/models", gguf_file="small.gguf"'),
      ({"model": "org/base", "trust_remote_code": True}, "trust_remote_code=True"),
+     ({"model": "org/base", "dtype": "bfloat16"}, 'dtype="bfloat16"'),
      ({"model": "org/base", "quantize": "bitsandbytes-int8"}, "BitsAndBytesConfig(load_in_8bit=True)"),
      ({"model": "org/base", "quantize": "torchao-int8"}, "TorchAoConfig(Int8WeightOnlyConfig())")],
 )  # fmt: skip
