@@ -19,7 +19,7 @@ from pipelines.sources.unit_report import (
     write_report,
 )
 from pipelines.sources.work_units import WorkUnit
-from pipelines.text.identify import find_language_model, load_identifier
+from pipelines.text.identify import load_identifier, refuse_unknown_languages
 from pipelines.text.quality_model import load_quality_model
 from pipelines.unit_reader import UnitReader
 from pipelines.workers.poison import Poison
@@ -79,7 +79,7 @@ def fetch_units(folder: Path, unit_ids: Iterable[str], workspace: Workspace) -> 
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 
-DOCUMENTS_STAGE_VERSION = 8  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 9  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:
@@ -171,7 +171,7 @@ def load_what_is_given(settings: DocumentSettings) -> None:
     Raises InputError where one cannot be had.
     """
     load_quality_model(settings)
-    find_language_model(settings)
+    refuse_unknown_languages(settings)
     for given in (block_list, opted_out_hosts, robots_rules):
         given(settings)
 

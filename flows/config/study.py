@@ -41,7 +41,7 @@ from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
-from pipelines.text.languages import NAME_OF_CODE
+from pipelines.text.languages import known_language
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters
@@ -125,6 +125,16 @@ class Config(Settings):
         config = validate(complete)
         _refuse_odd_numbers(complete, config)
         return config
+
+    @model_validator(mode="after")
+    def _languages_can_be_told(self) -> Config:
+        """By lid.176: what another model knows is seen when it is loaded."""
+        if self.documents.language_model is None:
+            for name, corpus in self.corpora.items():
+                _refuse_untold(f"corpora.{name}.language", corpus.language)
+            for language in self.new_languages():
+                _refuse_untold("language", language)
+        return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:
@@ -255,8 +265,8 @@ def _with_wanted_languages(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(documents, Mapping) or not isinstance(corpora, Mapping) or "languages" in documents:
         return values
     languages = {corpus.get("language") for corpus in corpora.values() if isinstance(corpus, Mapping)}
-    known = sorted(language for language in languages if language in NAME_OF_CODE)  # others are refused by their corpus
-    return {**values, "documents": {**documents, "languages": known}} if known else values
+    wanted = sorted(language for language in languages if isinstance(language, str))
+    return {**values, "documents": {**documents, "languages": wanted}} if wanted else values
 
 
 def _with_splits(values: dict[str, Any]) -> dict[str, Any]:
@@ -289,6 +299,13 @@ def _refuse_odd_numbers(given: Any, taken: Any, field: str = "") -> None:
         raise ValueError(f"`{field}` is {str(given).lower()}: give a number")
     elif isinstance(taken, int) and abs(taken) >= 2**63:
         raise ValueError(f"`{field}` is {taken}: give a number of at most 63 bits")
+
+
+def _refuse_untold(field: str, language: str) -> None:
+    try:
+        known_language(language)
+    except InputError as error:
+        raise ValueError(f"{field}: {error}; or a model that knows it, as documents.language_model") from None
 
 
 def _refuse_unknown(field: str, names: list[str], kind: str, known: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ def write_data_card(
         if lineage.parent
         else "It is the first."
     )
-    name = NAME_OF_CODE[settings.language]
+    name = NAME_OF_CODE.get(settings.language, settings.language)
     repeats = f", and {counts['repeats']:,} repeats by cluster size" if counts["repeats"] else ""
     sections = [
         _front_matter(settings),

@@ -84,7 +84,7 @@ class DocumentSettings(StrictSettings):
     language_characters: int = Field(
         default=2000,
         ge=100,
-        description="Characters of main content that the identifier reads (more is slower, not better)",
+        description="Characters of main content that the identifier reads, in windows over all of it",
     )
     quality_model: Annotated[str | None, Bears.BY_CONTENT] = Field(
         default=None, description="Path of a model of `nr train-quality`; its score is what rule quality_min judges"

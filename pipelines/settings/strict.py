@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from pipelines.text.languages import known_language
+from pipelines.text.languages import language_code
 
-Language = Annotated[str, AfterValidator(known_language)]
+Language = Annotated[str, AfterValidator(language_code)]
 
 
 class Bears(Enum):

@@ -1,4 +1,4 @@
-"""Language identification with fastText's lid.176, and how its model file gets here."""
+"""Language identification with a fastText model, lid.176 unless another is given, and how its file gets here."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.settings import DocumentSettings
-from pipelines.text.languages import CODE_OF_LABEL, UNDETERMINED
+from pipelines.text.languages import GROUP_OF, UNDETERMINED, code_of_label
 from pipelines.workers.children import python_command
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -23,6 +23,8 @@ NOTICE = "lid.176.ftz is fastText's language identification model (https://fastt
 
 LIKELY_LANGUAGES = 3  # that a whole page may be in
 PAGE_CHARACTERS = 1000  # of a whole page that are looked at
+WINDOWS = 5  # of a long text, from its beginning to its end
+SHARES = 6  # languages among which a text's certainty may be divided
 
 
 class Identifier(Protocol):
@@ -35,6 +37,11 @@ class Identifier(Protocol):
         """Return the ISO 639-3 code of a text's language and a score in [0, 1]; ('und', 0) of an empty text."""
         ...
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """All that it can tell, as ISO 639-3."""
+        ...
+
     def likely(self, page: str) -> list[tuple[str, float]]:
         """Return the most likely languages, best first, given all text of a page, menus too; empty if it has none."""
         ...
@@ -45,18 +52,27 @@ class Identifier(Protocol):
 
 
 class FastTextIdentifier:
-    """The Identifier that fastText's lid.176 is."""
+    """A fastText model with its own labels: lid.176's, or GlotLID's and OpenLID's (hun_Latn)."""
 
     def __init__(self, model_path: Path, characters: int) -> None:
         import fasttext
 
         self._model = fasttext.load_model(str(model_path))
         self._characters = characters
+        self._codes = {label: code_of_label(label.removeprefix("__label__")) for label in self._model.get_labels()}
+
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset(self._codes.values())
 
     def __call__(self, text: str) -> tuple[str, float]:
-        """Identify by the first characters of `text`."""
-        found = self._predict(text[: self._characters], 1)
-        return found[0] if found else (UNDETERMINED, 0.0)
+        """Identify by windows over the whole of `text`, so that a foreign beginning does not count for all of it."""
+        found = self._predict(_windows(text, self._characters), SHARES)
+        if not found:
+            return UNDETERMINED, 0.0
+        best, score = found[0]
+        group = GROUP_OF.get(best)
+        return best, min(1.0, sum(share for code, share in found if code in group)) if group else score
 
     def likely(self, page: str) -> list[tuple[str, float]]:
         """Look at the middle of the page, where its content most often is."""
@@ -68,13 +84,33 @@ class FastTextIdentifier:
 
     def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
         # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
-        squeezed = " ".join(text.split())
+        # Small letters: it hardly knows words in capitals, and tells all else as well (text/languages.py).
+        squeezed = " ".join(text.lower().split())
         if not squeezed:
             return []
         return [
-            (CODE_OF_LABEL.get(label.removeprefix("__label__"), UNDETERMINED), min(float(score), 1.0))
+            (self._codes[label], min(float(score), 1.0))
             for score, label in self._model.f.predict(squeezed + "\n", count, 0.0, "strict")
         ]
+
+
+def _windows(text: str, characters: int) -> str:
+    """Return `characters` of a text: all, or WINDOWS pieces as far from one another as they can be."""
+    if len(text) <= characters:
+        return text
+    size = characters // WINDOWS
+    step = (len(text) - size) / (WINDOWS - 1)
+    return "\n".join(text[int(step * number) : int(step * number) + size] for number in range(WINDOWS))
+
+
+def refuse_unknown_languages(settings: DocumentSettings) -> None:
+    """Raises InputError where the identifier of these settings knows not all of the wanted languages."""
+    unknown = sorted(set(settings.languages or ()) - load_identifier(settings).languages)
+    if unknown:
+        raise InputError(
+            f"documents.language_model: {find_language_model(settings)} has no label for {', '.join(unknown)}; give a "
+            "model that knows the languages of all corpora"
+        )
 
 
 @lru_cache(maxsize=2)

@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.text.identify import find_language_model, load_identifier
-from pipelines.text.languages import CODE_OF_LABEL, known_language
+from pipelines.text.identify import find_language_model, load_identifier, refuse_unknown_languages
+from pipelines.text.languages import CODE_OF_LABEL, code_of_label, known_language, threshold
 from storage.errors import InputError
+from storage.keys import file_sha256
 from tests.pipelines.warc_files import ENGLISH, FRENCH, prose
 
 
@@ -26,7 +27,6 @@ from tests.pipelines.warc_files import ENGLISH, FRENCH, prose
         ("als", "perhaps 'sqi' .Albanian. or 'gsw' .Alemannic.$"),
         ("ger", "perhaps 'deu' .German.$"),
         ("pt-BR", "perhaps 'por' .Portuguese.$"),
-        ("tlh", "fastText"),
         ("", "ISO 639-3"),
     ],
 )
@@ -35,6 +35,62 @@ def test_unknown_languages_are_refused_with_near_matches(code: str, sentence: st
         known_language(code)
     with pytest.raises(ValidationError, match="fastText"):
         CorpusSettings(language=code, text_domain="x", sources=["s"])
+
+
+def test_a_code_that_lid_176_does_not_know_is_for_another_model(document_settings: DocumentSettings) -> None:
+    with pytest.raises(InputError, match="fastText"):
+        known_language("kbd")
+    assert CorpusSettings(language="kbd", text_domain="x", sources=["s"]).language == "kbd"
+    refuse_unknown_languages(document_settings.model_copy(update={"languages": ("fra", "hun")}))
+    with pytest.raises(InputError, match="no label for kbd"):
+        refuse_unknown_languages(document_settings.model_copy(update={"languages": ("fra", "kbd")}))
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [("hun_Latn", "hun"), ("als_Latn", "sqi"), ("als", "gsw"), ("arb_Arab", "ara"), ("kbd_Cyrl", "kbd"), ("nob", "nor"),
+     ("zh", "zho"), ("hu", "hun"), ("srp_Cyrl", "srp"), ("other", "und"), ("", "und")],
+)  # fmt: skip
+def test_labels_of_any_fasttext_model_are_understood(label: str, code: str) -> None:
+    assert code_of_label(label) == code
+
+
+def test_a_model_with_labels_of_language_and_script(tmp_path: Path) -> None:
+    import fasttext
+
+    lines = [f"__label__fra_Latn {prose(FRENCH, 1)}", f"__label__eng_Latn {prose(ENGLISH, 1)}"] * 50
+    (tmp_path / "lines.txt").write_text("\n".join(" ".join(line.split()).lower() for line in lines))
+    path = tmp_path / "own.bin"
+    fasttext.train_supervised(str(tmp_path / "lines.txt"), minn=2, maxn=3, dim=8, verbose=0).save_model(str(path))
+    settings = DocumentSettings(language_model=str(path), language_model_sha256=file_sha256(path))
+    identify = load_identifier(settings)
+    assert identify.languages == {"fra", "eng"}
+    assert (identify(prose(FRENCH, 1))[0], identify(prose(ENGLISH, 1))[0]) == ("fra", "eng")
+
+
+def test_capitals_are_identified_as_small_letters(document_settings: DocumentSettings) -> None:
+    identify, hungarian = (
+        load_identifier(document_settings),
+        "A kertben érnek az almák, és a szomszéd már szedi is őket.",
+    )
+    assert identify(hungarian.upper()) == identify(hungarian)
+    assert identify.likely(hungarian.upper()) == identify.likely(hungarian)
+
+
+def test_a_foreign_beginning_is_not_the_language_of_a_text(document_settings: DocumentSettings) -> None:
+    identify = load_identifier(document_settings)
+    mixed = "\n".join([prose(FRENCH, 1)[:900], *[prose(ENGLISH, seed) for seed in range(40)]])[:10_000]
+    assert identify(mixed)[0] == "eng" and identify(mixed[::-1][-10_000:][::-1])[0] == "eng"
+    assert identify(prose(FRENCH, 1) * 20)[0] == "fra"
+
+
+def test_what_is_one_language_to_the_identifier_is_sure_together(document_settings: DocumentSettings) -> None:
+    croatian = (
+        "Gradsko vijeće donijelo je novi proračun, a ravnatelj škole izjavio je da će učenici od sljedećeg tjedna "
+        "imati nastavu u obnovljenoj zgradi. Što se tiče prijevoza, vlakovi će voziti svakih dvadeset minuta."
+    )
+    language, score = load_identifier(document_settings)(croatian)
+    assert language == "hrv" and score >= threshold("hrv")
 
 
 def test_the_table_is_the_models(document_settings: DocumentSettings) -> None:
