@@ -222,6 +222,8 @@ def _spec(
         seed=run.seed,
         add_to=builds_on.get("add_to"),
         start_from=builds_on.get("start_from"),
+        tracking=config.tracking,
+        tracking_project=config.name,
         interpolate_from=None if run.made_of is None else workspace.run(run.made_of),
         distil_from=None if run.teacher is None else workspace.run(run.teacher),
     )

@@ -16,6 +16,7 @@ from nr_core.settings import (
     PretrainSettings,
     Seed,
     Settings,
+    Tracker,
     TrainingSettings,
 )
 from nr_core.settings.method_table import METHODS
@@ -78,6 +79,12 @@ class TrainSpec(JobSpec):
     )
     distil_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
         default=None, description="folder of the finetuned run that method.distil_from names"
+    )
+    tracking: Annotated[Tracker, Bears.NOTHING] = Field(
+        default="none", description="experiment tracker that gets the figures as they come"
+    )
+    tracking_project: Annotated[str, Bears.NOTHING] = Field(
+        default="neutral-residues", description="what the tracker files the run under"
     )
 
     @model_validator(mode="after")

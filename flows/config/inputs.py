@@ -5,6 +5,7 @@ already counts more than a block.
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +25,8 @@ def check_inputs(config: Config, *needs: str) -> None:
     for field in needs:
         if not getattr(config, field):
             raise InputError(f"`{field}` is missing: {Config.model_fields[field].description}")
+    if config.tracking != "none" and find_spec(config.tracking) is None:
+        raise InputError(f"`tracking`: {config.tracking} is not installed; pip install {config.tracking}")
     for name, source in config.sources.items():
         for pattern in source.local_patterns():
             if not any(_matches(pattern)):

@@ -38,7 +38,7 @@ from flows.config.runs import (
     refuse_wrong_teachers,
 )
 from flows.steps.checks import Checks
-from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, TrainingSettings
+from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.text.languages import known_language
@@ -94,6 +94,9 @@ class Config(Settings):
     after_refresh: AfterRefresh = Field(AfterRefresh(), description="when and how a refresh leads to new runs")
     training: TrainingSettings = Field(TrainingSettings(), description="how the runs are trained")
     evaluation: EvaluationPlan = Field(EvaluationPlan(), description="how models are scored")
+    tracking: Tracker = Field(
+        "none", description="experiment tracker that gets a training's figures as they come: trackio, wandb or mlflow"
+    )
     resources: Resources = Field(Resources(), description="processes and threads")
 
     @field_validator("bucket")

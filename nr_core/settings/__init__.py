@@ -17,6 +17,7 @@ from nr_core.settings.choices import (
     Seed,
     Settings,
     Share,
+    Tracker,
     VocabularyRows,
 )
 from nr_core.settings.methods import MethodSettings
@@ -44,6 +45,7 @@ __all__ = [
     "Seed",
     "Settings",
     "Share",
+    "Tracker",
     "TrainingSettings",
     "VocabularyRows",
 ]

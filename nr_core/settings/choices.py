@@ -24,6 +24,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "fp32", "bf16"]
 BaseDtype = Literal["float32", "bfloat16"]
 VocabularyRows = Literal["full", "trimmed"]
+Tracker = Literal["none", "trackio", "wandb", "mlflow"]
 Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 

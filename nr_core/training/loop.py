@@ -30,6 +30,7 @@ from nr_core.training.forgetting import ForgettingBudget
 from nr_core.training.guards import MOST_SKIPPED, require_gradients, require_open_gates
 from nr_core.training.loss import lm_loss, local_loss, open_gates
 from nr_core.training.step_figures import Pace, StepFigures, peak_memory, reset_peak_memory
+from nr_core.training.tracking import Log, step_figures
 from nr_core.tuner.taps import Taps
 
 
@@ -94,6 +95,7 @@ class Loop:
     ranks: Ranks = field(default_factory=Ranks)
     peak_tokens: float | None = None
     watched: Watched | None = None  # tensors of which each must get a gradient
+    track: Log | None = None
     _skipped_in_a_row: int = field(default=0, init=False)
 
     @property
@@ -128,6 +130,7 @@ class Loop:
             pace.count(state)
             if log and finite:
                 state.rows.append(self._row(state, figures, rate, pace.since_log(state), norm))
+                self._track(state.rows[-1], figures)
                 in_warmup = step < warmup_steps(self.settings)
                 require_open_gates(figures.most_open, self.dead_gate_share, step + 1, in_warmup, self.progress.label)
             self._report(state, pace, figures, log)
@@ -178,6 +181,11 @@ class Loop:
                 f"{self.progress.label}: the last {MOST_SKIPPED} steps, to step {state.step}, were not finite and "
                 "have been skipped; lower learning_rate or raise warmup_share."
             )
+
+    def _track(self, row: dict[str, Any], figures: StepFigures) -> None:
+        if self.track is not None:
+            measured = self.forgetting.record if self.forgetting is not None else []
+            self.track(row["step"], step_figures(row, figures, measured[-1]["forgetting"] if measured else None))
 
     def _report(self, state: LoopState, pace: Pace, figures: StepFigures, log: bool) -> None:
         speed = pace.since_begin(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ from nr_core.training.extended import Extended, extend_base, trim_vocabulary
 from nr_core.training.forgetting import ForgettingBudget, reserve
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import peak_tokens, write_steps
+from nr_core.training.tracking import tracked
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     placed = _place(extended, spec, progress, ranks)
     forgetting = _forgetting_budget(extended, spec, placed)
     loop = _loop(extended, spec, placed, forgetting, progress, ranks)
-    state = loop.run()
+    with tracked(spec) if ranks.is_main else nullcontext() as loop.track:
+        state = loop.run()
 
     # Every process takes part in what is measured and gathered; the first one writes.
     measured = {} if forgetting is None else _measured(forgetting)
