@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from pipelines.text.scores.c4_lines import C4_LINES, c4_lines
 from pipelines.text.scores.fineweb_lines import FINEWEB_LINES, fineweb_lines
-from pipelines.text.scores.gopher_quality import GOPHER_QUALITY, gopher_quality
-from pipelines.text.scores.gopher_repetition import GOPHER_REPETITION, gopher_repetition
+from pipelines.text.scores.gopher import GOPHER_QUALITY, GOPHER_REPETITION, gopher_quality, gopher_repetition
 from pipelines.text.scores.text_parts import TextParts
 
 __all__ = ["SCORES", "scores", "scores_of_texts"]
