@@ -66,7 +66,6 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/pages/characters.py",
             "pipelines/pages/repair.py",
             "pipelines/text/bad_words.py",
-            "pipelines/text/rules.py",
             "pipelines/text/pii.py",
             "pipelines/text/rules.py",
             "pipelines/text/text_steps.py",

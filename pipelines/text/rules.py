@@ -22,7 +22,7 @@ from typing import Literal
 from pipelines.text.languages import NAME_OF_CODE
 from pipelines.text.stop_words import STOP_WORDS
 
-_COLUMNS = (
+_FINEWEB2_COLUMNS = (
     "duplicate_line_share_max",
     *(f"top_{n}_gram_share_max" for n in (2, 3, 4)),
     *(f"duplicate_{n}_gram_share_max" for n in (5, 6, 7, 8, 9, 10)),
@@ -31,7 +31,7 @@ _COLUMNS = (
     *("mean_word_length_min", "mean_word_length_max"),
     "alphabetic_word_share_min",
 )
-_TABLE = """
+_FINEWEB2_TABLE = """
 bul .317 .173 .157 .139 .170 .158 .144 .131 .120 .108 .154 .142 3 10 .756
 cat .294 .216 .189 .168 .159 .149 .137 .126 .116 .105 .154 .118 2 11 .832
 ces .311 .206 .183 .165 .168 .157 .145 .133 .121 .109 .060 .182 3 11 .781
@@ -63,7 +63,8 @@ ukr .333 .086 .108 .129 .176 .157 .139 .125 .113 .102 .308 .211 3 11 .694
 """
 
 FINEWEB2: Mapping[str, Mapping[str, float]] = {
-    line[:3]: dict(zip(_COLUMNS, map(float, line[4:].split()), strict=True)) for line in _TABLE.strip().splitlines()
+    line[:3]: dict(zip(_FINEWEB2_COLUMNS, map(float, line[4:].split()), strict=True))
+    for line in _FINEWEB2_TABLE.strip().splitlines()
 }
 
 
