@@ -223,22 +223,23 @@ def _trim_ends(text: str) -> str:
     Lists stay, with the line above them, and so do salutations and what closes a letter.
     """
     lines = text.split("\n")
-    start = _end_of_short(lines, _MAX_HEAD_LINE, len(text))
-    stop = len(lines) - _end_of_short(lines[start:][::-1], _MAX_TAIL_LINE, len(text))
-    start = next((number for number in range(start) if _begins_content(lines, number, start)), start)
-    closing = next((number for number in range(stop, len(lines)) if is_closing(lines[number])), None)
+    filled = [number for number, line in enumerate(lines) if line and not line.isspace()]  # a page can be blank lines
+    texts = [lines[number] for number in filled]
+    start = _end_of_short(texts, _MAX_HEAD_LINE, len(text))
+    stop = len(texts) - _end_of_short(texts[start:][::-1], _MAX_TAIL_LINE, len(text))
+    start = next((number for number in range(start) if _begins_content(texts, number, start)), start)
+    closing = next((number for number in range(stop, len(texts)) if is_closing(texts[number])), None)
     if closing is not None:
-        rest = [number for number in range(closing, len(lines)) if lines[number].strip()]
-        stop = rest[:_MAX_SIGNATURE_LINES][-1] + 1
-    return "\n".join(lines[start:stop]).strip()
+        stop = min(closing + _MAX_SIGNATURE_LINES, len(texts))
+    return "\n".join(lines[filled[start] : filled[stop - 1] + 1]).strip() if start < stop else ""
 
 
-def _begins_content(lines: list[str], number: int, stop: int) -> bool:
+def _begins_content(texts: list[str], number: int, stop: int) -> bool:
     """Tell whether a short line above the first sentence greets somebody, or stands above a list."""
-    if is_salutation(lines[number]):
+    if is_salutation(texts[number]):
         return True
-    below = [line for line in lines[number + 1 : stop] if line.strip()][:_MIN_LIST_ITEMS]
-    is_heading = bool(lines[number].strip()) and not lines[number].startswith(_LIST_INDENT)
+    below = texts[number + 1 : min(number + 1 + _MIN_LIST_ITEMS, stop)]
+    is_heading = not texts[number].startswith(_LIST_INDENT)
     return is_heading and len(below) == _MIN_LIST_ITEMS and all(line.startswith(_LIST_INDENT) for line in below)
 
 

@@ -115,3 +115,10 @@ def test_many_lists_are_looked_through_in_linear_time() -> None:
     """Beyond the time limit of a test if each were looked up from the start of the page."""
     item = "<ul class=caption><li>one<li>two<li>three</ul>"
     assert "one" in "\n".join(text_of(f"<p>{SENTENCES}</p>{item * 5000}"))
+
+
+def test_blank_lines_at_both_ends_are_passed_in_linear_time() -> None:
+    """Beyond the time limit of a test if each looked at all behind it."""
+    blank = "\n" * 100_000
+    lines = text_of(f"<article><pre>Menu{blank}</pre>{PARAGRAPHS}<pre>Home{blank}Imprint</pre></article>")
+    assert lines == SENTENCES.split("\n")
