@@ -56,6 +56,23 @@ def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
     return model if getattr(model, "is_quantized", False) else model.to(place or device())
 
 
+def load_shape(spec: BaseSpec) -> Any:
+    """Return the backbone without its weights, on the meta device: of a model, its config.json alone is read.
+
+    Raises ModelError where there is none, or none of a causal language model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if spec.gguf_file:
+        _require_gguf()
+    options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
+    trust: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
+    with foreign_files(lambda reason: _no_model(spec, reason)):
+        config = AutoConfig.from_pretrained(spec.model, revision=spec.revision, **trust, **options)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, **trust)
+
+
 def _forget_quantization(model: Any) -> None:
     """Make a model out of a GGUF file an ordinary one: transformers read it into plain weights, and goes on calling it
     quantized, which keeps it from moving to a device and from being saved."""

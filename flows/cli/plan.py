@@ -152,12 +152,39 @@ def _run(
 
 SHOWN_RECORDS = 20
 
+# What trainings of a given model cost, whatever stands. A small base trained here needs no GPU.
+
+GPU, SHARE_OF_PEAK = "H100", 0.4  # the share is assumed: loops of transformers reach .3 to .5 of the peak in bf16
+
+
+def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
+    if not (isinstance(config.base, BaseSpec) and config.inputs):
+        return
+    from nr_core.errors import ModelError
+    from nr_core.training.step_figures import PEAK, planned_flops  # takes torch's seconds
+
+    training = config.training
+    tokens = training.steps * training.batch_size * (training.sequence_length or DEFAULT_LENGTH)
+    rows: list[tuple[str, int, int, float | None, float | None]] = []
+    try:
+        for method in config.methods:
+            flops = planned_flops(config.base, method, training)
+            hours = None if flops is None else round(flops / (PEAK[GPU] * SHARE_OF_PEAK) / 3600, 1)
+            rows.append((method.label, len(config.seeds), tokens, flops, hours))
+    except ModelError as error:
+        say(f"the trainings have no price: {error}")
+        return
+    columns = ["run", "seeds", "tokens", "FLOPs a seed", "GPU hours a seed"]
+    yield f"trainings, at {SHARE_OF_PEAK:.0%} of an {GPU}'s peak in bf16", Result(columns, list(rows))
+
 
 def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
-    """Return tables with titles: the sources, then the first records of each selection.
+    """Return tables with titles: what trainings of a given model cost on a GPU, the sources, the steps, then the first
+    records of each selection.
 
     `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.
     """
+    yield from _prices(config, say)
     workspace = Workspace(config.workspace, config.bucket)
     units = list_work_units(config.sources, workspace, config.fetch, say)
     key_of_documents = documents_key(config.documents)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from nr_core.files import writing
-from nr_core.models import device
+from nr_core.models import device, load_shape
+from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings, TrainingSettings
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks
 
@@ -53,6 +54,21 @@ def peak_tokens(model: Any, sequence_length: int, devices: int) -> float | None:
     peak = peak_flops(device())
     flops = training_flops(model, sequence_length) if peak else None
     return devices * peak / flops if peak and flops else None
+
+
+def planned_flops(base: BaseSpec, method: MethodSettings, training: TrainingSettings) -> float | None:
+    """Return the FLOPs of a whole training, before there is one: by the base's config.json, without its weights.
+
+    What `embeddings` adds and `freeze` spares, and the base's own pass for `kl_to_base`, are left out. None for a
+    mixture of experts. Raises ModelError where the base has no config that can be read, or no place for the method.
+    """
+    from nr_core.methods.table import extend
+
+    length = training.sequence_length or DEFAULT_LENGTH
+    plain = method.trained.model_copy(update={"embeddings": None, "freeze": None})
+    with torch.device("meta"):
+        a_token = training_flops(extend(load_shape(base), plain).model, length)
+    return None if a_token is None else a_token * training.steps * training.batch_size * length
 
 
 def training_flops(model: Any, sequence_length: int) -> float | None:
@@ -94,7 +110,10 @@ def training_flops(model: Any, sequence_length: int) -> float | None:
     try:
         model.eval()
         with torch.enable_grad():
-            model(input_ids=torch.zeros(1, PROBE, dtype=torch.long, device=model.device), use_cache=False)
+            probe = torch.zeros(1, PROBE, dtype=torch.long, device=model.device)
+            # On the meta device transformers cannot look whether a mask is needed: it is told.
+            mask = torch.ones(1, 1, PROBE, PROBE, device=probe.device) if probe.is_meta else None
+            model(input_ids=probe, attention_mask=mask, use_cache=False)
     finally:
         model.train(training)
         for hook in hooks:

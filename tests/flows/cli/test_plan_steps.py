@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli.plan import plan_steps, reading_rates
+from flows.cli.plan import plan_refresh, plan_steps, reading_rates
 from flows.config.runs import OwnText
 from flows.config.study import parse_config
 from flows.steps.own_text import own_text_key
@@ -16,6 +16,7 @@ from pipelines.denylist import deny
 from pipelines.documents import documents_key
 from pipelines.sources.work_units import WorkUnit
 from storage.catalog import refresh_catalog
+from storage.errors import InputError
 from storage.files import write_atomically
 from storage.publish import publishing, write_manifest
 from storage.records import write_records
@@ -195,3 +196,26 @@ def test_what_a_base_wrote_before_tells_how_long_it_takes(config):
 
 def test_without_a_catalog_there_is_no_estimate(tmp_path):
     assert reading_rates(Workspace(tmp_path)) == {}
+
+
+def test_trainings_of_a_given_model_have_a_price_though_no_source_answers(config):
+    shape = Path(__file__).parents[3] / "configs" / "paper" / "gemma-2b"
+    methods = [MethodSettings(method="finetune"), MethodSettings(method="lora")]
+    base, training = BaseSpec(model=str(shape)), config.training.model_copy(update={"steps": 100_000})
+    asked = config.model_copy(update={"base": base, "methods": methods, "training": training})
+    title, table = next(plan_refresh(asked, print))
+    assert "H100" in title
+    (full, few) = table.as_dicts()
+    tokens = 100_000 * 6 * 100
+    assert (full["run"], full["tokens"], few["run"]) == ("finetune", tokens, "lora")
+    assert full["FLOPs a seed"] == pytest.approx(6 * 2.5e9 * tokens, rel=0.03)  # Gemma-2B has 2.5 G parameters
+    assert 4 / 6 < few["FLOPs a seed"] / full["FLOPs a seed"] < 1
+    assert full["GPU hours a seed"] == pytest.approx(full["FLOPs a seed"] / (0.4 * 989e12 * 3600), abs=0.1)
+
+
+def test_a_model_that_is_not_at_hand_has_no_price_and_the_plan_goes_on(config, tmp_path):
+    said = []
+    asked = config.model_copy(update={"base": BaseSpec(model=str(tmp_path))})
+    with pytest.raises(InputError):  # its source is not there either
+        next(plan_refresh(asked, said.append))
+    assert said and "no price" in said[0]

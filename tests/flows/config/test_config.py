@@ -15,6 +15,7 @@ from flows.config.resources import Resources
 from flows.config.study import Config, load_config, parse_config
 from flows.config.yaml_files import parse_overrides
 from flows.services.deployments import POOL, TRAINING_QUEUE
+from flows.steps.tasks import find_tasks
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -91,9 +92,43 @@ def test_text_of_a_base_that_is_trained_here_or_writes_in_no_known_language_is_r
     assert "stands there twice" in refused(inputs=[NEW, {**OWN, "share": 0.05}, {**OWN, "share": 0.05}])
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
+CONFIGS = REPOSITORY / "configs"
+STUDIES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent.name != "tasks"]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.relative_to(CONFIGS).as_posix())
 def test_every_config_that_ships_is_valid(path):
     assert load_config(path).language
+
+
+def test_the_tables_of_the_paper_are_at_its_scale_and_ask_for_tasks_that_there_are():
+    studies = {path.stem: load_config(path) for path in (CONFIGS / "paper").glob("*.yaml")}
+    for study in studies.values():
+        training = study.training
+        assert study.base.model == "google/gemma-2b"
+        assert training.steps * training.batch_size * training.sequence_length == 100_000 * 64 * 4_096
+        assert find_tasks(study.evaluation.tasks)
+        assert "pubmed" in study.evaluation.texts
+    of_one = {studies[name].language for name in ("french", "german", "danish", "hungarian", "slovak")}
+    assert of_one == set(studies["several-languages"].new_languages()) and len(of_one) == 5
+    assert all(study.corpora["new"].language == study.language for study in studies.values())
+
+
+def test_the_bases_of_the_saturation_study_differ_in_the_steps_of_pretraining_alone():
+    for folder in ("", "evidence/"):
+        fresh, *longer = (load_config(CONFIGS / f"{folder}saturation-{times}.yaml") for times in (1, 4, 16))
+        for study, times in zip(longer, (4, 16), strict=True):
+            assert study.base.pretrain.steps == times * fresh.base.pretrain.steps
+            steps = study.base.pretrain.model_copy(update={"steps": fresh.base.pretrain.steps})
+            assert study.base.model_copy(update={"pretrain": steps}) == fresh.base
+            assert (study.methods, study.corpora, study.sweep) == (fresh.methods, fresh.corpora, fresh.sweep)
+
+
+def test_what_anybody_can_repeat_needs_packages_of_debian_alone():
+    public = load_config(CONFIGS / "libreoffice-hungarian-debian.yaml")
+    for path in [*(CONFIGS / "evidence").glob("*.yaml"), CONFIGS / "leaderboard.yaml"]:
+        study = load_config(path)
+        assert (study.sources, study.corpora) == (public.sources, public.corpora)
 
 
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]

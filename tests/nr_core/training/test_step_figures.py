@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nr_core.methods.table import extend
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.settings import MethodSettings
-from nr_core.training.step_figures import peak_flops, peak_tokens, training_flops
+from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
+from nr_core.training.step_figures import peak_flops, peak_tokens, planned_flops, training_flops
 from tests.nr_core.tiny import tiny_model
 
 LENGTH = 16
@@ -28,6 +28,16 @@ def test_the_formula_is_what_is_computed(architecture, method):
     model = extend(base, MethodSettings(method=method)).model.train()
     assert training_flops(model, LENGTH) == counted(model)
     assert model.training
+
+
+@pytest.mark.parametrize("method", ["finetune", "lora", "neutral_residues"])
+def test_a_training_has_its_price_before_there_are_weights(method, tmp_path):
+    base = tiny_model("llama")
+    base.config.save_pretrained(tmp_path)  # and no weights
+    settings = MethodSettings(method=method)
+    training = TrainingSettings(steps=7, batch_size=3, sequence_length=LENGTH)
+    price = planned_flops(BaseSpec(model=str(tmp_path)), settings, training)
+    assert price == training_flops(extend(base, settings).model, LENGTH) * 7 * 3 * LENGTH
 
 
 def test_what_lies_below_the_first_adapter_gets_no_gradient():
