@@ -21,7 +21,10 @@ import duckdb
 
 from storage.catalog import connect, damaged
 from storage.errors import InputError
+from storage.kept_results import KeptResults
 from storage.workspace import Workspace
+
+Asked = Workspace | KeptResults  # what a statement is put to
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Result:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def query(workspace: Workspace, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> Result:
-    """Run one statement on the published catalog, read-only.
+def query(workspace: Asked, sql: str, parameters: list[Any] | dict[str, Any] | None = None) -> Result:
+    """Run one statement on the published catalog, read-only, or on kept results.
 
     Raises:
         InputError: no catalog yet, no or several statements, or DuckDB refuses the statement (in its own words).
@@ -47,7 +50,7 @@ def query(workspace: Workspace, sql: str, parameters: list[Any] | dict[str, Any]
 
 
 @contextmanager
-def cursor(workspace: Workspace, sql: str) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
+def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
     """Names of the columns, and what gives the rows of one statement as they are fetched.
 
     Raises InputError as `query` does, for what is fetched in the block too.
@@ -58,7 +61,7 @@ def cursor(workspace: Workspace, sql: str) -> Iterator[tuple[list[str], duckdb.D
 
 
 @contextmanager
-def relation(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
+def relation(workspace: Asked, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """Open one statement on the published catalog, read-only, as a relation that is run when rows are asked of it.
 
     Its column names are made unique. Raises InputError as `query` does, for what is done with it in the block too.
@@ -88,9 +91,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _refusal(workspace: Workspace, error: duckdb.Error) -> str:
+def _refusal(workspace: Asked, error: duckdb.Error) -> str:
     said = str(error).strip()
-    if "orrupt" in said:  # a page of the catalog does not fit its checksum
+    if "orrupt" in said and isinstance(workspace, Workspace):  # a page of the catalog does not fit its checksum
         return damaged(workspace, error)
     if isinstance(error, duckdb.ProgrammingError):  # with the place in the statement marked below it
         return f"DuckDB refused the query: {said}"
@@ -100,8 +103,8 @@ def _refusal(workspace: Workspace, error: duckdb.Error) -> str:
 
 
 @contextmanager
-def _one_statement(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(workspace) as connection:
+def _one_statement(workspace: Asked, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(workspace) if isinstance(workspace, Workspace) else workspace.connect() as connection:
         try:
             if len(connection.extract_statements(sql)) != 1:
                 raise InputError("give one SQL statement, for example: from learning_vs_forgetting")
@@ -113,7 +116,7 @@ def _one_statement(workspace: Workspace, sql: str) -> Iterator[duckdb.DuckDBPyCo
 ROWS_AT_A_TIME = 1000
 
 
-def write_json(workspace: Workspace, sql: str, out: BinaryIO) -> None:
+def write_json(workspace: Asked, sql: str, out: BinaryIO) -> None:
     """Write one array with an object a row. What JSON has no number for (NaN, infinities) is null; a DECIMAL keeps its
     digits, dates and times are ISO 8601, binary is hexadecimal."""
     with cursor(workspace, sql) as (columns, found):
@@ -126,7 +129,7 @@ def write_json(workspace: Workspace, sql: str, out: BinaryIO) -> None:
         out.write(b"[]\n" if separator == "[\n" else b"\n]\n")
 
 
-def write_csv(workspace: Workspace, sql: str, out: BinaryIO) -> None:
+def write_csv(workspace: Asked, sql: str, out: BinaryIO) -> None:
     """Write a line of names, then one a row. A list or struct is JSON, NULL is empty, dates and binary as in JSON."""
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     try:
@@ -138,7 +141,7 @@ def write_csv(workspace: Workspace, sql: str, out: BinaryIO) -> None:
         text.detach()
 
 
-def write_parquet(workspace: Workspace, sql: str, out: BinaryIO) -> None:
+def write_parquet(workspace: Asked, sql: str, out: BinaryIO) -> None:
     """Write one Parquet file by DuckDB, with its types."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.parquet")
@@ -148,7 +151,7 @@ def write_parquet(workspace: Workspace, sql: str, out: BinaryIO) -> None:
             shutil.copyfileobj(stream, out)
 
 
-WRITERS: dict[str, Callable[[Workspace, str, BinaryIO], None]] = {
+WRITERS: dict[str, Callable[[Asked, str, BinaryIO], None]] = {
     "json": write_json,
     "csv": write_csv,
     "parquet": write_parquet,

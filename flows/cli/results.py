@@ -13,13 +13,26 @@ catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_
 app.add_typer(catalog_app, name="catalog")
 
 
+KeptFolder = Annotated[
+    Path | None, typer.Option("--results", **AT_HOME, help="Files of `nr keep`, in place of a workspace.")
+]
+
+
 @app.command()
 def report(
     workspace: WorkspaceFolder = Path("workspace"),
+    results: KeptFolder = None,
     title: Annotated[str, typer.Option(help="Its title.")] = "results",
     figures: Annotated[bool, typer.Option("--figures", help="Write its pictures for papers too, PNG and SVG.")] = False,
 ) -> None:
-    """Write the HTML report of a workspace and print its path."""
+    """Write the HTML report of a workspace, or a plot of each file of kept results, and print the paths."""
+    if results is not None:
+        from flows.report.kept_results import draw_results
+        from storage.kept_results import KeptResults
+
+        for path in draw_results(KeptResults(results)):
+            print(path)
+        return
     from flows.report import write_report
     from storage.workspace import Workspace
 
@@ -83,18 +96,37 @@ def export(
 
 
 @app.command()
+def keep(
+    out: Annotated[Path, typer.Argument(**AT_HOME, help="The file, like docs/results/libreoffice-fronts.parquet.")],
+    config: Annotated[str, typer.Option(help="The config that the runs were made by.")],
+    command: Annotated[str, typer.Option(help="The command that made them.")],
+    commit: Annotated[str, typer.Option(help="The commit of this project that ran it.")],
+    machine: Annotated[str, typer.Option(help="What it ran on, like: 2 cores, AMD EPYC, no GPU.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Keep what every run of a workspace learned and forgot as one small Parquet file, with how it was made."""
+    from storage.kept_results import keep_results
+    from storage.workspace import Workspace
+
+    made_by = {"config": config, "command": command, "commit": commit, "machine": machine}
+    print(f"{out}: {keep_results(Workspace(existing(workspace)), out, made_by)} runs")
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help='For example "from learning_vs_forgetting".')],
     workspace: WorkspaceFolder = Path("workspace"),
+    results: KeptFolder = None,
     format: Annotated[
         Literal["table", "json", "csv", "parquet"], typer.Option(help="For people or, all rows, for programs.")
     ] = "table",
     all_: Annotated[bool, typer.Option("--all", help="Show every row and column in the table.")] = False,
 ) -> None:
     """Query the results with DuckDB SQL."""
+    from storage.kept_results import KeptResults
     from storage.workspace import Workspace
 
-    opened = Workspace(existing(workspace))
+    opened = Workspace(existing(workspace)) if results is None else KeptResults(results)
     if format == "table":
         from flows.cli.table import print_query
 

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storage.query import Result, json_text, quoted, relation
-from storage.workspace import Workspace
+from storage.query import Asked, Result, json_text, quoted, relation
 
 if TYPE_CHECKING:
     from flows.maintenance.inspect import Pair
@@ -27,7 +26,7 @@ BLOCK = 10_000  # rows of a box of --all, so that memory does not grow with them
 FLOATS = ("DOUBLE", "FLOAT")
 
 
-def print_query(workspace: Workspace, sql: str, whole: bool = False) -> None:
+def print_query(workspace: Asked, sql: str, whole: bool = False) -> None:
     """Run a query and print the first rows, as wide as the terminal; whole: all rows and columns."""
     with relation(workspace, sql) as found:
         if whole:

@@ -1,0 +1,82 @@
+"""Results as small Parquet files, a file a study, a row a run: what was measured, and the command that measured it.
+
+They stand beside the documentation and are read without the workspace that they come from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from storage.catalog import OFFLINE, connect
+from storage.errors import InputError
+from storage.workspace import Workspace
+
+# minutes: wall time of the training, of which an interpolated run has that of the finetuning that it is made of.
+ROWS = """SELECT l.name, l.method, l.learning_rate, l.seed, l.language, l.learning, l.learning_stderr, l.forgetting,
+       l.forgetting_stderr, l.forgetting_in_replay, round(r.seconds / 60, 2) AS minutes, r.tokens, r.extra_parameters,
+       l.share_non_embedding, r.precision, r.created, r.settings, $config AS config, $command AS command,
+       $commit AS commit, $machine AS machine, l.run_id, l.base_model_id, l.settings_hash
+FROM learning_vs_forgetting l JOIN runs r USING (run_id)
+ORDER BY l.base_model_id, l.language, l.forgetting, l.run_id"""
+RESULTS = "CREATE TABLE results AS SELECT parse_filename(filename, true) AS study, * EXCLUDE filename FROM kept"
+FRONT = """CREATE VIEW results_front AS
+SELECT a.* FROM results a WHERE a.learning IS NOT NULL AND a.forgetting IS NOT NULL AND NOT EXISTS (
+    FROM results b
+    WHERE b.study = a.study AND b.base_model_id = a.base_model_id AND b.language = a.language
+      AND b.settings_hash = a.settings_hash AND b.learning >= a.learning AND b.forgetting <= a.forgetting
+      AND (b.learning > a.learning OR b.forgetting < a.forgetting))
+ORDER BY a.study, a.forgetting"""
+
+
+@dataclass(frozen=True)
+class KeptResults:
+    """A folder of such files, asked as tables `results` (with `study`, the file's name) and `results_front`."""
+
+    root: Path
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the rows of all files (use as a context manager).
+
+        Raises:
+            InputError: there is no such file, or one that is no Parquet of results.
+        """
+        files = sorted(str(path) for path in self.root.glob("[!.]*.parquet"))
+        if not files:
+            raise InputError(f"{self.root} holds no results (*.parquet): `nr keep` writes them from a workspace")
+        connection = duckdb.connect(config=OFFLINE)
+        try:
+            connection.read_parquet(files, union_by_name=True, filename=True).create_view("kept")
+            for definition in (RESULTS, "DROP VIEW kept", FRONT):
+                connection.execute(definition)
+        except duckdb.Error as error:
+            connection.close()
+            said = str(error).splitlines()[0]
+            raise InputError(f"{self.root} holds a file that is no results of `nr keep` ({said})") from error
+        return connection
+
+
+def keep_results(workspace: Workspace, out: Path, made_by: Mapping[str, str]) -> int:
+    """Write the measured runs of a workspace to one Parquet file, whole or not at all; return how many they are.
+
+    made_by: config, command, commit and machine, which every row gets.
+
+    Raises:
+        InputError: no run has been measured.
+    """
+    with connect(workspace) as connection:
+        found = connection.sql(ROWS, params=dict(made_by)).to_arrow_table()
+        if found.num_rows == 0:
+            raise InputError(f"workspace {workspace.root} has no measured run yet, so there is nothing to keep")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+        try:
+            connection.from_arrow(found).to_parquet(str(partial), compression="zstd")
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    return int(found.num_rows)
