@@ -5,7 +5,7 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-fast test-kill lint docs docs-serve up down
+.PHONY: setup demo test test-fast test-kill lint docs docs-serve up down results-check evidence evidence-real leaderboard
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -37,6 +37,35 @@ test-fast: setup
 # Everybody killed in every stage, and twelve times at random: some twenty minutes.
 test-kill: setup
 	NR_KILL_ALL=1 NR_KILLS=12 $(BIN)/pytest -s tests/flows/maintenance/test_kill.py
+
+# One row of docs/results.md from scratch, held against what stands there: minutes on two cores.
+results-check: setup
+	$(BIN)/python -m flows.results_check
+
+# Debian's packages as WARC files, the input of `evidence` and `leaderboard`. Needs Debian, and `apt-get update` before.
+DEBIAN ?= debian
+PACKAGES := libreoffice-help-hu libreoffice-help-en-us gimp-help-en debian-handbook kicad-doc-en anarchism
+WARCS := $(PACKAGES:%=$(DEBIAN)/%.warc.gz)
+$(DEBIAN)/%.warc.gz: | setup
+	$(BIN)/python examples/debian_docs_to_warc.py --out $(DEBIAN) $*
+
+# All methods on a fresh base, then some on saturated ones: days on two cores. The same command goes on from what is there;
+# `nr plan` says first what stands and the minutes of the rest, the log the seconds of each run.
+EVIDENCE := libreoffice-fronts saturation-1 saturation-4 saturation-16
+evidence: setup $(WARCS)
+	set -e; for study in $(EVIDENCE); do config="configs/evidence/$$study.yaml --set data_root=$(DEBIAN)"; \
+	$(BIN)/nr refresh $$config; $(BIN)/nr plan $$config; $(BIN)/nr sweep $$config; done
+
+# A real model, SmolLM2, learns Hungarian; DATA holds the texts that the config names. Its log shows the time left.
+evidence-real: setup
+	test -n "$(DATA)" || { echo "say where the texts are: make evidence-real DATA=FOLDER"; exit 1; }
+	$(BIN)/nr run configs/smollm2-hungarian.yaml --set data_root=$(DATA) $(if $(MODEL),--set base.model=$(MODEL))
+
+# What is under `methods` of configs/leaderboard.yaml, ranked as docs/leaderboard.md says.
+leaderboard: setup $(WARCS)
+	$(BIN)/nr run configs/leaderboard.yaml --set data_root=$(DEBIAN)
+	$(BIN)/nr sql --workspace workspace-leaderboard "SELECT name, seed, learning, forgetting, seconds / 60 AS minutes, \
+	forgetting <= .005 AND seconds <= 1800 AS counts FROM learning_vs_forgetting ORDER BY counts DESC, learning DESC"
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
