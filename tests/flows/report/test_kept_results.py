@@ -44,7 +44,10 @@ def workspace(tmp_path):
         run = {"run_id": model, "name": model, "base_model_id": "base", "model_id": model, "method": "lora", "seed": 0,
                "status": "done", "seconds": 90.0, "precision": "fp32", "learning_rate": 0.001}  # fmt: skip
         write_records(workspace, "runs", model, [run])
-        read = [{"run_id": model, "corpus_version": "v", "role": "new", "language": "fra", "share": 1.0}]
+        read = [
+            {"run_id": model, "corpus_version": "v", "role": "new", "language": "fra", "share": 1.0},
+            {"run_id": model, "corpus_version": "w", "role": "original", "language": "eng", "share": 0.0},
+        ]
         write_records(workspace, "run_inputs", model, read)
         asked = [{"run_id": model, "eval_id": name, "settings_hash": "s"} for name in values]
         write_records(workspace, "run_eval_sets", model, asked)
