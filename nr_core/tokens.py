@@ -37,13 +37,13 @@ def train_tokenizer(shards: Sequence[Sequence[Path]], shares: Sequence[float], v
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    sizes = [sum(len(text) for text in _texts(corpus)) for corpus in shards]
+    sizes = [sum(len(text) for text in texts_of(corpus)) for corpus in shards]
     total = min([TOKENIZER_TEXT, *(size / share for size, share in zip(sizes, shares, strict=True) if share > 0)])
 
     def sample() -> Iterator[str]:
         for corpus, share in zip(shards, shares, strict=True):
             wanted = share * total
-            for text in _texts(corpus):
+            for text in texts_of(corpus):
                 if wanted <= 0:
                     break
                 yield text
@@ -186,7 +186,8 @@ def largest_id(tokenizer: Any) -> int:
     return max(tokenizer.get_vocab().values())
 
 
-def _texts(shards: Sequence[Path]) -> Iterator[str]:
+def texts_of(shards: Sequence[Path]) -> Iterator[str]:
+    """Yield the documents of Parquet shards (column `text`)."""
     for shard in shards:
         for batch in pq.ParquetFile(shard).iter_batches(batch_size=256, columns=["text"]):
             yield from batch.column(0).to_pylist()

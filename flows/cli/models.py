@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.app import AT_HOME, WorkspaceFolder, app
+from flows.cli.app import AT_HOME, WorkspaceFolder, app, existing
+from storage.errors import InputError
 
 RunToUse = Annotated[str, typer.Argument(help="A run's id or its beginning, its name, or its folder.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
@@ -82,3 +83,31 @@ def sample(
 
     sample_text(BaseSpec(model=model), out, documents, max_tokens, seed, show)
     print(f"\n{out}", file=sys.stderr)
+
+
+@app.command()
+def add_tokens(
+    model: Annotated[str, typer.Argument(help="Folder or hub id of the base.")],
+    corpus: Annotated[str, typer.Argument(help="Published corpus of the new language.")],
+    keep: Annotated[list[str], typer.Option(help="Corpus that stays tokenised as it is (one --keep each).")],
+    out: Annotated[Path, typer.Option(**AT_HOME, help="Folder to write: a base, for a config.")],
+    tokens: Annotated[int, typer.Option(help="At most so many.", min=1, max=1 << 20)] = 1000,
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Give a base tokens for a new language, where other text stays tokenised as before."""
+    from flows.steps.corpora import SIDES, published_version
+    from nr_core.settings import BaseSpec
+    from nr_core.text.new_tokens import add_tokens as write
+    from pipelines.corpus.shards import shard_files
+    from storage.workspace import Workspace
+
+    place = Workspace(existing(workspace))
+    if out.exists():
+        raise InputError(f"--out: {out} is there already; give another folder, or delete it")
+    new, *kept = [place.corpus_version(name, published_version(name, place)) for name in (corpus, *keep)]
+    original = [shard for version in kept for side in SIDES for shard in shard_files(version, side)]
+    found = write(BaseSpec(model=model), shard_files(new, "train"), original, tokens, out)
+    print(
+        f"{out}: {found['tokens']} tokens more, {found['fertility_before']:.2f} -> {found['fertility_after']:.2f} "
+        f"tokens a word of {corpus}; set base.model to it, and `embeddings: new_rows` in a method to train their rows"
+    )
