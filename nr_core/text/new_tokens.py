@@ -145,10 +145,10 @@ def _joined(word: list[str], pair: Pair) -> list[str]:
 def _rules(tokenizer: Any, name: str) -> str:
     """Return a tokenizer's JSON. Raises ModelError where merges behind its own would not do what is said above."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = "" if backend is None else str(backend.to_str())
+    rules = str(backend.to_str()) if backend is not None and backend.pre_tokenizer is not None else ""
     model = json.loads(rules)["model"] if rules else {}
     odd = ("byte_fallback", "dropout", "continuing_subword_prefix", "end_of_word_suffix")
-    if model.get("type") != "BPE" or any(model.get(field) for field in odd) or backend.pre_tokenizer is None:
+    if model.get("type") != "BPE" or any(model.get(field) for field in odd):
         raise ModelError(f"The tokenizer of {name} is no byte-level BPE; tokens can be added to such alone.")
     return rules
 
