@@ -1,6 +1,7 @@
 """`nr generate` and `nr chat`: a run's text in the terminal, as it is made."""
 
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,22 @@ def run_folder(run: str, workspace: Path) -> Path:
     raise InputError(f"there is no folder {run}, and {workspace} has no finished run of that id or name")
 
 
-def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
+def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Load a run and its tokenizer without what the libraries tell one another, progress bars and deprecations."""
+    from transformers.utils.logging import disable_progress_bar
+
     from nr_core.runs.finished import load_finished
+
+    disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return load_finished(folder, trust_remote_code)
+
+
+def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
     from nr_core.text.generate import ContextFullError, stream
 
-    model, tokenizer = load_finished(folder, trust_remote_code)
+    model, tokenizer = load(folder, trust_remote_code)
     show([prompt])
     try:
         show(stream(model, tokenizer, prompt, **options))
@@ -51,10 +63,9 @@ def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **optio
 
 def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
     """Turns are read from stdin, to its end or that of the model's context."""
-    from nr_core.runs.finished import load_finished
     from nr_core.text.generate import ContextFullError, chat_prompt, stream
 
-    model, tokenizer = load_finished(folder, trust_remote_code)
+    model, tokenizer = load(folder, trust_remote_code)
     turns: list[dict[str, str]] = []
     while True:
         print("> ", end="", file=sys.stderr, flush=True)

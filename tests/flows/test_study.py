@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -111,7 +112,10 @@ def test_replay_that_the_base_writes_and_a_trimmed_vocabulary(study):
 def test_generate_and_chat_write_what_the_run_says(study, nr_here):
     folder, _ = study
     run = run_of(folder, devices=2)
-    by_id = nr_here("generate", run.name, "Le chat", "--max-tokens", "8", cwd=folder)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        by_id = nr_here("generate", run.name, "Le chat", "--max-tokens", "8", cwd=folder)
+    assert not [one for one in told if one.category is FutureWarning] and "Loading" not in by_id.stderr
     assert by_id.returncode == 0 and by_id.stdout.startswith("Le chat"), by_id.stderr
     by_adapter = nr_here("generate", run / "adapter", "Le chat", "--max-tokens", "8", cwd=folder)
     assert by_adapter.stdout == by_id.stdout
