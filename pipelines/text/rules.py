@@ -21,6 +21,7 @@ from typing import Literal
 
 from pipelines.text.languages import NAME_OF_CODE
 from pipelines.text.stop_words import STOP_WORDS
+from pipelines.text.words import UNSPACED
 
 _FINEWEB2_COLUMNS = (
     "duplicate_line_share_max",
@@ -131,6 +132,8 @@ RULES: tuple[Rule, ...] = (
     Rule("line_break_ratio_max", _FINEWEB, "text is a list", None, 0.3, BY_LANGUAGE),
     Rule(QUALITY, "pipelines/text/quality_model.py", "text is unlike the corpus that the model was trained to like"),
 )
+# Gopher's that words of Chinese, of one character or two, and of its like would break in every text.
+_OF_WORDS_BETWEEN_SPACES = ("mean_word_length_min", "mean_word_length_max")
 RULE_OF_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
 
 
@@ -143,7 +146,8 @@ def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
     if profile in ("none", "kyutai"):
         return {}
     if profile == "gopher":
-        return {rule.name: rule.gopher for rule in RULES if rule.gopher is not None}
+        left_out = _OF_WORDS_BETWEEN_SPACES if language in UNSPACED else ()
+        return {rule.name: rule.gopher for rule in RULES if rule.gopher is not None and rule.name not in left_out}
     if language == "eng":
         return {rule.name: rule.fineweb for rule in RULES if rule.fineweb is not None}
     if language not in FINEWEB2:

@@ -1,26 +1,55 @@
 """Words of a text: the one definition, for scores, shingles, n-grams and lists of words.
 
-A language that is written without spaces is parted by white space too, so far: its "words" are clauses, and the rules
-over scores are not made for it. Whoever gives it words of its own does so here, and raises the versions of the stages
-documents and corpus.
+White space parts them, as in Gopher's, FineWeb's and datatrove's rules. Languages that are written without spaces are
+segmented by ICU (https://unicode-org.github.io/icu/userguide/boundaryanalysis/), by its dictionaries of Chinese and
+Japanese, Thai, Lao, Khmer and Burmese; Tibetan by its syllables. Another segmenter, or another version of ICU, is
+another definition: raise the version of the stage documents.
 """
 
 import re
+from collections.abc import Iterator
+from typing import Final
 
-UNSPACED = ("jpn", "tha", "zho", "wuu", "yue")  # C4's ja, th and zh, which has Wu and Cantonese in it
+# ICU's locale of each: it knows Wu and Cantonese as Chinese.
+_LOCALES: Final = {
+    "bod": "bo",
+    "jpn": "ja",
+    "khm": "km",
+    "lao": "lo",
+    "mya": "my",
+    "tha": "th",
+    "wuu": "zh",
+    "yue": "zh",
+    "zho": "zh",
+}
+UNSPACED = tuple(_LOCALES)
+_PIECE = 10_000  # characters segmented at a time: their words take ten times the memory of the text
 _WHOLE_WORD = re.compile(r"\w+")
+_BEFORE_PUNCTUATION = re.compile(r" (?=[^\w ]+(?: |$))")
 
 
 def words(text: str, language: str) -> list[str]:
-    """Return the words of a text, with the punctuation that stands at them: what white space parts, as in Gopher's,
-    FineWeb's and datatrove's rules.
+    """Return the words of a text, with the punctuation that stands at them."""
+    return spaced(text, language).split()
+
+
+def spaced(text: str, language: str) -> str:
+    """Return a text with white space between its words: as it is, or put there in a language written without.
+
+    Lines stay, so that a normalised text, which is one, has one space between its words, as shingles are taken of it.
     """
-    return text.split()
+    if language not in _LOCALES:
+        return text
+    return "\n".join(" ".join(_segmented(line, _LOCALES[language])) for line in text.split("\n"))
 
 
-def spaced(normalised: str, language: str) -> str:
-    """Return a normalised text with one space between its words, as shingles are taken of it: that is how it comes."""
-    return normalised
+def _segmented(line: str, locale: str) -> Iterator[str]:
+    """Yield a line piece by piece, with one space between words; of a longer one a word may be cut between pieces."""
+    from icu4py.breakers import WordBreaker
+
+    for start in range(0, len(line), _PIECE):
+        segments = " ".join(WordBreaker(line[start : start + _PIECE], locale))
+        yield _BEFORE_PUNCTUATION.sub("", " ".join(segments.split()))
 
 
 def whole_words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The parts of texts that scores look at: their words, by white space, and their lines."""
+"""The parts of texts that scores look at: their words, by white space once they are spaced, and their lines."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.text.words import words
+from pipelines.text.words import spaced
 
 # What a character can be; bits of a byte, so that those of a word are found by `or`.
 SPACE, ALPHABETIC, SPEAKING, MARK, FREE_MARK, CLOSING = 1, 2, 4, 8, 16, 32
@@ -24,21 +24,22 @@ Bools = npt.NDArray[np.bool_]
 class TextParts:
     """Texts taken apart together, once for all scores: a score of one text is a sum over parts of all, cut at bounds.
 
-    Places are those in all texts, with a line break behind each. Words are those of text/words.py; the arrays, which
-    find them again by white space, have one entry a word, or one a line, blank ones too.
+    Places are those in all texts, spaced, with a line break behind each. Words are those of text/words.py; the arrays,
+    which find them again by white space, have one entry a word, or one a line, blank ones too.
     """
 
     def __init__(self, texts: Sequence[str], languages: Sequence[str]) -> None:
-        self.texts, self.languages = texts, languages
-        self.words = list(chain.from_iterable(map(words, texts, languages)))
+        self.texts = texts = list(map(spaced, texts, languages))
+        self.languages = languages
+        self.words = list(chain.from_iterable(map(str.split, texts)))
         self.lengths_of_texts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         joined = "\n".join([*texts, ""])
         self.codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         self.kinds = _kinds(self.codes)  # of each character
         # Words begin where a character follows white space, and end where white space follows a character.
-        spaced = np.ones(len(self.codes) + 1, dtype=bool)
-        np.not_equal(self.kinds & SPACE, 0, out=spaced[1:])
-        edges = np.flatnonzero(spaced[1:] != spaced[:-1])
+        space = np.ones(len(self.codes) + 1, dtype=bool)
+        np.not_equal(self.kinds & SPACE, 0, out=space[1:])
+        edges = np.flatnonzero(space[1:] != space[:-1])
         self.starts, self.ends = edges[::2], edges[1::2]
         self.lengths = self.ends - self.starts
         self.word_kinds = (

@@ -1,8 +1,11 @@
 """What documents are compared by, asked in one place."""
 
+from itertools import product
+
 import pytest
 
 from pipelines.dedup import key
+from pipelines.dedup.key import hashes_of
 from pipelines.dedup.signature import shingle_hashes
 from pipelines.document import measure
 from pipelines.pages.characters import text_hash
@@ -38,3 +41,20 @@ def test_another_key_is_a_change_of_one_function(monkeypatch: pytest.MonkeyPatch
     one, other = row("The same title", "some text"), row("The  same title", "quite another text")
     assert one["text_hash"] == other["text_hash"] and one["text"] != other["text"]
     assert one["shingle_hashes"].tolist() == other["shingle_hashes"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("language", "parts", "other"),
+    [
+        ("zho", ("老师", "医生", "农民", "在河边", "在家", "在山上", "看书。", "唱歌。", "吃饭。"), "昨天下了雨。"),
+        ("tha", ("ครู", "หมอ", "นก", "ที่บ้าน", "ในสวน", "บนเขา", "อ่านหนังสือ", "ร้องเพลง", "กินข้าว"), "ฝนตกหนัก"),
+    ],
+)  # fmt: skip
+def test_near_copies_are_alike_where_words_have_no_spaces(language: str, parts: tuple[str, ...], other: str) -> None:
+    sentences = ["".join(three) for three in product(parts[:3], parts[3:6], parts[6:])]
+
+    def shingles(text: str) -> set[int]:
+        return set(hashes_of({"text": text, "language": language}, 3)[1].tolist())
+
+    text, near = shingles("".join(sentences)), shingles("".join([*sentences[:20], other, *sentences[20:]]))
+    assert len(text) > 30 and 0.8 < len(text & near) / len(text | near) < 1

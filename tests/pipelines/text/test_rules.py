@@ -148,3 +148,13 @@ def test_the_tables_in_the_docs_are_current() -> None:
     page = (Path(__file__).parents[3] / "docs" / "filters.md").read_text()
     assert rules_table() in page
     assert fineweb2_table() in page
+
+
+def test_gopher_keeps_good_text_without_spaces(tmp_path: Path) -> None:
+    """Words are counted, and none of them is too short."""
+    rules = CorpusSettings(
+        language="zho", text_domain="x", sources=["s"], profile="gopher", rules={"stop_words_min": False}
+    ).thresholds()
+    assert "words_min" in rules and not any(name.startswith("mean_word_length") for name in rules)
+    found = scores("今天早上我在图书馆里看了一本关于中国历史的书，然后和朋友一起去饭馆吃午饭。", "zho")
+    assert 15 < (found["words"] or 0) < 30 and found["alphabetic_word_share"] == 1
