@@ -40,6 +40,12 @@ _MAX_CHARACTERS = 2000  # of runs of digits that are looked at in a text: one wi
 _RUN = re.compile(r"(?:\+|\(\+?)?\d[\d ./()\u00a0\u2010-\u2013-]{5,62}\d")
 _MIN_DIGITS = 7
 _DATE = re.compile(r"\(?(?:\d{4}(?:[./ -]{1,2}\d\d?){2}|(?:\d\d?[./ -]{1,2}){2}(?:\d\d)?\d\d)\)?")
+# Slashes of one number that libphonenumber takes for those of a date: 06/20/313-4567, 0475/31/34/56. Behind the second
+# slash of a date stand two digits or a year; a year at the end is that of a file or a law.
+_SLASHES = re.compile(
+    r"(?<![\d/])(?:(?:\+\d{1,3}|0\d{0,3})/\d{1,3}/(?!(?:[\d -]{0,12}/)?(?:1[89]|20)\d\d(?!\d))(?:\d\d-\d\d-)?\d{3}"
+    r"|0\d{2,3}(?:/\d\d){3}(?![\d/]))"
+)
 # Behind them stands no phone number: amounts of money, and numbers of books and journals.
 _NUMBER_BEFORE = re.compile(
     r"(?:[$€£¥₽₴№]|\b(?:ISBN|ISSN|IBAN|EAN|DOI|Nr|No)\W{0,3}(?:1[03]\W{0,3})?)\s?$", re.IGNORECASE
@@ -78,13 +84,14 @@ def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
 
 def _spans(run: re.Match[str], regions: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return where phone numbers stand in a run of digits: those of the first region that has any."""
+    written = _SLASHES.sub(lambda number: number[0].replace("/", "-"), run[0])
     for region in regions:
-        found = [match for match in PhoneNumberMatcher(run[0], region) if _is_phone_number(match, run, region)]
+        found = [match for match in PhoneNumberMatcher(written, region) if _is_phone_number(match, run, region)]
         if not found and _PHONE_BEFORE.search(run.string[max(run.start() - 40, 0) : run.start()]):
             # Behind such a word the prefix may be missing: mobile 30/123-4567.
             found = [
                 match
-                for match in PhoneNumberMatcher(run[0], region, leniency=Leniency.POSSIBLE)
+                for match in PhoneNumberMatcher(written, region, leniency=Leniency.POSSIBLE)
                 if is_valid_number(match.number) and _is_phone_number(match, run, region)
             ]
         if found:
