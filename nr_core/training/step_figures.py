@@ -252,5 +252,7 @@ def _rate(opened: Tensor | None, tokens: int) -> float | None:
 
 
 def write_steps(rows: list[dict[str, Any]], path: Path) -> None:
+    unknown = {name for row in rows for name in row} - set(STEP_COLUMNS.names)
+    assert not unknown, f"without a column in STEP_COLUMNS, which Arrow would drop: {unknown}"
     with writing(path) as partial:
         pq.write_table(pa.Table.from_pylist(rows, schema=STEP_COLUMNS), partial)

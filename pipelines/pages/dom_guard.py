@@ -2,7 +2,7 @@
 
 Measured with resiliparse 2.0.1 (Lexbor) on a page of 10,000 of each: nested elements cost 3.4 s in main content;
 formatting elements that differ and are not closed 30 s in the parser, which opens all of them anew in each paragraph;
-options of one list 1 s, attributes of one element .2 s (attributes_guard.py). Each grows with the square. Where
+options of one list 1 s, attributes of one element .2 s (below). Each grows with the square. Where
 elements stay open, each tag that has to look through them (li, rb, button, an end tag of none of them) costs 2 ns for
 every one: 15,000 open and as many such tags .6 s. No page of the crawls at hand comes near these limits.
 """

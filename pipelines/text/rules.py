@@ -4,7 +4,7 @@ A rule is named after its score and its direction: `words_min` leaves out docume
 threshold, `words_max` those whose score is more. The name is the reason in the funnel, and the key under which
 a config overrides the threshold. Out of this table come the SQL of the filter and the table in docs/filters.md.
 
-After a change of a threshold raise CORPUS_STAGE_VERSION.
+After a change of a threshold raise CORPUS_STAGE_VERSION (pipelines/corpus/lineage.py).
 
 FineWeb2's thresholds by language: Penedo et al. 2025 (https://arxiv.org/abs/2506.20920), out of
 github.com/huggingface/fineweb-2, configs/<language>_<script>.yml, read in November 2026 (ekk, lvs and nob stand for

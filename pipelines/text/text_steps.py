@@ -1,7 +1,7 @@
 """Steps on the text of each document of a corpus before it is written to shards: repair, PII, lines of bars.
 
-Lines seen before are gone by then (line_dedup.py). Repair comes first, so that PII finds the address in a text whose
-letters were broken. Each step looks at one text alone.
+Lines seen before are gone by then (pipelines/dedup/lines.py). Repair comes first, so that PII finds the address in a
+text whose letters were broken. Each step looks at one text alone.
 """
 
 from collections import Counter
