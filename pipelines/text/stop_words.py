@@ -4,6 +4,7 @@ English: Rae et al. 2021 (Gopher), section A1.1. All others: FineWeb2's, the mos
 Wikipedia (github.com/huggingface/fineweb-2, configs/<language>_<script>.yml, read in November 2026). Fourteen lists are
 of commit baedee44 of it, the others from 05e6729; where both were at hand (hun) they are the same. Parts of words
 that FineWeb2's tokenisers cut off (French l', Maltese il-) are left out: words here are what white space parts.
+Their licence stands in NOTICE.
 """
 
 from collections.abc import Mapping
