@@ -43,9 +43,11 @@ _DATE = re.compile(r"\(?(?:\d{4}(?:[./ -]{1,2}\d\d?){2}|(?:\d\d?[./ -]{1,2}){2}(
 # Slashes of one number that libphonenumber takes for those of a date: 06/20/313-4567, 0475/31/34/56. Behind the second
 # slash of a date stand two digits or a year; a year at the end is that of a file or a law.
 _SLASHES = re.compile(
-    r"(?<![\d/])(?:(?:\+\d{1,3}|0\d{0,3})/\d{1,3}/(?!(?:[\d -]{0,12}/)?(?:1[89]|20)\d\d(?!\d))(?:\d\d-\d\d-)?\d{3}"
-    r"|0\d{2,3}(?:/\d\d){3}(?![\d/]))"
+    r"(?<![\d/])(?:(?:\+\d{1,3}|0\d{0,3})/\d{1,3}/(?!(?:[\d -]{0,12}/)?(?:1[89]|20)\d\d(?!\d))"
+    r"(?:\d\d-\d\d-\d{3}|\d{3}[ /-]?\d[ -]?\d)|0\d{2,3}(?:/\d\d){3}(?![\d/]))"
 )
+# Beside a date with slashes libphonenumber looks for no number.
+_SLASHED_DATE = re.compile(r"(?<![\d/])(?:\d{4}(?:/\d\d?){2}|(?:\d\d?/){2}(?:\d\d)?\d\d)(?![\d/])")
 # Behind them stands no phone number: amounts of money, and numbers of books and journals.
 _NUMBER_BEFORE = re.compile(
     r"(?:[$€£¥₽₴№]|\b(?:ISBN|ISSN|IBAN|EAN|DOI|Nr|No)\W{0,3}(?:1[03]\W{0,3})?)\s?$", re.IGNORECASE
@@ -85,6 +87,7 @@ def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
 def _spans(run: re.Match[str], regions: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return where phone numbers stand in a run of digits: those of the first region that has any."""
     written = _SLASHES.sub(lambda number: number[0].replace("/", "-"), run[0])
+    written = _SLASHED_DATE.sub(lambda date: "x" * len(date[0]), written)
     for region in regions:
         found = [match for match in PhoneNumberMatcher(written, region) if _is_phone_number(match, run, region)]
         if not found and _PHONE_BEFORE.search(run.string[max(run.start() - 40, 0) : run.start()]):
