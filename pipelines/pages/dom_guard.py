@@ -2,9 +2,10 @@
 
 Measured with resiliparse 2.0.1 (Lexbor) on a page of 10,000 of each: nested elements cost 3.4 s in main content;
 formatting elements that differ and are not closed 30 s in the parser, which opens all of them anew in each paragraph;
-options of one list 1 s, attributes of one element .2 s (below). Each grows with the square. Where
-elements stay open, each tag that has to look through them (li, rb, button, an end tag of none of them) costs 2 ns for
-every one: 15,000 open and as many such tags .6 s. No page of the crawls at hand comes near these limits.
+options of one list 1 s, attributes of one element .2 s (below). Each grows with the square. A megabyte in a thousand
+elements costs 4 s in main content. Where elements stay open, each tag that has to look through them (li, rb, button, an
+end tag of none of them) costs 2 ns for every one: 15,000 open and as many such tags .6 s. No page of the crawls at hand
+comes near these limits.
 """
 
 import re
@@ -176,7 +177,11 @@ MAX_OPEN_FORMATTING = 200
 MAX_OPTIONS = 5_000
 MAX_OPEN_SUM = 500_000_000  # of the elements that stand open, summed over tags: 1.3 s
 # Below these, and MAX_DOM_BYTES, a page takes at most 1 s whatever it holds, and is looked at no further.
-_FEW_TAGS_TO_PARSE, _FEW_TAGS_TO_EXTRACT = 3_000, 1_000
+_FEW_TAGS_TO_PARSE = 3_000
+# Main content gathers each text anew at each level: 4 ns a byte and level, 1 s for MAX_LEVEL_BYTES. So the longer a
+# page, the fewer levels it may have. Where all its tags could be levels at less than half of that, none are counted.
+MAX_LEVEL_BYTES, _FEW_LEVEL_BYTES = 300_000_000, 150_000_000
+_DEPTHS = (MAX_DEPTH, 128, 64, 48)  # that are told apart; the longest pages have the last
 
 # The HTML standard's formatting elements, less <a>, which closes the one before it.
 _NAMES = ("b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u", "option")
@@ -193,7 +198,8 @@ _CLOSED_BY_OTHERS = frozenset(
     b"area base br col embed hr img input link meta param source track wbr "
     b"html head body p li dd dt tr td th tbody thead tfoot colgroup a button".split()
 )
-_DEEP = " > ".join("*" * MAX_DEPTH) + ":first-child"  # of its parent; where one is so deep, its siblings need no look
+# Of its parent: where one is so deep, its siblings need no look.
+_DEEP = {depth: " > ".join("*" * depth) + ":first-child" for depth in _DEPTHS}
 
 
 def is_too_costly(markup: Markup) -> bool:
@@ -210,9 +216,11 @@ def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
     """Tell whether elements are nested so deeply that main content could take seconds. The query runs in native
     code.
     """
-    if len(markup.tags) < _FEW_TAGS_TO_EXTRACT or tree.document is None:
+    length = len(markup.html)
+    if len(markup.tags) * length < _FEW_LEVEL_BYTES or tree.document is None:
         return False
-    return tree.document.query_selector(_DEEP) is not None
+    depth = next((depth for depth in _DEPTHS if depth * length <= MAX_LEVEL_BYTES), _DEPTHS[-1])
+    return tree.document.query_selector(_DEEP[depth]) is not None
 
 
 def _open_sum(markup: Markup) -> int:

@@ -80,8 +80,22 @@ def test_the_look_itself_is_short(piece: str, expected: bool) -> None:
     assert is_too_costly(Markup((piece * (1_500_000 // len(piece))).encode())) is expected
 
 
-@pytest.mark.parametrize(("depth", "expected"), [(50, False), (200, False), (300, True), (5000, True)])
+@pytest.mark.parametrize(
+    ("depth", "characters", "expected"),
+    [
+        (50, 10_000, False),
+        (200, 10_000, False),
+        (300, 10_000, False),  # so little text takes no time, however deep
+        (5000, 10_000, True),
+        (200, 1_000_000, False),
+        (300, 1_000_000, True),
+        (990, 1_000_000, True),
+        (30, 4_000_000, False),
+        (100, 4_000_000, True),
+    ],
+)
 @pytest.mark.parametrize("end", ["", "text<!-- x --><b></b>text<i></i>"])
-def test_depth(depth: int, expected: bool, end: str) -> None:
-    page = "<p>text" * 1500 + "<div>" * depth + end
+def test_depth(depth: int, characters: int, expected: bool, end: str) -> None:
+    """The longer a page, the fewer levels it may have: each text is gathered anew at each of them."""
+    page = "<p>text" * 500 + "<p>" + "word " * (characters // 5) + "<div>" * depth + end
     assert is_too_deep(Markup(page.encode()), HTMLTree.parse(page)) is expected
