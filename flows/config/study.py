@@ -10,7 +10,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
     Field,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
@@ -22,6 +21,7 @@ from pydantic_core import CoreSchema
 
 from flows.config.errors import first_sentence
 from flows.config.files import refuse_too_deep, resolve_extends, substitute
+from flows.config.refusals import refuse_odd_numbers, refuse_unknown, refuse_untold
 from flows.config.resources import Resources
 from flows.config.run_form import run_form
 from flows.config.runs import (
@@ -41,7 +41,6 @@ from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
-from pipelines.text.languages import known_language
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters
@@ -126,7 +125,7 @@ class Config(Settings):
         complete = substitute(complete, str(complete.get("data_root", ".")))
         complete = _with_wanted_languages(_with_splits(complete))
         config = validate(complete)
-        _refuse_odd_numbers(complete, config)
+        refuse_odd_numbers(complete, config)
         return config
 
     @model_validator(mode="after")
@@ -134,17 +133,17 @@ class Config(Settings):
         """By lid.176: what another model knows is seen when it is loaded."""
         if self.documents.language_model is None:
             for name, corpus in self.corpora.items():
-                _refuse_untold(f"corpora.{name}.language", corpus.language)
+                refuse_untold(f"corpora.{name}.language", corpus.language)
             for language in self.new_languages():
-                _refuse_untold("language", language)
+                refuse_untold("language", language)
         return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Config:
         for name, corpus in self.corpora.items():
-            _refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
+            refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
             sets = [item for item in corpus.decontaminate if not is_file(item)]
-            _refuse_unknown(f"corpora.{name}.decontaminate", sets, "corpus", self.corpora)
+            refuse_unknown(f"corpora.{name}.decontaminate", sets, "corpus", self.corpora)
             needed = corpus.dedup.bands * corpus.dedup.rows
             if needed > self.documents.num_perm:
                 raise ValueError(
@@ -158,10 +157,10 @@ class Config(Settings):
                 )
         self.in_order()
         of_corpora = [item.corpus for item in self.inputs if item.corpus is not None]
-        _refuse_unknown("inputs", of_corpora, "corpus", self.corpora)
-        _refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
+        refuse_unknown("inputs", of_corpora, "corpus", self.corpora)
+        refuse_unknown("evaluation.sets", self.evaluation.sets or [], "corpus", self.corpora)
         if isinstance(self.base, PretrainedHere):
-            _refuse_unknown("base.corpora", list(self.base.corpora), "corpus", self.corpora)
+            refuse_unknown("base.corpora", list(self.base.corpora), "corpus", self.corpora)
         refuse_repeated("inputs", of_corpora, "give each corpus once")
         refuse_repeated("seeds", self.seeds, "give each seed once")
         refuse_repeated("methods", [method.label for method in self.methods], "give each a `name` of its own")
@@ -287,34 +286,6 @@ def _is_one_text(corpus: Any, sources: Mapping[str, Any]) -> bool:
     named = [sources.get(name) for name in corpus["sources"] if isinstance(name, str)]
     source = named[0] if len(named) == 1 and isinstance(named[0], Mapping) else {}
     return source.get("kind") == "text" and not source.get("url_field")
-
-
-def _refuse_odd_numbers(given: Any, taken: Any, field: str = "") -> None:
-    """Refuse `true` where it was taken for a 1, and what no 64 bits hold: torch, NumPy and DuckDB fail on it later."""
-    if isinstance(given, Mapping):
-        for key, item in given.items():
-            part = getattr(taken, key, None) if isinstance(taken, BaseModel) else taken.get(key)
-            _refuse_odd_numbers(item, part, f"{field}.{key}" if field else key)
-    elif isinstance(given, list) and isinstance(taken, list | tuple):
-        for place, (item, part) in enumerate(zip(given, taken, strict=False)):
-            _refuse_odd_numbers(item, part, f"{field}.{place}")
-    elif isinstance(given, bool) and isinstance(taken, int | float) and not isinstance(taken, bool):
-        raise ValueError(f"`{field}` is {str(given).lower()}: give a number")
-    elif isinstance(taken, int) and abs(taken) >= 2**63:
-        raise ValueError(f"`{field}` is {taken}: give a number of at most 63 bits")
-
-
-def _refuse_untold(field: str, language: str) -> None:
-    try:
-        known_language(language)
-    except InputError as error:
-        raise ValueError(f"{field}: {error}; or a model that knows it, as documents.language_model") from None
-
-
-def _refuse_unknown(field: str, names: list[str], kind: str, known: Mapping[str, Any]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{field}: there is no {kind} {name!r}; known: {', '.join(known) or 'none'}")
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -86,7 +86,7 @@ def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:
 
 
 def _base_of_adapter(folder: Path, trust_remote_code: bool) -> BaseSpec:
-    """As its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
+    """Return the base as its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
     if (folder.parent / "run.json").is_file():
         return _base_of_run(folder.parent, trust_remote_code)
     with _readable(folder / "adapter_config.json"):

@@ -190,7 +190,7 @@ class _Run:
 
 
 def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
-    """As read_warc, of a file that holds single records one after the other, each in a gzip member of its own.
+    """Read as read_warc a file that holds single records one after the other, each in a gzip member of its own.
 
     Their lengths are known, so a damaged one costs itself only. Offsets are those in this file.
     """
