@@ -8,7 +8,7 @@ domain and of another domain of the original language. Prints a row a variant: b
 forgotten on --other, and the share of closed gates, mean over layers. A variant that stands in --out is not trained
 again.
 
-The variants live here and not in nr_core: docs/results.md says what came of them.
+The variants live here and not in nr_core: docs/measurements/closing-gates.md says what came of them.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from flows.config.runs import OwnText
+from flows.config.runs import OwnText, PretrainedHere
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
+from flows.steps.base import pretrained_id
 from flows.steps.own_text import seconds_per_token, standing_own_text
 from flows.steps.recording import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
@@ -91,13 +93,24 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
 def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], workspace: Workspace) -> Row:
     """Plan text of the base: its key joins what stands, if it does."""
     asked = f"{item.tokens:,} tokens, seed {item.seed}"
-    key = standing_own_text(workspace, item, config.base)
+    base = _base_that_writes(config.base, standing, workspace)
+    key = standing_own_text(workspace, item, base)
     if key is None:
-        seconds = seconds_per_token(workspace, config.base)
+        seconds = seconds_per_token(workspace, base)
         minutes = round(item.tokens * seconds / 60, 1) if seconds else None
         return "text of the base", "new", f"the base has not written it yet: {asked}", minutes
     standing[item.corpus] = key
     return "text of the base", "stands", f"{key} holds {asked}, of the same base", None
+
+
+def _base_that_writes(base: Any, standing: Mapping[str | None, str], workspace: Workspace) -> BaseSpec | None:
+    """Return the base as its text names it; None for one that is trained here on corpora that do not stand yet."""
+    if not isinstance(base, PretrainedHere):
+        return base if isinstance(base, BaseSpec) else None
+    versions = {name: standing[name] for name, share in base.corpora.items() if share > 0 and name in standing}
+    if len(versions) < sum(share > 0 for share in base.corpora.values()):
+        return None
+    return BaseSpec(model=str(workspace.model(pretrained_id(base, versions))))
 
 
 def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspace) -> Iterator[Row]:

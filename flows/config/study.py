@@ -196,11 +196,6 @@ class Config(Settings):
         own = [item for item in self.inputs if isinstance(item, OwnText)]
         if len(own) > 1:
             raise ValueError("inputs: `from: base` stands there twice; give it once, with more `tokens`")
-        if own and isinstance(self.base, PretrainedHere):
-            raise ValueError(
-                "inputs: `from: base` is for a base whose own text is not at hand, and this one is trained here; give "
-                f"the corpora that it is trained on ({', '.join(self.base.corpora)}) the role original"
-            )
         if own and self.language_of(own[0]) in self.new_languages():
             raise ValueError(
                 f"inputs: `from: base` writes in {own[0].language}, which is the language to learn; give the language "

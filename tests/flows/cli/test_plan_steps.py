@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli.plan import plan_refresh, plan_steps, reading_rates
-from flows.config.runs import OwnText
+from flows.config.runs import OwnText, PretrainedHere
 from flows.config.study import parse_config
+from flows.steps.base import pretrained_id
 from flows.steps.own_text import own_text_key
 from flows.steps.recording import recorded_settings
 from nr_core.settings import BaseSpec, MethodSettings
@@ -139,6 +140,21 @@ def test_text_of_the_base_is_a_step_with_its_count_of_tokens(config):
     other = asked.model_copy(update={"base": BaseSpec(model="m", dtype="bfloat16")})
     assert [outcomes(one)[2] == stands for one in (asked, trimmed, other)] == [True, True, False]
     assert own_text_key(own, "2", base) != key != own_text_key(own, "1", BaseSpec(model="m", dtype="bfloat16"))
+
+
+def test_a_base_that_is_trained_here_writes_too(config):
+    own = OwnText.model_validate({"from": "base", "share": 0.1, "tokens": 600, "language": "eng"})
+    here = PretrainedHere.model_validate({"pretrain": {}, "corpora": {"english": 1.0}})
+    asked = config.model_copy(update={"base": here, "inputs": [config.inputs[0], own]})
+    publish(config, "french", UNITS)
+    assert outcomes(asked)[-2][:2] == ("new", "the base has not written it yet: 600 tokens, seed 0")
+    publish(config, "english", UNITS)
+    workspace = Workspace(config.workspace)
+    base = BaseSpec(model=str(workspace.model(pretrained_id(here, {"english": "english-1"}))))
+    with publishing(workspace.tokens(own_text_key(own, "1", base), "written")) as folder:
+        settings = {"base": base.model_dump(mode="json"), "tokens": 600, "document_tokens": 1024, "seed": 0}
+        write_manifest(folder, step="sample", key=own_text_key(own, "1", base), inputs={}, settings=settings, counts={})
+    assert outcomes(asked)[-2][0] == "stands"
 
 
 def test_points_between_base_and_finetuned_model_have_lines_of_their_own(config):

@@ -82,11 +82,7 @@ def test_text_of_the_base_that_contradicts_is_refused(own, sentence):
     assert refused(inputs=[NEW, own]).startswith(sentence)
 
 
-def test_text_of_a_base_that_is_trained_here_or_writes_in_no_known_language_is_refused():
-    made_here = {"pretrain": {}, "corpora": {"english": 1.0}}
-    assert "give the corpora that it is trained on (english) the role original" in refused(
-        inputs=[NEW, OWN], base=made_here
-    )
+def test_text_of_a_base_that_writes_twice_or_in_no_known_language_is_refused():
     only_new = {"french": SMALL["corpora"]["french"]}
     assert "say with `language` in what the base writes" in refused(inputs=[NEW, OWN], corpora=only_new)
     assert "stands there twice" in refused(inputs=[NEW, {**OWN, "share": 0.05}, {**OWN, "share": 0.05}])
