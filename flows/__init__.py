@@ -13,7 +13,7 @@ The only package that knows Prefect, and the only one that knows the others.
 """
 
 import flows.plain_errors  # noqa: F401  (keeps DuckDB quiet at exit)
-from flows.moved import MOVED
-from storage.moved import keep_old_names
+from flows.former_names import FORMER_NAMES
+from storage.former_names import keep_old_names
 
-keep_old_names(MOVED)
+keep_old_names(FORMER_NAMES)

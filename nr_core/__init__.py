@@ -14,6 +14,6 @@ It needs torch, transformers, peft, tokenizers and pyarrow, and no other package
 none of those.
 """
 
-from nr_core.moved import MOVED, keep_old_names
+from nr_core.former_names import FORMER_NAMES, keep_old_names
 
-keep_old_names(MOVED)
+keep_old_names(FORMER_NAMES)

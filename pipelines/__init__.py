@@ -13,7 +13,7 @@
 Imports storage, and neither nr_core nor flows; inside, what comes later imports what comes earlier.
 """
 
-from pipelines.moved import MOVED
-from storage.moved import keep_old_names
+from pipelines.former_names import FORMER_NAMES
+from storage.former_names import keep_old_names
 
-keep_old_names(MOVED)
+keep_old_names(FORMER_NAMES)

@@ -12,6 +12,6 @@
 Imports none of the other packages.
 """
 
-from storage.moved import MOVED, keep_old_names
+from storage.former_names import FORMER_NAMES, keep_old_names
 
-keep_old_names(MOVED)
+keep_old_names(FORMER_NAMES)

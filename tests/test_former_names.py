@@ -6,27 +6,29 @@ from importlib.util import find_spec
 
 import pytest
 
-import flows.moved
-import nr_core.moved
-import pipelines.moved
-import storage.moved
+from flows import former_names as of_flows
+from nr_core import former_names as of_nr_core
+from pipelines import former_names as of_pipelines
+from storage import former_names as of_storage
 
-MOVED = {**flows.moved.MOVED, **nr_core.moved.MOVED, **pipelines.moved.MOVED, **storage.moved.MOVED}
+FORMER_NAMES = {
+    old: new for of in (of_flows, of_nr_core, of_pipelines, of_storage) for old, new in of.FORMER_NAMES.items()
+}
 
 
 def test_each_leads_to_a_module_that_is_there():
-    assert [new for new in MOVED.values() if find_spec(new) is None] == []
+    assert [new for new in FORMER_NAMES.values() if find_spec(new) is None] == []
 
 
 @pytest.mark.parametrize(
     "old", ["pipelines.read_warc", "nr_core.sites", "nr_core.tasks.items", "flows.table", "storage.atomic"]
 )
 def test_an_old_name_is_the_same_module(old):
-    new = importlib.import_module(MOVED[old])
-    with pytest.warns(DeprecationWarning, match=MOVED[old]):
+    new = importlib.import_module(FORMER_NAMES[old])
+    with pytest.warns(DeprecationWarning, match=FORMER_NAMES[old]):
         moved = importlib.import_module(old)
     assert moved is new
-    assert new.__spec__.name == MOVED[old]
+    assert new.__spec__.name == FORMER_NAMES[old]
 
 
 @pytest.mark.parametrize("old", ["pipelines.worker", "nr_core.token_pieces"])

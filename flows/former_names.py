@@ -1,6 +1,6 @@
 """Names that modules of this package had before it was regrouped, for scripts that use them: gone with version 0.2."""
 
-MOVED = {
+FORMER_NAMES = {
     "flows.access": "flows.services.access",
     "flows.addresses": "flows.services.addresses",
     "flows.artifacts": "flows.steps.artifacts",

@@ -1,6 +1,6 @@
 """Names that modules of this package had before it was regrouped, for scripts that use them: gone with version 0.2.
 
-storage/moved.py is the same for the other packages; this one imports none of them.
+storage/former_names.py is the same for the other packages; this one imports none of them.
 """
 
 import sys
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from types import CodeType, ModuleType
 from typing import Any
 
-MOVED = {
+FORMER_NAMES = {
     "nr_core.adapter": "nr_core.tuner.adapter",
     "nr_core.attention_sites": "nr_core.tuner.adapter_sites",
     "nr_core.base.quantized": "nr_core.base.precision",

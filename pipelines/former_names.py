@@ -1,6 +1,6 @@
 """Names that modules of this package had before it was regrouped, for scripts that use them: gone with version 0.2."""
 
-MOVED = {
+FORMER_NAMES = {
     "pipelines.accumulate": "pipelines.sources.work_units",
     "pipelines.addresses": "pipelines.sources.addresses",
     "pipelines.alphabets": "pipelines.pages.alphabets",

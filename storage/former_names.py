@@ -1,6 +1,6 @@
 """Finds modules under the names that they had before the packages were regrouped: gone with version 0.2.
 
-MOVED are the names of this package; flows and pipelines have tables of their own in their `moved`.
+FORMER_NAMES are the names of this package; flows and pipelines have tables of their own in their `former_names`.
 """
 
 import sys
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from types import CodeType, ModuleType
 from typing import Any
 
-MOVED = {
+FORMER_NAMES = {
     "storage.atomic": "storage.files",
     "storage.content_hash": "storage.keys",
     "storage.damage": "storage.files",
