@@ -113,6 +113,10 @@ class Config(Settings):
     def _a_folder(cls, workspace: str) -> str:
         if not workspace.strip() or re.search(r"\$[A-Za-z_{]", workspace):
             raise ValueError(f"{workspace!r} names no folder: write its path; ~ is your home, no variable is put in")
+        if not workspace.isprintable() or "://" in workspace:
+            raise ValueError(
+                f"{workspace!r} names no folder of this machine: write its path; `bucket` takes an address"
+            )
         return str(at_home(workspace))
 
     @model_validator(mode="wrap")

@@ -68,6 +68,7 @@ class _Loader(yaml.SafeLoader):
             )
         if isinstance(node, MappingNode):
             _refuse_duplicates(node)
+            _refuse_lone_keys(node)
         parts = [self._sizes[id(part)] for part in _parts(node)]
         text = len(node.value) if isinstance(node, ScalarNode) else 0
         characters = 1 + text + sum(size for size, _ in parts)
@@ -158,6 +159,15 @@ def _refuse_duplicates(node: MappingNode) -> None:
             name, both = shorten(key.value, 80), f"in line {seen[key.value]} and in line {line}"
             raise Refused(problem=f"key `{name}` stands there twice, {both}; keep one", problem_mark=key.start_mark)
         seen[key.value] = line
+
+
+def _refuse_lone_keys(node: MappingNode) -> None:
+    """Refuse `{rate: 1,5}`, which is a rate of 1 and a key `5` without a word behind it."""
+    for key, value in node.value:
+        if _is_empty(value) and value.start_mark.index == key.end_mark.index:
+            name = shorten(key.value, 80)
+            problem = f"`{name}` has no colon and no value: decimals have a point, text with a comma quotes"
+            raise Refused(problem=problem, problem_mark=key.start_mark)
 
 
 def _value(node: Node) -> Any:

@@ -283,6 +283,7 @@ def test_the_home_is_put_in_for_the_tilde(tmp_path, monkeypatch):
     assert "there is no such user" in refused(workspace="~nobody-of-that-name/w")
     assert "no variable is put in" in refused(workspace="$HOME/w")
     assert "names no folder" in refused(workspace="   ")
+    assert "`bucket` takes an address" in refused(workspace="gs://texts/w") and "no folder" in refused(workspace="a\0b")
 
 
 def models_of(annotation):
@@ -312,6 +313,8 @@ def test_numbers_that_are_none_are_refused_in_every_field():
 
 def test_switches_and_numbers_beyond_64_bits_are_no_numbers():
     assert refused(seeds=[0, True]) == "`seeds.1` is true: give a number"
+    assert refused(seeds=["2_0"]) == "`seeds.0` is '2_0': give a number, with digits alone"
+    assert parse_config({**SMALL, "seeds": ["20"]}, "x").seeds == [20]  # as forms post it
     assert refused(methods=[{"method": "adapter", "layers": [False]}]) == "`methods.0.layers.0` is false: give a number"
     assert "`training.log_every` is" in refused(training={"log_every": 2**63})
     assert "more tokens than can be counted" in refused(training={"steps": 2**61})

@@ -42,6 +42,12 @@ def test_a_key_with_nothing_behind_it_says_nothing_and_null_is_a_value():
     assert parse_yaml("a:\n#  b: 1\nc: ~\nd: {e: , f: 1}\n", "x") == {"c": None, "d": {"f": 1}}
 
 
+def test_a_decimal_comma_in_braces_is_refused_where_it_would_be_a_key_of_its_own():
+    assert "`25` has no colon and no value" in refused("training: {clip: 0,25}")
+    assert "no colon" in refused("a: {b: 1, c}")
+    assert parse_yaml("{b: 1, }", "x") == {"b": 1}
+
+
 @pytest.mark.parametrize("number", ["007", "-012", "+00", "089"])
 def test_leading_zeros_are_refused_unless_quoted(number):
     assert "my.yaml, line 2, column 8" in (said := refused(f"b: 1\nseed: [{number}]")) and "leading zeros" in said
