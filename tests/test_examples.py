@@ -1,4 +1,4 @@
-"""The examples for clusters: as far as they can be looked at without one."""
+"""The examples of docs/operations.md for clusters: as far as they can be looked at without one."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the README promises, for real: server, worker, `prefect deployment run`, schedules, and SQL over the result."""
+"""What README and docs/operations.md promise, for real: server, worker, runs, schedules, and SQL over the result."""
 
 import json
 import os
