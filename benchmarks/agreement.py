@@ -31,9 +31,9 @@ from flows.steps.tasks import find_tasks
 from nr_core.evaluation.tasks.harness import run_harness
 from nr_core.evaluation.tasks.kinds import ask, make_items
 from nr_core.evaluation.tasks.loglikelihood import Scorer
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 
 THEIRS = {"arc_easy": "arc/arc_easy.yaml", "arc_challenge": "arc/arc_challenge.yaml", "blimp": "blimp/_template_yaml"}
 

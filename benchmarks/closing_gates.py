@@ -32,10 +32,10 @@ from nr_core.errors import ModelError
 from nr_core.evaluation.evaluate import choose_documents, score
 from nr_core.models import load_base
 from nr_core.progress import Progress
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import TrainSpec
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.loss import local_loss
 from nr_core.training.train import train
 from nr_core.tuner.adapter import GatedAdapter

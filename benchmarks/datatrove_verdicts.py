@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.documents import process_unit
+from pipelines.documents_stage import process_unit
 from pipelines.settings import DocumentSettings
 from pipelines.sources.unit_report import documents_file
 from pipelines.sources.work_units import WorkUnit

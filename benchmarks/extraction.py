@@ -43,12 +43,12 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
-from pipelines import document
+from pipelines import document_row
 from pipelines.corpus.filter import judge
 from pipelines.dedup import key
-from pipelines.documents import process_unit, process_units
+from pipelines.documents_stage import process_unit, process_units
 from pipelines.pages.decode import decode
-from pipelines.pages.transfer import undo_transfer
+from pipelines.pages.http_body import undo_transfer
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.sources.unit_report import documents_file
@@ -137,7 +137,7 @@ def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
         none = np.zeros(1, dtype=np.uint32)
         with (
             mock.patch.object(key, "shingle_hashes", lambda *_: none),
-            mock.patch.object(document, "signatures", lambda of_texts, *_: [none] * len(of_texts)),
+            mock.patch.object(document_row, "signatures", lambda of_texts, *_: [none] * len(of_texts)),
         ):
             run()
 
@@ -155,9 +155,9 @@ def early_recall(files: Sequence[Path], settings: DocumentSettings) -> float:
     kept, lost, told, pages = Counter[str](), Counter[str](), 0, 0
     for file in files:
         for capture in read_warc(file, settings.max_bytes):
-            if not isinstance(capture, Capture) or (row := document.capture_document(capture))["reason"]:
+            if not isinstance(capture, Capture) or (row := document_row.capture_document(capture))["reason"]:
                 continue
-            row = document.page_document(row, capture, everything, identify)
+            row = document_row.page_document(row, capture, everything, identify)
             body = undo_transfer(
                 capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes
             )

@@ -28,9 +28,9 @@ from nr_core.base.head import Head
 from nr_core.evaluation.bits_per_byte import choose_documents
 from nr_core.evaluation.evaluate import score
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 
 
 class RandomGate(nn.Linear):

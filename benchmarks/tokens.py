@@ -25,8 +25,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import load_tokenizer, train_tokenizer
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 SHARDS = 4
 

@@ -26,15 +26,15 @@ import torch
 from nr_core.base.head import Head
 from nr_core.base.precision import choose, hold_frozen_in_bf16
 from nr_core.evaluation.evaluate import score
-from nr_core.methods.table import extend
+from nr_core.methods.put_on_base import extend
 from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, TrainingSettings
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
 from nr_core.training.batches import Batches, Input
 from nr_core.training.loop import Loop
-from nr_core.training.vocabulary import Vocabulary, tables_of
+from nr_core.training.trimmed_vocabulary import Vocabulary, tables_of
 from pipelines.sources.text_files import TextRecord, read_text
 
 CHARACTERS = 3  # a token, about

@@ -26,7 +26,7 @@ PUBLIC = (
     "nr_core.peft.skip_closed_gates",
     "nr_core.training.loss.local_loss",
     "nr_core.trainer.LocalLossMixin",
-    "nr_core.runs.earlier.load_together",
+    "nr_core.runs.build_on_earlier.load_together",
     "nr_core.tuner.export.export_wider",
     "storage.workspace.Workspace",
     "storage.query.query",

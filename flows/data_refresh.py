@@ -18,7 +18,7 @@ from flows.steps.artifacts import show_funnel, show_refresh
 from flows.steps.checks import check_corpora
 from flows.steps.cluster import on_cluster, run_jobs
 from flows.steps.progress import Progress
-from flows.steps.recording import record_corpus, record_move, record_units
+from flows.steps.result_records import record_corpus, record_move, record_units
 from pipelines.corpus.summary import CorpusReport
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import UnitReport, is_unit_done, read_report
@@ -93,7 +93,7 @@ def select_units(config: Config) -> list[WorkUnit]:
 
 @task(cache_policy=NO_CACHE)
 def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> list[WorkUnit]:
-    from pipelines.documents import documents_key
+    from pipelines.documents_stage import documents_key
     from pipelines.sources.work_units import units_to_read
 
     key, workspace = documents_key(config.documents), Workspace(config.workspace)
@@ -113,7 +113,7 @@ def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> l
 
 @task(cache_policy=NO_CACHE)
 def read_units(units: list[WorkUnit], config: Config) -> None:
-    from pipelines.documents import documents_key, process_units
+    from pipelines.documents_stage import documents_key, process_units
 
     logger, workspace = get_run_logger(), Workspace(config.workspace)
     reports: list[UnitReport] = []
@@ -190,7 +190,7 @@ def pass_checks(versions: dict[str, str], config: Config) -> None:
 @task(cache_policy=NO_CACHE)
 def end_refresh(config: Config) -> None:
     """Let the next refresh look up what `latest` is: until here, a run that was killed goes on with the same crawl."""
-    from pipelines.sources.crawls import release_latest
+    from pipelines.sources.common_crawl.snapshots import release_latest
 
     release_latest(Workspace(config.workspace))
 

@@ -20,7 +20,7 @@ from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_t
 from flows.steps.evaluation_texts import PinnedText, pin_texts, text_tokens
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.progress import Progress
-from flows.steps.recording import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
+from flows.steps.result_records import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
 from flows.steps.tasks import PinnedTask, pin_tasks
 from flows.train import planned_runs
 from nr_core.specs import EvaluateSpec, HeldOutTokens

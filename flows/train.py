@@ -24,7 +24,7 @@ from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_t
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.own_text import ensure_own_text, own_text_key
 from flows.steps.progress import Progress
-from flows.steps.recording import now, record_model, record_run, record_training_steps, recorded_settings
+from flows.steps.result_records import now, record_model, record_run, record_training_steps, recorded_settings
 from nr_core.settings import MethodSettings
 from nr_core.specs import TrainInput, TrainSpec, first_problem
 from storage.catalog import refresh_catalog

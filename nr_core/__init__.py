@@ -2,11 +2,11 @@
 
     peft           `import nr_core.peft` registers the tuner `neutral_residues` with PEFT
     tuner/         the tuner: config, layer, model; adapter has the formulas, adapter_sites finds the FFN of any decoder
-    methods/       one table of methods and rivals; LoRA, block expansion, KL to the base, interpolation, SSU
+    methods/       put_on_base, by the table in settings/; LoRA, block expansion, KL to the base, interpolation, SSU
     training/      train and pretrain; loop, loss, batches, forgetting budget, checkpoints, several devices
     evaluation/    bits per byte, behaviour against the base, tasks/
     base/          a base's language model, head, precision, quantization; models: loading it
-    text/          texts to token streams, and text that models write; tokens: tokenizers and streams
+    tokenization/  tokenizers, texts to token streams, new tokens;  generation/: text that models write
     runs/          finished runs: loading, building on them, their card
     settings/      what a user sets; specs: what one job of `python -m nr_core` is given
 

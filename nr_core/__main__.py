@@ -129,7 +129,7 @@ def _work(job: str, spec: Any, progress: Progress) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from nr_core.evaluation.evaluate import evaluate
-    from nr_core.text.own_text import sample_tokens
+    from nr_core.generation.own_text import sample_tokens
     from nr_core.training.pretrain import pretrain
     from nr_core.training.train import train
 

@@ -97,7 +97,7 @@ class LocalLossMixin:
         inputs = dict(inputs)
         original = inputs.pop(COLUMN, None)
         taps = find_taps(model) if original is not None and model.training else None
-        # The loss is taken inside; backward() may come after, and recompute what was measured (nr_core/tuner/taps.py).
+        # The loss is taken inside; backward() may come after, and recompute what was measured (activation_taps).
         with taps.collect() if taps is not None else nullcontext():
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[misc]
             if taps is None or original is None:

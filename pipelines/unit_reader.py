@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.document import SCHEMA, STAGE_OF_REASON, capture_document, measure_together, page_document, text_document
+from pipelines.document_row import (
+    SCHEMA,
+    STAGE_OF_REASON,
+    capture_document,
+    measure_together,
+    page_document,
+    text_document,
+)
 from pipelines.pages.characters import cut
 from pipelines.pages.warc import Capture, read_records, read_warc
 from pipelines.settings import DocumentSettings
@@ -24,7 +31,7 @@ from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, docume
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED
-from pipelines.workers.poison import NOTHING, Poison
+from pipelines.workers.reading_place import NOTHING, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import sync
 from storage.keys import file_sha256

@@ -22,24 +22,24 @@ RECORD = Path(__file__).with_suffix(".json")
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sample crawl": ("pipelines.settings.sources:SAMPLE_CRAWL_VERSION", ("pipelines/sample_crawl/**/*.*",)),
     "selection": (
-        "pipelines.sources.selection:SELECTION_VERSION",
+        "pipelines.sources.common_crawl.selection:SELECTION_VERSION",
         (
-            "pipelines/sources/selection.py",
-            "pipelines/sources/columnar_index.py",
-            "pipelines/sources/index_condition.py",
+            "pipelines/sources/common_crawl/selection.py",
+            "pipelines/sources/common_crawl/columnar_index.py",
+            "pipelines/sources/common_crawl/index_condition.py",
         ),
     ),
     "documents": (
-        "pipelines.documents:DOCUMENTS_STAGE_VERSION",
+        "pipelines.documents_stage:DOCUMENTS_STAGE_VERSION",
         (
-            "pipelines/document.py",
+            "pipelines/document_row.py",
             "pipelines/unit_reader.py",
             "pipelines/given_files.py",
             "pipelines/sources/compressed_text.py",
             "pipelines/sources/host.py",
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
-            "pipelines/pages/*.py",
+            "pipelines/pages/**/*.py",
             "pipelines/text/identify.py",
             "pipelines/text/languages.py",
             "pipelines/text/other_language.py",
@@ -72,8 +72,8 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/text/words.py",
         ),
     ),
-    "tokens": ("flows.steps.corpora:TOKENS_STAGE_VERSION", ("nr_core/tokens.py", "nr_core/text/token*.py")),
-    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/text/own_text.py",)),
+    "tokens": ("flows.steps.corpora:TOKENS_STAGE_VERSION", ("nr_core/tokenization/token*.py",)),
+    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/generation/own_text.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
         tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss")),

@@ -12,7 +12,7 @@ from flows.config.resources import Resources
 from flows.results import find_run
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.progress import Progress
-from flows.steps.recording import (
+from flows.steps.result_records import (
     evaluation_scope,
     keep_eval_sets,
     record_evaluation,

@@ -75,8 +75,8 @@ def sample(
     seed: SamplingSeed = 0,
 ) -> None:
     """Let a base write replay text, where none of its own training data is at hand."""
+    from nr_core.generation.own_text import sample_text
     from nr_core.settings import BaseSpec
-    from nr_core.text.own_text import sample_text
 
     def show(done: int, total: int) -> None:
         print(f"\r{done} of {total} documents", end="", file=sys.stderr)
@@ -97,7 +97,7 @@ def add_tokens(
     """Give a base tokens for a new language, where other text stays tokenised as before."""
     from flows.steps.corpora import SIDES, published_version
     from nr_core.settings import BaseSpec
-    from nr_core.text.new_tokens import add_tokens as write
+    from nr_core.tokenization.new_tokens import add_tokens as write
     from pipelines.corpus.shards import shard_files
     from storage.workspace import Workspace
 

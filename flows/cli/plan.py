@@ -9,16 +9,16 @@ from flows.config.study import Config
 from flows.data_refresh import waiting_units
 from flows.steps.base import pretrained_id
 from flows.steps.own_text import seconds_per_token, standing_own_text
-from flows.steps.recording import are_recorded
+from flows.steps.result_records import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.bucket import version_in_bucket
 from pipelines.corpus.lineage import has_settings
 from pipelines.denylist import holds_taken_down
-from pipelines.documents import documents_key, units_in_bucket
+from pipelines.documents_stage import documents_key, units_in_bucket
 from pipelines.settings import CommonCrawlIndexSource, CorpusSettings
+from pipelines.sources.common_crawl.selection import read_batch, read_units
 from pipelines.sources.fetch_unit import needs_fetching
 from pipelines.sources.remote import Remote
-from pipelines.sources.selection import read_batch, read_units
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from pipelines.text.bad_words import read_bad_words
 from storage.publish import is_done, read_manifest

@@ -103,8 +103,8 @@ def from_config(
     from flows.cli.interrupt import leaving_on_interrupt
     from flows.config.inputs import check_inputs
     from flows.config.study import load_config
-    from flows.finished_study import is_finished
     from flows.report.page import report_file
+    from flows.steps.finished_study import is_finished
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))

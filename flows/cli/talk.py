@@ -41,7 +41,7 @@ def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
     """Load a run and its tokenizer without what the libraries tell one another, progress bars and deprecations."""
     from transformers.utils.logging import disable_progress_bar
 
-    from nr_core.runs.finished import load_finished
+    from nr_core.runs.load_run import load_finished
 
     disable_progress_bar()
     with warnings.catch_warnings():
@@ -50,7 +50,7 @@ def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
 
 
 def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
-    from nr_core.text.generate import ContextFullError, stream
+    from nr_core.generation.generate import ContextFullError, stream
 
     model, tokenizer = load(folder, trust_remote_code)
     show([prompt])
@@ -63,7 +63,7 @@ def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **optio
 
 def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
     """Turns are read from stdin, to its end or that of the model's context."""
-    from nr_core.text.generate import ContextFullError, chat_prompt, stream
+    from nr_core.generation.generate import ContextFullError, chat_prompt, stream
 
     model, tokenizer = load(folder, trust_remote_code)
     turns: list[dict[str, str]] = []

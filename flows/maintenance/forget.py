@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flows.steps.recording import record_corpus, record_move
+from flows.steps.result_records import record_corpus, record_move
 from pipelines.corpus.bucket import changing_corpus, clear_bucket
 from pipelines.corpus.build import publish_version
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.steps.recording import record_move
+from flows.steps.result_records import record_move
 from pipelines.corpus.bucket import changing_corpus, fetch_version
 from pipelines.denylist import holds_taken_down
 from storage.errors import InputError

@@ -13,7 +13,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from flows.report.scatter import has_both
+from flows.report.scatter_plot import has_both
 from flows.report.series import MINUS, REFERENCE_METHOD, Styles, bits, duration, share
 from storage.query import query
 from storage.workspace import Workspace

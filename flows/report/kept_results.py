@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.report.inline_svg import drawing
 from flows.report.paper_figures import FORGETTING, LEARNING
 from flows.report.plots import PAPER
-from flows.report.scatter import TRADE_OFF, marked, scatter
+from flows.report.scatter_plot import TRADE_OFF, marked, scatter
 from flows.report.series import Styles
 from storage.errors import InputError
 from storage.kept_results import KeptResults

@@ -10,8 +10,8 @@ from flows.report.inline_svg import drawing
 from flows.report.page import bases_of
 from flows.report.plots import PAPER, loss_curves, loss_grid, task_groups, task_lines, task_order
 from flows.report.queries import COST, FRONT, KL, LOSS, RUNS, TASKS, ask
-from flows.report.scatter import KL as KL_MEASURES
-from flows.report.scatter import TRADE_OFF, marked, scatter
+from flows.report.scatter_plot import KL as KL_MEASURES
+from flows.report.scatter_plot import TRADE_OFF, marked, scatter
 from flows.report.series import Styles
 from storage.errors import InputError
 from storage.workspace import Workspace

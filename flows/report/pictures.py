@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from flows.report.inline_svg import inline_svg
 from flows.report.plots import PAGE, loss_curves, loss_panel, task_groups, task_lines, task_order, task_tip
-from flows.report.scatter import Measures, marked, scatter
+from flows.report.scatter_plot import Measures, marked, scatter
 from flows.report.series import Style, Styles
 
 Row = dict[str, Any]

@@ -1,7 +1,7 @@
 """The study's plots, drawn by matplotlib: for the page (flows.report.inline_svg) and for papers (paper_figures).
 
-Here are tasks, as a line from the base's figure to the run's, and loss curves, a panel a setting; flows.report.scatter
-has learning over forgetting. Lengths are pixels of the page, 72 an inch. No text is read as mathematics: names of runs
+Here are tasks, as a line from the base's figure to the run's, and loss curves, a panel a setting; scatter_plot has
+learning over forgetting. Lengths are pixels of the page, 72 an inch. No text is read as mathematics: names of runs
 are anybody's.
 """
 

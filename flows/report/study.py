@@ -12,7 +12,7 @@ from flows.report import queries
 from flows.report.headline import Evidence, Headline, evidence_of, headline
 from flows.report.pictures import LossPanel, TaskPicture, loss_panels, scatter_pictures, task_pictures
 from flows.report.queries import Answer, ask
-from flows.report.scatter import KL, TRADE_OFF, has_both
+from flows.report.scatter_plot import KL, TRADE_OFF, has_both
 from flows.report.series import REFERENCE_METHOD, Style, Styles
 from pipelines.text.languages import NAME_OF_CODE
 from storage.files import read_json
@@ -22,9 +22,9 @@ SNIPPET = """# {name}, seed {seed}
 import json
 from pathlib import Path
 
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 
 run = Path({folder!r})
 base = BaseSpec(**json.loads((run / "run.json").read_text())["base"])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
 from flows.services import own_prefect, server
 from flows.services.access import FILE, OTHERS, credential_of, own_credential
 from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
 from flows.services.orphans import orphaned_runs
-from flows.services.workspace_health import disk_wrong, files_wrong, folder_wrong
 from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
 

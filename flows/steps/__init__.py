@@ -5,5 +5,5 @@ cluster             work units and bands of signatures on Dask or Ray
 base                a base given, pretrained or found; text that it writes itself
 jobs                long torch work as `python -m nr_core`
 tasks, evaluation_texts     what runs are measured on beside the corpora
-recording           rows of the record files; artifacts, progress: what Prefect's UI and a terminal show
+result_records      rows of the record files; artifacts, progress: what Prefect's UI and a terminal show
 """

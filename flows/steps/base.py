@@ -16,7 +16,7 @@ from flows.services.orphans import record_process
 from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.progress import Progress
-from flows.steps.recording import now, record_model, record_training_steps
+from flows.steps.result_records import now, record_model, record_training_steps
 from nr_core.settings import BaseSpec
 from nr_core.specs import PretrainInput, PretrainSpec
 from pipelines.corpus.shards import shard_files
@@ -64,7 +64,7 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
         ModelError: there is no such model, or its tokenizer has no end-of-text token.
     """
     from nr_core.models import weights_hash
-    from nr_core.tokens import tokenizer_hash
+    from nr_core.tokenization.tokenizer import tokenizer_hash
 
     weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
     config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
@@ -150,7 +150,7 @@ def _record_pretrained(workspace: Workspace, key: str, folder: Path) -> None:
 
 
 def _ensure_tokenizer(base: PretrainedHere, versions: Mapping[str, str], workspace: Workspace) -> Path:
-    from nr_core.tokens import train_tokenizer
+    from nr_core.tokenization.tokenizer import train_tokenizer
 
     shares = _shares(base)
     inputs, key = _inputs(base, versions), tokenizer_key(base, versions)

@@ -17,7 +17,7 @@ from flows.config.inputs import take_secrets
 from flows.config.resources import Resources
 from flows.config.study import Config
 from flows.services.orphans import record_process
-from flows.steps.recording import record_units
+from flows.steps.result_records import record_units
 from pipelines.dedup.minhash import BandBuckets, BandJob, RunJobs
 from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import WorkUnit
@@ -34,7 +34,7 @@ def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config],
 
 @flow(name="read-on-cluster", on_running=[record_process])
 def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
-    from pipelines.documents import documents_key, fetch_units
+    from pipelines.documents_stage import documents_key, fetch_units
     from pipelines.sources.unit_report import is_unit_done, read_report, write_report
 
     workspace, logger, key = Workspace(config.workspace), get_run_logger(), documents_key(config.documents)

@@ -39,7 +39,7 @@ SIDES = ("train", "held_out")
 
 def tokens_hash(tokenizer: BaseSpec) -> str:
     """Return what names the streams of a tokenizer beside their text: what it does, and this stage's version."""
-    from nr_core.tokens import tokenizer_hash
+    from nr_core.tokenization.tokenizer import tokenizer_hash
 
     return hash_of(tokenizer_hash(tokenizer), TOKENS_STAGE_VERSION)
 
@@ -51,7 +51,7 @@ def ensure_tokens(
 
     What a kill cut off goes on from its last whole shard.
     """
-    from nr_core.text.tokenizing import tokenize
+    from nr_core.tokenization.tokenize_corpus import tokenize
 
     hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(version, hashed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.config.runs import EvaluationText
 from flows.steps.corpora import tokens_hash
 from flows.steps.progress import Progress
-from flows.steps.recording import record_task_set
+from flows.steps.result_records import record_task_set
 from nr_core.settings import BaseSpec
 from pipelines.sources.text_files import TextRecord, read_text
 from storage.errors import InputError
@@ -86,7 +86,7 @@ def text_tokens(workspace: Workspace, text: PinnedText, tokenizer: BaseSpec, pro
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from nr_core.text.tokenizing import tokenize
+    from nr_core.tokenization.tokenize_corpus import tokenize
 
     hashed = tokens_hash(tokenizer)
     folder = workspace.tokens(text.eval_id, hashed)

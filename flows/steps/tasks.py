@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from flows.config.errors import first_sentence
 from flows.config.files import PROJECT
 from flows.config.yaml_files import read_yaml
-from flows.steps.recording import record_settings, record_task_set
+from flows.steps.result_records import record_settings, record_task_set
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.specs import TaskItems
 from storage.errors import InputError

@@ -22,9 +22,9 @@ from nr_core.errors import ModelError
 from nr_core.evaluation.bits_per_byte import choose_documents, fitted, window_batches
 from nr_core.evaluation.tasks.figures import Ratio, bootstrap_error
 from nr_core.models import context_length, load_base, named
-from nr_core.runs.earlier import MODEL_FOLDER
+from nr_core.runs.build_on_earlier import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 
 PROMPT, CONTINUATION = 32, 32  # tokens
 MOST_PROMPTS = 64

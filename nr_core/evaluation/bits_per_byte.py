@@ -20,7 +20,7 @@ from nr_core.base.head import Head
 from nr_core.errors import ModelError
 from nr_core.models import named, window_length
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 
 CPU_TOKENS = 4096  # of a forward pass on a CPU: more are no faster there, and each layer's tensors grow with them
 SAMPLE_SEED = 0  # of the order in which documents are taken until max_tokens: the same for every model

@@ -35,11 +35,11 @@ from nr_core.evaluation.bits_per_byte import (
 from nr_core.files import write_json
 from nr_core.models import check_vocabulary
 from nr_core.progress import Progress
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.specs import EvaluateSpec
-from nr_core.tokens import TokenStream, load_tokenizer
-from nr_core.tuner.taps import Taps
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
+from nr_core.tuner.activation_taps import Taps
 
 
 @dataclass

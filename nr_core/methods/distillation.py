@@ -20,8 +20,8 @@ from nr_core.base.head import Criterion, Head
 from nr_core.base.precision import to_read_from
 from nr_core.errors import ModelError
 from nr_core.methods.kl_to_base import KLToBase
-from nr_core.runs.earlier import check_run
-from nr_core.runs.finished import load_run
+from nr_core.runs.build_on_earlier import check_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
 
 

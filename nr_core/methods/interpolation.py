@@ -13,11 +13,11 @@ import torch
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.models import load_base
-from nr_core.runs.earlier import MODEL_FOLDER
-from nr_core.runs.finished import load_run
+from nr_core.runs.build_on_earlier import MODEL_FOLDER
+from nr_core.runs.load_run import load_run
 from nr_core.runs.model_card import model_card
 from nr_core.specs import TrainSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.training.step_figures import write_steps
 
 INTERPOLATION = "interpolation"  # what run.json and the table of runs call the method

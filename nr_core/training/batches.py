@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nr_core.errors import ModelError
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 
 Role = Literal["new", "original"]
 

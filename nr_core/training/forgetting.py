@@ -26,9 +26,9 @@ import numpy as np
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
 from nr_core.evaluation.bits_per_byte import bits_per_byte, cut, lost_share, padded, scored_places, window_nats
-from nr_core.runs.earlier import NEWEST
+from nr_core.runs.build_on_earlier import NEWEST
 from nr_core.settings import DEFAULT_LENGTH, LoopSettings
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.batches import Input
 
 FIRST_ALPHA = 0.1  # between the paper's, for d = 2048, and what small models need

@@ -31,7 +31,7 @@ from nr_core.training.guards import MOST_SKIPPED, require_gradients, require_ope
 from nr_core.training.loss import lm_loss, local_loss, open_gates
 from nr_core.training.step_figures import Pace, StepFigures, peak_memory, reset_peak_memory
 from nr_core.training.tracking import Log, step_figures
-from nr_core.tuner.taps import Taps
+from nr_core.tuner.activation_taps import Taps
 
 
 def adamw(parameters: Iterable[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nr_core.base.head import Criterion, Head
 from nr_core.settings import LocalLoss
-from nr_core.tuner.taps import Taps
+from nr_core.tuner.activation_taps import Taps
 
 SMALLEST_BLOCK = 1e-6  # of ‖FFN(x)‖₁ / d: a block that puts out zeros would make the relative size infinite
 

@@ -15,7 +15,7 @@ from nr_core.models import device
 from nr_core.progress import Progress
 from nr_core.settings import PretrainSettings
 from nr_core.specs import PretrainSpec
-from nr_core.tokens import TokenStream, largest_id, load_tokenizer
+from nr_core.tokenization.tokenizer import TokenStream, largest_id, load_tokenizer
 from nr_core.training.batches import Batches, Input
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import write_steps

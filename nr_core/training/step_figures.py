@@ -62,7 +62,7 @@ def planned_flops(base: BaseSpec, method: MethodSettings, training: TrainingSett
     What `embeddings` adds and `freeze` spares, and the base's own pass for `kl_to_base`, are left out. None for a
     mixture of experts. Raises ModelError where the base has no config that can be read, or no place for the method.
     """
-    from nr_core.methods.table import extend
+    from nr_core.methods.put_on_base import extend
 
     length = training.sequence_length or DEFAULT_LENGTH
     plain = method.trained.model_copy(update={"embeddings": None, "freeze": None})

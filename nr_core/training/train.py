@@ -17,11 +17,11 @@ from nr_core.files import write_json, writing
 from nr_core.methods.distillation import load_teacher
 from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import kl_to_base
-from nr_core.methods.table import Extension
+from nr_core.methods.put_on_base import Extension
 from nr_core.methods.weight_rules import source_shield, weight_rules
 from nr_core.models import device, window_length
 from nr_core.progress import Progress
-from nr_core.runs.earlier import (
+from nr_core.runs.build_on_earlier import (
     ADAPTER_FOLDER,
     MODEL_FOLDER,
     NEWEST,
@@ -30,13 +30,13 @@ from nr_core.runs.earlier import (
 from nr_core.runs.model_card import model_card
 from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.training.batches import Batches
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
-from nr_core.training.extended import Extended, extend_base, trim_vocabulary
 from nr_core.training.forgetting import ForgettingBudget, reserve
+from nr_core.training.load_and_extend import Extended, extend_base, trim_vocabulary
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import peak_tokens, write_steps
 from nr_core.training.tracking import tracked

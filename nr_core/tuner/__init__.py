@@ -1,1 +1,1 @@
-"""The PEFT tuner `neutral_residues`: config, layer, adapter, taps and the sites they stand at."""
+"""The PEFT tuner `neutral_residues`: config, layer, adapter, taps of activations, and the sites they stand at."""

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from nr_core.errors import ModelError
 from nr_core.training.batches import Input
+from nr_core.tuner.activation_taps import Taps
 from nr_core.tuner.adapter import PARAMETER_NAMES
 from nr_core.tuner.adapter_sites import Site
 from nr_core.tuner.config import NeutralResiduesConfig
 from nr_core.tuner.gated_rows import GATED_PARTS, GatedRows, Places
 from nr_core.tuner.layer import NeutralResidueLayer
-from nr_core.tuner.taps import Taps
 
 
 def used_tokens(inputs: Sequence[Input]) -> list[int]:

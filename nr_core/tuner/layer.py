@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nr_core.errors import ModelError
 from nr_core.settings import Gate
+from nr_core.tuner.activation_taps import Taps
 from nr_core.tuner.adapter import (
     PARAMETER_NAMES,
     GatedAdapter,
@@ -25,7 +26,6 @@ from nr_core.tuner.adapter import (
 )
 from nr_core.tuner.adapter_sites import Site
 from nr_core.tuner.config import NeutralResiduesConfig
-from nr_core.tuner.taps import Taps
 from nr_core.tuner.wider_ffn import require_widenable, widen
 
 # Batches whose rows go through different adapters: PEFT's `adapter_names`, one name a row, `__base__` for none.

@@ -14,13 +14,13 @@ from torch import nn
 
 from nr_core.base.language_model import text_config
 from nr_core.errors import ModelError
+from nr_core.tuner.activation_taps import Taps
 from nr_core.tuner.adapter_sites import Site, find_attention_sites, find_sites
 from nr_core.tuner.budget import Backbone
 from nr_core.tuner.config import NeutralResiduesConfig
 from nr_core.tuner.embedding import EmbeddingResidueLayer
 from nr_core.tuner.gated_rows import Places
 from nr_core.tuner.layer import NeutralResidueLayer, mixed_batch
-from nr_core.tuner.taps import Taps
 
 EMBEDDING = -1  # stands for the embedding where layers are counted
 

@@ -13,7 +13,7 @@ from pipelines.corpus.version import write_version
 from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import hosts_taken_down
-from pipelines.documents import documents_key, fetch_units, share_units, units_in_bucket
+from pipelines.documents_stage import documents_key, fetch_units, share_units, units_in_bucket
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.sources.unit_report import documents_file, is_unit_done, read_report
 from pipelines.sources.work_units import WorkUnit, earlier_units

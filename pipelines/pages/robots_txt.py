@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
+from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
-from pipelines.pages.transfer import BodyTooLarge, undo_transfer
 from pipelines.pages.warc import read_warc
 from pipelines.sources.errors import ReadFailure
 from pipelines.sources.host import host_of

@@ -175,7 +175,7 @@ class CommonCrawlSource(_CommonCrawl):
 
     def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
         """Yield files of a snapshot. They never change: the path alone, without the server, tells their content."""
-        from pipelines.sources.crawls import address, choose_files, list_files, resolve
+        from pipelines.sources.common_crawl.snapshots import address, choose_files, list_files, resolve
         from pipelines.sources.work_units import WorkUnit
 
         crawl = resolve(self.crawl, self.collections, search.remote, search.workspace)
@@ -217,8 +217,8 @@ class CommonCrawlIndexSource(_CommonCrawl):
 
     def units(self, name: str, search: "Search") -> "Iterator[WorkUnit]":
         """Yield batches of the pages that a snapshot's index gives."""
-        from pipelines.sources.crawls import resolve
-        from pipelines.sources.selection import freeze_selection, read_units
+        from pipelines.sources.common_crawl.selection import freeze_selection, read_units
+        from pipelines.sources.common_crawl.snapshots import resolve
         from pipelines.sources.work_units import WorkUnit
 
         crawl = resolve(self.crawl, self.collections, search.remote, search.workspace)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.settings import FetchSettings
-from pipelines.sources.crawls import address
+from pipelines.sources.common_crawl.selection import read_batch, requests_of
+from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.errors import FetchError
 from pipelines.sources.remote import Remote, is_remote
-from pipelines.sources.selection import read_batch, requests_of
 from pipelines.sources.text_files import text_suffix
 from pipelines.sources.unit_report import Failure
 from pipelines.sources.work_units import WorkUnit

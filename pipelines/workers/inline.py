@@ -7,7 +7,7 @@ does to the child costs that record (pool.py).
 from collections.abc import Callable, Sequence
 
 from pipelines.denylist import take_over_deny_list
-from pipelines.documents import documents_key, fetch_units, load_what_is_given, record_failure, share_units
+from pipelines.documents_stage import documents_key, fetch_units, load_what_is_given, record_failure, share_units
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.addresses import redacted_text
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching

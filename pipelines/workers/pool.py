@@ -31,7 +31,7 @@ from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import WorkUnit
 from pipelines.workers.child_logs import relay_in_background
 from pipelines.workers.children import python_command, python_environment
-from pipelines.workers.poison import NOTHING, Poison, ReadingPlace
+from pipelines.workers.reading_place import NOTHING, Poison, ReadingPlace
 from storage.errors import InputError
 
 logger = logging.getLogger(__name__)

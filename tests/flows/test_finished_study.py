@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.config.study import load_config
-from flows.finished_study import input_stamps, is_finished, remember_finished
+from flows.steps.finished_study import input_stamps, is_finished, remember_finished
 from pipelines.denylist import deny
 from storage.query import query
 from storage.workspace import Workspace
@@ -83,7 +83,7 @@ def test_a_change_is_something_to_do(change, folder):
 def test_other_settings_and_other_code_are_something_to_do(folder, tmp_path, monkeypatch):
     assert not is_finished(given(seeds=[1]))
     assert not is_finished(given(training={"steps": 6}))
-    monkeypatch.setattr("flows.finished_study.PROJECT", tmp_path)
+    monkeypatch.setattr("flows.steps.finished_study.PROJECT", tmp_path)
     assert not is_finished(given())
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from nr_core.progress import Progress
 from nr_core.specs import PretrainSpec
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import train_tokenizer
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenizer import train_tokenizer
 from nr_core.training.pretrain import pretrain
 from tests.nr_core.tiny import invented_text, write_shard
 

@@ -21,7 +21,7 @@ from nr_core.errors import ModelError
 from nr_core.evaluation.tasks.figures import Scored
 from nr_core.evaluation.tasks.token_tree import Tree, batches_of, trees_of
 from nr_core.models import context_length, named
-from nr_core.tokens import closing_tokens
+from nr_core.tokenization.tokenizer import closing_tokens
 
 ENCODE_BATCH = 4096
 AGREEMENT = 1e-3  # nats a token: a model whose trees differ by more from plain sequences reads masks its own way

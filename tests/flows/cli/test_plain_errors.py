@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.maintenance.workspace_health import files_wrong, folder_wrong
 from flows.plain_errors import sentence_of
-from flows.services.workspace_health import files_wrong, folder_wrong
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.publish import write_manifest

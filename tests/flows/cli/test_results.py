@@ -9,7 +9,7 @@ import pytest
 
 from flows.cli.talk import run_folder
 from flows.results import compare, export, find_run, results
-from flows.steps.recording import recorded_settings
+from flows.steps.result_records import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError

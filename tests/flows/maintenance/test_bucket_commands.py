@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.cli.plan import plan_refresh
 from flows.config.study import load_config
-from flows.steps.recording import record_corpus
+from flows.steps.result_records import record_corpus
 from pipelines.corpus.bucket import changing_corpus
 from pipelines.corpus.build import CorpusReport
 from storage.workspace import Workspace

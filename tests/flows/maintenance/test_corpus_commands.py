@@ -18,12 +18,12 @@ from flows.maintenance.forget import forget_host
 from flows.maintenance.inspect import inspect_pages
 from flows.maintenance.rollback import roll_back
 from flows.maintenance.verify import verify
-from flows.services.workspace_health import files_wrong
+from flows.maintenance.workspace_health import files_wrong
 from flows.steps.corpora import current_versions
-from flows.steps.recording import record_corpus, record_move
+from flows.steps.result_records import record_corpus, record_move
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
-from pipelines.documents import documents_key, process_unit
+from pipelines.documents_stage import documents_key, process_unit
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from pipelines.text.identify import FETCHED_MODEL

@@ -17,7 +17,7 @@ from flows.report.headline import Evidence, evidence_of, headline
 from flows.report.inline_svg import inline_svg
 from flows.report.plots import PAGE
 from flows.report.queries import RUNS, ask
-from flows.report.scatter import TRADE_OFF, Box, Placer, scatter
+from flows.report.scatter_plot import TRADE_OFF, Box, Placer, scatter
 from flows.report.series import Styles, bits, duration, rate, share, short
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog

@@ -101,5 +101,5 @@ def test_what_cannot_be_looked_at_has_the_remedy_of_the_system_s_error(tmp_path)
 
 
 def test_a_full_disk_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.services.workspace_health.LOW_DISK_GB", 1e9)
+    monkeypatch.setattr("flows.maintenance.workspace_health.LOW_DISK_GB", 1e9)
     assert "nr gc" in found(tmp_path, "disk").fix

@@ -10,8 +10,8 @@ from transformers import AutoConfig
 
 from nr_core.errors import ModelError
 from nr_core.models import context_length, load_base, weights_hash, window_length
-from nr_core.runs.earlier import load_together
-from nr_core.runs.finished import load_finished, load_run
+from nr_core.runs.build_on_earlier import load_together
+from nr_core.runs.load_run import load_finished, load_run
 from nr_core.settings import BaseSpec
 from tests.nr_core.tiny import tiny_model
 
@@ -86,7 +86,7 @@ def test_an_adapter_alone_knows_its_base_and_the_revision(world, run, tmp_path, 
     out = run({**spec, "base": base.model_dump(mode="json")})
     shutil.copytree(out / "adapter", tmp_path / "alone")
     loaded = []
-    monkeypatch.setattr("nr_core.runs.finished.load_base", lambda base: loaded.append(base) or load_base(base))
+    monkeypatch.setattr("nr_core.runs.load_run.load_base", lambda base: loaded.append(base) or load_base(base))
     for folder in (out / "adapter", tmp_path / "alone"):
         assert load_finished(folder)[1].eos_token == load_finished(out)[1].eos_token
     assert loaded == [base] * 4  # the adapter alone, and the whole run, twice

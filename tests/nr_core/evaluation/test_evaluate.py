@@ -15,11 +15,11 @@ from nr_core.evaluation.bits_per_byte import ratio
 from nr_core.evaluation.evaluate import evaluate, score
 from nr_core.models import load_base
 from nr_core.progress import Progress
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.specs import EvaluateSpec
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
 from tests.nr_core.tiny import tiny_model, write_shard
 
 

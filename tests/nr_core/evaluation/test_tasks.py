@@ -23,7 +23,7 @@ from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 from tests.nr_core.tiny import invented_text, tiny_model
 
 REPOSITORY = Path(__file__).parents[3]

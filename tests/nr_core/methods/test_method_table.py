@@ -9,7 +9,7 @@ from torch import nn
 
 from nr_core.errors import ModelError
 from nr_core.progress import Progress
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, MethodName, MethodSettings
 from nr_core.settings.method_table import METHODS, Method, Watched
 from nr_core.settings.methods import FIELDS

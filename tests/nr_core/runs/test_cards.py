@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from flows.cli.push import fill
-from nr_core.runs.earlier import ADAPTER_FOLDER, MODEL_FOLDER
-from nr_core.runs.finished import load_finished, load_run
+from nr_core.runs.build_on_earlier import ADAPTER_FOLDER, MODEL_FOLDER
+from nr_core.runs.load_run import load_finished, load_run
 from nr_core.runs.model_card import model_card
 from nr_core.settings import BaseSpec
 from tests.nr_core.tiny import assert_same

@@ -6,12 +6,12 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
 from nr_core.errors import ModelError
+from nr_core.generation.generate import stream
 from nr_core.models import load_base
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
-from nr_core.text.generate import stream
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.tuner.export import export_wider
 from tests.nr_core.tiny import tiny_model
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nr_core.errors import ModelError
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.batches import Batches, Input, choose, exact_shares
 
 

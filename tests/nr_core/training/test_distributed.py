@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
 
 pytestmark = pytest.mark.slow
@@ -111,7 +111,7 @@ from pathlib import Path
 import torch
 from nr_core.training.distributed import leave, ranks, shard
 from nr_core.base.language_model import decoder_layers
-from nr_core.methods.table import extend
+from nr_core.methods.put_on_base import extend
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec, MethodSettings
 

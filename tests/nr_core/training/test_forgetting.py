@@ -17,10 +17,10 @@ from nr_core.errors import ModelError
 from nr_core.evaluation.bits_per_byte import cut
 from nr_core.evaluation.evaluate import score
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.runs.earlier import activate
-from nr_core.runs.finished import load_run
+from nr_core.runs.build_on_earlier import activate
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings, LoopSettings
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.batches import Input
 from nr_core.training.forgetting import ALPHA_RANGE, ForgettingBudget, Slice, reserve, without_the_new_adapter
 from tests.nr_core.tiny import assert_same, tiny_model

@@ -12,7 +12,7 @@ from peft import PeftModel, get_peft_model
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig, find_taps
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.batches import Input
 from nr_core.training.loss import lm_loss, local_loss
 from nr_core.tuner.embedding import unused_tokens, used_tokens
@@ -155,7 +155,7 @@ def test_rows_are_of_tokens_that_only_the_new_language_uses():
 @pytest.mark.parametrize("embeddings", ["new_rows", "residue"])
 def test_runs_train_them_on_top_of_the_budget(world, run, tmp_path, embeddings):
     from nr_core.models import load_base
-    from nr_core.runs.finished import load_run
+    from nr_core.runs.load_run import load_run
     from nr_core.settings import BaseSpec
 
     method = {"method": "neutral_residues", "learning_rate": 1e-2, "embeddings": embeddings, "alpha": 1.0}

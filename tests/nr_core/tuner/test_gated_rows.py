@@ -10,7 +10,7 @@ from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig, find_taps, skip_closed_gates
 from nr_core.settings import MethodSettings
 from nr_core.training.loss import lm_loss, local_loss
-from nr_core.training.vocabulary import Vocabulary
+from nr_core.training.trimmed_vocabulary import Vocabulary
 from tests.nr_core.tiny import assert_same, tiny_model
 
 ROWS = [4, 9, 40, 41, 50, 63]

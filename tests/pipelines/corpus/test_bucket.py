@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-import pipelines.documents
+import pipelines.documents_stage
 from pipelines.corpus.bucket import changing_corpus, clear_bucket, last_move
 from pipelines.corpus.build import CorpusReport
 from pipelines.denylist import denied_hosts, deny
-from pipelines.documents import documents_key, units_in_bucket
+from pipelines.documents_stage import documents_key, units_in_bucket
 from storage.bucket import Bucket
 from storage.errors import InputError
 from storage.keys import file_sha256
@@ -78,10 +78,10 @@ def texts(machine: Crawl, report: CorpusReport) -> list[dict[str, Any]]:
 def test_another_machine_goes_on_from_the_bucket(machines: Callable[[str], Crawl], monkeypatch: Any) -> None:
     first, second = machines("first"), machines("second")
     made = refresh(first)
-    reading = pipelines.documents.run_in_workers
+    reading = pipelines.documents_stage.run_in_workers
     read: list[str] = []
     monkeypatch.setattr(
-        pipelines.documents,
+        pipelines.documents_stage,
         "run_in_workers",
         lambda units, *rest: reading([read.append(unit.path) or unit for unit in units], *rest),
     )

@@ -7,7 +7,7 @@ import pytest
 from pipelines.dedup import key
 from pipelines.dedup.key import hashes_of
 from pipelines.dedup.signature import shingle_hashes
-from pipelines.document import measure
+from pipelines.document_row import measure
 from pipelines.pages.characters import text_hash
 from pipelines.settings import DocumentSettings
 

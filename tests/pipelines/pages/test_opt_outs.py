@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.documents import documents_key, process_unit
+from pipelines.documents_stage import documents_key, process_unit
 from pipelines.pages.opt_outs import may_opt_out
 from pipelines.pages.parse import Markup
 from pipelines.settings import DocumentSettings, OptOutSettings, WarcSource

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.corpus.build import build_corpus
 from pipelines.corpus.shards import shard_files
-from pipelines.documents import documents_key, process_units
+from pipelines.documents_stage import documents_key, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import list_work_units

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
-from pipelines.documents import documents_key, process_units
+from pipelines.documents_stage import documents_key, process_units
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -18,7 +18,7 @@ from pipelines.settings import (
     FetchSettings,
     Source,
 )
-from pipelines.sources.crawls import release_latest
+from pipelines.sources.common_crawl.snapshots import release_latest
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit, list_work_units, units_to_read
 from storage.errors import InputError

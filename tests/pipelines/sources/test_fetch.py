@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.documents import documents_key, process_units
+from pipelines.documents_stage import documents_key, process_units
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -29,7 +29,7 @@ from pipelines.settings import (
     TextSource,
     WarcSource,
 )
-from pipelines.sources.crawls import resolve
+from pipelines.sources.common_crawl.snapshots import resolve
 from pipelines.sources.errors import FetchError
 from pipelines.sources.remote import ByteRange, Remote, coalesce
 from pipelines.sources.retries import Stopped, retry_after_seconds

@@ -20,7 +20,7 @@ from fastwarc.stream_io import ZstdWriter
 from pipelines.corpus.build import build_corpus
 from pipelines.corpus.shards import shard_files
 from pipelines.denylist import deny
-from pipelines.documents import documents_key, process_unit, process_units
+from pipelines.documents_stage import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
 from pipelines.sources import compressed_text
 from pipelines.sources.compressed_frames import Window

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.corpus.build import build_corpus
-from pipelines.documents import documents_key, process_units
+from pipelines.documents_stage import documents_key, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, QualityModelSettings, WarcSource
 from pipelines.sources.unit_report import documents_file
 from pipelines.sources.work_units import list_work_units

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.documents import documents_key, process_unit, process_units
+from pipelines.documents_stage import documents_key, process_unit, process_units
 from pipelines.settings import DocumentSettings, WarcSource
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit, list_work_units
@@ -210,7 +210,7 @@ def test_a_page_that_cannot_be_measured_costs_itself_and_none_of_its_neighbours(
             raise Panic
         return scores_of_texts(texts, languages)
 
-    monkeypatch.setattr("pipelines.document.scores_of_texts", scores)
+    monkeypatch.setattr("pipelines.document_row.scores_of_texts", scores)
     texts = [prose(ENGLISH, 1), prose(ENGLISH, 2) + " This page panics.", prose(ENGLISH, 3)]
     path = write_warc([Page(html(text)) for text in texts])
     report, rows = process(path, workspace, document_settings)

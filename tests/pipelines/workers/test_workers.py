@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.documents import process_units
+from pipelines.documents_stage import process_units
 from pipelines.settings import DocumentSettings, FetchSettings, TextSource, WarcSource
 from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import WorkUnit, list_work_units
@@ -29,7 +29,7 @@ import json, sys
 import prefect
 with open("imports", "a") as imports:
     imports.write(__name__ + "\\n")
-from pipelines.documents import process_units
+from pipelines.documents_stage import process_units
 from pipelines.settings import DocumentSettings
 from pipelines.sources.work_units import WorkUnit
 from storage.workspace import Workspace
@@ -191,8 +191,8 @@ def test_stopping_early_ends_the_children(
 POISONOUS = """
 import os, signal, sys
 if "pipelines.workers.worker" in sys.orig_argv:
-    from pipelines import document
-    measure = document.measure
+    from pipelines import document_row
+    measure = document_row.measure
     def poisoned(row, text, *given):
         if "hangs" in text:
             signal.pause()
@@ -203,7 +203,7 @@ if "pipelines.workers.worker" in sys.orig_argv:
         if "panics" in text:
             raise BaseException("a panic")
         return measure(row, text, *given)
-    document.measure = poisoned
+    document_row.measure = poisoned
 """
 
 

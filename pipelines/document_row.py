@@ -13,11 +13,11 @@ from pipelines.pages.characters import clean, one_line
 from pipelines.pages.decode import decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
 from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
+from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import header_opt_out, page_opt_out
 from pipelines.pages.parse import Markup, parse
 from pipelines.pages.record_filter import gate, is_html
 from pipelines.pages.short_text_guard import mark_short_texts
-from pipelines.pages.transfer import BodyTooLarge, undo_transfer
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
 from pipelines.sources.host import host_of

@@ -8,12 +8,12 @@ import torch
 from transformers import GenerationConfig
 
 from nr_core.errors import ModelError
+from nr_core.generation.own_text import Writer, sample_tokens
 from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import SampleSpec
-from nr_core.text.own_text import Writer, sample_tokens
-from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
 
 CHAT = (
     "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}<|endoftext|>{% endfor %}"

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from nr_core.errors import ModelError
 from nr_core.models import load_base
 from nr_core.peft import find_taps
-from nr_core.runs.earlier import load_together
-from nr_core.runs.finished import load_run
+from nr_core.runs.build_on_earlier import load_together
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
 from tests.nr_core.tiny import assert_same
 

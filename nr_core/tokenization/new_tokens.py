@@ -24,8 +24,8 @@ from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
-from nr_core.text.token_pieces import ENCODE_BATCH, fast_codec
-from nr_core.tokens import largest_id, load_tokenizer, texts_of
+from nr_core.tokenization.tokenize_shards import ENCODE_BATCH, fast_codec
+from nr_core.tokenization.tokenizer import largest_id, load_tokenizer, texts_of
 
 Pair = tuple[str, str]
 SEEN = 2  # times that a pair must occur in the new text

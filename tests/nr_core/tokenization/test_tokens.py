@@ -15,9 +15,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nr_core.errors import ModelError
 from nr_core.models import check_vocabulary
-from nr_core.text.token_pieces import fast_codec, loses_nothing, lost_bytes
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenize_shards import fast_codec, loses_nothing, lost_bytes
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
 from tests.nr_core.tiny import invented_text, tiny_model, write_shard
 
 
@@ -132,7 +132,7 @@ def test_several_processes_write_what_one_writes(world, tmp_path, shards):
 
 
 def test_the_processes_import_nothing_heavy():
-    code = "import sys, nr_core.text.token_pieces\nnr_core.text.token_pieces.fast_codec\n"
+    code = "import sys, nr_core.tokenization.tokenize_shards\nnr_core.tokenization.tokenize_shards.fast_codec\n"
     code += "assert not {'torch', 'transformers', 'peft', 'prefect', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -143,7 +143,7 @@ def test_what_was_killed_goes_on_from_its_last_whole_piece(world, tmp_path, shar
     """Killed at a moment of its own choice after the first piece."""
     out = tmp_path / "out"
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom nr_core.text.tokenizing import tokenize\n"
+        "import os, sys\nfrom pathlib import Path\nfrom nr_core.tokenization.tokenize_corpus import tokenize\n"
         "*shards, tokenizer, out = sys.argv[1:]\n"
         "def kill(done, total):\n    if len(list(Path(out, 'pieces').glob('0*'))):\n        os.kill(os.getpid(), 9)\n"
         f"tokenize([Path(shard) for shard in shards], tokenizer, Path(out), kill, workers={workers})"

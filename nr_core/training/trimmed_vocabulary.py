@@ -26,10 +26,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
 from nr_core.errors import ModelError
+from nr_core.generation.generate import chat_prompt
 from nr_core.models import load_base, named
 from nr_core.settings import BaseSpec
-from nr_core.text.generate import chat_prompt
-from nr_core.tokens import TokenStream
+from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.tuner.embedding import Rows
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what SentencePiece calls them

@@ -22,8 +22,8 @@ from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import load_identifier, refuse_unknown_languages
 from pipelines.text.quality_model import load_quality_model
 from pipelines.unit_reader import UnitReader
-from pipelines.workers.poison import Poison
 from pipelines.workers.pool import NotRead, run_in_workers
+from pipelines.workers.reading_place import Poison
 from storage.keys import hash_of
 from storage.workspace import Workspace
 

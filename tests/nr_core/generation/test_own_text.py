@@ -5,8 +5,8 @@ import json
 import pytest
 
 from nr_core.errors import ModelError
+from nr_core.generation.own_text import sample_text
 from nr_core.settings import BaseSpec
-from nr_core.text.own_text import sample_text
 
 
 def read(path):

@@ -10,9 +10,9 @@ from typing import Any
 from nr_core.errors import ModelError
 from nr_core.files import foreign_files
 from nr_core.models import device, load_base
-from nr_core.runs.earlier import ADAPTER_FOLDER, MODEL_FOLDER, activate, adapter_folders, require_safetensors
+from nr_core.runs.build_on_earlier import ADAPTER_FOLDER, MODEL_FOLDER, activate, adapter_folders, require_safetensors
 from nr_core.settings import BaseSpec
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.tokenizer import load_tokenizer
 
 # Loading the model of a trained run.
 

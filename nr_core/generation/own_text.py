@@ -1,7 +1,7 @@
 """Text that a base writes itself, as replay where nothing near its original training data is at hand.
 
 As JSON lines, an ordinary text source of a config (sample_text, for `nr sample`), or as a token stream, what a run is
-trained on where its input says `from: base` (sample_tokens). What is written, nr_core.text.own_text says.
+trained on where its input says `from: base` (sample_tokens). What is written, nr_core.generation.own_text says.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor
 from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
+from nr_core.generation.generate import chat_prompt, end_tokens, prompt_ids
 from nr_core.models import context_length, load_base, named
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import SampleSpec
-from nr_core.text.generate import chat_prompt, end_tokens, prompt_ids
-from nr_core.tokens import load_tokenizer, opening_token
+from nr_core.tokenization.tokenizer import load_tokenizer, opening_token
 
 # Documents that a base writes itself: drawn from its own distribution, at temperature 1, with nothing cut off it.
 #
@@ -187,7 +187,7 @@ def sample_text(
 
 
 def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
-    """Write a token stream (nr_core.tokens) to spec.out, of as many documents as give spec.tokens.
+    """Write a token stream (nr_core.tokenization.tokenizer) to spec.out, of as many documents as give spec.tokens.
 
     Goes on from the last whole batch. Raises ModelError as sample_text does, Stopped where the job was asked to stop.
     """

@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
-from pipelines.pages.warc_header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
-from pipelines.pages.warc_places import MAX_OFF, Places, head
+from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
+from pipelines.pages.warc.places import MAX_OFF, Places, head
 from pipelines.sources.errors import ReadFailure
 from storage.errors import InputError
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from nr_core.base.language_model import chosen_layers, decoder_stack
 from nr_core.base.precision import refuse_to_train
-from nr_core.runs.earlier import NEWEST, activate, load_earlier
+from nr_core.runs.build_on_earlier import NEWEST, activate, load_earlier
 from nr_core.settings import LocalLoss, MethodSettings
 from nr_core.settings.method_table import METHODS, Method
 from nr_core.tuner.budget import BUDGET, Backbone, embedding_tables
@@ -30,7 +30,7 @@ class Extension:
     learning_rate: float
     local_loss: LocalLoss
     alpha: float  # of the first step, where max_forgetting adapts it
-    taps: Any  # nr_core.tuner.taps.Taps of gated adapters, else None
+    taps: Any  # nr_core.tuner.activation_taps.Taps of gated adapters, else None
     trainable_parameters: int
     extra_parameters: int
 

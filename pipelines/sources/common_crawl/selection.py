@@ -41,7 +41,9 @@ def freeze_selection(
 
     Raises as read_index does.
     """
-    from pipelines.sources.columnar_index import read_index  # with DuckDB, of which a worker process has no use
+    from pipelines.sources.common_crawl.columnar_index import (
+        read_index,  # with DuckDB, of which a worker process has no use
+    )
 
     content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb", "licence"})
     key = hash_of("selection", SELECTION_VERSION, crawl, content)

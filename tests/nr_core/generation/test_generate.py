@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from nr_core.errors import ModelError
-from nr_core.text.generate import ContextFullError, Pieces, chat_prompt, stream
+from nr_core.generation.generate import ContextFullError, Pieces, chat_prompt, stream
 from tests.nr_core.tiny import tiny_model
 
 

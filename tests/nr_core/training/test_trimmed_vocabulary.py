@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.models import load_base
-from nr_core.runs.finished import load_run
+from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
-from nr_core.text.tokenizing import tokenize
-from nr_core.tokens import TokenStream, load_tokenizer, train_tokenizer
-from nr_core.training.vocabulary import Vocabulary, tables_of
+from nr_core.tokenization.tokenize_corpus import tokenize
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer, train_tokenizer
+from nr_core.training.trimmed_vocabulary import Vocabulary, tables_of
 from tests.nr_core.tiny import assert_same, invented_text, tiny_model, write_shard
 
 KEPT = np.array([0, 1, 2, 5, 9, 17, 33, 40, 63])

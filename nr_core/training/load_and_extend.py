@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from nr_core.methods.kl_to_base import copy_of_base
-from nr_core.methods.table import Extension, extend
+from nr_core.methods.put_on_base import Extension, extend
 from nr_core.methods.weight_rules import base_weights
 from nr_core.models import check_vocabulary, load_base, window_length
 from nr_core.progress import Progress
-from nr_core.runs.earlier import (
+from nr_core.runs.build_on_earlier import (
     adapter_folders,
     check_run,
     saved_new_rows,
@@ -22,9 +22,9 @@ from nr_core.runs.earlier import (
 from nr_core.settings import TrainingSettings
 from nr_core.settings.method_table import METHODS
 from nr_core.specs import TrainSpec
-from nr_core.tokens import TokenStream, load_tokenizer
+from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
 from nr_core.training.batches import Input
-from nr_core.training.vocabulary import Vocabulary, tables_of
+from nr_core.training.trimmed_vocabulary import Vocabulary, tables_of
 from nr_core.tuner.embedding import unused_tokens, used_tokens
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from nr_core.errors import ModelError
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
-from nr_core.text.new_tokens import add_tokens, learn_merges
-from nr_core.tokens import load_tokenizer
+from nr_core.tokenization.new_tokens import add_tokens, learn_merges
+from nr_core.tokenization.tokenizer import load_tokenizer
 from tests.nr_core.tiny import invented_text, write_shard
 
 WORDS = st.lists(st.text("abc", min_size=1, max_size=7).map(tuple), max_size=12)
@@ -112,7 +112,7 @@ def test_what_joins_nothing_is_refused(world, tmp_path):
 
 
 def test_a_run_on_the_wider_base_trains_the_new_rows(world, run, extended, tmp_path):
-    from nr_core.text.tokenizing import tokenize
+    from nr_core.tokenization.tokenize_corpus import tokenize
 
     folder, figures = extended
     for name in ("new", "old"):

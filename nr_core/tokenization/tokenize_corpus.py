@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.settings import BaseSpec
-from nr_core.text.token_pieces import Codec, fast_codec, without, write_piece
-from nr_core.tokens import largest_id, load_tokenizer, opening_token
+from nr_core.tokenization.tokenize_shards import Codec, fast_codec, without, write_piece
+from nr_core.tokenization.tokenizer import largest_id, load_tokenizer, opening_token
 
 PIECES = "pieces"
 COPY_BLOCK = 1 << 24  # bytes
@@ -162,7 +162,7 @@ def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], t
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     children = [
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "nr_core.text.token_pieces"],
+            [sys.executable, "-P", "-m", "nr_core.tokenization.tokenize_shards"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

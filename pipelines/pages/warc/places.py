@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from fastwarc.stream_io import ZstdReader
 
-from pipelines.pages.warc_header import (
+from pipelines.pages.warc.header import (
     HEADER,
     HEADER_END,
     OVERLAP,

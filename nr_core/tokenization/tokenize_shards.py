@@ -1,4 +1,4 @@
-"""Shards to pieces of a token stream; `python -m nr_core.text.token_pieces` is one of several processes that do so.
+"""Shards to pieces of a token stream; `python -m nr_core.tokenization.tokenize_shards` is one of several processes.
 
 A process is told on stdin what to do, as a line of JSON, says on stdout how many documents it has done, and ends when
 it is done or when its parent dies. It imports neither torch nor transformers, and, not being started by

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.crawls import CRAWL_PATH, address, list_files
-from pipelines.sources.index_condition import OFFLINE, Condition, condition, may_fit
+from pipelines.sources.common_crawl.index_condition import OFFLINE, Condition, condition, may_fit
+from pipelines.sources.common_crawl.snapshots import CRAWL_PATH, address, list_files
 from pipelines.sources.remote import LOCATION, ByteRange, Remote, coalesce
 from storage.errors import InputError
 

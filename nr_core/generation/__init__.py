@@ -1,0 +1,1 @@
+"""Text that models write: for people, and as replay in place of the base's training data."""

@@ -1,1 +1,0 @@
-"""Text to token streams, and text that models write."""
