@@ -56,9 +56,23 @@ _UNIT_BEHIND = re.compile(
     r"\s?(?:[$€£¥₽₴%‰°]|(?:Ft|HUF|EUR|USD|GBP|CHF|kr|DKK|SEK|NOK|Kč|CZK|zł|PLN|lei|RON|лв|руб|грн|"
     r"km|kg|m[²2³3]|ha|MW|GB|MB|db|fő|pcs|Stück)\b)"
 )
+# Letters of scripts in which a number stands beside a word without a space.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+    r"\U00020000-\U0003ffff"
+)
+# A number of a list may follow one at once, and an extension, which is no year: 061234567,061234568; 06 1 234-5678/12.
+_LISTED = re.compile(r"\d[\d ./()-]{5,20}\d[,/]\Z")
+_GOES_ON = re.compile(
+    rf"(?![{_UNSPACED}])[\w:-]|\.\d|,(?!\+?\(?\d[\d ./()-]{{5,20}}\d)\d"
+    r"|/(?=\d)(?!\d[\d ./()-]{5,20}\d)(?:(?:1[89]|20)\d\d(?!\d)|\d{6}|\d{1,5}[/.-])"
+)
+_BETWEEN_LISTED = re.compile(
+    r"[ ,;/|]{1,3}|,? (?:és|vagy|und|oder|and|or|et|ou|og|eller|och|i|lub|a|nebo|e|y|o|és/vagy) "
+)
 _PHONE_BEFORE = re.compile(
     r"(?:\b(?:te?le?f?o?[nf]?(?:on|os)?s?|tlf|phones?|mobi?l?e?|mob|fax|gsm|cell?|handy|call|puh|hívj|τηλ|тел|телефон|"
-    r"whatsapp|hotline)\b|[☎📞📱])[^\d\n]{0,12}$",
+    r"whatsapp|hotline)\b|[☎📞📱]|电话|電話|手机|手機|传真|傳真|携帯|전화|휴대폰|팩스|โทร|טל|טלפון|هاتف|تلفن)[^\d\n]{0,12}$",
     re.IGNORECASE,
 )
 
@@ -66,55 +80,76 @@ _PHONE_BEFORE = re.compile(
 def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
     """`text` with the phone numbers of a language's countries replaced by `token`, which is none of them."""
     regions = REGIONS.get(language or "", _OF_OTHERS)
-    left = _MAX_CHARACTERS
+    left, listed = _MAX_CHARACTERS, -1  # behind which a number is the next of a list
 
     def of_run(run: re.Match[str]) -> str:
-        nonlocal left
+        nonlocal left, listed
         if left < len(run[0]) or sum(map(str.isdigit, run[0])) < _MIN_DIGITS or token in run[0]:
             return run[0]
         if _DATE.fullmatch(run[0]):
             return run[0]
         left -= len(run[0])
+        is_told = _PHONE_BEFORE.search(text[max(run.start() - 40, 0) : run.start()]) or (
+            listed >= 0 and _BETWEEN_LISTED.fullmatch(text[listed : run.start()][:12])
+        )
         result, end = "", 0
-        for start, stop in _spans(run, regions):
+        for start, stop in _spans(run, regions, bool(is_told)):
             result += run[0][end:start] + token
             end = stop
+            listed = run.start() + stop
         return result + run[0][end:]
 
     return _RUN.sub(of_run, text)
 
 
-def _spans(run: re.Match[str], regions: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Return where phone numbers stand in a run of digits: those of the first region that has any."""
+def _spans(run: re.Match[str], regions: tuple[str, ...], is_told: bool) -> list[tuple[int, int]]:
+    """Return where phone numbers stand in a run of digits: those of the first region that has any.
+
+    is_told: a word for telephone, or another number, stands before it.
+    """
     written = _SLASHES.sub(lambda number: number[0].replace("/", "-"), run[0])
     written = _SLASHED_DATE.sub(lambda date: "x" * len(date[0]), written)
     for region in regions:
-        found = [match for match in PhoneNumberMatcher(written, region) if _is_phone_number(match, run, region)]
-        if not found and _PHONE_BEFORE.search(run.string[max(run.start() - 40, 0) : run.start()]):
+        found = [
+            match for match in PhoneNumberMatcher(written, region) if _is_phone_number(match, run, region, is_told)
+        ]
+        if not found and is_told:
             # Behind such a word the prefix may be missing: mobile 30/123-4567.
             found = [
                 match
                 for match in PhoneNumberMatcher(written, region, leniency=Leniency.POSSIBLE)
-                if is_valid_number(match.number) and _is_phone_number(match, run, region)
+                if is_valid_number(match.number) and _is_phone_number(match, run, region, is_told)
             ]
         if found:
             return [(match.start, match.end) for match in found]
     return []
 
 
-def _is_phone_number(match: PhoneNumberMatch, run: re.Match[str], region: str) -> bool:
+def _is_phone_number(match: PhoneNumberMatch, run: re.Match[str], region: str, is_told: bool) -> bool:
     before = run.string[max(run.start() + match.start - 40, 0) : run.start() + match.start]
-    behind = run.string[run.start() + match.end : run.start() + match.end + 12]
+    behind = run.string[run.start() + match.end : run.start() + match.end + 24]
     written = match.raw_string
-    if re.search(r"[\w.,:/+-]$", before) or re.match(r"[\w:/-]|[.,]\d", behind):
+    if _goes_before(before) or _GOES_ON.match(behind):
         return False
     if _NUMBER_BEFORE.search(before) or _UNIT_BEHIND.match(behind) or _DATE.fullmatch(written):
         return False
-    if written.lstrip("(").startswith(("+", "0")) or _PHONE_BEFORE.search(before):
+    if written.lstrip("(").startswith(("+", "0")) or is_told or _PHONE_BEFORE.search(before):
         return True
     in_a_row = re.search(r"\d[ \t]$", before) or re.match(r"[ \t]\d", behind)
     exact = PhoneNumberMatcher(written, region, leniency=Leniency.EXACT_GROUPING)
     return not written.isdigit() and not in_a_row and exact.has_next()
+
+
+def _goes_before(before: str) -> bool:
+    """Tell whether what begins behind this is part of something longer: a word, an address, a decimal, a time."""
+    last, second = before[-1:], before[-2:-1]
+    if last in (",", "/") and _LISTED.search(before):
+        return False
+    if last in (":", ","):
+        return second.isdigit()
+    if last == ".":
+        return not _PHONE_BEFORE.search(before)
+    return re.search(rf"(?![{_UNSPACED}])[\w/+-]\Z", before) is not None
 
 
 EMAIL = "email@example.com"  # RFC 2606
@@ -123,10 +158,6 @@ PHONE = "555-0100"  # of the numbers that the North American plan sets aside for
 
 # All quantifiers are bounded: a hostile text takes linear time. RFC 5321 bounds the parts as here; RFC 6531 lets them
 # be of letters of all scripts. In one without spaces a local part could not be told from the words before it.
-_UNSPACED = (
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
-    r"\U00020000-\U0003ffff"
-)
 _MARKED = r"\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff"  # with the accents and vowel signs that stand for themselves
 _LETTER = rf"(?:(?![{_UNSPACED}])[{_MARKED}])"
 _EMAIL = re.compile(
@@ -137,14 +168,28 @@ _EMAIL = re.compile(
 _MAYBE_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
 # Numbers of sections and versions: a word before or behind, an ordinal's dot, or the place of a heading's number.
 _SECTION = (
-    r"§|v|ver|version|versions|verzió|versión|versione|versão|versie|wersja|verze|versio|версия|release|build|firmware|"
-    r"section|sections|sec|chapter|article|art|clause|paragraph|fejezet|szakasz|pont|cikk|bekezdés|ábra|táblázat|"
-    r"abschnitt|kapitel|kap|artikel|absatz|ziffer|chapitre|paragraphe|capítulo|sección|capitolo|sezione|rozdział|"
-    r"kapitola|kapittel|afsnit|avsnitt|hoofdstuk|figure|fig|table|tab|appendix|melléklet|anhang|annexe?|раздел|глава"
+    r"§|v|ver|version|versions|verzió|versión|versione|versão|versie|wersja|verze|verzia|verzija|versiune|versio|"
+    r"версия|версии|версію|версія|έκδοση|sürüm|release|build|firmware|oid|"
+    r"section|sections|sec|chapter|article|art|clause|paragraph|figure|fig|table|tab|appendix|item|"
+    r"fejezet\w{0,4}|szakasz\w{0,4}|pont\w{0,4}|cikk\w{0,4}|bekezdés\w{0,4}|ábr\w{1,5}|táblázat\w{0,4}|mellékl\w{2,6}|"
+    r"abschnitts?|kapitels?|kap|artikels?|absatz|ziffer|anhang|abbildung|abb|tabelle|punkt\w{0,2}|chapitre|paragraphe|"
+    r"annexe?|alinéa|capítulo|sección|artículo|apartado|seção|secção|artigo|capitolo|sezione|articolo|paragrafo|comma|"
+    r"rozdzia\w{1,4}|sekcj\w|ustęp\w{0,2}|artyku\w{1,3}|rysun\w{2,4}|tabel\w{0,2}|pkt|oddíl\w{0,2}|část\w{0,2}|"
+    r"článk\w{1,2}|článek|čl|odst\w{0,6}|bod\w{0,2}|obrázk?\w{0,2}|obr|kapitol\w|tabulk\w|časť|článok|odsek\w{0,2}|"
+    r"poglavlj\w|odjelj\w{2,4}|član\w{0,4}|slik\w|tablic\w|točk\w|поглавље|члан|razdel\w{0,2}|poglavj\w|"
+    r"capitolul\w{0,2}|secțiun\w{1,3}|articol\w{0,4}|alineatul|tabelul|kapittel|afsnit|avsnitt|stykke|tabell|figur|"
+    r"hoofdstuk|paragraaf|luku|luvu\w{1,4}|kohta|kohda\w{1,4}|taulukko|kuva|раздел\w{0,2}|глав\w{1,2}|пункт\w{0,2}|"
+    r"стать\w{1,2}|таблиц\w|рисун\w{2,3}|розділ\w{0,2}|стаття|член|κεφάλαιο|ενότητα|άρθρο|πίνακα\w?|σχήμα|"
+    r"bölüm\w{0,4}|madde\w{0,4}|tablo|şekil|skyri\w{1,3}|straipsn\w{1,3}|nodaļ\w|pants?|peatükk|jagu"
 )
 _WORD_BEFORE = re.compile(r"(?<![^\W\d_])(?:§|([^\W\d_]{1,20}+))[ \t.:]{0,3}\Z|[A-Za-z]/\Z")
+_IP_BEFORE = re.compile(r"\bip\b[^\d\n]{0,16}\Z", re.IGNORECASE)
 _SECTION_WORD = re.compile(_SECTION, re.IGNORECASE)
-_SECTION_BEHIND = re.compile(rf"\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", re.IGNORECASE)
+# Hungarian and Turkish put an ending to the number: a 3.2.1.4-es szakasz, a 3.2.1.4-ben.
+_ENDING_BEHIND = re.compile(r"[-'’][^\W\d_]{1,5}(?![^\W_])")
+_SECTION_BEHIND = re.compile(
+    rf"(?:{_ENDING_BEHIND.pattern})?\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", re.IGNORECASE
+)
 _ORDINAL_BEHIND = re.compile(r"\.[ \t]+([^\W\d_])")
 _HEADING_BEHIND = re.compile(r"[.)]?[ \t]+[^\W\d_]")
 _MOST_OF_SECTIONS = 30  # sections of a chapter; an address with four such numbers is one in 4,000
@@ -189,6 +234,8 @@ def _is_ipv4(match: re.Match[str]) -> bool:
     if _SECTION_BEHIND.match(behind):
         return False
     is_small = all(int(number) <= _MOST_OF_SECTIONS for number in match[0].split("."))
+    if is_small and _ENDING_BEHIND.match(behind) and not _IP_BEFORE.search(before):
+        return False
     if is_small and (ordinal := _ORDINAL_BEHIND.match(behind)) and ordinal[1].islower():
         return False
     if is_small and not before.strip(" \t#*") and len(before) < 40 and _HEADING_BEHIND.match(behind):

@@ -69,6 +69,9 @@ def test_an_address_among_words_without_spaces() -> None:
         "version 5.10.2.1, v. 12.16.3.20, Firmware: 1.104.2.3, Chrome/90.0.1.2",
         "  3.1.4.1 A mérés elve\n3.1.4.2. Das Prinzip\n## 3.1.4.3) Le principe",
         "(Table 2.1.1.3) Figure 9.1.2.3",
+        "a 2.14.3.1-es szakasz, a 7.1.2.3-ban, a 3.2.1.4-ik",
+        "čl. 3.1.2.2, v oddílu 4.1.2.2, tabulka 91.2.3.4; bod 5.1.2.2, poglavlje 6.1.1.2, tablica 71.2.3.4",
+        "w rozdziale 3.1.2.2, tabela 91.2.3.4, в разделе 8.1.1.2, таблица 91.2.3.4, άρθρο 2.1.2.2, luvussa 91.2.2.2",
     ],
 )
 def test_numbers_of_sections_and_versions_stay(text: str) -> None:
@@ -118,6 +121,23 @@ def test_phone_numbers_of_a_language(language: str, numbers: list[str]) -> None:
         assert not any(digit in replaced.replace(PHONE, "") for digit in "0123456789"), replaced
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "left"),
+    [
+        ("hun", "(06 52) 431-220/14 mellék", "{} mellék"),
+        ("hun", "Tel.:06-52-431-220,06-70-452-8810/2", "Tel.:{},{}"),
+        ("hun", "+3652431220/+36704528810; 06 52 431 220/Nagy", "{}/{}; {}/Nagy"),
+        ("dan", "Telefon: 33923340, 33923341 og 33923342", "Telefon: {}, {} og {}"),
+        ("zho", "电话010-66554433，手机13912345678联系", "电话{}，手机{}联系"),
+        ("jpn", "電話03-3581-5111まで", "電話{}まで"),
+        ("kor", "전화:02-788-2114", "전화:{}"),
+    ],
+)
+def test_extensions_lists_and_words_that_touch_a_number(language: str, text: str, left: str) -> None:
+    replaced = replace_pii(text, ALL, language)
+    assert replaced.replace("/14", "").replace("/2", "") == left.format(*[PHONE] * 3)
+
+
 def test_a_date_beside_a_number_stays_and_the_number_goes() -> None:
     text = "2024/06/20 {0}, {0} (2024/06/20), 12/10/2024 - {0} 06/20/24"
     for number in ("06/70/452-8810", "06-70/452-8810"):
@@ -131,6 +151,7 @@ NO_PHONE_NUMBERS = [
     "12 345 678 Ft, 33 92 33 40 kr, € 22 694 75 00, 1 234 567,89, 22.694.750 EUR, 45 600 000 Kč",
     "ISBN 963-07-1234-5, ISBN-13: 978-0-306-40615-7, ISBN 0 306 40615 2, ISSN 0317-8471",
     "31 45 67 89 12 34 56 78, 22 24 90 90 11 12, 33923340, 915835800, 4111 1111 1111 1111",
+    "0612345678/2019, 061234567/2019/3, https://pelda.hu/0613185599/x, 2:0613185599, 7,0613185599, 0613185599,5 m",
     "47.4979, 19.0402, 1 000 000 km, 10 000 000 fő, 0.0612345678, 3/1999. (II. 24.)",
 ]
 
