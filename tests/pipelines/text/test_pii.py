@@ -1,5 +1,7 @@
 """Personal data goes, all else stays, whatever stood before it."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -127,6 +129,7 @@ def test_phone_numbers_of_a_language(language: str, numbers: list[str]) -> None:
         ("hun", "(06 52) 431-220/14 mellék", "{} mellék"),
         ("hun", "Tel.:06-52-431-220,06-70-452-8810/2", "Tel.:{},{}"),
         ("hun", "+3652431220/+36704528810; 06 52 431 220/Nagy", "{}/{}; {}/Nagy"),
+        ("hun", "ügyszám: 0612345678/2019, 061234567/2019/3", "ügyszám: 0612345678/2019, 061234567/2019/3"),
         ("dan", "Telefon: 33923340, 33923341 og 33923342", "Telefon: {}, {} og {}"),
         ("zho", "电话010-66554433，手机13912345678联系", "电话{}，手机{}联系"),
         ("jpn", "電話03-3581-5111まで", "電話{}まで"),
@@ -135,7 +138,7 @@ def test_phone_numbers_of_a_language(language: str, numbers: list[str]) -> None:
 )
 def test_extensions_lists_and_words_that_touch_a_number(language: str, text: str, left: str) -> None:
     replaced = replace_pii(text, ALL, language)
-    assert replaced.replace("/14", "").replace("/2", "") == left.format(*[PHONE] * 3)
+    assert re.sub(r"(?<=-0100)/(14|2)", "", replaced) == left.format(*[PHONE] * 3)
 
 
 def test_a_date_beside_a_number_stays_and_the_number_goes() -> None:
@@ -151,7 +154,7 @@ NO_PHONE_NUMBERS = [
     "12 345 678 Ft, 33 92 33 40 kr, € 22 694 75 00, 1 234 567,89, 22.694.750 EUR, 45 600 000 Kč",
     "ISBN 963-07-1234-5, ISBN-13: 978-0-306-40615-7, ISBN 0 306 40615 2, ISSN 0317-8471",
     "31 45 67 89 12 34 56 78, 22 24 90 90 11 12, 33923340, 915835800, 4111 1111 1111 1111",
-    "0612345678/2019, 061234567/2019/3, https://pelda.hu/0613185599/x, 2:0613185599, 7,0613185599, 0613185599,5 m",
+    "https://pelda.hu/0613185599/x, 2:0613185599, 7,0613185599, 0613185599,5 m",
     "47.4979, 19.0402, 1 000 000 km, 10 000 000 fő, 0.0612345678, 3/1999. (II. 24.)",
 ]
 
