@@ -23,6 +23,7 @@ from pipelines.settings import DocumentSettings
 from pipelines.sources.host import host_of
 from pipelines.sources.text_files import TextRecord
 from pipelines.text.identify import Identifier
+from pipelines.text.language_share import language_share
 from pipelines.text.other_language import other_language
 from pipelines.text.quality_model import load_quality_model
 from pipelines.text.scores import SCORES, scores_of_texts
@@ -79,6 +80,7 @@ SCHEMA = pa.schema(
         pa.field("title", pa.string()),
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float32()),
+        pa.field("language_share", pa.float32()),  # pipelines/text/language_share.py
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.large_string()),
         pa.field("characters", pa.int64(), nullable=False),
@@ -212,6 +214,7 @@ def measure(document: Mapping[str, Any], text: str, settings: DocumentSettings, 
         "characters": len(text),
         "language": language,
         "language_score": score,
+        "language_share": language_share(text, language, score, identify),
         "quality": quality(text) if quality else None,
     }
     row["text_hash"], row["shingle_hashes"] = hashes_of(row, settings.shingle)

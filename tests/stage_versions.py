@@ -41,6 +41,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/sources/text_*.py",
             "pipelines/pages/**/*.py",
             "pipelines/text/identify.py",
+            "pipelines/text/language_share.py",
             "pipelines/text/languages.py",
             "pipelines/text/other_language.py",
             "pipelines/text/quality_model.py",

@@ -99,8 +99,11 @@ class Rule:
 _REPETITION, _QUALITY = "Gopher, table A1", "Gopher, section A1.1"
 _C4, _FINEWEB = "C4, section 2.2", "FineWeb, section 3.6"
 QUALITY = "quality_min"
+# Half: a text is in the language that most of it is in. In every profile; docs/filters.md has what it leaves out.
+LANGUAGE_SHARE, MIN_LANGUAGE_SHARE = "language_share_min", 0.5
 # In the order in which a document meets them: FineWeb's.
 RULES: tuple[Rule, ...] = (
+    Rule(LANGUAGE_SHARE, "pipelines/text/language_share.py", "text is in another language for its greater part"),
     Rule("duplicate_paragraph_share_max", _REPETITION, "paragraphs repeat", 0.3, 0.3, None),
     Rule("duplicate_paragraph_character_share_max", _REPETITION, "long paragraphs repeat", 0.2, 0.2, None),
     Rule("duplicate_line_share_max", _REPETITION, "lines repeat", 0.3, 0.3, BY_LANGUAGE),
@@ -160,7 +163,8 @@ def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
 
 
 def thresholds(profile: Profile, language: str, overrides: Mapping[str, float | Literal[False]]) -> dict[str, float]:
-    """Threshold by rule of a corpus: the profile's, with `overrides` on top, of which False takes a rule out.
+    """Threshold by rule of a corpus: that of LANGUAGE_SHARE and the profile's, with `overrides` on top, of which False
+    takes a rule out.
 
     Raises ValueError, in a sentence, for an unknown rule, for a profile that was not made for the language, and when
     stop words are asked for of a language without a list.
@@ -171,7 +175,11 @@ def thresholds(profile: Profile, language: str, overrides: Mapping[str, float | 
             f"rules: there is no rule `{name}`"
             + (f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(RULE_OF_NAME)}")
         )
-    chosen: dict[str, float | Literal[False]] = {**profile_thresholds(profile, language), **overrides}
+    chosen: dict[str, float | Literal[False]] = {
+        LANGUAGE_SHARE: MIN_LANGUAGE_SHARE,
+        **profile_thresholds(profile, language),
+        **overrides,
+    }
     if chosen.get("stop_words_min", False) is not False and language not in STOP_WORDS:
         raise ValueError(
             f"rule stop_words_min needs a list, and there is none of {NAME_OF_CODE.get(language, language)}: "

@@ -15,6 +15,9 @@ from pipelines.settings import DocumentSettings
 class OneLanguage:
     """An identifier of somebody's own: no model is needed for it."""
 
+    languages = frozenset({"eng"})
+    sure = 0.98
+
     def __call__(self, text: str) -> tuple[str, float]:
         return "eng", 0.75
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pipelines.corpus.filter import REMEDIES, judge
 from pipelines.document_row import SCHEMA
 from pipelines.settings import CorpusSettings
-from pipelines.text.rules import QUALITY, RULES, Rule, fineweb2_table, rules_table
+from pipelines.text.rules import LANGUAGE_SHARE, QUALITY, RULES, Rule, fineweb2_table, rules_table
 from pipelines.text.scores import scores
 from tests.pipelines.warc_files import ENGLISH, prose
 
@@ -85,7 +85,9 @@ def test_a_rule_leaves_out_what_is_beyond_its_threshold_and_nothing_else(rule: R
     assert rule.name in REMEDIES
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.name != QUALITY], ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.name not in (QUALITY, LANGUAGE_SHARE)], ids=lambda rule: rule.name
+)
 def test_a_text_for_each_rule(rule: Rule, tmp_path: Path) -> None:
     alone = corpus(rules={rule.name: rule.gopher if rule.fineweb is None else rule.fineweb})
     rows = [scores(text.strip(), "eng") for text in (GOOD, SPOILED[rule.name])]
@@ -126,7 +128,9 @@ def test_a_profile_knows_its_languages() -> None:
 
 
 def test_zero_is_a_threshold_and_false_is_none() -> None:
-    assert corpus(rules={"words_max": 0, "words_min": False}).thresholds() == {"words_max": 0}
+    rules = {"words_max": 0, "words_min": False, "language_share_min": False}
+    assert corpus(rules=rules).thresholds() == {"words_max": 0}
+    assert corpus(profile="kyutai").thresholds() == {"language_share_min": 0.5}
 
 
 @pytest.mark.parametrize(
