@@ -20,7 +20,7 @@ from pipelines.pages.record_filter import gate, is_html
 from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
-from pipelines.sources.host import host_of
+from pipelines.sources.addresses import host_of
 from pipelines.sources.text_files import TextRecord
 from pipelines.text.identify import Identifier
 from pipelines.text.language_share import language_share

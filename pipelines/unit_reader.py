@@ -24,8 +24,8 @@ from pipelines.document_row import (
 from pipelines.pages.characters import cut
 from pipelines.pages.warc import Capture, read_records, read_warc
 from pipelines.settings import DocumentSettings
-from pipelines.sources.errors import ReadFailure
 from pipelines.sources.fetch_unit import Fetched
+from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit

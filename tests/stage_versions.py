@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/unit_reader.py",
             "pipelines/given_files.py",
             "pipelines/sources/compressed_text.py",
-            "pipelines/sources/host.py",
+            "pipelines/sources/addresses.py",
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
             "pipelines/pages/**/*.py",

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from flows.maintenance.rollback import current
 from pipelines.corpus.filter import sample_of
 from pipelines.corpus.shards import shard_files
-from pipelines.dedup.doc_no import first_doc_nos
+from pipelines.dedup.index import first_doc_nos
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import documents_file
 from pipelines.text.bad_words import BAD_WORDS, read_bad_words

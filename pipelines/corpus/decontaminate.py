@@ -20,7 +20,7 @@ import xxhash
 from pipelines.corpus.evaluation_sets import DecontaminationSet
 from pipelines.corpus.read_documents import DocumentFiles
 from pipelines.corpus.summary import CorpusFunnel
-from pipelines.dedup.doc_no import among
+from pipelines.dedup.index import among
 from pipelines.dedup.lines import LineRule
 from pipelines.dedup.signature import mix64
 from pipelines.pages.characters import clean, pieces

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.dedup.doc_no import number_units
+from pipelines.dedup.index import number_units
 from pipelines.settings import CorpusSettings
 from pipelines.settings.strict import Bears
 from pipelines.sources.work_units import WorkUnit

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.shards import SCHEMA
-from pipelines.dedup.doc_no import among
-from pipelines.dedup.index import signature_matrix
+from pipelines.dedup.index import among, signature_matrix
 from pipelines.dedup.lines import LineRule
 from pipelines.dedup.minhash import DocNos, Signatures
 

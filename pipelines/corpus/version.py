@@ -21,8 +21,7 @@ from pipelines.corpus.shards import ShardWriter, content_hash, number_of, shard_
 from pipelines.corpus.split import HeldOutReference, copies_of_held_out, first_sides, later_sides
 from pipelines.corpus.summary import CorpusFunnel
 from pipelines.dedup.deduplicate import Deduplicated, deduplicate
-from pipelines.dedup.doc_no import first_doc_nos
-from pipelines.dedup.index import Segment, write_segment
+from pipelines.dedup.index import Segment, first_doc_nos, write_segment
 from pipelines.dedup.lines import Hashes, LineRule, line_rule
 from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme

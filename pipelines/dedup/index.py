@@ -3,9 +3,13 @@
 A segment is immutable and holds what its version brought: `texts` (the first document with each text, and the kept one
 that it is like), `kept` (the kept documents and their signatures), a file of hashes for each band, and `lines` (line
 hashes with the first document that has the line). The manifest of a version lists its segments.
+
+Documents are known by number, in the order in which duplicates are judged, so that what came first stays. doc_no
+(UBIGINT) = refresh (12 bits) ‖ unit (20 bits) ‖ row (32 bits). A refresh is the version of the corpus in which the unit
+came in; units of one refresh are numbered in the order of their paths when they came in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,46 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.dedup.doc_no import among
 from pipelines.dedup.minhash import DocNos, Signatures, band_hashes
 from pipelines.settings import DedupSettings
+from pipelines.sources.work_units import WorkUnit
+from storage.errors import InputError
+
+MAX_REFRESHES, MAX_UNITS = 1 << 12, 1 << 20
+
+
+def number_units(units: Sequence[WorkUnit], earlier: Mapping[str, int]) -> dict[str, int]:
+    """Refresh of each unit, in doc_no order: units of an earlier version keep theirs and their order, even where the
+    files have moved since; new ones share the next. A file that two sources name is one unit."""
+    given = {unit.unit_id for unit in units}
+    refresh = max(earlier.values(), default=-1) + 1
+    numbered = {unit_id: number for unit_id, number in earlier.items() if unit_id in given}
+    for unit in sorted(units, key=lambda unit: unit.path):
+        numbered.setdefault(unit.unit_id, refresh)
+    return numbered
+
+
+def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
+    """Number of row 0 of each unit. Raises InputError when there are more refreshes or units than numbers."""
+    if max(refreshes.values(), default=0) >= MAX_REFRESHES or len(refreshes) >= MAX_UNITS:
+        raise InputError(
+            f"a corpus has at most {MAX_REFRESHES} refreshes of {MAX_UNITS} files: publish the next under a new name"
+        )
+    ordinals: dict[int, int] = {}
+    numbers = {}
+    for unit_id, refresh in refreshes.items():
+        ordinal = ordinals.get(refresh, 0)
+        ordinals[refresh] = ordinal + 1
+        numbers[unit_id] = refresh << 52 | ordinal << 32
+    return numbers
+
+
+def among(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Tell which values are among the wanted, which are sorted: numpy's isin sorts them for every batch anew."""
+    if not len(wanted):
+        return np.zeros(len(values), dtype=bool)
+    return wanted[np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)] == values
+
 
 _BATCH_ROWS = 1 << 16
 _KEPT = pa.schema([("doc_no", pa.uint64()), ("doc_id", pa.string()), ("signature", pa.binary())])

@@ -19,8 +19,8 @@ from protego import Protego
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
 from pipelines.pages.warc import read_warc
-from pipelines.sources.errors import ReadFailure
-from pipelines.sources.host import host_of
+from pipelines.sources.addresses import host_of
+from pipelines.sources.retries import ReadFailure
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: what lies behind need not be read
 _MAX_PATH_CHARACTERS = 4096  # of a URL that rules are matched with, each in time linear in it

@@ -3,7 +3,7 @@
 A list is a text file with an entry a line; `#` starts a comment. An entry without `/` is a host and stands for its
 subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
 at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
-hosts are the same in Unicode and in punycode (host.py).
+hosts are the same in Unicode and in punycode (sources.addresses).
 
 A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
 the files named `domains` and `urls` in it and in its subfolders, one folder a category; `expressions` are not read.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipelines.sources.host import ascii_host
+from pipelines.sources.addresses import ascii_host
 from storage.errors import InputError
 
 UT1_FILES = ("domains", "urls")

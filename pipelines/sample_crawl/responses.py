@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pipelines.sample_crawl.article import Article, Block, alter, compose
+from pipelines.sample_crawl.article import O1, OTHERS, TOPICS, Article, Block, N, Topic, alter, compose
 from pipelines.sample_crawl.html import FURNITURE, render, site_of
-from pipelines.sample_crawl.topics import O1, OTHERS, TOPICS, N, Topic
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import BinaryIO
 from fastwarc.stream_io import GzipWriter
 from fastwarc.warc import WarcRecord, WarcRecordType
 
+from pipelines.sample_crawl.article import O1, O2, OTHERS, N
 from pipelines.sample_crawl.responses import Response, copy, not_found, not_html, page, redirect
-from pipelines.sample_crawl.topics import O1, O2, OTHERS, N
 from storage.errors import InputError
 
 # How many responses of which kind a sample crawl has, and their order.

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import fsspec
 
 from pipelines.sources.addresses import redacted, redacted_text
-from pipelines.sources.errors import Permanent, Transient
 from pipelines.sources.http import Body
+from pipelines.sources.retries import Permanent, Transient
 from storage.errors import InputError
 from storage.locations import refuse_protocol
 

@@ -9,8 +9,8 @@ from typing import Any
 from pipelines.settings import FetchSettings
 from pipelines.sources.common_crawl.selection import read_batch, requests_of
 from pipelines.sources.common_crawl.snapshots import address
-from pipelines.sources.errors import FetchError
 from pipelines.sources.remote import Remote, is_remote
+from pipelines.sources.retries import FetchError
 from pipelines.sources.text_files import text_suffix
 from pipelines.sources.unit_report import Failure
 from pipelines.sources.work_units import WorkUnit

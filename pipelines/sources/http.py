@@ -17,8 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
 
 from pipelines.settings import FetchSettings
-from pipelines.sources.errors import Permanent, Transient
-from pipelines.sources.retries import retry_after_seconds
+from pipelines.sources.retries import Permanent, Transient, retry_after_seconds
 
 # Connections whose answers must have their headers in time: a server that drips them would hold one for hours.
 

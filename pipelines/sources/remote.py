@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from pipelines.settings import FetchSettings
 from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.buckets import Buckets
-from pipelines.sources.errors import FetchError, Permanent, Transient
 from pipelines.sources.http import Body, Http
-from pipelines.sources.retries import Retries, Stopped
+from pipelines.sources.retries import FetchError, Permanent, Retries, Stopped, Transient
 from storage.errors import InputError
 from storage.files import write_atomically
 

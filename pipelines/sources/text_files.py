@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.memory_limit import new_memory_limited
-from pipelines.sources.errors import ReadFailure
-from pipelines.sources.host import host_of
+from pipelines.sources.addresses import host_of
+from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_rows import BYTES_OF_UTF8, URL, Row, json_rows, plain_text
 from storage.errors import InputError
 

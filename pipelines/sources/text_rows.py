@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.sources.compressed_text import CHUNK_BYTES, Damage, as_file, decompressed
-from pipelines.sources.errors import ReadFailure
+from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
 # A row, why it cannot be read (unreadable, oversize), or where the file breaks.

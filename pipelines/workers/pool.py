@@ -29,8 +29,7 @@ from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.retries import Stopped
 from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import WorkUnit
-from pipelines.workers.child_logs import relay_in_background
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.children import python_command, python_environment, relay_in_background
 from pipelines.workers.reading_place import NOTHING, Poison, ReadingPlace
 from storage.errors import InputError
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from pipelines.text.scores.fineweb_lines import TERMINALS
+from pipelines.text.scores.line_scores import TERMINALS
 from pipelines.text.stop_words import STOP_WORDS
 
 

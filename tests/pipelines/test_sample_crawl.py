@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 
 from pipelines.sample_crawl import write_sample_crawl
-from pipelines.sample_crawl.topics import TOPICS
+from pipelines.sample_crawl.article import TOPICS
 from storage.errors import InputError
 
 O1 = ("garden", "kitchen", "workshop")

@@ -13,7 +13,7 @@ from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
 from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
 from pipelines.pages.warc.places import MAX_OFF, Places, head
-from pipelines.sources.errors import ReadFailure
+from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
 # A body that lacks no more of the length that its HTTP header announces is whole where it ends as pages do: servers

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.host import ascii_host_pattern
+from pipelines.sources.addresses import ascii_host_pattern
 from pipelines.sources.remote import LOCATION
 from storage.errors import InputError
 

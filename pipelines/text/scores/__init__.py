@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from pipelines.text.scores.c4_lines import C4_LINES, c4_lines
-from pipelines.text.scores.fineweb_lines import FINEWEB_LINES, fineweb_lines
 from pipelines.text.scores.gopher import GOPHER_QUALITY, GOPHER_REPETITION, gopher_quality, gopher_repetition
+from pipelines.text.scores.line_scores import C4_LINES, FINEWEB_LINES, c4_lines, fineweb_lines
 from pipelines.text.scores.text_parts import TextParts
 
 __all__ = ["SCORES", "scores", "scores_of_texts"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipelines.document_row import STAGE_OF_REASON, capture_document, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import DocumentSettings
-from pipelines.sources.errors import ReadFailure
+from pipelines.sources.retries import ReadFailure
 from pipelines.text.identify import Identifier, load_identifier
 from storage.errors import InputError
 from tests.pipelines.warc_files import Page, warc_bytes

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pipelines.pages.record_filter import gate
 from pipelines.pages.warc import Capture, read_warc
-from pipelines.sources.errors import ReadFailure
+from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 

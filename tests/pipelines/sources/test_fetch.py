@@ -30,9 +30,8 @@ from pipelines.settings import (
     WarcSource,
 )
 from pipelines.sources.common_crawl.snapshots import resolve
-from pipelines.sources.errors import FetchError
 from pipelines.sources.remote import ByteRange, Remote, coalesce
-from pipelines.sources.retries import Stopped, retry_after_seconds
+from pipelines.sources.retries import FetchError, Stopped, retry_after_seconds
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import list_work_units
 from storage.errors import InputError

@@ -24,7 +24,7 @@ from pipelines.documents_stage import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
 from pipelines.sources import compressed_text
 from pipelines.sources.compressed_frames import Window
-from pipelines.sources.errors import ReadFailure
+from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_rows import json_rows, plain_text
 from pipelines.sources.unit_report import UnitReport
 from pipelines.sources.work_units import list_work_units

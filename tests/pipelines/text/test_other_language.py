@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.document_row import capture_document, page_document
 from pipelines.pages.warc import Capture, read_warc
-from pipelines.sample_crawl.article import compose
-from pipelines.sample_crawl.topics import TOPICS
+from pipelines.sample_crawl.article import TOPICS, compose
 from pipelines.settings import DocumentSettings
 from pipelines.text.identify import Identifier, load_identifier
 from pipelines.text.other_language import MAX_PIECES, PIECE_CHARACTERS, other_language

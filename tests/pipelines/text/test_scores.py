@@ -15,7 +15,7 @@ from pipelines.pages.characters import normalise
 from pipelines.pages.extract import all_text, clean, main_content
 from pipelines.settings import ExtractionSettings
 from pipelines.text.scores import MAX_CHARACTERS, SCORES, scores, scores_of_texts
-from pipelines.text.scores.fineweb_lines import TERMINALS
+from pipelines.text.scores.line_scores import TERMINALS
 from tests.pipelines.slow_scores import slow_scores
 
 BY_HAND = [

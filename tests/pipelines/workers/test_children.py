@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.workers.child_logs import LONGEST_LINE, level_of, relay_in_background, relay_line
+from pipelines.workers.children import LONGEST_LINE, level_of, relay_in_background, relay_line
 
 
 @pytest.mark.parametrize(
