@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.cli.interrupt import INTERRUPTED, SENTENCE
+from flows.cli.app import INTERRUPTED, SENTENCE
 from flows.cli.table import print_table
 from flows.config.study import load_config
 from flows.report import report_file

@@ -4,9 +4,8 @@ import os
 import sys
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
-from flows.cli import init, study, models, results, corpora, services, config  # noqa: F401  # isort: skip
-from flows.cli.app import app
-from flows.cli.interrupt import leaving_on_interrupt
+from flows.cli import init, study, models, results, corpora, services  # noqa: F401  # isort: skip
+from flows.cli.app import app, leaving_on_interrupt
 from pipelines.workers.children import SAFE
 
 

@@ -34,7 +34,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented study.yaml and a prefect.yaml, for your own text and model."""
-    from flows.cli.config import schema_text
+    from flows.cli.study import schema_text
     from flows.config.study import parse_config
 
     for name in (STUDY, DEPLOYMENTS):

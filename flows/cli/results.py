@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write the HTML report of a workspace, or a plot of each file of kept results, and print the paths."""
     if results is not None:
-        from flows.report.kept_results import draw_results
+        from flows.report.figure_files import draw_results
         from storage.kept_results import KeptResults
 
         for path in draw_results(KeptResults(results)):
@@ -38,7 +38,7 @@ def report(
 
     print(write_report(Workspace(existing(workspace)), title=title))
     if figures:
-        from flows.report.paper_figures import write_figures
+        from flows.report.figure_files import write_figures
 
         for path in write_figures(Workspace(workspace)):
             print(path)

@@ -3,7 +3,7 @@
     page, template.html     the file; study: what it says of one base; headline: the study in words
     queries                 the SQL, one statement a picture
     series                  names, shapes and numbers as people read them
-    plots, scatter_plot     the plots, by matplotlib; pictures, inline_svg: in the page; paper_figures: for papers
+    plots, scatter_plot     the plots, by matplotlib; inline_svg: in the page; figure_files: for papers, of kept results
 
 Exports `write_report` and where it writes, `report_file`. Reads the catalog and nothing else; needs neither Prefect nor
 torch.

@@ -40,7 +40,7 @@ from flows.services.addresses import (
 from flows.services.deployments import POOL, deploy, read
 from flows.services.orphans import end_orphaned_runs
 from flows.services.prefect_api import Api
-from flows.services.processes import end_session, prefect_of, runs_prefect
+from flows.services.prefect_processes import end_session, prefect_of, runs_prefect
 from pipelines.workers.children import python_command, python_environment
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
@@ -171,7 +171,7 @@ def start(
     clients = {**os.environ, **environment(home), **client_settings(credential, url)}
     names = hosts_of([*hosts, os.environ.get(ALLOWED_HOSTS, ""), REACHED_AT.get(host, host)])
     say(f"starting Prefect's server at {url} (log: {home / 'server.log'}) ...")
-    keeper = python_command("flows.services.keep_prefect", host, str(port))
+    keeper = python_command("flows.services.prefect_processes", host, str(port))
     server = _spawn(keeper, {**clients, **server_settings(credential, url, names)}, home / "server.log")
     worker, api = None, Api(f"{url}/api", credential)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.cli.interrupt import INTERRUPTED, SENTENCE
+from flows.cli.app import INTERRUPTED, SENTENCE
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -84,7 +84,7 @@ def test_an_interrupt_amid_a_query_is_one_too():
     """DuckDB makes a RuntimeError of it."""
     program = """
 import duckdb
-from flows.cli.interrupt import leaving_on_interrupt
+from flows.cli.app import leaving_on_interrupt
 with leaving_on_interrupt():
     print("here", flush=True)
     duckdb.execute("CREATE TABLE t AS SELECT a.range * b.range FROM range(100000) a, range(100000) b")

@@ -48,7 +48,7 @@ def api(tmp_path_factory, hostile_folder):
     with (
         (home / "log").open("wb") as log,
         subprocess.Popen(
-            python_command("flows.services.keep_prefect", LOOPBACK, str(port)),
+            python_command("flows.services.prefect_processes", LOOPBACK, str(port)),
             env=everything,
             stdout=log,
             stderr=log,

@@ -12,7 +12,7 @@ from flows.services.addresses import free_port
 
 @pytest.mark.server
 def test_a_signal_between_two_servers_ends_it():
-    command = [sys.executable, "-u", "-m", "flows.services.keep_prefect", "127.0.0.1", str(free_port())]
+    command = [sys.executable, "-u", "-m", "flows.services.prefect_processes", "127.0.0.1", str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:
         try:
             while not (servers := psutil.Process(keeper.pid).children()):

@@ -1,6 +1,7 @@
-"""Pictures for papers: the report's own, as PNG and SVG."""
+"""Writes pictures as files, by the report's own plots: for papers as PNG and SVG, and a plot beside kept results."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from flows.report.scatter_plot import KL as KL_MEASURES
 from flows.report.scatter_plot import TRADE_OFF, marked, scatter
 from flows.report.series import Styles
 from storage.errors import InputError
+from storage.kept_results import KeptResults
+from storage.query import query
 from storage.workspace import Workspace
 
 Row = dict[str, Any]
@@ -21,6 +24,9 @@ WIDTH = 346  # points: 4.8 inches, a column and a half of most journals
 SIZE = (WIDTH, 245)
 PANEL = (WIDTH // 3, 90)
 LEARNING, FORGETTING = "learning (bits per byte)", "forgetting (bits per byte)"
+KEPT_SIZE = (560, 420)  # points: a page of the documentation; a study may have forty marks
+KEPT_ROWS = "FROM results ORDER BY study, base_model_id, language, forgetting, run_id"
+KEPT_FRONT = "SELECT run_id FROM results_front"
 
 
 def write_figures(workspace: Workspace) -> list[Path]:
@@ -61,3 +67,28 @@ def _figures(workspace: Workspace, base: str) -> Iterator[tuple[str, Figure]]:
 
 
 _QUERIES = {"cost": COST, "runs": RUNS, "front": FRONT, "kl": KL, "tasks": TASKS, "loss": LOSS}
+
+
+def draw_results(kept: KeptResults) -> list[Path]:
+    """Write an SVG beside each file of results, more where it has several bases or languages.
+
+    Raises:
+        InputError: there is nothing that has been measured.
+    """
+    front = {run_id for (run_id,) in query(kept, KEPT_FRONT).rows}
+    written = []
+    for study, of_study in groupby(query(kept, KEPT_ROWS).as_dicts(), key=lambda row: row["study"]):
+        groups = groupby(of_study, key=lambda row: (row["base_model_id"], row["language"]))
+        for number, rows in enumerate(list(members) for _, members in groups):
+            styles = Styles(rows)
+            if not (runs := marked(rows, styles, TRADE_OFF)):
+                continue
+            path = kept.root / f"{study}{f'-{number + 1}' if number else ''}.svg"
+            best = [row for row in runs if row["run_id"] in front]
+            with drawing():
+                figure = scatter(runs, best, styles, TRADE_OFF, (FORGETTING, LEARNING), KEPT_SIZE, PAPER)
+                figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+            written.append(path)
+    if not written:
+        raise InputError(f"{kept.root} holds no measured run, so there is nothing to draw")
+    return written
