@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nr_core.errors import ModelError
-from nr_core.files import foreign_files
+from nr_core.files import foreign_files, write_json
 from nr_core.models import device, load_base
 from nr_core.runs.build_on_earlier import ADAPTER_FOLDER, MODEL_FOLDER, activate, adapter_folders, require_safetensors
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
+
+BASE_TYPE = "base.json"  # beside an adapter: dtype and quantize of the base that it learned on
 
 # Loading the model of a trained run.
 
@@ -85,6 +87,26 @@ def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:
     return base
 
 
+def write_base_type(base: BaseSpec, adapter: Path) -> None:
+    """Say beside an adapter's weights how the base was held that it learned on, where that was not in float32.
+
+    PEFT's own file has no room for it: LoRA's config warns of every key that it does not know.
+    """
+    held = base.model_dump(mode="json", include={"dtype", "quantize"}, exclude_defaults=True)
+    if held:
+        write_json(adapter / BASE_TYPE, held)
+
+
+def _base_type(adapter: Path) -> dict[str, Any]:
+    """Return what write_base_type wrote; the folder may come from somebody else, and says nothing else of the base."""
+    if not (adapter / BASE_TYPE).is_file():
+        return {}
+    with _readable(adapter / BASE_TYPE):
+        held = json.loads((adapter / BASE_TYPE).read_text())
+        known = {name: held[name] for name in ("dtype", "quantize") if name in held}
+        return BaseSpec.model_validate({"model": str(adapter), **known}).model_dump(include=set(known))
+
+
 def _base_of_adapter(folder: Path, trust_remote_code: bool) -> BaseSpec:
     """Return the base as its run had it; of one that was taken out of its run, PEFT's file says model and revision."""
     if (folder.parent / "run.json").is_file():
@@ -97,6 +119,7 @@ def _base_of_adapter(folder: Path, trust_remote_code: bool) -> BaseSpec:
             model=config["base_model_name_or_path"],
             revision=config.get("revision"),
             trust_remote_code=trust_remote_code,
+            **_base_type(folder),
         )
 
 

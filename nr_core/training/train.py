@@ -27,6 +27,7 @@ from nr_core.runs.build_on_earlier import (
     NEWEST,
     copy_earlier,
 )
+from nr_core.runs.load_run import write_base_type
 from nr_core.runs.model_card import model_card
 from nr_core.settings import LoopSettings
 from nr_core.specs import TrainSpec
@@ -223,6 +224,7 @@ def _write_model(
             if spec.base.gguf_file:  # a folder with such a file alone is no model to anybody
                 model.peft_config[NEWEST].base_model_name_or_path = f"{spec.base.model}/{spec.base.gguf_file}"
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
+            write_base_type(spec.base, partial)
         card = model_card(spec.base, report["languages"], report, earlier=len(extended.earlier))
         (partial / "README.md").write_text(card)
 

@@ -1,5 +1,8 @@
 """What a trained adapter is used through: streaming generation, the wider Llama, the model card."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from peft import get_peft_model
@@ -9,7 +12,7 @@ from nr_core.errors import ModelError
 from nr_core.generation.generate import stream
 from nr_core.models import load_base
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.runs.load_run import load_run
+from nr_core.runs.load_run import load_finished, load_run, write_base_type
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.tuner.export import export_wider
@@ -72,3 +75,20 @@ def test_an_adapter_folder_says_what_it_is(world, run, tmp_path):
     ):
         assert line in card
     assert load_run(BaseSpec(model=str(world.base)), out) is not None
+
+
+def test_an_adapter_taken_out_of_its_run_finds_its_base_as_it_was_held(world, run, tmp_path):
+    for dtype in ("float32", "bfloat16"):
+        out = run(world.train_spec(tmp_path / dtype, base={"model": str(world.base), "dtype": dtype}))
+        alone = shutil.copytree(out / "adapter", tmp_path / f"pulled-{dtype}")
+        assert load_finished(alone)[0].get_input_embeddings().weight.dtype == getattr(torch, dtype)
+    assert not (tmp_path / "pulled-float32" / "base.json").exists()
+    held = alone / "base.json"
+    assert json.loads(held.read_text()) == {"dtype": "bfloat16"}
+    held.write_text('{"dtype": "float32", "model": "elsewhere", "trust_remote_code": true}')
+    assert load_finished(alone)[0].get_input_embeddings().weight.dtype == torch.float32
+    held.write_text('{"dtype": "float7"}')
+    with pytest.raises(ModelError, match=r"base\.json could not be read"):
+        load_finished(alone)
+    write_base_type(BaseSpec(model="m", quantize="torchao-int8"), tmp_path)
+    assert json.loads((tmp_path / "base.json").read_text()) == {"quantize": "torchao-int8"}
