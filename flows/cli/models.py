@@ -92,6 +92,9 @@ def add_tokens(
     keep: Annotated[list[str], typer.Option(help="Corpus that stays tokenised as it is (one --keep each).")],
     out: Annotated[Path, typer.Option(**AT_HOME, help="Folder to write: a base, for a config.")],
     tokens: Annotated[int, typer.Option(help="At most so many.", min=1, max=1 << 20)] = 1000,
+    replay: Annotated[
+        list[str] | None, typer.Option(help="Corpus of --keep on which the new tokens are made silent; default: all.")
+    ] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Give a base tokens for a new language, where other text stays tokenised as before."""
@@ -105,8 +108,12 @@ def add_tokens(
     if out.exists():
         raise InputError(f"--out: {out} is there already; give another folder, or delete it")
     new, *kept = [place.corpus_version(name, published_version(name, place)) for name in (corpus, *keep)]
+    if strange := set(replay or []) - set(keep):
+        raise InputError(f"--replay: {', '.join(sorted(strange))} is no corpus of --keep; name it there too")
     original = [shard for version in kept for side in SIDES for shard in shard_files(version, side)]
-    found = write(BaseSpec(model=model), shard_files(new, "train"), original, tokens, out)
+    silent_on = [version for name, version in zip(keep, kept, strict=True) if name in (replay or keep)]
+    seen = [shard for version in silent_on for shard in shard_files(version, "train")]
+    found = write(BaseSpec(model=model), shard_files(new, "train"), original, tokens, out, seen)
     print(
         f"{out}: {found['tokens']} tokens more, {found['fertility_before']:.2f} -> {found['fertility_after']:.2f} "
         f"tokens a word of {corpus}; set base.model to it, and `embeddings: new_rows` in a method to train their rows"

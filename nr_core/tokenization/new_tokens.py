@@ -24,6 +24,7 @@ from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.models import load_base
 from nr_core.settings import BaseSpec
+from nr_core.tokenization.silent_rows import sample_windows, silence, window_of
 from nr_core.tokenization.tokenize_shards import ENCODE_BATCH, fast_codec
 from nr_core.tokenization.tokenizer import largest_id, load_tokenizer, texts_of
 
@@ -56,13 +57,15 @@ class Added:
         return parts
 
 
-def add_tokens(base: BaseSpec, new: Sequence[Path], original: Sequence[Path], count: int, out: Path) -> dict[str, Any]:
+def add_tokens(
+    base: BaseSpec, new: Sequence[Path], original: Sequence[Path], count: int, out: Path, replay: Sequence[Path]
+) -> dict[str, Any]:
     """Write a base with up to `count` more tokens to the folder `out`: the model, its tokenizer and new_tokens.json.
 
     new, original: Parquet shards (column `text`) of the language to learn, and of all text whose tokens must stay:
-    replay and evaluation sets. Each new row of the embedding and of the output head is the mean of its pieces' rows.
-    Returns what new_tokens.json holds. Raises ModelError where the tokenizer is no byte-level BPE, or where no merge is
-    left.
+    replay and evaluation sets. Each new row of the embedding and of the output head is the mean of its pieces' rows;
+    those of the head are then made silent on `replay`, shards of the old language (see silent_rows). Returns what
+    new_tokens.json holds. Raises ModelError where the tokenizer is no byte-level BPE, or where no merge is left.
     """
     tokenizer = load_tokenizer(base)
     rules = _rules(tokenizer, base.model)
@@ -85,7 +88,7 @@ def add_tokens(base: BaseSpec, new: Sequence[Path], original: Sequence[Path], co
         "fertility_after": tokens[1] / sum(words.values()),
     }
     with writing(out) as partial:
-        _write(base, tokenizer, extended, added, first, partial)
+        _write(base, tokenizer, extended, added, first, [_encoded(text, extended) for text in (new, replay)], partial)
         write_json(partial / "new_tokens.json", figures)
     return figures
 
@@ -194,8 +197,15 @@ def _tokens(shards: Sequence[Path], rules: str) -> int:
     return sum(len(ids) for ids in _encoded(shards, rules))
 
 
-@torch.no_grad()
-def _write(base: BaseSpec, tokenizer: Any, rules: str, added: Added, first: int, out: Path) -> None:
+def _write(
+    base: BaseSpec,
+    tokenizer: Any,
+    rules: str,
+    added: Added,
+    first: int,
+    texts: Sequence[Iterable[Sequence[int]]],
+    out: Path,
+) -> None:
     from tokenizers import Tokenizer
 
     known = tokenizer.get_vocab()
@@ -213,9 +223,11 @@ def _write(base: BaseSpec, tokenizer: Any, rules: str, added: Added, first: int,
     model.resize_token_embeddings(max(rows, first + len(new)), mean_resizing=False)
     for table in (model.get_input_embeddings(), model.get_output_embeddings()):
         _fill(table, {new[token]: [known[one] for one in pieces] for token, pieces in added.pieces(known).items()})
+    silence(model, slice(first, first + len(new)), *(sample_windows(text, window_of(model)) for text in texts))
     model.save_pretrained(out)
 
 
+@torch.no_grad()
 def _fill(table: nn.Module | None, pieces: dict[int, list[int]]) -> None:
     for part in [] if table is None else table.parameters(recurse=False):
         for row, of in pieces.items():

@@ -70,7 +70,9 @@ def test_a_token_goes_with_those_made_of_it():
 def extended(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("extended") / "base"
     base = BaseSpec(model=str(world.base))
-    return folder, add_tokens(base, [world.root / "new.parquet"], [world.root / "old.parquet"], 40, folder)
+    return folder, add_tokens(
+        base, *([world.root / f"{name}.parquet"] for name in ("new", "old")), 40, folder, [world.root / "old.parquet"]
+    )
 
 
 def test_original_text_is_tokenised_as_before_and_new_text_shorter(world, extended):
@@ -87,27 +89,78 @@ def test_original_text_is_tokenised_as_before_and_new_text_shorter(world, extend
     assert after.get_vocab().items() > before.get_vocab().items()
 
 
-def test_rows_are_the_mean_of_their_pieces(world, extended):
+def test_rows_are_the_mean_of_their_pieces_the_heads_less_one_direction(world, extended):
     folder, figures = extended
     before, model = (load_base(BaseSpec(model=str(where))) for where in (world.base, folder))
     names, known = load_tokenizer(str(folder)).get_vocab(), load_tokenizer(str(world.base))
     first = figures["first_token"]
-    for old, new in zip(
-        (before.get_input_embeddings(), before.get_output_embeddings()),
-        (model.get_input_embeddings(), model.get_output_embeddings()),
-        strict=True,
-    ):
-        torch.testing.assert_close(new.weight[:first], old.weight[:first])
-        [added, *_] = [name for name, number in names.items() if number == first]
-        pieces = [token.id for token in known.backend_tokenizer.model.tokenize(added)]
-        torch.testing.assert_close(new.weight[first], old.weight[pieces].mean(0))
+    added = sorted((number, name) for name, number in names.items() if number >= first)
+    pieces = [[token.id for token in known.backend_tokenizer.model.tokenize(name)] for _, name in added]
+    old = before.get_input_embeddings().weight
+    means = torch.stack([old[of].mean(0) for of in pieces])
+    looked_up, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    for table in (looked_up, head):
+        torch.testing.assert_close(table[:first], old[:first])
+    torch.testing.assert_close(looked_up[first:], means)
+    lower = means - head[first:]
+    torch.testing.assert_close(lower, lower[:1].expand_as(lower))
     assert model.config.vocab_size == first + figures["tokens"]
+
+
+@torch.no_grad()
+def test_new_rows_are_silent_on_old_text(world, extended):
+    folder, figures = extended
+    model, tokenizer, first = (
+        load_base(BaseSpec(model=str(folder))),
+        load_tokenizer(str(folder)),
+        figures["first_token"],
+    )
+    mean = load_base(BaseSpec(model=str(folder)))
+    mean.get_output_embeddings().weight.data.copy_(mean.get_input_embeddings().weight)
+
+    def mass(of, language):
+        """The probability of all new tokens together, and the nats of each token, both in the mean."""
+        tokens = torch.tensor(tokenizer(invented_text(language, 5, seed=2))["input_ids"][0][:60])[None]
+        log_p = of(input_ids=tokens[:, :-1]).logits.log_softmax(-1)
+        nats = -log_p.gather(-1, tokens[:, 1:, None]).mean()
+        return float(log_p[..., first:].exp().sum(-1).mean()), float(nats)
+
+    assert mass(model, "old")[0] < 0.2 * mass(mean, "old")[0]
+    assert mass(model, "new")[1] < mass(mean, "new")[1] + 0.5
+    assert mass(model, "new")[0] > 2 * mass(model, "old")[0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_the_direction_is_that_of_a_logistic_regression_whatever_scale_the_head_has(scale):
+    """One text has the hidden state (1, 0), where no new token comes, the other (0, 1), where each second is new."""
+    from nr_core.tokenization.silent_rows import SHRINK, Seen, fitted
+
+    n = 400
+    hidden = torch.eye(2).repeat_interleave(n, 0) / scale
+    came = torch.zeros(n)
+    came[::2] = 1.0
+    u = fitted(Seen(hidden[n:], torch.zeros(n), came), Seen(hidden[:n], torch.zeros(n), torch.zeros(n)))
+    odds = -(hidden[::n].double() @ u)
+    assert odds[0] < -5  # shrinkage alone ends the descent where nothing new comes
+    assert abs(odds[1]) < 0.01
+    assert SHRINK < 1e-3
+
+
+def test_windows_are_of_documents_drawn_at_random_and_one_is_short_where_text_is():
+    from nr_core.tokenization.silent_rows import STRETCH, TOKENS, sample_windows
+
+    documents = [[number] * 300 for number in range(2000)]
+    windows = sample_windows(documents)
+    assert windows.shape == (TOKENS // 129, 129)
+    assert windows.max() > 1500
+    assert windows.unique().numel() >= TOKENS // STRETCH
+    assert sample_windows([[1, 2], [3]]).shape == (1, 3)
 
 
 def test_what_joins_nothing_is_refused(world, tmp_path):
     short = write_shard(tmp_path / "short.parquet", ["x"])
     with pytest.raises(ModelError, match="No two tokens of"):
-        add_tokens(BaseSpec(model=str(world.base)), [short], [short], 10, tmp_path / "base")
+        add_tokens(BaseSpec(model=str(world.base)), [short], [short], 10, tmp_path / "base", [short])
     assert not (tmp_path / "base").exists()
 
 
