@@ -9,7 +9,6 @@ import typer
 import yaml
 
 from flows.cli.app import AT_HOME, app
-from pipelines.sources.text_files import known_kinds, text_suffix
 from storage.errors import InputError
 from storage.files import write_atomically
 
@@ -82,6 +81,8 @@ def _source(folder: Path, given: str, option: str) -> dict[str, Any]:
 
 def _commonest(folder: Path, option: str) -> tuple[str, list[Path]]:
     """Return the ending that most files of a folder have, of those that are read, and the files with it."""
+    from pipelines.sources.text_files import known_kinds
+
     found: dict[str, list[Path]] = {}
     for _, path in zip(range(LOOKED_AT), sorted(folder.rglob("*")), strict=False):
         suffix = _suffix(path.name)
@@ -94,12 +95,16 @@ def _commonest(folder: Path, option: str) -> tuple[str, list[Path]]:
 
 
 def _suffix(name: str) -> str | None:
+    from pipelines.sources.text_files import text_suffix
+
     return next((end for end in WARC_SUFFIXES if name.lower().endswith(end)), None) or text_suffix(name)
 
 
 def _kind(name: str, option: str) -> str:
     suffix = _suffix(name)
     if suffix is None:
+        from pipelines.sources.text_files import known_kinds
+
         raise InputError(
             f"{option}: {name} is of no known kind; {known_kinds()} are read, and {', '.join(WARC_SUFFIXES)}"
         )
@@ -125,6 +130,8 @@ def _first_row(file: Path) -> dict[str, Any]:
     """Return the first row of JSON lines or Parquet; {} of what is neither, or is damaged: a refresh says so."""
     import fsspec
     import pyarrow.parquet as pq
+
+    from pipelines.sources.text_files import text_suffix
 
     suffix = text_suffix(file.name) or ""
     try:
