@@ -40,6 +40,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
             "pipelines/pages/**/*.py",
+            "pipelines/text/fineweb2.*",
             "pipelines/text/identify.py",
             "pipelines/text/language_share.py",
             "pipelines/text/languages.py",
@@ -67,6 +68,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/pages/characters.py",
             "pipelines/pages/repair.py",
             "pipelines/text/bad_words.py",
+            "pipelines/text/fineweb2.*",
             "pipelines/text/pii.py",
             "pipelines/text/rules.py",
             "pipelines/text/text_steps.py",
@@ -101,7 +103,7 @@ def version_of(stage: str) -> object:
 def fingerprint(stage: str) -> str:
     """A hash of the code that makes the stage's results, whatever the files are called."""
     paths = {path for pattern in STAGES[stage][1] for path in REPOSITORY.glob(pattern) if path.is_file()}
-    sources = sorted(code(path) for path in paths if path.suffix in (".py", ".txt"))
+    sources = sorted(code(path) for path in paths if path.suffix in (".py", ".txt", ".tsv"))
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
