@@ -16,7 +16,7 @@ The last line is JSON:
                          parsed where this language is wanted: the least of the languages with 500 pages in all files
                          given, those with fewer taken together. Limit: .998
     full_chain           kernels' time (read, decode, parse, main content, language) over ours, where all pages go the
-                         whole way: every score of every profile, Parquet written, the verdict of profile fineweb2 with
+                         whole way: every score of every profile, Parquet written, the filter of profile fineweb2 with
                          all kept, MinHash left out
     two_process_speedup  wall time of sixteen copies of the file in one process over that in two
     worker_peak_rss_mb   peak resident memory of a worker process that read the file
@@ -123,11 +123,11 @@ def ours(file: Path, settings: DocumentSettings) -> None:
         process_unit(unit_of(file), settings, Path(folder))
 
 
-def judged(file: Path, settings: DocumentSettings, verdict: CorpusSettings) -> None:
-    """Ours, with a verdict over the documents."""
+def judged(file: Path, settings: DocumentSettings, rules: CorpusSettings) -> None:
+    """Ours, with the filter over the documents."""
     with tempfile.TemporaryDirectory() as folder:
         report = process_unit(unit_of(file), settings, Path(folder))
-        judge([documents_file(Path(folder), report.unit_id)], {report.unit_id: 0}, verdict, Path(folder))
+        judge([documents_file(Path(folder), report.unit_id)], {report.unit_id: 0}, rules, Path(folder))
 
 
 def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
@@ -212,7 +212,7 @@ def main() -> None:
     everything, wanted = DocumentSettings(), DocumentSettings(languages=(arguments.language,))
     # Every rule of the profile, with thresholds that none is beyond.
     lenient = {name: -1e9 if name.endswith("_min") else 1e9 for name in profile_thresholds("fineweb2", "fra")}
-    verdict = CorpusSettings(
+    rules = CorpusSettings(
         language="fra", text_domain="web", sources=["s"], profile="fineweb2", rules=lenient, min_characters=1
     )
     pages = kernels(file, everything, main_content=True)
@@ -233,7 +233,7 @@ def main() -> None:
     figures["one_language"] = compare("one_language", file, False, lambda: ours(file, wanted))
     figures["early_recall"] = early_recall([file, *arguments.also], wanted)
     for other in (file, *arguments.also):
-        run = without_minhash(lambda other=other: judged(other, everything, verdict))
+        run = without_minhash(lambda other=other: judged(other, everything, rules))
         ratio = compare("full_chain", other, True, run)
         figures.setdefault("full_chain", ratio)
     [whole] = cpu_seconds(lambda: ours(file, everything))

@@ -16,7 +16,7 @@ from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import header_opt_out, page_opt_out
 from pipelines.pages.parse import Markup, parse
-from pipelines.pages.record_filter import gate, is_html
+from pipelines.pages.record_filter import is_html, why_no_page
 from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
@@ -96,8 +96,8 @@ SCHEMA = pa.schema(
 
 
 def capture_document(capture: Capture) -> dict[str, Any]:
-    """Return the row (without row and unit_id) of a capture as far as the gate; its reason is None if it may be a
-    page.
+    """Return the row (without row and unit_id) of a capture as far as the record filter; its reason is None
+    if it may be a page.
     """
     return {
         "doc_id": _doc_id(capture),
@@ -106,14 +106,14 @@ def capture_document(capture: Capture) -> dict[str, Any]:
         "date": one_line(capture.date, 40) or None,
         "payload_bytes": capture.length,
         "characters": 0,
-        "reason": gate(capture),
+        "reason": why_no_page(capture),
     }
 
 
 def page_document(
     document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: Identifier
 ) -> dict[str, Any]:
-    """Return the row of a capture that passed the gate. An opted-out page's text is never looked at further."""
+    """Return the row of a capture that passed the record filter. Text of an opted-out page is not looked at further."""
     if reason := _owners_reason(capture.url, document["host"], settings) or header_opt_out(capture, settings.opt_outs):
         return document | {"reason": reason}
     if reason := _listed(capture.url, document["host"], settings):

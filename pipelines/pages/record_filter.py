@@ -1,4 +1,4 @@
-"""The record gate: which captures may hold a page. Everything else leaves here, with its reason."""
+"""The record filter: which captures may hold a page. Everything else leaves here, with its reason."""
 
 import re
 from functools import lru_cache
@@ -33,7 +33,7 @@ _BINARY_STARTS = (
 )  # fmt: skip
 
 
-def gate(capture: Capture) -> str | None:
+def why_no_page(capture: Capture) -> str | None:
     """Return the reason why a capture cannot be a page, or None if it may be one, or a page's text already.
 
     Reasons: not_response, bad_http (headers that cannot be parsed, or over 1 MB), not_http, redirect, bad_status,

@@ -21,7 +21,7 @@ FRENCH = (
 
 
 def prose(words: str, seed: int, count: int = 150) -> str:
-    """Sentences of random words of a language: long enough for the verdict, and unlike those of another seed."""
+    """Sentences of random words of a language: long enough for the filter, and unlike those of another seed."""
     chosen = random.Random(seed).choices(words.split(), k=count)
     sentences = [" ".join(chosen[start : start + 12]).capitalize() + "." for start in range(0, count, 12)]
     return "\n".join(sentences)

@@ -96,7 +96,11 @@ def test_gc_leaves_the_bucket_alone_where_another_machine_has_gone_on(crawl: Cra
     crawl.workspace = Workspace(tmp_path / "other", f"file://{bucket}")
     refresh(crawl, min_characters=203)
     nr(crawl, *command)
-    assert [(folder / version).exists() for version in versions] == [True, False, True]  # the first is the yardstick
+    assert [(folder / version).exists() for version in versions] == [
+        True,
+        False,
+        True,
+    ]  # the first is the reference
 
 
 def test_plan_knows_what_the_bucket_has(crawl: Crawl, tmp_path: Path) -> None:

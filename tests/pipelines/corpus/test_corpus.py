@@ -70,7 +70,7 @@ def test_the_version_depends_on_content_only(
     assert versions[0].content_hash_held_out == versions[1].content_hash_held_out
 
 
-def test_a_later_version_keeps_the_yardstick_and_equals_the_batch(crawl: Crawl) -> None:
+def test_a_later_version_keeps_the_held_out_reference_and_equals_the_batch(crawl: Crawl) -> None:
     crawl.add("b.warc.gz", [*map(english, range(30))])
     first = crawl.build()
     held_out = crawl.read(first, "held_out-*")

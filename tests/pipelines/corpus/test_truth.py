@@ -43,7 +43,7 @@ class Outcome:
         self.kept: set[str] = set()
         self.removed: dict[str, str] = {}  # near and exact copies, with the document that each matched
         for language in LANGUAGES:
-            # Thresholds of the verdict as they are; the split is of no matter here.
+            # Thresholds of the filter as they are; the split is of no matter here.
             corpus = CorpusSettings(
                 language=language, text_domain="all", sources=["sample"], split_by="document", held_out_min_documents=1
             )

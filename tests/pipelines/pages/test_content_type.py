@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.pages.record_filter import gate, is_html, media_type
+from pipelines.pages.record_filter import is_html, media_type, why_no_page
 from pipelines.pages.warc import Capture, read_warc
 
 
@@ -64,7 +64,7 @@ def test_media_type(header: str, expected: str) -> None:
 )
 def test_pages_by_all_that_is_known(content_type: str, identified: str, body: str, is_page: bool) -> None:
     [capture] = captures(content_type, identified, body)
-    passed = gate(capture) is None and is_html(capture.payload, capture.content_type, capture.identified_type)
+    passed = why_no_page(capture) is None and is_html(capture.payload, capture.content_type, capture.identified_type)
     assert passed is is_page
 
 

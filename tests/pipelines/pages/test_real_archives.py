@@ -78,7 +78,7 @@ def test_untranslated_pages_of_the_hungarian_help_stay_out(
 def test_equal_web_pages_leave_one(
     shared_data: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
-    """Of each class of equal texts that pass the verdict one document stays; what left is counted by stage."""
+    """Of each class of equal texts that pass the filter one document stays; what left is counted by stage."""
     source = WarcSource(paths=[str(shared_data / "crawl" / "webpages-*.warc.gz")])
     settings = document_settings.model_copy(update={"languages": ("deu", "eng")})
     units = list_work_units({"web": source}, workspace)

@@ -19,7 +19,7 @@ from fastwarc.stream_io import Lz4Writer, ZstdWriter, zstd_train_dictionary_from
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.pages.record_filter import gate
+from pipelines.pages.record_filter import why_no_page
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
@@ -379,7 +379,7 @@ def test_what_is_no_warc_is_refused_with_a_sentence(content: bytes, sentence: st
 def test_gate(page: Page, reason: str | None, tmp_path: Path) -> None:
     [capture] = read(warc_bytes([page])[0], tmp_path)
     assert isinstance(capture, Capture)
-    assert gate(capture) == reason
+    assert why_no_page(capture) == reason
 
 
 def test_companions_are_counted_and_a_bad_record_hides_no_other(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_companions_are_counted_and_a_bad_record_hides_no_other(tmp_path: Path) 
     metadata = Page(b"", record_type="metadata")
     huge_header = Page(b"", headers={"X": "a" * 2_000_000})
     captures = read(warc_bytes([request, PAGES[0], metadata, huge_header, PAGES[1]])[0], tmp_path)
-    assert [capture and gate(capture) for capture in captures] == [None, None, None, "bad_http", None]
+    assert [capture and why_no_page(capture) for capture in captures] == [None, None, None, "bad_http", None]
     assert [capture is None for capture in captures] == [True, False, True, False, False]
 
 
@@ -411,7 +411,7 @@ def test_no_plain_header_breaks_the_reader(tmp_path_factory: pytest.TempPathFact
         b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
     )
     captures = read(record % (len(content), content), tmp_path_factory.mktemp("header"))
-    assert gate(captures[0]) is None or gate(captures[0])
+    assert why_no_page(captures[0]) is None or why_no_page(captures[0])
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda content: content.replace(b"\r\n", b"\n")])
@@ -431,7 +431,7 @@ def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) 
     first, second = read(whole * 2, tmp_path)
     assert isinstance(first, Capture)
     assert isinstance(second, Capture)
-    assert (first.payload, first.content_type, gate(first)) == (b"<p>x", "text/html", None)
+    assert (first.payload, first.content_type, why_no_page(first)) == (b"<p>x", "text/html", None)
     *_, failure = read(whole * 2 + whole.replace(b"WARC/1.0", b"WARC/damage"), tmp_path)
     assert isinstance(failure, ReadFailure)
     assert failure.byte_offset == len(whole)
