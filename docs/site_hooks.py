@@ -5,6 +5,7 @@ Links that lead out of this folder, to code and configs, become plain names: the
 
 import importlib
 import inspect
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def on_files(files: Any, config: Any) -> Any:
         "reference/commands.md": commands_page(),
         "reference/tables.md": tables_page(),
         "reference/python.md": python_page(),
+        "notebook.md": notebook_page(),
     }
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
@@ -71,6 +73,22 @@ def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
         return link[0] if inside else text
 
     return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", place, markdown)
+
+
+def notebook_page() -> str:
+    """The notebook with what it printed and drew when it was last saved."""
+    lines: list[str] = []
+    for cell in json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]:
+        source = "".join(cell["source"])
+        lines += [source, ""] if cell["cell_type"] == "markdown" else ["```python", source, "```", ""]
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            text = "".join(output.get("text") or data.get("text/plain", ""))
+            if "image/png" in data:
+                lines += [f"![What the cell draws](data:image/png;base64,{''.join(data['image/png']).strip()})", ""]
+            elif text.strip():
+                lines += ["```", text.rstrip(), "```", ""]
+    return "\n".join([*lines, "[The notebook itself](notebook.ipynb)"]) + "\n"
 
 
 def settings_page() -> str:
