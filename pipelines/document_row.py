@@ -91,6 +91,12 @@ SCHEMA = pa.schema(
         pa.field("quality", pa.float32()),  # NULL without documents.quality_model
         pa.field("text_hash", pa.binary()),
         pa.field("signature", pa.binary()),  # num_perm little-endian uint32
+        # As columns of Common Crawl's index; NULL where a record cannot be read by itself, and in texts.
+        pa.field("content_languages", pa.string()),
+        pa.field("content_digest", pa.string()),
+        pa.field("warc_filename", pa.string()),
+        pa.field("warc_record_offset", pa.int64()),
+        pa.field("warc_record_length", pa.int64()),
     ]
 )
 
@@ -107,6 +113,8 @@ def capture_document(capture: Capture) -> dict[str, Any]:
         "payload_bytes": capture.length,
         "characters": 0,
         "reason": why_no_page(capture),
+        "content_languages": capture.content_languages or None,
+        "content_digest": one_line(capture.payload_digest.removeprefix("sha1:"), 200) or None,
     }
 
 

@@ -51,6 +51,8 @@ def _captures(patterns: tuple[str, ...]) -> tuple[Path, ...]:
     files: set[Path] = set()
     for pattern in patterns:
         found = [Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
+        for folder in [path for path in found if path.is_dir()]:
+            found += folder.rglob("*.warc*")
         if not any(path.is_file() for path in found):
             raise InputError(f"{ROBOTS_TXT}: {pattern} matches no file; correct the path or the pattern")
         files.update(path.resolve() for path in found if path.is_file())

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate, count
 from pathlib import Path
@@ -23,20 +23,24 @@ from pipelines.document_row import (
 )
 from pipelines.pages.characters import cut
 from pipelines.pages.warc import Capture, read_records, read_warc
+from pipelines.pages.warc.capture import Item as Record
+from pipelines.pages.warc.content_languages import PageLanguages, content_languages
 from pipelines.settings import DocumentSettings
+from pipelines.sources.common_crawl.snapshots import warc_filename
 from pipelines.sources.fetch_unit import Fetched
+from pipelines.sources.remote import LOCATION
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import Identifier
-from pipelines.text.languages import UNDETERMINED
+from pipelines.text.languages import UNDETERMINED, code_of_label
 from pipelines.workers.reading_place import NOTHING, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import sync
 from storage.keys import file_sha256
 
-Item = TypeVar("Item", Capture, TextRecord, Capture | None)
+Item = TypeVar("Item", TextRecord, Record)
 DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
 logger = logging.getLogger(__name__)
 
@@ -138,7 +142,7 @@ class UnitReader:
             measure_together(rows, settings)
             return rows[0]
 
-        key = row.get("language", UNDETERMINED), row["reason"]
+        key = _language(row), row["reason"]
         made = self._guarded(row, str(row["row"]), alone)
         if made["reason"] != row["reason"]:  # it was counted as it was read
             left = key[0], made["reason"]
@@ -169,7 +173,7 @@ class UnitReader:
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         read = self._texts if self.unit.kind == "text" else self._pages
         for row, document in enumerate(read(settings, identify)):
-            key = document.get("language", UNDETERMINED), document["reason"]
+            key = _language(document), document["reason"]
             self.counts[key] += 1
             self.characters[key] += document["characters"]
             yield document | {"row": row, "unit_id": self.unit.unit_id}
@@ -179,17 +183,33 @@ class UnitReader:
             captures = read_warc(self.file, settings.max_bytes)
         else:
             captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
-        for number, capture in self._records(captures):
-            if capture is None:
+        document: dict[str, Any] | None = None  # given when what goes with its record was read
+        record_id = ""
+        for number, item in self._records(captures):
+            if isinstance(item, PageLanguages) and document is not None and item.record_id == record_id:
+                document["content_languages"] = item.languages
+            if not isinstance(item, Capture):
                 continue
-            document = capture_document(capture)
+            if document is not None:
+                yield document
+            record_id, document = item.record_id, capture_document(item) | self._place(number, item)
             if number in self.poison.records:
                 document["reason"] = "poison_record"
             if document["reason"] is None:
-                document = self._guarded(
-                    document, f"at byte {capture.offset}", page_document, capture, settings, identify
-                )
+                document = self._guarded(document, f"at byte {item.offset}", page_document, item, settings, identify)
+        if document is not None:
             yield document
+
+    def _place(self, number: int, capture: Capture) -> dict[str, Any]:
+        """Return where a record lies, as Common Crawl's index says it; of the unit's file where it is no batch."""
+        if self.records_of_batch is not None:
+            of = self.records_of_batch[number]
+            languages = {"content_languages": content_languages(of.languages) or None} if of.languages else {}
+            return dict(zip(LOCATION, (of.path, of.offset, of.length), strict=True)) | languages
+        file = warc_filename(self.unit.path)
+        if capture.stored_length is None:
+            return {LOCATION[0]: file}
+        return dict(zip(LOCATION, (file, capture.offset, capture.stored_length), strict=True))
 
     def _records(self, items: Iterable[Item | ReadFailure]) -> Iterator[tuple[int, Item]]:
         """Records with their numbers. Where the reader itself fails or is known to hang, what it gave before stays."""
@@ -251,6 +271,12 @@ class UnitReader:
             place = self.records_of_batch[list(offsets).index(failure.byte_offset)]
             entry = Failure(byte_offset=place.offset, error=failure.error, path=place.path)
         self.failures.append(entry)
+
+
+def _language(document: Mapping[str, Any]) -> str:
+    """Return a document's language, of one that left before it was looked at by who crawled it, if that is known."""
+    crawlers = document.get("content_languages") or UNDETERMINED
+    return document.get("language") or code_of_label(crawlers.partition(",")[0])
 
 
 def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:

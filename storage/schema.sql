@@ -39,7 +39,7 @@ COMMENT ON TABLE funnel IS 'How many documents left at which stage and why; reas
 COMMENT ON COLUMN funnel.scope IS 'documents: scope_id is the key of the document settings; corpus: scope_id is the corpus version';
 COMMENT ON COLUMN funnel.scope_id IS 'documents_key or corpus version, as scope says';
 COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is judged as a whole';
-COMMENT ON COLUMN funnel.language IS 'ISO 639-3, or und where the document left before its language was known';
+COMMENT ON COLUMN funnel.language IS 'ISO 639-3; of documents that left before their language was looked at the first of content_languages, which the crawler found, else und';
 COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split, corpus (scope corpus)';
 COMMENT ON COLUMN funnel.reason IS 'why they left at this stage; kept where they stayed to the end of the scope';
 COMMENT ON COLUMN funnel.documents IS 'number of documents';

@@ -196,6 +196,35 @@ COMMENT ON COLUMN corpus_funnel.reason IS 'why they left at this stage; kept whe
 COMMENT ON COLUMN corpus_funnel.documents IS 'number of documents';
 COMMENT ON COLUMN corpus_funnel.characters IS 'Unicode characters of their text';
 
+CREATE OR REPLACE VIEW language_yield AS
+WITH pages AS (
+    SELECT u.version, f.language,
+           sum(f.documents) FILTER (f.stage NOT IN ('read', 'gate'))::BIGINT AS pages,
+           coalesce(sum(f.documents) FILTER (f.stage = 'opt_out'), 0)::BIGINT AS opted_out,
+           coalesce(sum(f.documents) FILTER (f.reason = 'kept'), 0)::BIGINT AS with_text
+    FROM corpus_units u JOIN funnel f ON f.scope = 'documents' AND f.scope_id = u.documents_key AND f.unit_id = u.unit_id
+    GROUP BY ALL),
+in_corpus AS (
+    SELECT scope_id AS version, language, sum(documents)::BIGINT AS documents, sum(characters)::BIGINT AS characters
+    FROM funnel WHERE scope = 'corpus' AND stage = 'corpus' GROUP BY ALL)
+SELECT c.name AS corpus, p.language, p.version, c.created, p.pages, p.opted_out,
+       CASE WHEN p.language <> 'und' THEN p.opted_out / p.pages END AS opted_out_share,
+       p.with_text, i.characters, i.documents / p.pages AS in_corpus_share, i.documents AS in_corpus
+FROM pages p JOIN corpora c USING (version) LEFT JOIN in_corpus i ON i.version = p.version AND i.language = p.language
+WHERE p.pages > 0 ORDER BY corpus, c.created, p.pages DESC, p.language;
+COMMENT ON VIEW language_yield IS 'What each refresh of a corpus found of each language in the files that its version is made of, what site owners keep out of it, and what came into the corpus. Of the last refresh: FROM language_yield WHERE version IN (SELECT version FROM latest_refresh).';
+COMMENT ON COLUMN language_yield.corpus IS 'corpora.name';
+COMMENT ON COLUMN language_yield.version IS 'corpora.version';
+COMMENT ON COLUMN language_yield.created IS 'when the version was published';
+COMMENT ON COLUMN language_yield.language IS 'as in funnel: ISO 639-3, of pages that left before theirs was looked at (opted-out ones among them) as Common Crawl found it; und where that is not known';
+COMMENT ON COLUMN language_yield.pages IS 'documents that are pages or texts: what left at stages read and gate (damage, redirects, errors, pictures) is not counted';
+COMMENT ON COLUMN language_yield.opted_out IS 'of these, documents that their owners keep out (stage opt_out)';
+COMMENT ON COLUMN language_yield.opted_out_share IS 'opted_out over pages, 0 to 1; NULL of pages whose language is not known: those that stayed have one';
+COMMENT ON COLUMN language_yield.with_text IS 'documents that reached main content';
+COMMENT ON COLUMN language_yield.in_corpus IS 'documents of the version in this language, on both sides; NULL for a language that the corpus does not take';
+COMMENT ON COLUMN language_yield.in_corpus_share IS 'in_corpus over pages, 0 to 1';
+COMMENT ON COLUMN language_yield.characters IS 'Unicode characters of in_corpus';
+
 CREATE OR REPLACE VIEW gate_activity_by_role AS
 SELECT e.run_id, e.name, e.method, e.role, e.eval_set, g.layer, g.open_rate, g.residue_size
 FROM gate_activity g
@@ -500,8 +529,17 @@ COMMENT ON COLUMN latest_refresh.created IS 'when the version was published';
 -- A terminal of 80 columns shows the first two and the last two: what identifies a page and how it fared, not its hashes.
 CREATE OR REPLACE MACRO documents(workspace) AS TABLE
 SELECT reason, title, * EXCLUDE (reason, title, characters, language, url), characters, language, url
-FROM read_parquet(workspace || '/documents/*/*.parquet', union_by_name = true);
+FROM (FROM read_parquet(workspace || '/documents/*/*.parquet', union_by_name = true)
+      UNION ALL BY NAME  -- columns that documents of before lack
+      SELECT NULL::VARCHAR AS content_languages, NULL::VARCHAR AS content_digest, NULL::VARCHAR AS warc_filename,
+             NULL::BIGINT AS warc_record_offset, NULL::BIGINT AS warc_record_length WHERE false);
 COMMENT ON MACRO TABLE documents IS 'Every page that was read, with its scores and the reason why it left: SELECT url, title, language, reason FROM documents(''path of the workspace'') WHERE unit_id = ''...'' (a unit_id of lineage; name the columns, since text and signature are long). Reason kept is that of reading; why a corpus left a page out: left_corpus and corpus_funnel.';
+
+CREATE OR REPLACE MACRO language_agreement(workspace) AS TABLE
+SELECT split_part(content_languages, ',', 1) AS crawlers_language, language, count(*) AS documents,
+       avg(language_score) AS language_score, any_value(url) AS one_of_them
+FROM documents(workspace) WHERE content_languages IS NOT NULL AND language IS NOT NULL GROUP BY ALL ORDER BY documents DESC;
+COMMENT ON MACRO TABLE language_agreement IS 'The main language that Common Crawl found in a page (content_languages, by CLD2 on all text) held against ours (on main content, of other_language on the whole page): FROM language_agreement(''path of the workspace'') WHERE crawlers_language <> language.';
 
 CREATE OR REPLACE MACRO duplicates(workspace) AS TABLE
 FROM read_parquet(workspace || '/corpora/*/*/duplicates.parquet', union_by_name = true);

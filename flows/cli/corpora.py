@@ -38,18 +38,45 @@ def train_quality(
 
 @app.command()
 def inspect(
-    corpus: Annotated[str, typer.Argument(help="Its name.")],
-    reason: Annotated[str, typer.Option(help="Why they left: a reason of the corpus's funnel, such as near_copy.")],
+    what: Annotated[
+        str, typer.Argument(help="A corpus's name; or a document: its doc_id, or the address of its page.")
+    ],
+    reason: Annotated[
+        str | None, typer.Option(help="Of a corpus: why pages left, a reason of its funnel, such as near_copy.")
+    ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Of a document: read its record again, and show it.")] = False,
+    file: Annotated[str | None, typer.Option(help="Path or address of the document's WARC file, if it moved.")] = None,
     pages: Annotated[int, typer.Option(help="How many.", min=1)] = 3,
     characters: Annotated[int, typer.Option(help="Of each text.", min=1)] = 1500,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Show pages dropped for a reason next to pages that were kept."""
-    from flows.cli.table import print_pairs
+    """Show pages dropped for a reason next to pages that were kept; or all that is known of one document."""
+    from flows.cli.table import print_document, print_pairs
     from flows.maintenance.inspect import inspect_pages
+    from flows.maintenance.inspect_document import inspect_document
     from storage.workspace import Workspace
 
-    print_pairs(inspect_pages(Workspace(existing(workspace)), corpus, reason, pages), reason, characters)
+    opened = Workspace(existing(workspace))
+    if reason is not None:
+        print_pairs(inspect_pages(opened, what, reason, pages), reason, characters)
+    elif what in opened.published_corpora():
+        raise InputError(f'{what} is a corpus: add --reason, one of `nr sql "FROM corpus_funnel"`')
+    else:
+        print_document(inspect_document(opened, what, fetch or file is not None, file), characters)
+
+
+@app.command()
+def verdicts(
+    corpus: Annotated[str, typer.Argument(help="Its name.")],
+    out: Annotated[Path, typer.Argument(**AT_HOME, help="Parquet file to write.")],
+    workspace: WorkspaceFolder = Path("workspace"),
+) -> None:
+    """Write what became of each page of a corpus, and why, as a table that joins Common Crawl's index."""
+    from flows.maintenance.verdicts import write_verdicts
+    from storage.workspace import Workspace
+
+    rows = write_verdicts(Workspace(existing(workspace)), corpus, out)
+    print(f"{out}: {rows:,} pages; join Common Crawl's index by crawl, warc_filename and warc_record_offset")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from storage.query import Asked, Result, json_text, quoted, relation
 
 if TYPE_CHECKING:
     from flows.maintenance.inspect import Pair
+    from flows.maintenance.inspect_document import Inspected
 
 WIDE = 240  # into a pipe or a file, which have no width
 ROWS = 40  # as DuckDB's own shell
@@ -104,6 +105,23 @@ def print_pairs(pairs: Sequence["Pair"], reason: str, characters: int) -> None:
         table.add_row(*(_cell(f"{page.url}\n{page.title}") if page else "" for page in pages))
         table.add_row(*(_cell(page.text[:characters]) or "(no text was extracted)" if page else "" for page in pages))
         console.print(table)
+
+
+def print_document(found: "Inspected", characters: int) -> None:
+    """Print what is known of a document, its verdicts, its record's headers if it was fetched, and its text."""
+    console = Console(width=None if sys.stdout.isatty() else WIDE // 2)
+    for name, value in found.fields.items():
+        said = f"{value:.4g}" if isinstance(value, float) else str(value)
+        console.print(f"[bold]{name}[/bold] {_cell(said)}", soft_wrap=True, highlight=False)
+    for corpus, version, stage, reason in found.verdicts:
+        console.print(f"[bold]in corpus {corpus}[/bold] {version}: {reason} ({stage})", soft_wrap=True, highlight=False)
+    if found.record is not None:
+        headers = [*found.record.warc_headers, ("", found.record.status_line), *found.record.http_headers]
+        console.rule("record")
+        for name, value in headers:
+            console.print(_cell(f"{name}: {value}" if name else value), soft_wrap=True, highlight=False)
+    console.rule(_cell(found.text_is))
+    console.print(_cell(found.text[:characters]), soft_wrap=True, highlight=False)
 
 
 def _cell(text: str | None) -> str:

@@ -16,7 +16,7 @@ from pipelines.corpus.shards import shard_files
 from pipelines.dedup.index import first_doc_nos
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import documents_file
-from pipelines.text.bad_words import BAD_WORDS, read_bad_words
+from pipelines.text.bad_words import BAD_WORDS, BadWords, read_bad_words
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.workspace import Workspace
@@ -48,7 +48,7 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
 
     Raises InputError for a corpus or a reason that there is not.
     """
-    version = _Version(workspace, corpus, current(workspace, corpus))
+    version = PublishedVersion(workspace, corpus, current(workspace, corpus))
     left = version.left_after_filter(reason, number)
     if not left:
         left = [(doc_no, None, "") for doc_no in version.left_by_filter(reason, number)]
@@ -62,7 +62,9 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
     ]
 
 
-class _Version:
+class PublishedVersion:
+    """A version of a corpus, and the documents that it was made of."""
+
     def __init__(self, workspace: Workspace, corpus: str, version: str) -> None:
         self.folder, self._corpus = workspace.corpus_version(corpus, version), corpus
         manifest = read_manifest(self.folder)
@@ -73,16 +75,16 @@ class _Version:
         self.manifest = manifest
         inputs = manifest["inputs"]
         self._documents = workspace.documents(inputs["documents_key"])
-        self._first = first_doc_nos(inputs["refreshes"])
-        self._unit = {first >> _UNIT_BITS: unit_id for unit_id, first in self._first.items()}
+        self.first_doc_nos = first_doc_nos(inputs["refreshes"])
+        self._unit = {first >> _UNIT_BITS: unit_id for unit_id, first in self.first_doc_nos.items()}
         # Who left is written by the version that judged: this one, and those that it continues.
         versions = {**dict.fromkeys(inputs["segments"]), version: None}
-        self._judged_in = [workspace.corpus_version(corpus, name) for name in versions]
+        self.judged_in = [workspace.corpus_version(corpus, name) for name in versions]
 
     def left_after_filter(self, reason: str, number: int) -> list[tuple[int, int | None, str]]:
         """Return doc_no, doc_no of the kept one that it is like, and a note, of documents in left.parquet."""
         found: list[tuple[int, int | None, str]] = []
-        for folder in self._judged_in:
+        for folder in self.judged_in:
             left = pq.read_table(folder / "left.parquet")
             doc_nos = left.filter(pc.equal(left["reason"], reason))["doc_no"].to_pylist()[: number - len(found)]
             matches = _by_doc_no(folder / "duplicates.parquet", doc_nos)
@@ -98,16 +100,28 @@ class _Version:
         return found
 
     def left_by_filter(self, reason: str, number: int) -> list[int]:
-        settings = CorpusSettings.model_validate(self.manifest["settings"])
-        bad_words = read_bad_words(self._corpus, settings) if reason == BAD_WORDS else None
+        bad_words = self.bad_words() if reason == BAD_WORDS else None
+        files = list(self.files().values())
+        with tempfile.TemporaryDirectory() as spill:
+            return sample_of(reason, number, files, self.first_doc_nos, self.settings, Path(spill), bad_words)
+
+    @property
+    def settings(self) -> CorpusSettings:
+        return CorpusSettings.model_validate(self.manifest["settings"])
+
+    def files(self) -> dict[str, Path]:
+        """Return the documents files by unit."""
+        return {unit_id: documents_file(self._documents, unit_id) for unit_id in self.first_doc_nos}
+
+    def bad_words(self) -> BadWords | None:
+        """Return the list by which the version was made. Raises InputError where it is another now."""
+        bad_words = read_bad_words(self._corpus, self.settings)
         if bad_words is not None and bad_words.content_hash != self.manifest["inputs"]["bad_words"]:
             raise InputError(
-                f"`corpora.{self._corpus}.bad_words`: {settings.bad_words} is no longer the list by which version "
+                f"`corpora.{self._corpus}.bad_words`: {self.settings.bad_words} is no longer the list by which version "
                 f"{self.folder.name} was made; put that list back, or run `nr refresh CONFIG`"
             )
-        files = [documents_file(self._documents, unit_id) for unit_id in self._first]
-        with tempfile.TemporaryDirectory() as spill:
-            return sample_of(reason, number, files, self._first, settings, Path(spill), bad_words)
+        return bad_words
 
     def kept_pages(self, number: int) -> Iterator[Page]:
         for file in shard_files(self.folder, "train"):

@@ -112,6 +112,16 @@ WHERE version IN (
       $corpora)
 ORDER BY corpus, version, reason = 'kept', documents DESC, stage, reason"""
 
+# Of each corpus its own language, where most pages are, and where site owners keep most out; by refresh.
+YIELD = """SELECT corpus, version, created, language, pages, opted_out, opted_out_share, with_text, in_corpus
+FROM language_yield
+WHERE version IN (
+      $corpora)
+QUALIFY in_corpus IS NOT NULL
+   OR row_number() OVER (PARTITION BY version ORDER BY pages DESC, language) <= 6
+   OR (opted_out > 0 AND row_number() OVER (PARTITION BY version ORDER BY opted_out DESC, language) <= 3)
+ORDER BY corpus, created, pages DESC, language"""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -174,6 +174,7 @@ def study_of(workspace: Workspace, base: str | None, number: int = 1) -> Study:
         "LINEAGE",
         "READING",
         "FUNNEL",
+        "YIELD",
     )
     answers = {name: ask(workspace, getattr(queries, name), base) for name in names}
     rows = {name: answer.rows for name, answer in answers.items()}

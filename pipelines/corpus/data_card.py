@@ -15,7 +15,7 @@ from pipelines.pages.characters import without_controls
 from pipelines.settings import CorpusSettings
 from pipelines.sources.unit_report import read_report
 from pipelines.text.bad_words import BadWords
-from pipelines.text.languages import NAME_OF_CODE
+from pipelines.text.languages import NAME_OF_CODE, UNDETERMINED
 from storage.workspace import Workspace
 
 OPT_OUTS = {
@@ -31,6 +31,7 @@ OPT_OUTS = {
     "denied_host": "a list of hosts that asked for it",
 }
 _HOSTS_SHOWN = 20
+_LANGUAGES_SHOWN = 10
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
@@ -151,15 +152,31 @@ def _funnel(rows: list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 def _opt_outs(inputs: Inputs, workspace: Workspace) -> str:
-    """Count opt-outs of all pages of its files: their language was not looked at."""
-    counts: Counter[str] = Counter()
+    """Count opt-outs of all pages of its files; their text was not looked at."""
+    by_reason: Counter[str] = Counter()
+    pages: Counter[str] = Counter()  # by language
+    kept_out: Counter[str] = Counter()
     for unit in inputs.units:
         report = read_report(workspace.documents(inputs.documents_key), unit.unit_id)
         for row in report.funnel if report else ():
             if row["stage"] == "opt_out":
-                counts[row["reason"]] += row["documents"]
-    rows: list[tuple[Any, ...]] = [(OPT_OUTS.get(reason, reason), number) for reason, number in counts.most_common()]
-    return "Pages of its files, in any language, that their owner kept out.\n\n" + _table(("by", "pages"), rows)
+                by_reason[row["reason"]] += row["documents"]
+                kept_out[row["language"]] += row["documents"]
+            if row["stage"] not in ("read", "gate"):  # what is no page of a language
+                pages[row["language"]] += row["documents"]
+    rows: list[tuple[Any, ...]] = [(OPT_OUTS.get(reason, reason), number) for reason, number in by_reason.most_common()]
+    said = "Pages of its files, in any language, that their owner kept out.\n\n" + _table(("by", "pages"), rows)
+    if not set(kept_out) - {UNDETERMINED}:
+        return said
+    lost: list[tuple[Any, ...]] = [
+        (escape(NAME_OF_CODE.get(code, code if code != UNDETERMINED else "not known")), pages[code], number,
+         f"{number / pages[code]:.1%}" if code != UNDETERMINED else "")
+        for code, number in kept_out.most_common(_LANGUAGES_SHOWN)
+    ]  # fmt: skip
+    return (
+        f"{said}\n\nBy language, as Common Crawl found it where it tells: no text of theirs was looked at.\n\n"
+        + _table(("language", "pages", "kept out", "share"), lost)
+    )
 
 
 def _evaluation_sets(folder: Path, settings: CorpusSettings, inputs: Inputs) -> str:

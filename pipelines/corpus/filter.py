@@ -119,6 +119,19 @@ def sample_of(
         return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
 
 
+def write_judged(
+    path: Path,
+    files: Sequence[Path],
+    first_doc_nos: Mapping[str, int],
+    settings: CorpusSettings,
+    spill: Path,
+    bad_words: BadWords | None = None,
+) -> None:
+    """Write doc_no and verdict of all documents of some units to a Parquet file: kept, or why they left so far."""
+    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
+        connection.sql("SELECT doc_no, verdict, judged FROM judged").to_parquet(str(path), compression="zstd")
+
+
 @contextmanager
 def _judged(
     files: Sequence[Path],

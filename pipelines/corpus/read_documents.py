@@ -46,7 +46,7 @@ class DocumentFiles:
 
     def _batches(self, wanted: DocNos, columns: list[str], rows: int) -> Iterator[tuple[DocNos, pa.RecordBatch]]:
         for unit_id, file in self.files.items():
-            with pq.ParquetFile(file) as documents:
+            with pq.ParquetFile(file) as documents:  # of an earlier program, it may lack a column: from_pylist fills it
                 for batch in documents.iter_batches(batch_size=rows, columns=["row", *columns]):
                     doc_nos = batch["row"].to_numpy().astype(np.uint64) + np.uint64(self._first[unit_id])
                     chosen = among(doc_nos, wanted)

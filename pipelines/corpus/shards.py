@@ -35,6 +35,11 @@ SCHEMA = pa.schema(
         _field("text", pa.large_string(), "main content, UTF-8, after the corpus's text steps"),
         _field("characters", pa.int64(), "length of text in Unicode characters"),
         _field("unit_id", pa.string(), "work unit that it was read from: work_units in the catalog"),
+        _field(
+            "warc_filename", pa.string(), "WARC file as Common Crawl's index names it; else its address or name", True
+        ),
+        _field("warc_record_offset", pa.int64(), "place of its record in that file, in (compressed) bytes", True),
+        _field("warc_record_length", pa.int64(), "length of its record there", True),
     ]
 )
 # DuckDB and `datasets` read a row group at a time, on one thread: some 3 MB of Parquet.
@@ -111,18 +116,19 @@ def take_over(version: Path, folder: Path, side: str, goes: Callable[[pa.Table],
     """Put the shards of a side of another version into `folder`, less the documents that `goes` marks in a table of
     doc_no, doc_id, host. Returns how many documents and characters went.
 
-    A shard that loses nothing is linked, the others are written anew under their number.
+    A shard that loses nothing is linked, the others, and those without the columns of today, are written anew under
+    their number.
     """
     documents = characters = 0
     for file in shard_files(version, side):
         table = pq.read_table(file, columns=["doc_no", "doc_id", "host", "characters"]) if goes else None
         gone = table.filter(goes(table)) if goes and table is not None else None
-        if gone is None or not gone.num_rows:
+        if (gone is None or not gone.num_rows) and pq.read_schema(file).equals(SCHEMA):
             link(file, folder / file.name)
             continue
-        documents += gone.num_rows
-        characters += sum(gone["characters"].to_pylist())
-        doc_nos = set(gone["doc_no"].to_pylist())
+        documents += gone.num_rows if gone else 0
+        characters += sum(gone["characters"].to_pylist()) if gone else 0
+        doc_nos = set(gone["doc_no"].to_pylist()) if gone else set()
         with ShardWriter(folder, side, number_of(file)) as writer:
             for row in read_shards([file]):
                 if row["doc_no"] not in doc_nos:

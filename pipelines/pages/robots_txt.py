@@ -18,9 +18,8 @@ from protego import Protego
 
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
-from pipelines.pages.warc import read_warc
+from pipelines.pages.warc import Capture, read_warc
 from pipelines.sources.addresses import host_of
-from pipelines.sources.retries import ReadFailure
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: what lies behind need not be read
 _MAX_PATH_CHARACTERS = 4096  # of a URL that rules are matched with, each in time linear in it
@@ -180,7 +179,7 @@ def read_robots_rules(
 
 def _captures(file: Path, max_bytes: int) -> Iterator[tuple[str, str, str]]:
     for capture in read_warc(file, max_bytes):
-        if capture is None or isinstance(capture, ReadFailure) or capture.status != 200:
+        if not isinstance(capture, Capture) or capture.status != 200:
             continue
         if capture.fault or not re.search(r"^[^?#]*://[^/?#]*/robots\.txt$", capture.url):
             continue

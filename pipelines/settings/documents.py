@@ -54,7 +54,9 @@ class OptOutSettings(StrictSettings):
         "and robots.txt",
     )
     robots_txt: Annotated[tuple[str, ...], Bears.BY_CONTENT] = Field(
-        default=(), description="WARC files (or patterns) with captures of robots.txt, as Common Crawl publishes them"
+        default=(),
+        description="WARC files, patterns or folders of them, with captures of robots.txt, as Common "
+        "Crawl publishes them; a host's latest counts, whenever its pages were fetched",
     )
     agents: tuple[str, ...] = Field(
         default=AI_AGENTS, description="User agents in robots.txt whose disallowed pages are left out"

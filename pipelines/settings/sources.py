@@ -159,6 +159,11 @@ class CommonCrawlSource(_CommonCrawl):
     """Whole files of one Common Crawl snapshot: the first ones, a slice, or a random sample by `seed`."""
 
     kind: Literal["common_crawl"] = "common_crawl"
+    crawl: str = Field(
+        pattern=r"^(CC-MAIN-\d{4}-\d{2}|CC-NEWS/\d{4}/\d{2}|latest)$",
+        description="CC-MAIN-YYYY-WW; CC-NEWS/YYYY/MM, a month of the news crawl; or latest: the newest CC-MAIN, which "
+        "stays the same until a refresh has ended",
+    )
     format: Literal["warc", "wet"] = Field(
         default="warc", description="warc: pages; wet: their text, extracted by Common Crawl with menus and all"
     )
@@ -166,6 +171,12 @@ class CommonCrawlSource(_CommonCrawl):
     files: int | None = Field(
         default=None, ge=1, description="How many files (a WARC is about 1 GB); none: all of the snapshot"
     )
+
+    @model_validator(mode="after")
+    def _news_has_no_texts(self) -> Self:
+        if self.format == "wet" and self.crawl.startswith("CC-NEWS"):
+            raise ValueError("CC-NEWS has no WET files: set `format: warc`")
+        return self
 
     @model_validator(mode="after")
     def _a_sample_has_a_size(self) -> Self:

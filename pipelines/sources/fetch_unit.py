@@ -25,6 +25,7 @@ class Place:
     path: str
     offset: int
     length: int
+    languages: str | None = None  # of the page, by the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Fetcher:
     def _fetch_ranges(self, unit: WorkUnit) -> Fetched:
         options = unit.options
         records = read_batch(options["selection"], options["first"], options["pages"], self._workspace)
+        languages = {(record.path, record.place): record.languages for record in records}
         file, log = self._file(unit), self._folder / f"{unit.unit_id}.log"
         fetched = Fetched(str(file), [])
         assert fetched.records is not None
@@ -97,7 +99,7 @@ class Fetcher:
             stream.truncate(sum(place.length for place in fetched.records))
             stream.seek(0, 2)
             for path, span in list(requests_of(records))[done:]:
-                places = [Place(path, part.offset, part.length) for part in span.parts]
+                places = [Place(path, part.offset, part.length, languages[path, part]) for part in span.parts]
                 failures: list[Failure] = []
                 try:
                     answer = self._remote.read(address(options["server"], path), span.whole)

@@ -20,6 +20,7 @@ from storage.files import write_atomically
 
 
 LOCATION = ("warc_filename", "warc_record_offset", "warc_record_length")  # columns of the index, and of a selection
+LANGUAGES = "content_languages"  # a column of the index since CC-MAIN-2018-39
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def warc_bytes(pages: Sequence[Page], first_id: int = 0) -> tuple[bytes, list[in
     buffer = io.BytesIO()
     offsets = []
     writer = GzipWriter(buffer)
+    before = ""
     for number, page in enumerate(pages, first_id):
         offsets.append(buffer.tell())
         body = page.body.encode() if isinstance(page.body, str) else page.body
@@ -61,9 +62,14 @@ def warc_bytes(pages: Sequence[Page], first_id: int = 0) -> tuple[bytes, list[in
         if page.record_type == "conversion":
             record.headers["Content-Type"] = "text/plain"
             record.set_bytes_content(body)
+        elif page.record_type == "metadata":  # on the record before it
+            record.headers["Content-Type"] = "application/warc-fields"
+            record.headers["WARC-Concurrent-To"] = before
+            record.set_bytes_content(body)
         else:
             record.headers["Content-Type"] = "application/http; msgtype=response"
             record.set_bytes_content(f"HTTP/1.1 {page.status}\r\n{headers}\r\n".encode() + body)
+        before = record.headers["WARC-Record-ID"]
         record.write(writer)
         writer.finish()
     return buffer.getvalue(), offsets

@@ -31,6 +31,29 @@ print(connection.execute("SELECT count(*) FROM models").fetchone()[0])
 FIGURES = {"base": (3.0, 2.0, 1.8), "lora": (2.4, 2.0, 2.1), "nr": (2.5, 2.0, 1.81)}  # n, o1, o2
 
 
+def test_language_yield_says_what_a_refresh_found_and_lost(tmp_path):
+    workspace = Workspace(tmp_path)
+    corpora = [{"version": "v", "name": "web", "language": "hun", "text_domain": "web"}]
+    write_records(workspace, "corpora", "v", corpora)
+    write_records(workspace, "corpus_units", "v", [{"version": "v", "unit_id": "u", "documents_key": "k"}])
+    rows = [
+        ("documents", "k", "u", "hun", "opt_out", "robots_txt", 1),
+        ("documents", "k", "u", "hun", "extract", "kept", 3),
+        ("documents", "k", "u", "und", "opt_out", "x_robots_tag", 2),
+        ("documents", "k", "u", "und", "gate", "not_html", 9),
+        ("documents", "other settings", "u", "hun", "extract", "kept", 7),
+        ("documents", "k", "another unit", "hun", "extract", "kept", 7),
+        ("corpus", "v", "", "hun", "corpus", "kept", 2),
+        ("corpus", "v", "", "hun", "verdict", "too_short", 1),
+    ]
+    columns = ("scope", "scope_id", "unit_id", "language", "stage", "reason", "documents")
+    write_records(workspace, "funnel", "f", [dict(zip(columns, row, strict=True)) | {"characters": 5} for row in rows])
+    refresh_catalog(workspace)
+    columns = "language, pages, opted_out, opted_out_share, with_text, in_corpus, in_corpus_share"
+    found = query(workspace, f"SELECT {columns} FROM language_yield").rows
+    assert found == [("hun", 4, 1, 0.25, 3, 2, 0.5), ("und", 2, 2, None, 0, None, None)]
+
+
 def record_a_study(workspace: Workspace) -> None:
     write_records(workspace, "models", "base", [BASE])
     write_records(workspace, "eval_sets", "sets", SETS)

@@ -1,10 +1,14 @@
 """Reads WARC files record by record, damaged ones too.
 
 reader    the records, and what damage cost
+capture   what is taken of one record
+content_languages    what its crawler says of a page's languages
+stored_record    one record read again, by its place
 header    a record's header, whole or not
 places    where records begin behind damage: places from which reading can go on
 """
 
-from pipelines.pages.warc.reader import Capture, read_records, read_warc
+from pipelines.pages.warc.capture import Capture
+from pipelines.pages.warc.reader import read_records, read_warc
 
 __all__ = ["Capture", "read_records", "read_warc"]

@@ -55,6 +55,7 @@ class Places:
     def __init__(self, stream: BinaryIO, is_plain: bool = False) -> None:
         self._stream = stream
         self.bytes = _content(stream)
+        self._is_file = not is_plain
         suffix = None if is_plain else self._suffix()
         self._dictionary = b"" if is_plain else dictionary_frame(self.bytes)
         self._kind = None if suffix is None else kind_of(suffix, self._dictionary)
@@ -203,6 +204,24 @@ class Places:
         end = header_end + length
         behind = self.bytes[end : end + MAX_OFF + len("\r\n\r\nWARC/1.0\r\nX:")]
         return end if behind.startswith((b"\r\n\r\n", b"\n\n")) or HEADER.search(behind) else None
+
+    def stored_length(self, place: int, end: int | None) -> int | None:
+        """Return how many bytes the record at `place` takes up to the next one at `end` (None: up to where it ends).
+
+        None where it cannot be read by itself: it is compressed with others, or stands in no file of the user's.
+        """
+        if not self._is_file or not self._may_begin(place) or (self._kind is not None and self._is_cut_anywhere):
+            return None
+        if end is None:
+            end = self.end_of_record(place)
+        elif not self._may_begin(end):
+            return None
+        return end - place if end is not None and end > place else None
+
+    def _may_begin(self, place: int) -> bool:
+        if self._kind is None:
+            return self.bytes[place : place + len(_BEGIN)] == _BEGIN
+        return self._kind.begin.match(self.bytes, place) is not None
 
     def is_whole(self, place: int) -> bool:
         """Tell whether the record at `place` only quotes another, where it seems to take in the one that follows.

@@ -1,59 +1,29 @@
 """Read a WARC file record by record. Damage costs the records that it hit, and is said."""
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from fastwarc.stream_io import ZstdReader
-from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
+from fastwarc.warc import ArchiveIterator
 
-from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
-from pipelines.pages.warc.places import MAX_OFF, Places, head
+from pipelines.pages.warc.capture import Capture, Item, read_record
+from pipelines.pages.warc.header import MAX_HEADER_BYTES
+from pipelines.pages.warc.places import Places, head
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
-# A body that lacks no more of the length that its HTTP header announces is whole where it ends as pages do: servers
-# count line ends otherwise than they send them.
-MAX_MISSING_SHARE = 0.05
-_PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z", re.IGNORECASE), 2048
-# Records that describe the crawl or go with a capture. They are counted, not listed as documents.
-COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
-_CHUNK_BYTES = 1 << 16
 PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
 # Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
 MAX_FRUITLESS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """One record that may be a page. `fault` says why its payload was not read, then payload is empty."""
-
-    offset: int  # of the record in the file; in a gzip WARC, of its compressed member
-    record_id: str
-    record_type: str
-    url: str
-    date: str  # WARC-Date as written
-    status: int | None
-    content_type: str
-    identified_type: str  # what the crawler took the payload for
-    transfer_encoding: str
-    content_encoding: str
-    robots: tuple[str, ...]  # values of X-Robots-Tag
-    tdm_reservation: str
-    content_usage: tuple[str, ...]  # values of Content-Usage
-    content_signal: tuple[str, ...]  # values of Content-Signal
-    payload_digest: str
-    length: int  # of the body, as declared
-    payload: bytes
-    fault: str | None
-
-
-def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
-    """Yield a Capture for each record that may be a page, None for each companion, a ReadFailure where reading broke.
+def read_warc(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
+    """Yield a Capture for each record that may be a page, a ReadFailure where reading broke, for each companion None,
+    or what it says of its page's languages.
 
     Behind damage it goes on at the next record that can be found: a gzip member, a frame of zstd or lz4, a header.
     Raises InputError when the file is no WARC at all (not one record can be read).
@@ -67,7 +37,7 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | No
             failure = ReadFailure(0, f"zero bytes stand there: reading goes on at byte {place}")
         known = fruitless = 0  # items of this run that were given already; runs that gave none
         while place is not None:
-            run, number = _Run(places.stream_from(place), place, lenient, max_bytes), 0
+            run, number = _Run(places, place, lenient, max_bytes), 0
             for number, item in enumerate(run, 1):
                 if failure is not None:
                     yield failure
@@ -118,20 +88,22 @@ class _Run:
     `broke` says what ended it, if it was not the file's end; the record at `offset` was the last that began.
     """
 
-    def __init__(self, stream: BinaryIO | ZstdReader, place: int, lenient: bool, max_bytes: int) -> None:
-        self._records = iter(
-            ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)
+    def __init__(self, places: Places, place: int, lenient: bool, max_bytes: int) -> None:
+        stream = places.stream_from(place)
+        self._places, self._records = (
+            places,
+            iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)),
         )
-        self._max_bytes, self._last = max_bytes, list[Capture | None]()
+        self._max_bytes, self._last = max_bytes, list[Item]()
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
         self.broke: str | None = None
 
-    def __iter__(self) -> Iterator[Capture | None]:
+    def __iter__(self) -> Iterator[Item]:
         try:
             while (record := next(self._records, None)) is not None:
-                yield from self._last
+                yield from self._stored_to(record.stream_pos)
                 self._last, self.gave_nothing = [], False
                 # Without it there is no telling where the first record ends.
                 if self._end == self.offset and "Content-Length" not in record.headers:
@@ -142,8 +114,8 @@ class _Run:
                 self._end = self.offset + record.content_length
                 if len(record.headers.get_multiple("WARC-Type")) > 1:
                     raise OSError("a header runs into that of the next record")
-                body = _read(record, self.offset, self._max_bytes)
-                self._last = [body.capture]
+                body = read_record(record, self.offset, self._max_bytes)
+                self._last = [body.item]
                 if body.length < record.content_length:
                     self._is_short, self.broke = True, "the file ends in it"
                     return
@@ -155,9 +127,16 @@ class _Run:
         except BaseException as error:  # noqa: BLE001
             self.broke = str(error) or type(error).__name__
             return
-        yield from self._last
+        yield from self._stored_to(None)
 
-    def mend(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+    def _stored_to(self, end: int | None) -> list[Item]:
+        """Return the last record with what it takes in the file, up to `end`; None: where it says itself."""
+        for item in self._last:
+            if isinstance(item, Capture):
+                item.stored_length = self._places.stored_length(item.offset, end)
+        return self._last
+
+    def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
         if self.broke is None:
             return self._passed_over(places)
@@ -167,12 +146,16 @@ class _Run:
                 return self._last, None, places.next_record(end or self.offset + 1)
             end = None
         following = places.next_record(self.offset + 1 if end is None else end)
-        last = self._last if end else [item and replace(item, fault="truncated", payload=b"") for item in self._last]
-        if self._is_short and following is None and last[0] is not None and self._last == last:
+        last = self._last
+        if not end:
+            last = [
+                replace(item, fault="truncated", payload=b"") if isinstance(item, Capture) else None for item in last
+            ]
+        if self._is_short and following is None and isinstance(last[0], Capture) and self._last == last:
             return last, None, None  # a file that was cut: its last record says so
         return last, self._failure(self.broke, following), following
 
-    def _passed_over(self, places: Places) -> tuple[list[Capture | None], ReadFailure | None, int | None]:
+    def _passed_over(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return the same where the reader came to an end. It may leave a cut header; a lenient one, whole records."""
         if places.is_compressed:
             following, is_lost = places.next_unread(self.offset)
@@ -189,7 +172,7 @@ class _Run:
         return ReadFailure(self.offset, f"{error}, after the record at byte {self.offset}: {rest}")
 
 
-def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Item | ReadFailure]:
     """Read as read_warc a file that holds single records one after the other, each in a gzip member of its own.
 
     Their lengths are known, so a damaged one costs itself only. Offsets are those in this file.
@@ -202,95 +185,12 @@ def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator
                 record = next(iter(ArchiveIterator(member, parse_http=False, max_header_len=MAX_HEADER_BYTES)), None)
                 if record is None:
                     raise OSError("no record is there")
-                capture = _read(record, offset, max_bytes).capture
+                item = read_record(record, offset, max_bytes).item
             except OSError as error:
                 yield ReadFailure(offset, f"{error}: the record is lost")
             else:
-                yield capture
+                yield item
             offset += length
-
-
-class _Body(NamedTuple):
-    """A record read (None for a companion), how many bytes of its body were there, and whether the next is in it."""
-
-    capture: Capture | None
-    length: int
-    has_next: bool
-
-
-def _read(record: WarcRecord, offset: int, max_bytes: int) -> _Body:
-    if record.record_type & COMPANIONS:
-        return _Body(None, *_read_over(record))
-    headers = record.headers
-    fault = None if "Content-Length" in headers else "truncated"
-    try:
-        record.parse_http(max_header_len=MAX_HEADER_BYTES, quirks_mode=True)  # servers that end lines in LF
-    except OSError:
-        fault = fault or "bad_http"
-    http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
-    length, payload = record.content_length, b""
-    is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
-    if fault is None and (is_conversion or record.record_type == WarcRecordType.response) and length <= max_bytes:
-        payload = record.reader.read(max_bytes)
-        came, has_next = len(payload), holds_following(payload)
-        # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
-        # the server's length.
-        if came != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
-            fault, payload = "truncated", b""
-    else:
-        came, has_next = _read_over(record)
-        is_page = is_conversion or record.record_type == WarcRecordType.response
-        fault = fault or ("oversize" if is_page else None)
-    capture = Capture(
-        offset=offset,
-        record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
-        record_type=str(record.record_type),
-        url=(headers.get("WARC-Target-URI") or "").strip("<> "),
-        date=headers.get("WARC-Date") or "",
-        status=http.status_code,
-        content_type=(headers if is_conversion else http).get("Content-Type") or "",
-        identified_type=headers.get("WARC-Identified-Payload-Type") or "",
-        transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
-        content_encoding=(http.get("Content-Encoding") or "").lower(),
-        robots=http.get_multiple("X-Robots-Tag"),
-        tdm_reservation=http.get("TDM-Reservation") or "",
-        content_usage=http.get_multiple("Content-Usage"),
-        content_signal=http.get_multiple("Content-Signal"),
-        payload_digest=headers.get("WARC-Payload-Digest") or "",
-        length=length,
-        payload=payload,
-        fault=fault,
-    )
-    # The server's length covers it all: a page that quotes a record.
-    return _Body(capture, length if fault == "bad_http" else came, has_next and _http_length(http) != length)
-
-
-def _read_over(record: WarcRecord) -> tuple[int, bool]:
-    """Read what is not needed, by chunks: how much of it is there, and whether the next record seems to be in it."""
-    came, before, found = 0, b"", False
-    while came < record.content_length:
-        chunk = record.reader.read(min(_CHUNK_BYTES, record.content_length - came))
-        if not chunk:
-            break
-        came += len(chunk)
-        found = found or holds_following(data := before + chunk)
-        before = data[-LONGEST_FOLLOWING:]
-    return came, found
-
-
-def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
-    """Tell whether a body is shorter than the server announced, and not by so little that it is a whole page."""
-    missing = _http_length(http) - len(body)
-    if missing <= MAX_OFF:
-        return False
-    return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
-
-
-def _http_length(http: HeaderMap) -> int:
-    """Length of the body that the server announced; 0 if it is of no use, as for bodies that are stored decoded."""
-    announced = (http.get("Content-Length") or "").strip()
-    encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
-    return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
 
 
 def _has_lf_headers(head: bytes) -> bool:
@@ -303,5 +203,8 @@ def _has_lf_headers(head: bytes) -> bool:
 
 def _not_a_warc(path: Path, error: object) -> str:
     if head(path).startswith(b"filedesc://"):
-        return f"{path} is an ARC v1 file, which is not read: convert it to WARC, or take it out of the source's paths"
+        return (
+            f"{path} is an ARC v1 file, which is not read: convert it (`pip install warcio`, `warcio recompress "
+            "A.arc.gz A.warc.gz`), or take it out of the source's paths"
+        )
     return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"

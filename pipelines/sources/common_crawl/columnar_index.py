@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.common_crawl.index_condition import OFFLINE, Condition, condition, may_fit
 from pipelines.sources.common_crawl.snapshots import CRAWL_PATH, address, list_files
-from pipelines.sources.remote import LOCATION, ByteRange, Remote, coalesce
+from pipelines.sources.remote import LANGUAGES, LOCATION, ByteRange, Remote, coalesce
 from storage.errors import InputError
 
 # One Parquet file of the columnar index, far away: its footer, and those of its column chunks that are needed.
@@ -95,8 +95,10 @@ def plan_file(url: str, metadata: pq.FileMetaData, wanted: Condition) -> IndexFi
     if missing := [column for column in columns if column not in of_column]:
         raise InputError(
             f"the index has no column {', '.join(missing)}; it has {', '.join(of_column)} "
-            "(content_languages came with CC-MAIN-2018-39): change the source's conditions"
+            f"({LANGUAGES} came with CC-MAIN-2018-39): change the source's conditions"
         )
+    if LANGUAGES in of_column and LANGUAGES not in columns:
+        columns += (LANGUAGES,)  # kept beside each page, to hold ours against
     row_groups = tuple(
         number for number in range(metadata.num_row_groups) if may_fit(metadata.row_group(number), of_column, wanted)
     )
@@ -159,7 +161,8 @@ _LOCATION = ", ".join(LOCATION)
 def read_index(
     name: str, source: CommonCrawlIndexSource, crawl: str, remote: Remote, folder: Path, say: Callable[[str], None]
 ) -> None:
-    """Write folder/selection.parquet: columns warc_filename, warc_record_offset, warc_record_length, in that order.
+    """Write folder/selection.parquet: columns warc_filename, warc_record_offset, warc_record_length, in that order, and
+    content_languages.
 
     `folder` may hold what an earlier attempt at the same got; what it holds of index files stays out of the download.
     Raises FetchError, and InputError when the condition is wrong, too large a part of the index, or fits no page.
@@ -174,7 +177,7 @@ def read_index(
     _announce(name, source, crawl, files, say)
 
     def select(place: int) -> Path:
-        matches = folder / f"matches-{place:05d}.parquet"
+        matches = folder / f"fitting-{place:05d}.parquet"
         if not matches.exists():
             _select(files[place], wanted, remote, matches)
         return matches
@@ -217,7 +220,8 @@ def _select(file: IndexFile, wanted: Condition, remote: Remote, matches: Path) -
         file.fetch(remote, part)
         with _query() as connection:
             connection.execute(
-                f"CREATE TABLE fitting AS SELECT {_LOCATION} FROM read_parquet($part) WHERE {wanted.sql}",  # noqa: S608
+                f"CREATE TABLE fitting AS SELECT {_LOCATION}, {_languages(file)} "  # noqa: S608
+                f"FROM read_parquet($part) WHERE {wanted.sql}",
                 {"part": str(part), **wanted.parameters},
             )
             connection.table("fitting").to_parquet(str(partial), compression="zstd")
@@ -225,6 +229,10 @@ def _select(file: IndexFile, wanted: Condition, remote: Remote, matches: Path) -
     finally:
         part.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
+
+
+def _languages(file: IndexFile) -> str:
+    return LANGUAGES if LANGUAGES in file.columns else f"NULL::VARCHAR AS {LANGUAGES}"
 
 
 def _put_together(name: str, source: CommonCrawlIndexSource, matches: Sequence[Path], selection: Path) -> None:
@@ -236,7 +244,8 @@ def _put_together(name: str, source: CommonCrawlIndexSource, matches: Sequence[P
         if matches:
             connection.execute(
                 f"CREATE TABLE chosen AS SELECT * FROM "  # noqa: S608
-                f"(SELECT DISTINCT {_LOCATION} FROM read_parquet($matches)) ORDER BY {order} LIMIT $pages",
+                f"(SELECT {_LOCATION}, min({LANGUAGES}) AS {LANGUAGES} FROM read_parquet($matches) "
+                f"GROUP BY {_LOCATION}) ORDER BY {order} LIMIT $pages",
                 {"matches": [str(path) for path in matches], "pages": source.pages or 1 << 40, **seed},
             )
         if not matches or connection.execute("SELECT count(*) FROM chosen").fetchone() == (0,):

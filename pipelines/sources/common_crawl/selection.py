@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.remote import LOCATION, ByteRange, Remote, Span, coalesce
+from pipelines.sources.remote import LANGUAGES, LOCATION, ByteRange, Remote, Span, coalesce
 from storage.keys import hash_of
 from storage.publish import Manifest, make_once
 from storage.workspace import Workspace
@@ -27,6 +27,7 @@ class Record:
 
     path: str
     place: ByteRange
+    languages: str | None  # of its page, by the index
 
 
 def freeze_selection(
@@ -102,5 +103,9 @@ def _write_units(folder: Path) -> pa.Table:
 
 
 def _records(rows: pa.Table) -> list[Record]:
-    columns = (rows[column].to_pylist() for column in LOCATION)
-    return [Record(path, ByteRange(offset, length)) for path, offset, length in zip(*columns, strict=True)]
+    paths, offsets, lengths = (rows[column].to_pylist() for column in LOCATION)
+    languages = rows[LANGUAGES].to_pylist() if LANGUAGES in rows.column_names else [None] * rows.num_rows
+    return [
+        Record(path, ByteRange(offset, length), of)
+        for path, offset, length, of in zip(paths, offsets, lengths, languages, strict=True)
+    ]

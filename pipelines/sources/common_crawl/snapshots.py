@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipelines.settings import CommonCrawlSource
-from pipelines.sources.remote import Remote
+from pipelines.sources.remote import Remote, is_remote
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.workspace import Workspace
@@ -82,3 +82,12 @@ def choose_files(paths: list[str], source: CommonCrawlSource) -> list[str]:
 
 def address(server: str, path: str) -> str:
     return f"{server.rstrip('/')}/{path}"
+
+
+def warc_filename(path: str) -> str:
+    """Return the name by which documents know a WARC file: its path below Common Crawl's server, wherever it lies.
+
+    Of other files the (redacted) address, or the name without its folder, which says more of a machine than of a text.
+    """
+    found = re.search(rf"(?:^|/)({CRAWL_PATH.pattern})$", path)
+    return found[1] if found else path if is_remote(path) else path.rpartition("/")[2]

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections import Counter
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from flows.cli.table import print_query
 from flows.config.study import parse_config
 from flows.maintenance.forget import forget_host
 from flows.maintenance.inspect import inspect_pages
+from flows.maintenance.inspect_document import inspect_document
 from flows.maintenance.rollback import roll_back
+from flows.maintenance.verdicts import write_verdicts
 from flows.maintenance.verify import verify
 from flows.maintenance.workspace_health import files_wrong
 from flows.steps.corpora import current_versions
@@ -284,6 +287,70 @@ def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> Non
     assert "\x1b" not in shown.output and "\x07" not in shown.output
     with pytest.raises(InputError, match=r"for reason 'mood'; reasons are: .*near_copy"):
         inspect_pages(study.workspace, "english", "mood", 3)
+
+
+def documents_of(study: Study) -> list[dict[str, Any]]:
+    return rows_of(sorted((study.workspace.root / "documents").glob("*/*.parquet")))
+
+
+def rows_of(files: list[Path]) -> list[dict[str, Any]]:
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_verdicts_are_a_row_a_page_that_joins_an_index(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.parquet"
+    shown = CliRunner().invoke(app, ["verdicts", "english", str(out), "--workspace", str(study.workspace.root)])
+    assert f"{len(documents_of(study))} pages" in shown.output, shown.output
+    verdicts = pq.read_table(out).to_pylist()
+    assert {row["nr_doc_id"]: row["warc_record_offset"] for row in verdicts} == {
+        row["doc_id"]: row["warc_record_offset"] for row in documents_of(study)
+    }
+    assert {row["url"]: (row["nr_stage"], row["nr_reason"]) for row in verdicts
+            if not row["nr_kept"] and row["nr_reason"] != "held_out_group"} == {
+        "https://host1.example/near": ("minhash_dedup", "near_copy"),
+        "https://host2.example/planted": ("decontamination", "contaminated"),
+        next(row["url"] for row in verdicts if row["nr_language"] == "fra"): ("verdict", "language"),
+    }  # fmt: skip
+    counted = Counter((row["nr_stage"], row["nr_reason"]) for row in verdicts)
+    assert counted == {(row["stage"], row["reason"]): row["documents"] for row in study.second.funnel}
+    assert Counter(row["nr_side"] for row in verdicts)["held_out"] == study.second.held_out_documents
+    forget_host(study.workspace, "host3.example", "asked", lambda said: None)
+    assert write_verdicts(study.workspace, "english", out) == len(verdicts)
+    gone = {row["nr_reason"] for row in pq.read_table(out).to_pylist() if row["url_host_name"] == "host3.example"}
+    assert gone == {"forgotten_host"}
+
+
+def test_a_document_is_shown_with_its_record(study: Study) -> None:
+    def inspected(*arguments: str) -> str:
+        shown = CliRunner().invoke(app, ["inspect", *arguments, "--workspace", str(study.workspace.root)])
+        return shown.output or str(shown.exception)
+
+    near = next(row for row in documents_of(study) if row["url"] == "https://host1.example/near")
+    shown = inspected(near["doc_id"], "--fetch")
+    assert f"{study.second.version}: near_copy (minhash_dedup)" in shown
+    assert "WARC-Target-URI: https://host1.example/near" in shown and "HTTP/1.1 200 OK" in shown
+    assert near["text"][:60] in shown
+    assert near["doc_id"] in inspected("https://host1.example/near")
+    french = next(row for row in documents_of(study) if row["language"] == "fra")
+    assert "\x1b" not in inspected(french["doc_id"], "--fetch")
+    assert "give a corpus's name, a doc_id" in inspected("0" * 32)
+    assert "english is a corpus: add --reason" in inspected("english")
+    (study.crawl / "a.warc.gz").rename(study.crawl / "moved")
+    assert "give it with --file" in inspected(near["doc_id"], "--file", str(study.crawl / "a.warc.gz"))
+    assert "HTTP/1.1 200 OK" in inspected(near["doc_id"], "--file", str(study.crawl / "moved"))
+    assert "not the file that was read" in inspected(near["doc_id"], "--file", str(study.crawl / "b.warc.gz"))
+    forget_host(study.workspace, "host1.example", "asked", lambda said: None)
+    shown = inspected(near["doc_id"])
+    assert "no text: its host was taken down" in shown and near["text"][:60] not in shown
+
+
+def test_documents_of_before_a_column_go_on_to_be_read(study: Study, tmp_path: Path) -> None:
+    added = ["content_languages", "content_digest", "warc_filename", "warc_record_offset", "warc_record_length"]
+    for file in (study.workspace.root / "documents").glob("*/*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(added), file)
+    assert write_verdicts(study.workspace, "english", tmp_path / "v.parquet") == len(documents_of(study))
+    near = next(row for row in documents_of(study) if row["url"] == "https://host1.example/near")
+    assert inspect_document(study.workspace, near["doc_id"], fetch=True).record is not None
 
 
 def test_pages_with_a_bad_word_are_shown_by_the_list_that_judged_them(study: Study, tmp_path: Path) -> None:

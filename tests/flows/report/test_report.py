@@ -254,7 +254,7 @@ def test_the_interval_of_a_difference_is_that_of_the_pair_and_of_the_seeds(works
 def test_every_statement_shown_is_one_that_runs(recorded, report):
     _, parsed = report
     statements = [text for text in parsed.statements if text != "nr sql"]
-    assert len(statements) == 13
+    assert len(statements) == 14
     for statement in statements:
         assert query(recorded, statement).rows, statement
 

@@ -12,13 +12,13 @@ from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.denylist import deny
 from pipelines.documents_stage import process_units
-from pipelines.settings import CorpusSettings, TextSource, WarcSource
+from pipelines.settings import CorpusSettings, OptOutSettings, TextSource, WarcSource
 from pipelines.sources.work_units import list_work_units
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.workspace import Workspace
 from tests.pipelines.growing_crawl import Crawl, english, funnel
-from tests.pipelines.warc_files import ENGLISH, Page, html, prose
+from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 
 NOTICE = "This very notice stands on every page of the whole crawl and says nothing at all."
 
@@ -279,6 +279,26 @@ def test_the_data_card_escapes_what_stems_from_the_crawl(crawl: Crawl) -> None:
 
     front = yaml.safe_load(card.split("---")[1])
     assert [item["path"] for item in front["configs"][0]["data_files"]] == ["train-*.parquet", "held_out-*.parquet"]
+
+
+def test_robots_txt_of_today_holds_for_older_pages_and_the_card_says_what_each_language_loses(
+    crawl: Crawl, tmp_path: Path
+) -> None:
+    def closed(number: int, language: str) -> list[Page]:
+        said = json.dumps({"languages": [{"code-iso-639-3": language}]})
+        page = Page(html(prose(ENGLISH, number)), f"https://closed.example/{number}")
+        return [page, Page(f"languages-cld2: {said}\r\n", record_type="metadata")]
+
+    robots = Page("User-agent: GPTBot\nDisallow: /", "https://closed.example/robots.txt", headers={})
+    folder_of_robots = tmp_path / "robots" / "segments"
+    folder_of_robots.mkdir(parents=True)
+    (folder_of_robots / "today.warc.gz").write_bytes(warc_bytes([robots])[0])
+    opt_outs = OptOutSettings(robots_txt=(str(tmp_path / "robots"),))
+    crawl.documents = crawl.documents.model_copy(update={"opt_outs": opt_outs})
+    crawl.add("a.warc.gz", [*map(english, range(18)), *closed(70, "hrv"), *closed(71, "hrv"), *closed(72, "eng")])
+    card = (folder(crawl, crawl.build()) / "README.md").read_text()
+    assert "| robots.txt | 3 |" in card
+    assert "| Croatian | 2 | 2 | 100.0% |" in card and "| English | 19 | 1 | 5.3% |" in card
 
 
 def test_a_licence_is_the_sources_and_bears_on_no_key(crawl: Crawl, tmp_path: Path) -> None:

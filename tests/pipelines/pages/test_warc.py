@@ -21,6 +21,10 @@ from hypothesis import strategies as st
 
 from pipelines.pages.record_filter import why_no_page
 from pipelines.pages.warc import Capture, read_warc
+from pipelines.pages.warc.content_languages import PageLanguages
+from pipelines.pages.warc.stored_record import read_stored
+from pipelines.settings import FetchSettings
+from pipelines.sources.remote import ByteRange, Remote
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
@@ -28,6 +32,7 @@ from tests.pipelines.warc_files import ENGLISH, Page, html, prose, warc_bytes
 LIMIT = 100_000
 PAGES = [Page(html(prose(ENGLISH, seed)), f"https://www.example.org/{seed}") for seed in range(6)]
 WARC, OFFSETS = warc_bytes(PAGES)
+REMOTE = Remote(FetchSettings())
 
 
 def read(content: bytes, folder: Path) -> list[Capture | ReadFailure | None]:
@@ -55,6 +60,64 @@ def test_every_compression(writer: type | None, tmp_path: Path) -> None:
         content = buffer.getvalue()
     captures = read(content, tmp_path)
     assert [capture.payload.decode() for capture in captures] == [page.body for page in PAGES]
+    # Compressed as one, no record can be read without those before it.
+    assert [capture.stored_length is None for capture in captures] == [writer is not None] * len(PAGES)
+
+
+def by_record(writer: type | None) -> bytes:
+    """The file with each record compressed by itself."""
+    buffer = io.BytesIO()
+    for start, end in pairwise([*OFFSETS, len(WARC)]):
+        record = gzip.decompress(WARC[start:end])
+        if writer is None:
+            buffer.write(record)
+        else:
+            stream = writer(buffer)
+            stream.write(record)
+            stream.finish()
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [WARC, *map(by_record, (None, ZstdWriter, Lz4Writer))])
+def test_a_record_can_be_read_again_by_its_place_alone(content: bytes, tmp_path: Path) -> None:
+    for capture in read(content, tmp_path):
+        assert capture.stored_length is not None
+        alone = content[capture.offset : capture.offset + capture.stored_length]
+        (tmp_path / "alone").write_bytes(alone)
+        for name, place in (("alone", 0), ("crawl.warc.gz", capture.offset)):
+            there = ByteRange(place, capture.stored_length)
+            record = read_stored(str(tmp_path / name), there, lambda item: item.url == capture.url, REMOTE, LIMIT)  # noqa: B023
+            assert (record.capture.payload, record.status_line) == (capture.payload, "HTTP/1.1 200 OK")
+            assert ("WARC-Target-URI", capture.url) in record.warc_headers
+            assert record.http_headers == (("Content-Type", "text/html; charset=utf-8"),)
+
+
+def test_a_record_that_is_compressed_with_others_is_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "crawl.warc.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(WARC)))
+    assert [item.stored_length for item in read_warc(path, LIMIT)] == [None] * len(PAGES)
+    record = read_stored(str(path), None, lambda item: item.url == PAGES[4].url, REMOTE, LIMIT)
+    assert record.capture.payload.decode() == PAGES[4].body
+    for file, sentence in ((str(path), "not the file that was read"), ("https://a.example/x.warc.gz", "download the")):
+        with pytest.raises(InputError, match=sentence):
+            read_stored(file, None, lambda item: False, REMOTE, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "languages"),
+    [
+        (b'{"reliable":true,"languages":[{"code-iso-639-3":"hun"},{"code-iso-639-3":"eng"}]}', "hun,eng"),
+        (b'{"languages":[{"code-iso-639-3":"Ma\u001bgyar"}]}', None),
+        (b'{"languages":[]}', None),
+        (b'{"languages":' + b"[" * 9000, None),
+        (b"null", None),
+    ],
+)
+def test_what_the_crawler_says_of_a_pages_languages(metadata: bytes, languages: str | None, tmp_path: Path) -> None:
+    record = Page(b"fetchTimeMs: 258\r\nlanguages-cld2: " + metadata + b"\r\n\r\n", record_type="metadata")
+    (tmp_path / "crawl.warc.gz").write_bytes(warc_bytes([PAGES[0], record])[0])
+    page, said = read_warc(tmp_path / "crawl.warc.gz", LIMIT)
+    assert said == (languages and PageLanguages(page.record_id, languages))
 
 
 def read_around(content: bytes, folder: Path) -> tuple[list[str], list[str]]:

@@ -1,11 +1,13 @@
 """Common Crawl from a server on loopback that has its exact layout, and its bad days."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
@@ -18,7 +20,7 @@ from pipelines.settings import (
     FetchSettings,
     Source,
 )
-from pipelines.sources.common_crawl.snapshots import release_latest
+from pipelines.sources.common_crawl.snapshots import release_latest, warc_filename
 from pipelines.sources.unit_report import UnitReport, documents_file
 from pipelines.sources.work_units import WorkUnit, list_work_units, units_to_read
 from storage.errors import InputError
@@ -77,6 +79,18 @@ def columns(units: list[WorkUnit], workspace: Workspace, documents: DocumentSett
     return {row["doc_id"]: (row["url"], row["text"]) for table in tables for row in table.to_pylist()}
 
 
+PLACE = ("url", "warc_filename", "warc_record_offset", "warc_record_length")
+
+
+def places(units: list[WorkUnit], workspace: Workspace, documents: DocumentSettings) -> dict[tuple[Any, ...], str]:
+    """By address and place of a record: the languages that Common Crawl found."""
+    folder = workspace.documents(documents_key(documents))
+    tables = [pq.read_table(documents_file(folder, unit.unit_id), columns=[*PLACE, "content_languages"])
+              for unit in units]  # fmt: skip
+    return {tuple(row[column] for column in PLACE): row["content_languages"]
+            for table in tables for row in table.to_pylist()}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["whole files", "by index"])
 @pytest.mark.slow
 def test_a_corpus_is_the_same_when_a_fifth_of_the_answers_fail(
@@ -125,10 +139,26 @@ def test_a_selection_takes_the_pages_that_fit_and_a_small_part_of_the_index(
     files = list_work_units({"web": whole_files(server)}, workspace, FETCH)
     process_units(files, document_settings, workspace, 1, lambda report: None, FETCH)
     assert found.items() <= columns(files, workspace, document_settings).items()
+    # Each says where its record lies, in the words of the index.
+    by_range, whole = places(units, workspace, document_settings), places(files, workspace, document_settings)
+    assert by_range == {tuple(row[column] for column in PLACE): "fra" for row in wanted}
+    assert by_range.keys() <= whole.keys() and set(whole.values()) == {None}  # the files have no metadata records
     # The selection is frozen: nothing of the index is read again.
     server.requests.clear()
     assert list_work_units({"web": source}, workspace, FETCH) == units
     assert server.requests == []
+
+
+def test_a_month_of_the_news_crawl(server: Loopback, snapshot: Snapshot, workspace: Workspace) -> None:
+    path = "crawl-data/CC-NEWS/2026/10/CC-NEWS-20261001012233-00001.warc.gz"
+    server.files["crawl-data/CC-NEWS/2026/10/warc.paths.gz"] = gzip.compress(f"{path}\n".encode())
+    server.files[path] = snapshot.files[snapshot.warcs[0]]
+    [unit] = list_work_units({"news": whole_files(server, crawl="CC-NEWS/2026/10")}, workspace, FETCH)
+    assert unit.path == f"{server.url}/{path}" and warc_filename(unit.path) == path
+    assert warc_filename(f"/mirror/{path}") == path and warc_filename("/home/user/secret/x.warc.gz") == "x.warc.gz"
+    for odd in ({"crawl": "CC-NEWS/2026"}, {"crawl": "CC-NEWS/../10"}, {"crawl": "CC-NEWS/2026/10", "format": "wet"}):
+        with pytest.raises(ValidationError):
+            whole_files(server, **odd)
 
 
 @pytest.mark.parametrize(

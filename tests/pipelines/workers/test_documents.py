@@ -1,6 +1,7 @@
 """From a WARC to documents: every page has a row, and the row says why it is out."""
 
 import gzip
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipelines.sources.work_units import WorkUnit, list_work_units
 from pipelines.text.scores import scores_of_texts
 from storage.errors import InputError
 from storage.workspace import Workspace
-from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose
+from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, html, prose, warc_bytes
 
 WriteWarc = Callable[..., Path]
 
@@ -83,6 +84,31 @@ def test_a_page_of_every_kind(write_warc: WriteWarc, workspace: Workspace, docum
         ("und", "extract", "no_main_content"): 1,
     }
     assert sum(row["characters"] for row in report.funnel) == sum(document["characters"] for document in documents)
+
+
+def test_a_page_keeps_the_languages_that_its_crawler_found_and_an_opted_out_one_counts_in_the_first(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    def metadata(codes: str) -> Page:
+        languages = [{"code-iso-639-3": code} for code in codes.split()]
+        return Page(f"languages-cld2: {json.dumps({'languages': languages})}\r\n", record_type="metadata")
+
+    noai = {"Content-Type": "text/html", "X-Robots-Tag": "noai"}
+    pages = [
+        Page(html(prose(ENGLISH, 1))), metadata("spa eng"),
+        Page(html(prose(ENGLISH, 2)), headers=noai), metadata("ekk"),
+        metadata("fra"),  # on no page
+        Page(html(prose(ENGLISH, 3)), headers=noai),
+    ]  # fmt: skip
+    path = write_warc(pages, "crawl.warc.gz")
+    report, documents = process(path, workspace, document_settings)
+    assert [row["content_languages"] for row in documents] == ["spa,eng", "ekk", None]
+    assert [row["language"] for row in documents] == ["eng", None, None]
+    counted = {(row["language"], row["reason"]): row["documents"] for row in report.funnel}
+    assert counted == {("eng", "kept"): 1, ("est", "x_robots_tag"): 1, ("und", "x_robots_tag"): 1}
+    assert report.records == 6
+    assert {row["warc_filename"] for row in documents} == {"crawl.warc.gz"}  # and no folder of this machine
+    assert [row["warc_record_offset"] for row in documents] == [warc_bytes(pages)[1][place] for place in (0, 2, 5)]
 
 
 def test_a_done_unit_is_not_read_again(

@@ -1,0 +1,140 @@
+"""One record of a WARC file: what is taken of it, or of the record that goes with it."""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastwarc.warc import HeaderMap, WarcRecord, WarcRecordType
+
+from pipelines.pages.warc.content_languages import MAX_METADATA_BYTES, PageLanguages, content_languages, page_languages
+from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
+from pipelines.pages.warc.places import MAX_OFF
+
+# A body that lacks no more of the length that its HTTP header announces is whole where it ends as pages do: servers
+# count line ends otherwise than they send them.
+MAX_MISSING_SHARE = 0.05
+_PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z", re.IGNORECASE), 2048
+# Records that describe the crawl or go with a capture. They are counted, not listed as documents.
+COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
+_CHUNK_BYTES = 1 << 16
+
+
+@dataclass(slots=True)  # frozen, it would take four microseconds more, of some hundred that a page may take
+class Capture:
+    """One record that may be a page. `fault` says why its payload was not read, then payload is empty."""
+
+    offset: int  # of the record in the file; in a gzip WARC, of its compressed member
+    record_id: str
+    record_type: str
+    url: str
+    date: str  # WARC-Date as written
+    status: int | None
+    content_type: str
+    identified_type: str  # what the crawler took the payload for
+    transfer_encoding: str
+    content_encoding: str
+    robots: tuple[str, ...]  # values of X-Robots-Tag
+    tdm_reservation: str
+    content_usage: tuple[str, ...]  # values of Content-Usage
+    content_signal: tuple[str, ...]  # values of Content-Signal
+    payload_digest: str
+    length: int  # of the body, as declared
+    payload: bytes
+    fault: str | None
+    content_languages: str = ""  # that the crawler found: `hun,eng`
+    stored_length: int | None = None  # from `offset` on, compressed; None where the record cannot be read by itself
+
+
+Item = Capture | PageLanguages | None  # of a record: one that may be a page; of a companion, what it tells, if anything
+
+
+class Read(NamedTuple):
+    """A record read, how many bytes of its body were there, and whether the next is in it."""
+
+    item: Item
+    length: int
+    has_next: bool
+
+
+def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
+    if record.record_type & COMPANIONS:
+        return _companion(record)
+    headers = record.headers
+    fault = None if "Content-Length" in headers else "truncated"
+    try:
+        record.parse_http(max_header_len=MAX_HEADER_BYTES, quirks_mode=True)  # servers that end lines in LF
+    except OSError:
+        fault = fault or "bad_http"
+    http = record.http_headers if record.is_http_parsed else HeaderMap()  # empty for records that are not HTTP
+    length, payload = record.content_length, b""
+    is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
+    if fault is None and (is_conversion or record.record_type == WarcRecordType.response) and length <= max_bytes:
+        payload = record.reader.read(max_bytes)
+        came, has_next = len(payload), holds_following(payload)
+        # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
+        # the server's length.
+        if came != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
+            fault, payload = "truncated", b""
+    else:
+        came, has_next = _read_over(record)
+        is_page = is_conversion or record.record_type == WarcRecordType.response
+        fault = fault or ("oversize" if is_page else None)
+    capture = Capture(
+        offset=offset,
+        record_id=(headers.get("WARC-Record-ID") or "").strip("<> "),
+        record_type=str(record.record_type),
+        url=(headers.get("WARC-Target-URI") or "").strip("<> "),
+        date=headers.get("WARC-Date") or "",
+        status=http.status_code,
+        content_type=(headers if is_conversion else http).get("Content-Type") or "",
+        identified_type=headers.get("WARC-Identified-Payload-Type") or "",
+        transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
+        content_encoding=(http.get("Content-Encoding") or "").lower(),
+        robots=http.get_multiple("X-Robots-Tag"),
+        tdm_reservation=http.get("TDM-Reservation") or "",
+        content_usage=http.get_multiple("Content-Usage"),
+        content_signal=http.get_multiple("Content-Signal"),
+        payload_digest=headers.get("WARC-Payload-Digest") or "",
+        length=length,
+        payload=payload,
+        fault=fault,
+        content_languages=content_languages(headers.get("WARC-Identified-Content-Language")),
+    )
+    # The server's length covers it all: a page that quotes a record.
+    return Read(capture, length if fault == "bad_http" else came, has_next and _http_length(http) != length)
+
+
+def _companion(record: WarcRecord) -> Read:
+    page = record.headers.get("WARC-Concurrent-To") if record.record_type == WarcRecordType.metadata else None
+    if page is None or record.content_length > MAX_METADATA_BYTES:
+        return Read(None, *_read_over(record))
+    content = record.reader.read(MAX_METADATA_BYTES)
+    return Read(page_languages(page.strip("<> "), content), len(content), holds_following(content))
+
+
+def _read_over(record: WarcRecord) -> tuple[int, bool]:
+    """Read what is not needed, by chunks: how much of it is there, and whether the next record seems to be in it."""
+    came, before, found = 0, b"", False
+    while came < record.content_length:
+        chunk = record.reader.read(min(_CHUNK_BYTES, record.content_length - came))
+        if not chunk:
+            break
+        came += len(chunk)
+        found = found or holds_following(data := before + chunk)
+        before = data[-LONGEST_FOLLOWING:]
+    return came, found
+
+
+def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
+    """Tell whether a body is shorter than the server announced, and not by so little that it is a whole page."""
+    missing = _http_length(http) - len(body)
+    if missing <= MAX_OFF:
+        return False
+    return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
+
+
+def _http_length(http: HeaderMap) -> int:
+    """Length of the body that the server announced; 0 if it is of no use, as for bodies that are stored decoded."""
+    announced = (http.get("Content-Length") or "").strip()
+    encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
+    return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0
