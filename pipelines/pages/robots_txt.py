@@ -33,6 +33,7 @@ _ACCESS = ("allow", "disallow", "dissallow", "dissalow", "disalow", "diasllow", 
 _RULES = (*_ACCESS, CONTENT_USAGE, CONTENT_SIGNAL)
 _HAS_PATH = re.compile(r"/\S*\s")  # before the statement of a usage preference
 _GROUP_END = "allow:"  # a rule without a value, which only ends the lines of user agents
+_AROUND = " \t\r\0\xa0\u200b\u200c\u200d\ufeff"  # what editors leave around a line
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -118,7 +119,7 @@ def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():
         key, _, value = line.partition("#")[0].partition(":")
-        key, value = key.strip("\ufeff \t").lower(), value.strip()
+        key, value = key.strip(_AROUND).lower(), value.strip(_AROUND)
         if key in _RULES:
             lines.append((key, value))
         elif key in _USER_AGENT:

@@ -1,5 +1,6 @@
 """Settings of corpora: which documents they take, and what is done with their texts."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -115,6 +116,16 @@ class CorpusSettings(StrictSettings):
         if isinstance(value, bool):  # YAML's off and no are booleans too
             raise ValueError(f"write `{'lines' if value else 'none'}` where `{str(value).lower()}` stands")
         return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts_alone(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if re.search(r"[/@#\s]|^[^:]*:\d*$", host.strip()) or not host.strip():
+                raise ValueError(
+                    f"{host!r} is no host: write it without scheme, port, path and spaces, like *.example.org"
+                )
+        return hosts
 
     @model_validator(mode="after")
     def _sources_are_named_once(self) -> Self:

@@ -62,6 +62,7 @@ class Kind(NamedTuple):
     begin: "re.Pattern[bytes]"
     read: _Read
     block_bytes: int = 1 << 18  # of which a reader needs no more to give something; zstd's blocks have 128 kB
+    padding: int = 0  # bytes, of which a multiple, all zero, may stand between parts
 
 
 def _size(given: int, sure: int, step: int) -> int:
@@ -134,7 +135,9 @@ def _blocks_around_damage(frame: Lz4Frame, given: int) -> Generator[Item, None, 
 _KINDS = {
     ".gz": Kind(re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), _by(lambda: zlib.decompressobj(31))),
     ".bz2": Kind(re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _by(bz2.BZ2Decompressor), 1 << 20),
-    ".xz": Kind(re.compile(rb"\xfd7zXZ\x00\x00"), _by(lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY))),
+    ".xz": Kind(
+        re.compile(rb"\xfd7zXZ\x00\x00"), _by(lambda: lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY)), padding=4
+    ),
     ".zst": Kind(re.compile(re.escape(ZSTD_MAGIC)), _read_zstd),
     ".lz4": Kind(re.compile(re.escape(LZ4_MAGIC)), _read_lz4, 5 << 20),
 }
@@ -186,7 +189,8 @@ def parts(content: mmap.mmap, kind: Kind, place: int = 0, to_damage: bool = Fals
             place = following
         else:
             place = behind_padding(content, end)
-            if end < place < len(content):
+            is_padding = kind.padding and (place - end) % kind.padding == 0
+            if end < place < len(content) and not is_padding:
                 yield Damage(end, "zero bytes stand there", place, 0)
 
 
@@ -261,6 +265,6 @@ class _Reader(io.RawIOBase):
         return size
 
 
-def as_file(path: Path, raw: BinaryIO, damage: list[Damage]) -> BinaryIO:
+def as_file(path: Path, raw: BinaryIO, damage: list[Damage]) -> io.BufferedReader:
     """Return what `decompressed` gives, as a file of which each damage ends a line, and is appended to `damage`."""
     return io.BufferedReader(_Reader(decompressed(path, raw), damage), CHUNK_BYTES)

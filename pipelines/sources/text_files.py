@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.memory_limit import new_memory_limited
 from pipelines.sources.addresses import host_of
 from pipelines.sources.retries import ReadFailure
-from pipelines.sources.text_rows import BYTES_OF_UTF8, URL, Row, json_rows, plain_text
+from pipelines.sources.text_rows import BYTES_OF_UTF8, URL, Decode, Row, json_rows, plain_text
 from storage.errors import InputError
 
 JSON_KINDS = (".jsonl", ".ndjson", ".json")
@@ -48,16 +48,19 @@ def known_kinds() -> str:
     return f"{', '.join((*JSON_KINDS, '.txt'))} (also as {', '.join(COMPRESSIONS[1:])}) and .parquet"
 
 
-def read_text(path: Path, options: Mapping[str, Any], max_bytes: int) -> Iterator[TextRecord | ReadFailure]:
+def read_text(
+    path: Path, options: Mapping[str, Any], max_bytes: int, decode: Decode = lambda content: None
+) -> Iterator[TextRecord | ReadFailure]:
     """Yield a TextRecord per row, and a ReadFailure where the file breaks.
 
-    `options` holds text_field, id_field, title_field and, where a source names it, url_field. Raises InputError when
-    the file is of no known kind or no row has the field of the text.
+    `options` holds text_field, id_field, title_field and, where a source names it, url_field. `decode` is asked for
+    plain text that is no UTF-8. Raises InputError when the file is of no known kind or no row has the field of the
+    text.
     """
     suffix = text_suffix(path.name)
     if suffix is None:
         raise InputError(f"{path} is of no known kind: a text source reads {known_kinds()}")
-    rows = _rows(path, suffix, options, max_bytes)
+    rows = _rows(path, suffix, options, max_bytes, decode)
     seen = _Fields(path, options["text_field"])
     for number, row in enumerate(rows):
         if isinstance(row, ReadFailure):
@@ -71,12 +74,12 @@ def read_text(path: Path, options: Mapping[str, Any], max_bytes: int) -> Iterato
     seen.end()
 
 
-def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int) -> Iterator[Row]:
+def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int, decode: Decode) -> Iterator[Row]:
     if suffix == ".parquet":
         names = {name: options.get(name) for name in ("text_field", "id_field", "title_field", "url_field")}
         return parquet_rows(path, names, max_bytes)
     if suffix.startswith(".txt"):
-        return plain_text(path, options["text_field"], max_bytes)
+        return plain_text(path, options["text_field"], max_bytes, decode)
     return json_rows(path, max_bytes)
 
 
@@ -182,6 +185,8 @@ def _columns(path: Path, schema: pa.Schema, fields: Mapping[str, str | None]) ->
     for name in filter(None, fields.values()):
         way = [name] if name in schema.names else name.split(".")
         kind = schema
+        if schema.names.count(way[0]) > 1:
+            raise InputError(f"{path} has several columns {way[0]}: give each a name of its own")
         for step in way:
             kind = kind.field(step).type if _has(kind, step) else None
         if kind is None:

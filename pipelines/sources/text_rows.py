@@ -4,9 +4,10 @@ What a row decompresses to is bounded, whatever the file says: nothing is held t
 """
 
 import codecs
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,8 @@ from storage.errors import InputError
 
 # A row, why it cannot be read (unreadable, oversize), or where the file breaks.
 Row = Mapping[str, Any] | str | ReadFailure
+
+Decode = Callable[[bytes], str | None]  # a text in a charset that nobody names; None where none fits
 
 URL = "url"  # the field that holds the address where a source names none
 
@@ -35,7 +38,7 @@ def json_rows(path: Path, max_bytes: int) -> Iterator[Row]:
     limit = _BYTES_OF_CHARACTER * max_bytes + _BESIDE_THE_TEXT
     damage: list[Damage] = []
     with path.open("rb") as raw:
-        rows: Iterator[Row | None] = _first_rows(path, as_file(path, raw, damage), limit)
+        rows: Iterator[Row | None] = _first_rows(path, _in_utf8(as_file(path, raw, damage)), limit)
         while True:
             try:
                 row = next(rows, None)
@@ -48,6 +51,32 @@ def json_rows(path: Path, max_bytes: int) -> Iterator[Row]:
             if row is None:
                 return
             yield row
+
+
+class _FromUtf16(io.RawIOBase):
+    """A file in UTF-16, which Windows writes, as one in UTF-8."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._left = stream, b""
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            if not (data := self._stream.read(CHUNK_BYTES)):
+                return 0
+            self._left = self._decoder.decode(data).encode()
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def _in_utf8(stream: io.BufferedReader) -> io.BufferedReader:
+    if stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return io.BufferedReader(_FromUtf16(stream), CHUNK_BYTES)
+    return stream
 
 
 def _failure(damage: Damage) -> ReadFailure:
@@ -164,8 +193,8 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def plain_text(path: Path, text_field: str, max_bytes: int) -> Iterator[Row]:
-    """Yield a file of text, which is one document: UTF-8, or UTF-16 with a byte order mark.
+def plain_text(path: Path, text_field: str, max_bytes: int, decode: Decode = lambda content: None) -> Iterator[Row]:
+    """Yield a file of text, which is one document: UTF-8, UTF-16 with a byte order mark, or what `decode` makes of it.
 
     What was compressed with a damaged byte is left out, whole: there is no telling what of it is right.
     """
@@ -191,9 +220,10 @@ def plain_text(path: Path, text_field: str, max_bytes: int) -> Iterator[Row]:
     encoding = _BYTE_ORDER_MARKS.get(mark, "utf-8")
     pieces = [bytes(content[start:end]) for start, end in zip([len(mark), *seams], [*seams, None], strict=True)]
     try:
-        yield {text_field: _joined(pieces) if encoding == "utf-8" else b"".join(pieces).decode(encoding)}
+        text: str | None = _joined(pieces) if encoding == "utf-8" else b"".join(pieces).decode(encoding)
     except UnicodeDecodeError:
-        yield "unreadable"
+        text = None if seams else decode(bytes(content))
+    yield "unreadable" if text is None else {text_field: text}
 
 
 def _joined(pieces: list[bytes]) -> str:

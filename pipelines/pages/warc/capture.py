@@ -86,10 +86,10 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         url=(headers.get("WARC-Target-URI") or "").strip("<> "),
         date=headers.get("WARC-Date") or "",
         status=http.status_code,
-        content_type=(headers if is_conversion else http).get("Content-Type") or "",
+        content_type=_values(headers if is_conversion else http, "Content-Type"),
         identified_type=headers.get("WARC-Identified-Payload-Type") or "",
-        transfer_encoding=(http.get("Transfer-Encoding") or "").lower(),
-        content_encoding=(http.get("Content-Encoding") or "").lower(),
+        transfer_encoding=_values(http, "Transfer-Encoding").lower(),
+        content_encoding=_values(http, "Content-Encoding").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
         tdm_reservation=http.get("TDM-Reservation") or "",
         content_usage=http.get_multiple("Content-Usage"),
@@ -131,6 +131,11 @@ def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
     if missing <= MAX_OFF:
         return False
     return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
+
+
+def _values(headers: HeaderMap, name: str) -> str:
+    """Return a header that may stand there several times, as if it was one: RFC 9110, 5.3."""
+    return ", ".join(headers.get_multiple(name))
 
 
 def _http_length(http: HeaderMap) -> int:

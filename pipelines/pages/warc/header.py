@@ -28,6 +28,23 @@ _ALGORITHMS = ("sha1", "md5", "sha256", "sha512")
 MAX_HEADER_BYTES = 1 << 20  # of a WARC or HTTP header; more is an attack or damage
 
 
+# The names that fastwarc knows by their capitals alone; to the standard, and to some writers, they are the same in any.
+_NAMES = re.compile(rb"(?im)^(?:WARC-Type|Content-Length|Content-Type)(?=[ \t]*:)")
+_AS_USUAL = {name.lower(): name for name in (b"WARC-Type", b"Content-Length", b"Content-Type")}
+
+
+def has_usual_names(header: bytes) -> bool:
+    return all(name in _AS_USUAL.values() for name in _NAMES.findall(header))
+
+
+def put_usual_names(content: mmap.mmap) -> None:
+    """Write the names of fields in the headers of a file as fastwarc knows them, each in its place."""
+    for found in HEADER.finditer(content):
+        end = HEADER_END.search(content, found.end(), found.start() + LONGEST_FOLLOWING)
+        for name in _NAMES.finditer(content, found.end(), end.end() if end else found.end()):
+            content[name.start() : name.end()] = _AS_USUAL[name[0].lower()]
+
+
 def names_its_type(header: bytes) -> bool:
     return _TYPE.search(header) is not None
 

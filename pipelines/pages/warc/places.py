@@ -22,8 +22,10 @@ from pipelines.pages.warc.header import (
     RECORD_OR_END,
     digest_says_so,
     following_in,
+    has_usual_names,
     length_in,
     names_its_type,
+    put_usual_names,
 )
 from pipelines.sources.compressed_frames import DICTIONARY_MAGIC, LZ4_MAGIC, ZSTD_MAGIC, Window, dictionary_frame
 from pipelines.sources.compressed_text import (
@@ -178,6 +180,19 @@ class Places:
                 return place
         return None
 
+    def with_usual_names(self) -> tuple[BinaryIO, str | None] | None:
+        """Return the same as decompressed_beside, with names in headers as readers know them; None where they do."""
+        place = self.behind_empty_parts(0)
+        start = self.bytes[place : place + _HEADER_BYTES]
+        header = start if self._kind is None else self._begin(place, _HEADER_BYTES) or b""
+        end = HEADER_END.search(header)
+        if not HEADER.match(header) or end is None or has_usual_names(header[: end.end()]):
+            return None
+        plain, damage = self.decompressed_beside(place)
+        with mmap.mmap(plain.fileno(), 0) as content:
+            put_usual_names(content)
+        return plain, damage
+
     def _end_of_part(self, place: int, size: int | None = None) -> int | None:
         """None where it is damaged, or has more than `size` bytes."""
         assert self._kind is not None
@@ -284,11 +299,11 @@ class Places:
 
         And what damage was met, if any.
         """
-        assert self._kind is not None
         plain = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (the caller closes it)
         damage: list[str] = []
         before: bytes | None = b""  # the end of what held no header yet
-        for item in parts(self.bytes, self._kind, place, to_damage=True):
+        content = self._plain(place) if self._kind is None else parts(self.bytes, self._kind, place, to_damage=True)
+        for item in content:
             if isinstance(item, Damage):
                 damage.append(item.error)
                 continue

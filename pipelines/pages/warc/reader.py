@@ -32,6 +32,11 @@ def read_warc(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
         places = opened.enter_context(_places(path, stream))
+        if renamed := places.with_usual_names():
+            opened.callback(renamed[0].close)
+            if renamed[1]:
+                yield ReadFailure(0, f"{renamed[1]}: what was compressed with it is lost")
+            places = opened.enter_context(closing(Places(renamed[0], is_plain=True)))
         place: int | None = places.behind_empty_parts(0)
         if place and places.bytes[:1] == b"\0":
             failure = ReadFailure(0, f"zero bytes stand there: reading goes on at byte {place}")

@@ -325,6 +325,12 @@ def test_switches_and_numbers_beyond_64_bits_are_no_numbers():
     assert parse_config({**SMALL, "seeds": [2**32 - 1]}, "x").seeds == [2**32 - 1]
 
 
+@pytest.mark.parametrize("host", ["https://example.org", "example.org:8080", "example.org/blog", "a b", " "])
+def test_a_host_has_no_scheme_port_or_path(host):
+    french = {**SMALL["corpora"]["french"], "hosts": ["*.example", host]}
+    assert "is no host: write it without scheme, port" in refused(corpora={**SMALL["corpora"], "french": french})
+
+
 def test_what_is_nested_without_end_is_refused():
     deep = {}
     for _ in range(900):

@@ -69,8 +69,9 @@ def test_the_latest_capture_counts_and_any_crawler() -> None:
         "\ufeffUser-agent: CCBot\nDisallow: /k\n".encode("utf-16-le"),
         "\ufeffUser-agent: CCBot\nDisallow: /k\n".encode("utf-16-be"),
         "Sitemap: https://kert.example/s.xml\n\ufeffUser-agent: CCBot\nDisallow: /k\n".encode(),
+        "\u200bUser-agent: CCBot\u200b\n\u00a0Disallow: /k\u200b\n".encode(),
     ],
-    ids=["utf-8", "utf-16-le", "utf-16-be", "in the middle"],
+    ids=["utf-8", "utf-16-le", "utf-16-be", "in the middle", "spaces of no width"],
 )
 def test_byte_order_marks(encoded: bytes, write_warc: "pytest.FixtureRequest") -> None:
     page = Page(encoded, "https://kert.example/robots.txt", headers={"Content-Type": "text/plain"})

@@ -120,6 +120,31 @@ def test_what_the_crawler_says_of_a_pages_languages(metadata: bytes, languages: 
     assert said == (languages and PageLanguages(page.record_id, languages))
 
 
+@pytest.mark.parametrize("change", [bytes.lower, bytes.upper])
+@pytest.mark.parametrize("is_gzip", [True, False])
+def test_names_in_headers_are_the_same_in_any_letters(
+    change: Callable[[bytes], bytes], is_gzip: bool, tmp_path: Path
+) -> None:
+    records = re.split(rb"(?=WARC/1\.\d\r\n)", gzip.decompress(WARC))[1:]
+    changed = [
+        re.sub(rb"(?m)^[A-Z][A-Za-z-]+(?=: )", lambda name: change(name[0]), record, count=8) for record in records
+    ]
+    assert b"\nWARC-Type" not in b"".join(changed) or change is bytes.upper
+    captures = read(b"".join(map(gzip.compress, changed) if is_gzip else changed), tmp_path)
+    assert [(capture.url, capture.status, capture.payload.decode()) for capture in captures] == [
+        (page.url, 200, page.body) for page in PAGES
+    ]
+
+
+def test_headers_that_stand_there_twice_are_one(tmp_path: Path) -> None:
+    body = gzip.compress(zlib.compress(PAGES[0].body.encode()))
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: deflate\r\nContent-Type: text/html\r\n"
+    block = http + b"Content-Encoding: gzip\r\n\r\n" + body
+    header = "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\n"
+    [capture] = read(f"{header}Content-Length: {len(block)}\r\n\r\n".encode() + block, tmp_path)
+    assert capture.content_encoding == "deflate, gzip" and why_no_page(capture) is None
+
+
 def read_around(content: bytes, folder: Path) -> tuple[list[str], list[str]]:
     """The pages that were read whole, and what was said to be damaged."""
     items = read(content, folder)

@@ -91,6 +91,58 @@ def test_a_file_of_plain_text_is_one_document(
     assert (document["text"], document["url"]) == (prose(FRENCH, 1), f"novel.txt{packed}:0")
 
 
+@pytest.mark.parametrize("encoding", ["iso8859-1", "cp1252", "utf-16", "mac-roman"])
+def test_plain_text_in_the_charsets_of_pages(
+    encoding: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    text = "L'été dernier, nous avons traversé la forêt où ma grand-mère était née, près de l'étang gelé. " * 4
+    (tmp_path / "novel.txt").write_bytes(text.encode(encoding))
+    _, [document] = process(tmp_path / "novel.txt", workspace, document_settings)
+    expected = (text.strip(), None) if encoding != "mac-roman" else (None, "unreadable")  # next to no page is in it
+    assert (document["text"], document["reason"].replace("kept", "") or None) == expected
+
+
+def test_plain_text_with_a_broken_byte_is_kept(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    (tmp_path / "novel.txt").write_bytes((prose(FRENCH, 1) + " né près").encode() + b"\xe9 de la mer")
+    _, [document] = process(tmp_path / "novel.txt", workspace, document_settings)
+    assert document["text"] == prose(FRENCH, 1) + " né près\ufffd de la mer"
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json.gz", "array.json"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_json_as_windows_saves_it(
+    name: str, encoding: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    rows = [{**ROWS[0], "body": f"{ROWS[0]['body']}\u2028é😀"}, ROWS[1]]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    content = ("\ufeff" + (f"[{', '.join(lines)}]" if "array" in name else "\r\n".join(lines))).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if ".gz" in name else content)
+    report, documents = process(tmp_path / name, workspace, document_settings, text_field="body")
+    assert (report.failures, [document["language"] for document in documents]) == ([], ["eng", "fra"])
+    assert documents[0]["text"].endswith("é😀")
+
+
+@pytest.mark.parametrize(("zeros", "damaged"), [(4, 0), (64, 0), (6, 1)])
+def test_padding_between_streams_of_xz_is_no_damage(
+    zeros: int, damaged: int, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    first, second = (lzma.compress(as_lines([row]) + b"\n") for row in ROWS)
+    (tmp_path / "rows.jsonl.xz").write_bytes(first + bytes(zeros) + second)
+    report, documents = process(tmp_path / "rows.jsonl.xz", workspace, document_settings, text_field="body")
+    assert (len(report.failures), len(documents)) == (damaged, 2)
+
+
+def test_two_columns_of_one_name_are_refused(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    texts = [prose(ENGLISH, 1)]
+    pq.write_table(pa.table([texts, texts], names=["text", "text"]), tmp_path / "rows.parquet")
+    report, _ = process(tmp_path / "rows.parquet", workspace, document_settings)
+    assert report.status == "failed" and "several columns text" in str(report.error)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_a_row_knows_the_address_of_its_page(
     suffix: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
