@@ -54,6 +54,7 @@ FORMER_NAMES = {
     "flows.report.trade_off": "flows.report.scatter_plot",
     "flows.report.trade_off_plot": "flows.report.scatter_plot",
     "flows.resources": "flows.config.resources",
+    "flows.results": "flows.result_queries",
     "flows.rollback": "flows.maintenance.rollback",
     "flows.run_form": "flows.config.run_form",
     "flows.secret_blocks": "flows.config.inputs",

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from flows.config.resources import refuse_full_disk
 from flows.config.runs import OwnText, refuse_wrong_teachers
 from flows.config.study import Config
-from flows.results import find_run
+from flows.result_queries import find_run
 from flows.services.orphans import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora

@@ -48,7 +48,7 @@ def report(
 def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """Show what every run learned and forgot, and its tasks."""
     from flows.cli.table import print_tables
-    from flows.results import results as tables
+    from flows.result_queries import results as tables
     from storage.workspace import Workspace
 
     print_tables(tables(Workspace(existing(workspace))), json)
@@ -58,7 +58,7 @@ def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False
 def runs(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """List the runs, newest first: id, name, state, and what was learned and forgotten."""
     from flows.cli.table import print_tables
-    from flows.results import runs as table
+    from flows.result_queries import runs as table
     from storage.workspace import Workspace
 
     print_tables([table(Workspace(existing(workspace)))], json)
@@ -73,7 +73,7 @@ def compare(
 ) -> None:
     """Hold two runs against each other: their settings, and their figures item by item."""
     from flows.cli.table import print_tables
-    from flows.results import compare as tables
+    from flows.result_queries import compare as tables
     from storage.workspace import Workspace
 
     print_tables(tables(Workspace(existing(workspace)), run_a, run_b), json)
@@ -88,7 +88,7 @@ def export(
     ] = "parquet",
 ) -> None:
     """Write every table and view of the results to a file."""
-    from flows.results import export as write
+    from flows.result_queries import export as write
     from storage.workspace import Workspace
 
     for path in write(Workspace(existing(workspace)), out, format):
