@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nr_core.base.file_pages import FilePages
 from nr_core.base.language_model import text_config
 from nr_core.errors import ModelError
 from nr_core.files import write_json
@@ -89,20 +90,18 @@ def hold_frozen_in_bf16(model: nn.Module) -> None:
     """Keep what autocast would make of frozen linear weights at each step: the same values, half of the memory.
 
     A head that shares the embedding's matrix gets a copy of its own: embeddings stay in fp32, and with them the
-    residual stream. What stays in fp32 is copied too where it lies in the mapped file: while one tensor of a
-    safetensors file is in use, all pages of it that were read count as this process's memory.
+    residual stream. Where the weights lie in a mapped file, its pages that were read are let go.
     """
-    embedding = model.get_input_embeddings().weight  # type: ignore[operator]
+    embedding, pages = model.get_input_embeddings().weight, FilePages()  # type: ignore[operator]
     for module in model.modules():
         if isinstance(module, nn.Linear) and not module.weight.requires_grad and module.weight.dtype == torch.float32:
-            held = module.weight.detach().to(torch.bfloat16)
+            own = module.weight.detach()
+            held = own.to(torch.bfloat16)
             if module.weight is embedding:
                 module.weight = nn.Parameter(held, requires_grad=False)
             else:
                 module.weight.data = held
-    for tensor in (*model.parameters(), *model.buffers()):
-        if not tensor.requires_grad and tensor.dtype == torch.float32:
-            tensor.data = tensor.detach().clone()
+            pages.let_go(own)
 
 
 def to_read_from(model: Any, choice: Choice) -> Any:
@@ -113,7 +112,15 @@ def to_read_from(model: Any, choice: Choice) -> Any:
     model.eval().requires_grad_(False)
     if choice.precision == "bf16":
         hold_frozen_in_bf16(model)
+        _keep_no_rows(model.get_input_embeddings())
     return model
+
+
+def _keep_no_rows(embedding: nn.Module) -> None:
+    """Let go of what each pass has read of an embedding that lies in a file: the kernel maps 16 pages for each row."""
+    pages = FilePages()
+    if pages.of(embedding.weight.detach()) is not None:  # type: ignore[operator]
+        embedding.register_forward_hook(lambda module, *_: pages.let_go(module.weight.detach()))
 
 
 @torch.no_grad()
