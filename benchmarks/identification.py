@@ -1,12 +1,13 @@
 """Calibration of language identification: how sure the identifier is of text whose language is known.
 
-    python benchmarks/identification.py [--help-pages FOLDER_OR_DEB] [--data FOLDER] [--model PATH]
+    python benchmarks/identification.py [--help-pages FOLDER_OR_DEB] [--data FOLDER] [--model PATH | --heliport]
 
 Text comes from GNOME's help (--help-pages: Debian's gnome-user-docs_*_all.deb, or its usr/share/help; paragraphs that
 are still in English left out) and from Universal Dependencies treebanks and ELTeC novels (--data: a folder with
 eval/ud.tar.gz and text/eltec-*.jsonl.gz, by default ../shared/data where no help pages are given). It is cut into
 pieces of 500 to 600 characters, at most 400 a language and source. --model is another fastText identifier in place of
-lid.176; thresholds of pipelines/text/languages.py are lid.176's.
+lid.176, --heliport is heliport, for which a language that it tells only as a macrolanguage is that; thresholds of
+pipelines/text/languages.py are lid.176's.
 
 Printed are, by source and language: pieces, the share of them identified as this language with any score, with at least
 .3 to .8, and with this project's threshold of the language, and what the others were taken for. Below it stand the
@@ -28,7 +29,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from pipelines.settings import DocumentSettings
-from pipelines.text.identify import Identifier, load_identifier
+from pipelines.text.identify import HELIPORT_MACROLANGUAGES, Identifier, load_identifier
 from pipelines.text.languages import GROUP_OF, code_of_label, threshold
 from storage.keys import file_sha256
 
@@ -104,9 +105,15 @@ def language_of(name: str) -> str:
     return "eng" if locale == "C" else code_of_label(locale)
 
 
+def told(name: str, identify: Identifier) -> str:
+    """Return the code under which this identifier has the language of a text."""
+    language = language_of(name)
+    return language if language in identify.languages else HELIPORT_MACROLANGUAGES.get(language, language)
+
+
 def measure(name: str, texts: list[str], identify: Identifier) -> float:
     """Print the row of a language, and return the share kept at its threshold."""
-    language, taken_for = language_of(name), Counter[str]()
+    language, taken_for = told(name, identify), Counter[str]()
     scores = []
     for text in texts:
         found, score = identify(text)
@@ -129,9 +136,10 @@ def main() -> None:
     parser.add_argument("--help-pages", type=Path, help="gnome-user-docs_*_all.deb, or its usr/share/help")
     parser.add_argument("--data", type=Path, help="folder with eval/ud.tar.gz and text/eltec-*.jsonl.gz")
     parser.add_argument("--model", type=Path, help="another fastText identifier")
+    parser.add_argument("--heliport", action="store_true", help="heliport (pip install 'neutral-residues[heliport]')")
     arguments = parser.parse_args()
     data = arguments.data or (None if arguments.help_pages else Path("../shared/data"))
-    settings = DocumentSettings()
+    settings = DocumentSettings(identifier="heliport" if arguments.heliport else "fasttext")
     if arguments.model:
         digest = file_sha256(arguments.model)
         settings = DocumentSettings(language_model=str(arguments.model), language_model_sha256=digest)
@@ -140,7 +148,7 @@ def main() -> None:
     kept: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, texts in sources(arguments.help_pages, data, Path(folder)):
-            if len(texts) >= 30 and language_of(name) in identify.languages:
+            if len(texts) >= 30 and told(name, identify) in identify.languages:
                 kept[name] = measure(name, texts, identify)
     print("below .95:", {name: round(share, 3) for name, share in kept.items() if share < 0.95})
     print(json.dumps({"kept": min(share for name, share in kept.items() if language_of(name) not in ALIKE)}))

@@ -13,6 +13,7 @@ from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.corpus.evaluation_sets import is_file
 from pipelines.text.bad_words import read_bad_words
+from pipelines.text.identify import refuse_unknown_languages
 from storage.errors import InputError
 
 
@@ -42,6 +43,8 @@ def check_inputs(config: Config, *needs: str) -> None:
             if not Path(item).expanduser().is_file():
                 raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
         read_bad_words(name, corpus)
+    if config.documents.identifier == "heliport":
+        refuse_unknown_languages(config.documents)
     model = config.documents.language_model
     if model and not Path(model).expanduser().is_file():
         raise InputError(

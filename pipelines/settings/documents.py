@@ -1,8 +1,8 @@
 """Settings of documents: how they are made of pages, and which wishes of their owners are honoured."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.settings.strict import Bears, Language, StrictSettings
 
@@ -77,6 +77,10 @@ class DocumentSettings(StrictSettings):
         description="Languages whose main content is extracted, for a tenfold speed on mixed crawls; "
         "a config fills in those of its corpora; none: all",
     )
+    identifier: Annotated[Literal["fasttext", "heliport"], Bears.IF_SET] = Field(
+        default="fasttext",
+        description="Language identifier: fasttext, or heliport (GPL-3.0; pip install neutral-residues[heliport])",
+    )
     language_model: Annotated[str | None, Bears.BY_CONTENT] = Field(
         default=None, description="Path of a fastText language identifier; none: the one that `make setup` fetched"
     )
@@ -104,6 +108,12 @@ class DocumentSettings(StrictSettings):
     seed: int = Field(
         default=1, ge=0, lt=2**32, description="Seed of the MinHash permutations (datasketch's default is 1)"
     )
+
+    @model_validator(mode="after")
+    def _heliport_has_its_own_model(self) -> Self:
+        if self.identifier == "heliport" and self.language_model is not None:
+            raise ValueError("language_model is fastText's: leave it out where `identifier: heliport` stands")
+        return self
 
     @field_validator("languages")
     @classmethod

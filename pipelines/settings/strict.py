@@ -15,6 +15,7 @@ class Bears(Enum):
     """Marks a field that does not simply bear on the result: `block_lists: Annotated[..., Bears.BY_CONTENT]`."""
 
     BY_CONTENT = auto()  # names files: a hash of their content stands in keys, not where they lie
+    IF_SET = auto()  # came after the first ids: in keys only where it is not the default, so that those hold
     ON_HELD_OUT = auto()  # of a corpus: with another value it is another corpus, whose held-out side is chosen anew
     ON_NO_DOCUMENT = auto()  # of a corpus: gives another version, but what became of earlier documents holds
 
@@ -27,6 +28,9 @@ class StrictSettings(BaseModel):
         values = self.model_dump(mode="json")
         for name in self.marked(Bears.BY_CONTENT):
             del values[name]
+        for name in self.marked(Bears.IF_SET):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del values[name]
         nested = {name: getattr(self, name) for name in values}
         return values | {name: one.identity() for name, one in nested.items() if isinstance(one, StrictSettings)}
 

@@ -41,6 +41,8 @@ def other_language(html: str, wanted: Collection[str], identify: Identifier) -> 
         if len(piece) < _MIN_CHARACTERS or len(_CODE.findall(piece)) > _MAX_CODE_SHARE * len(piece):
             continue
         languages = identify.ranked(piece, _LANGUAGES)
+        if not languages:  # digits, to heliport
+            continue
         best = languages[0]
         of_wanted = sum(score for code, score in languages if code in wanted)
         is_sure = best[1] >= _SURE

@@ -1,12 +1,13 @@
 """Language codes, and the identifier."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.text.identify import find_language_model, load_identifier, refuse_unknown_languages
+from pipelines.text.identify import HeliportIdentifier, find_language_model, load_identifier, refuse_unknown_languages
 from pipelines.text.languages import CODE_OF_LABEL, code_of_label, known_language, threshold
 from storage.errors import InputError
 from storage.keys import file_sha256
@@ -116,3 +117,36 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         find_language_model(DocumentSettings(language_model=str(other)))
     with pytest.raises(InputError, match="is not a file"):
         find_language_model(DocumentSettings(language_model=str(tmp_path / "none")))
+
+
+def test_a_fasttext_model_and_heliport_exclude_each_other() -> None:
+    with pytest.raises(ValidationError, match="language_model is fastText's"):
+        DocumentSettings(identifier="heliport", language_model="lid.bin")
+
+
+def test_the_identifier_stands_in_keys_only_where_it_is_set() -> None:
+    assert "identifier" not in DocumentSettings(identifier="fasttext").identity()
+    assert DocumentSettings(identifier="heliport").identity()["identifier"] == "heliport"
+
+
+def test_heliport_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "heliport", None)
+    with pytest.raises(InputError, match="heliport is not installed"):
+        HeliportIdentifier(2000)
+
+
+def test_heliport_tells_macrolanguages_and_capitals() -> None:
+    pytest.importorskip("heliport", reason="heliport (GPL-3.0) is an extra: pip install 'neutral-residues[heliport]'")
+    settings = DocumentSettings(identifier="heliport", languages=("hbs", "hun"))
+    identify = load_identifier(settings)
+    croatian = "Gradsko vijeće donijelo je novi proračun, a ravnatelj škole izjavio je da će učenici imati nastavu."
+    for text, language in ((croatian, "hbs"), (prose(FRENCH, 1), "fra"), (prose(FRENCH, 1).upper(), "fra")):
+        found, score = identify(text)
+        assert found == language and 0.8 < score <= 1
+        ranked = identify.ranked(text, 3)
+        assert ranked[0] == (found, score) and sum(share for _, share in ranked) <= 1
+    assert identify(" 12 34 ") == ("und", 0.0) and identify.likely("") == []
+    assert identify.languages >= {"hbs", "nor", "zho", "fas", "msa"} and "und" not in identify.languages
+    refuse_unknown_languages(settings)
+    with pytest.raises(InputError, match="no label for hrv; it tells hrv as hbs: give that code"):
+        refuse_unknown_languages(settings.model_copy(update={"languages": ("fra", "hrv")}))

@@ -90,6 +90,14 @@ class Counting:
         return [("eng", 0.5)]
 
 
+def test_pieces_that_are_in_no_language_do_not_count() -> None:
+    class Nothing(Counting):
+        def ranked(self, text: str, count: int) -> list[tuple[str, float]]:
+            return []
+
+    assert other_language(page_of([prose(FRENCH, number) for number in range(9)]), ("hun",), Nothing()) is None  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "part", ["<p", "<p>", "<p><script>", "<", "&", "<style", "word ", "<p>word word word word ", "</script>", "<!--"]
 )
