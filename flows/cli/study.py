@@ -15,6 +15,8 @@ from flows.config.yaml_files import parse_overrides
 from storage.locations import at_home
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from flows.config.study import Config
 
 
@@ -164,9 +166,6 @@ def start_server(home: Path) -> None:
 
     server.wait()
 
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
 
 config_app = typer.Typer(help="Config files: their schema, and all that one sets.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
