@@ -34,9 +34,12 @@ def report(
             print(path)
         return
     from flows.report import write_report
+    from flows.report.comparison import FILE as COMPARISON
     from storage.workspace import Workspace
 
     print(write_report(Workspace(existing(workspace)), title=title))
+    if (studies := Workspace(workspace).reports / COMPARISON).exists():
+        print(studies)
     if figures:
         from flows.report.figure_files import write_figures
 

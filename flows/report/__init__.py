@@ -1,6 +1,8 @@
 """The report: one self-contained HTML file with what was learned, what was forgotten, and the SQL behind each picture.
 
     page, template.html     the file; study: what it says of one base; headline: the study in words
+    comparison              the page beside it that holds the studies of a workspace against each other
+    templates               what the pages have in common; copy.js, filter.js: their one script
     queries                 the SQL, one statement a picture
     series                  names, shapes and numbers as people read them
     plots, scatter_plot     the plots, by matplotlib; inline_svg: in the page; figure_files: for papers, of kept results

@@ -1,7 +1,8 @@
 """A picture of matplotlib's as SVG in the page: in the colours of light or dark, with points that the tab key reaches.
 
-What an artist's gid says becomes the class of its group. Artists of one gid `point-N` become one group, which shows the
-N-th tip when it is pointed at or has the focus. No ids are left, so that pictures do not meet in one page.
+What an artist's gid says becomes the class of its group, and the numbers behind a colon, as in `label:0 2`, what it is
+of: filter.js takes it away with these. Artists of one gid `point-N` become one group, which shows the N-th tip when it
+is pointed at or has the focus. No ids are left, so that pictures do not meet in one page.
 """
 
 import io
@@ -35,11 +36,12 @@ def inline_svg(
     tips: Sequence[str] = (),
     tip_at: tuple[float, float] = (0, 0),
     below: Markup | None = None,
+    numbers: Sequence[int] = (),
 ) -> Markup:
     """Draw a figure for the page.
 
     name: what it is, for whoever does not see it; tips: what each point tells, shown at `tip_at` (pixels from the upper
-    left); below: SVG under all that is drawn.
+    left); below: SVG under all that is drawn; numbers: what each point is of.
     """
     root = ElementTree.fromstring(_drawn(figure))
     shapes = {shape.get("id"): shape for shape in root.iter(f"{SVG}path") if shape.get("id")}
@@ -48,6 +50,8 @@ def inline_svg(
     _copy(root.find(f"{SVG}g"), content, shapes, points)
     for number, tip in enumerate(tips):
         _describe(points[f"point-{number}"], shown(tip), tip_at)
+    for point, number in enumerate(numbers):
+        points[f"point-{point}"].set("data-of", str(number))
     size = " ".join(f"{length * 72:g}" for length in figure.get_size_inches())
     role = "group" if tips else "img"
     inner = "".join(ElementTree.tostring(child, encoding="unicode", short_empty_elements=True) for child in content)
@@ -108,7 +112,9 @@ def _group(gid: str, target: ElementTree.Element, points: dict[str, ElementTree.
         if gid not in points:
             points[gid] = ElementTree.SubElement(target, "g", {"class": "point", "tabindex": "0", "role": "img"})
         return points[gid]
-    return ElementTree.SubElement(target, "g", {"class": gid}) if gid in CLASSES else target
+    kind, _, numbers = gid.partition(":")
+    given = {"class": kind, "data-of": numbers} if numbers else {"class": kind}
+    return ElementTree.SubElement(target, "g", given) if kind in CLASSES else target
 
 
 def _describe(point: ElementTree.Element, tip: str, tip_at: tuple[float, float]) -> None:

@@ -1,62 +1,41 @@
 """Write the report: everything asked of the catalog, one template, one file."""
 
 import re
-from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from flows.report import series
+from flows.report.comparison import write_comparison
 from flows.report.inline_svg import drawing
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.study import study_of
-from pipelines.pages.characters import without_controls
+from flows.report.templates import render
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import hash_of
 from storage.workspace import Workspace
-
-HERE = Path(__file__).parent
-# The folders of an absolute path; not those of an address.
-FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
 
 
 def write_report(
     workspace: Workspace, *, title: str, base_model_id: str | None = None, config_yaml: str | None = None
 ) -> Path:
     """Write reports/<title>.html about the runs on a base (default: on every base, the newest first); return its path.
+    Where the workspace has several studies, the page that compares them is written anew.
 
-    The file needs no network; its one script copies text, and is the only one that its policy allows. Every figure in
-    it comes from the catalog.
+    The file needs no network; its one script copies text and filters runs, and is the only one that its policy allows.
+    Every figure in it comes from the catalog.
 
     Raises:
         InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
     """
-    script = (HERE / "copy.js").read_text(encoding="utf-8")
     bases: Sequence[str | None] = _bases(workspace, base_model_id)
     with drawing():
         studies = [study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)]
-    html = (
-        _environment()
-        .get_template("template.html")
-        .render(
-            title=title,
-            studies=studies,
-            has_runs=bool(bases),
-            config_yaml=config_yaml,
-            written=datetime.now(UTC),
-            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash="sha256-" + b64encode(sha256(script.encode()).digest()).decode(),
-        )
+    html = render(
+        "template.html", title=title, bases=bases, studies=studies, has_runs=bool(bases), config_yaml=config_yaml
     )
     path = report_file(workspace, title)
     write_atomically(path, html)
+    write_comparison(workspace)
     return path
 
 
@@ -83,27 +62,3 @@ def _slug(title: str) -> str:
     """Return a file name out of a title: two titles never share one, in whatever case or script they are."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80] or "report"
     return slug if slug == title else f"{slug}-{hash_of(ascii(title))[:8]}"
-
-
-def _without_folders(text: str | None) -> str:
-    """A page is made to be shared: where a file lies on this machine is nobody's business."""
-    return FOLDERS.sub("…/", text or "")
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_visible,
-    )
-    names = ("bits", "count", "short", "share", "duration", "memory", "rate")
-    environment.filters.update({name: getattr(series, name) for name in names})
-    environment.filters["without_folders"] = _without_folders
-    return environment
-
-
-def _visible(value: Any) -> Any:
-    return without_controls(value, "\N{REPLACEMENT CHARACTER}") if type(value) is str else value

@@ -34,6 +34,14 @@ FROM pareto_front
 WHERE base_model_id = $base
 ORDER BY language, forgetting"""
 
+STUDIES = """SELECT l.base_model_id, coalesce(m.source, l.base_model_id, '') AS base, l.language, l.name, l.method,
+       l.learning_rate, l.seed, l.learning, l.learning_stderr, l.forgetting, l.forgetting_stderr,
+       coalesce(strftime(r.created AT TIME ZONE 'UTC', '%Y-%m-%d'), '') AS day, l.run_id
+FROM learning_vs_forgetting l
+JOIN runs r USING (run_id)
+LEFT JOIN models m ON m.model_id = l.base_model_id
+ORDER BY l.base_model_id, l.language, l.forgetting, l.run_id"""
+
 SETS = """SELECT DISTINCT eval_set, language, text_domain, role, in_replay, base_value
 FROM run_evaluations
 WHERE base_model_id = $base AND metric = 'bits_per_byte'

@@ -63,6 +63,11 @@ def marked(rows: Iterable[Row], styles: Styles, measures: Measures) -> list[Row]
     return sorted(filter(measures.are_known, rows), key=lambda row: styles.of(row).is_reference)
 
 
+def numbers_of(runs: Sequence[Row]) -> list[int]:
+    """Return the numbers of the runs by which a page shows some of them: their `number`, else their place."""
+    return [row.get("number", place) for place, row in enumerate(runs)]
+
+
 def scatter(
     runs: Sequence[Row],
     front: Sequence[Row],
@@ -74,6 +79,7 @@ def scatter(
 ) -> Figure:
     """Plot runs (`marked`) with the 95 % intervals of their figures, and the Pareto front through some of them.
 
+    What is drawn of a run says so by its `number`, see `numbers_of`.
     words: names of the axes, to the right and upwards; size: width and height.
     """
     figure, axes = new_figure(size, look)
@@ -94,9 +100,9 @@ def scatter(
         across, up = zip(*steps, strict=True)
         axes.add_line(Line2D(across, up, dash_capstyle="round", gid="front", zorder=2, **dots))
     axes.plot([0], [0], "o", color=look.ink, markersize=0.55 * look.font_size, gid="base", zorder=3)
-    for number, row in enumerate(runs):
-        _cross(axes, row, measures, look)
-        draw_mark(axes, row[measures.x], row[measures.y], styles.of(row), look, f"point-{number}")
+    for place, (row, number) in enumerate(zip(runs, numbers_of(runs), strict=True)):
+        _cross(axes, row, measures, look, f"error:{number}")
+        draw_mark(axes, row[measures.x], row[measures.y], styles.of(row), look, f"point-{place}")
     _labels(figure, axes, runs, styles, measures, steps, look)
     return figure
 
@@ -110,7 +116,7 @@ def _margins(figure: Figure, axes: Axes, size: tuple[float, float], look: Look) 
     axes.set_position((left / size[0], below / size[1], width / size[0], height / size[1]))
 
 
-def _cross(axes: Axes, row: Row, measures: Measures, look: Look) -> None:
+def _cross(axes: Axes, row: Row, measures: Measures, look: Look, gid: str) -> None:
     """Draw the 95 % intervals of a run's figures, where there are some."""
     x, y = row[measures.x], row[measures.y]
     for name, across, up in ((measures.x, 1, 0), (measures.y, 0, 1)):
@@ -118,7 +124,7 @@ def _cross(axes: Axes, row: Row, measures: Measures, look: Look) -> None:
         if error is not None and math.isfinite(error):
             half = 1.96 * error
             ends = (x - across * half, x + across * half), (y - up * half, y + up * half)
-            axes.plot(*ends, color=look.quiet, linewidth=look.line, gid="error", clip_on=False, zorder=4)
+            axes.plot(*ends, color=look.quiet, linewidth=look.line, gid=gid, clip_on=False, zorder=4)
 
 
 def _labels(
@@ -141,10 +147,13 @@ def _labels(
         placer.keep_free(Box(x - half, y - half, 2 * half, 2 * half))
     for start, end in pairwise(tuple(to_pixels(step)) for step in steps):
         placer.keep_free(Box.between(start, end, 1), weight=0.4)
+    of_styles: dict[Style | None, list[int]] = {}
+    for row, number in zip(runs, numbers_of(runs), strict=True):
+        of_styles.setdefault(styles.of(row), []).append(number)
     for text, style, places in [*_texts(marks), ("base", None, [origin])]:
-        box = placer.place(text, places)
+        box, of = placer.place(text, places), " ".join(map(str, of_styles.get(style, ())))
         hero = style is not None and style.is_reference
-        given: dict[str, Any] = {"ha": "center", "va": "center", "gid": "label", "zorder": 7, "parse_math": False}
+        given: dict[str, Any] = {"ha": "center", "va": "center", "gid": f"label:{of}", "zorder": 7, "parse_math": False}
         given |= {"color": look.accent if hero else look.ink, "fontweight": "bold" if hero else "normal"}
         ground = {"facecolor": look.paper, "edgecolor": "none", "pad": 0.05 * look.font_size}
         x, y = to_data(box.centre)
@@ -152,7 +161,7 @@ def _labels(
         near, mark = min(((box.nearest_point(place), place) for place in places), key=lambda pair: math.dist(*pair))
         if math.dist(near, mark) > BESIDE * look.font_size:
             ends = to_data([near, mark])
-            axes.plot(ends[:, 0], ends[:, 1], color=look.quiet, linewidth=0.8 * look.line, gid="leader", zorder=5)
+            axes.plot(ends[:, 0], ends[:, 1], color=look.quiet, linewidth=0.8 * look.line, gid=f"leader:{of}", zorder=5)
 
 
 def _texts(

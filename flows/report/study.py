@@ -13,7 +13,7 @@ from flows.report.headline import Evidence, Headline, evidence_of, headline
 from flows.report.inline_svg import inline_svg
 from flows.report.plots import PAGE, loss_curves, loss_panel, task_groups, task_lines, task_order, task_tip
 from flows.report.queries import Answer, ask
-from flows.report.scatter_plot import KL, TRADE_OFF, Measures, has_both, marked, scatter
+from flows.report.scatter_plot import KL, TRADE_OFF, Measures, has_both, marked, numbers_of, scatter
 from flows.report.series import REFERENCE_METHOD, Style, Styles
 from pipelines.text.languages import NAME_OF_CODE
 from storage.files import read_json
@@ -46,7 +46,7 @@ def scatter_pictures(
     about = f"{up} against {right}, {len(runs)} runs. The same figures stand in the table below."
     sizes = (("wide", WIDE), ("narrow", NARROW)) if runs else ()
     drawn = [(name, scatter(runs, front, styles, measures, (right, up), size, PAGE)) for name, size in sizes]
-    return [inline_svg(figure, name, about, tips, (40, 28)) for name, figure in drawn]
+    return [inline_svg(figure, name, about, tips, (40, 28), numbers=numbers_of(runs)) for name, figure in drawn]
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,16 @@ class Funnel:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A box of the filter: what the page shows of these runs while it is ticked."""
+
+    name: str
+    numbers: str
+
+
+@dataclass(frozen=True)
 class Learned:
-    """The trade-off of one language on this base."""
+    """The trade-off of one language on this base. Each of its runs has a number, by which the filter takes it away."""
 
     language: str
     kept: str  # languages of the sets that forgetting is measured on
@@ -123,6 +131,7 @@ class Learned:
     pictures: list[Markup]  # for wide and for narrow screens
     kl_pictures: list[Markup]  # KL to the base on the language against forgetting
     kl_rows: list[Row]
+    choices: dict[str, list[Choice]]  # by what they choose: method, seed; none where there is but one
 
 
 @dataclass(frozen=True)
@@ -222,6 +231,9 @@ def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> 
             [row for row in rows[name] if (row["language"] or "") == language]
             for name in ("RUNS", "SETTINGS", "FRONT", "KL")
         )
+        numbers = {row["run_id"]: number for number, row in enumerate(runs)}
+        for row in (*runs, *behaviour):
+            row["number"] = numbers.setdefault(row["run_id"], len(numbers))
         name_of_language = _named(language.split())
         of_kept = f" of {kept}" if kept else ""
         learned = f"learning (bits per byte of {name_of_language})", f"forgetting (bits per byte{of_kept})"
@@ -236,9 +248,21 @@ def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> 
                 pictures=scatter_pictures(runs, front, styles, TRADE_OFF, *reversed(learned)),
                 kl_pictures=scatter_pictures(behaviour, [], styles, KL, *reversed(kl)),
                 kl_rows=behaviour,
+                choices=choices(runs),
             )
         )
     return parts
+
+
+def choices(runs: Sequence[Row], by: Sequence[str] = ("method", "seed")) -> dict[str, list[Choice]]:
+    """Return what can be chosen among runs that have a `number`, by columns of which they have several values."""
+    found = {}
+    for column in by:
+        values = sorted({row[column] for row in runs}, key=lambda value: (value is None, value))
+        of = {value: " ".join(str(row["number"]) for row in runs if row[column] == value) for value in values}
+        if len(of) > 1:
+            found[column] = [Choice("none" if value is None else str(value), of[value]) for value in values]
+    return found
 
 
 def _named(languages: Iterable[str]) -> str:

@@ -54,6 +54,28 @@ def test_plots_have_their_points_where_they_can_be_seen(browser):
     assert browser.ask("document.querySelectorAll('svg.wide .base').length") == 2
 
 
+SHOWN = """(() => { const seen = (one) => getComputedStyle(one).display !== "none" && one.getBoundingClientRect().width;
+ return ["svg.wide .point", "tr[data-of]", "svg.wide .label", "svg.wide .error"].map(kind =>
+ [...document.querySelectorAll("[data-part] " + kind)].filter(seen).length) })()"""
+
+
+def test_boxes_take_methods_and_seeds_out_of_pictures_and_tables(browser):
+    names = browser.ask("[...document.querySelectorAll('form.filter label')].map(one => one.innerText.trim())")
+    assert names == [*sorted(LEARNED), "0", "1"]
+    points, rows, labels, errors = browser.ask(SHOWN)
+    assert (points, rows) == (2 * RUNS, 2 * RUNS)
+    tick = "document.querySelectorAll('form.filter input')[{}].click()"
+    browser.ask(tick.format(names.index("lora")))
+    without = browser.ask(SHOWN)
+    assert without[:3] == [points - 4, rows - 4, labels - 2] and without[3] < errors
+    browser.ask(tick.format(names.index("1")))
+    assert browser.ask(SHOWN)[:3] == [points - 8, rows - 8, labels - 2]
+    for name in ("lora", "1"):
+        browser.ask(tick.format(names.index(name)))
+    assert browser.ask(SHOWN) == [points, rows, labels, errors]
+    assert browser.complaints() == []
+
+
 def test_a_title_that_is_a_script_shows_as_text(browser):
     assert browser.ask("document.title") == HOSTILE
     assert browser.ask("document.body.innerText").count(HOSTILE) > 5
@@ -98,5 +120,6 @@ def test_it_fits_a_phone_in_light_and_dark(page, width, scheme):
 
 def test_in_print_nothing_is_cut_off_and_buttons_are_gone(browser):
     browser.call("Emulation.setEmulatedMedia", media="print")
-    assert browser.ask("getComputedStyle(document.querySelector('button.copy')).display") == "none"
+    for gone in ("button.copy", "form.filter"):
+        assert browser.ask(f"getComputedStyle(document.querySelector('{gone}')).display") == "none"
     assert browser.ask("getComputedStyle(document.querySelector('svg.wide')).display") == "block"
