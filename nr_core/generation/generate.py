@@ -91,11 +91,15 @@ class Pieces:
         return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
 
-def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
-    """Return the conversation as the model's own chat template writes it; of a base that has none, the text as it
-    stands.
+class Templated(str):
+    """A prompt as a chat template wrote it: the token that opens it, if any, is in it, and no tokenizer adds one."""
 
-    Without the template's opening token where the tokenizer puts it there by itself. What a turn spells as a control
+
+def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
+    """Return the conversation as the model's own chat template writes it (Templated); of a base that has none, the text
+    as it stands.
+
+    What a turn spells as a control
     token (`<|im_end|>`) is text, and gets a space behind its first character: only the template opens and ends turns.
     Raises ModelError where the template refuses the conversation.
     """
@@ -111,9 +115,7 @@ def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
             f"The model's chat template does not take this conversation ({_first_line(error)}); use `nr generate`, or "
             "mend chat_template in its tokenizer's folder."
         ) from error
-    bare = text.removeprefix(tokenizer.bos_token or "")
-    same = _ids(tokenizer, bare, special=True) == _ids(tokenizer, text, special=False)
-    return bare if same else text
+    return Templated(text)
 
 
 def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
@@ -132,7 +134,7 @@ def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     """A text that is to be gone on from: opened as the tokenizer does, never opened twice, never closed."""
-    opened = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
+    opened = isinstance(prompt, Templated) or (bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token))
     own = _ids(tokenizer, prompt, special=False)
     ids = own if opened else _ids(tokenizer, prompt, special=True)
     if not own:

@@ -20,7 +20,7 @@ from torch import Tensor
 from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
-from nr_core.generation.generate import chat_prompt, end_tokens, prompt_ids
+from nr_core.generation.generate import Templated, chat_prompt, end_tokens, prompt_ids
 from nr_core.models import context_length, load_base, named
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
@@ -74,7 +74,7 @@ class Writer:
                 f"{named(self.model)}: its chat template does not write what a user says behind some words of its own, "
                 "so it gives no conversations; take text of a corpus instead."
             )
-        return prompt_ids(tokenizer, before), list(tokenizer(after, add_special_tokens=False)["input_ids"])
+        return prompt_ids(tokenizer, Templated(before)), list(tokenizer(after, add_special_tokens=False)["input_ids"])
 
     def write(self, seed: int) -> list[list[int]]:
         """Return a batch of documents, by the seed: their tokens, without those that open and close a text.

@@ -116,8 +116,9 @@ TEMPLATE = "{{ bos_token }}{% for turn in messages %}[{{ turn.content }}]{% endf
 
 
 @pytest.mark.parametrize("opens", [True, False])
-def test_a_conversation_has_the_ids_of_its_template(opens):
-    tokenizer = sentencepiece_like(opens=opens, chat_template=TEMPLATE)
+@pytest.mark.parametrize("template", [TEMPLATE, TEMPLATE.removeprefix("{{ bos_token }}"), "{{ eos_token }}" + TEMPLATE])
+def test_a_conversation_has_the_ids_of_its_template(template, opens):
+    tokenizer = sentencepiece_like(opens=opens, chat_template=template)
     turns = [{"role": "user", "content": "er kam"}, {"role": "assistant", "content": "nie"}]
     model = Says([2])
     list(stream(model, tokenizer, chat_prompt(tokenizer, turns)))
