@@ -1,5 +1,6 @@
 # Thin: all work is done by `nr` and pytest. `make setup` makes .venv; the stamp makes a second call instant.
-PYTHON ?= python3.11
+# The newest of these that runs here; make PYTHON=python3.11 takes another.
+PYTHON ?= $(or $(shell for each in python3.13 python3.12 python3.11; do $$each -c "" 2>/dev/null && echo $$each && break; done),python3.11)
 # PyTorch's index. CPU build where there is no NVIDIA driver; `make TORCH_INDEX= setup` takes PyPI's CUDA build.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 BIN := .venv/bin
@@ -10,9 +11,9 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@missing=""; \
-	command -v $(PYTHON) >/dev/null || missing="$$missing python3.11"; \
-	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3.11-venv"; \
-	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || missing="$$missing python3.11-dev"; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing $(notdir $(PYTHON))"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing $(notdir $(PYTHON))-venv"; \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || missing="$$missing $(notdir $(PYTHON))-dev"; \
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	if [ -n "$$missing" ]; then echo "missing; install with: sudo apt-get install -y$$missing"; exit 1; fi
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

@@ -37,6 +37,7 @@ from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
 from nr_core.training.forgetting import ForgettingBudget, reserve
+from nr_core.training.guards import turn_shut_gates
 from nr_core.training.load_and_extend import Extended, extend_base, trim_vocabulary
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import peak_tokens, write_steps
@@ -70,6 +71,10 @@ def train(spec: TrainSpec, progress: Progress) -> None:
     placed = _place(extended, spec, progress, ranks)
     forgetting = _forgetting_budget(extended, spec, placed)
     loop = _loop(extended, spec, placed, forgetting, progress, ranks)
+    if spec.start_from is None and loop.taps is not None and spec.method.variant("gate") == "relu":
+        micro_batch = loop.settings.micro_batch_size or loop.settings.batch_size
+        if turned := turn_shut_gates(placed.head, loop.taps, loop.batches, micro_batch, ranks):
+            Progress.log(f"{progress.label}: gates drawn shut, and turned round, of layers {turned}")
     with tracked(spec) if ranks.is_main else nullcontext() as loop.track:
         state = loop.run()
 

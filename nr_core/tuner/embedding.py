@@ -109,6 +109,9 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         self._tied = head is not None and head.weight is base_layer.weight
         self._hook = None if head is None else head.register_forward_hook(self._extend_logits)
 
+    def gates_of(self, name: str) -> dict[int, nn.Module]:
+        return super().gates_of(name) | self.gated.gates_of(name)
+
     def update_layer(self, adapter_name: str, config: NeutralResiduesConfig, hidden_size: int, depth: int) -> None:
         if config.embeddings == "residue":
             super().update_layer(adapter_name, config, hidden_size, depth)

@@ -85,6 +85,12 @@ class GatedRows:
                 getattr(self.layer, part)[name] = held
                 getattr(self.layer, gate_part)[name] = w
 
+    def gates_of(self, name: str) -> dict[int, nn.Module]:
+        """Return the linear layers w and v of an adapter's gates, by the layer under which taps know them."""
+        parts = ((self.layer.layer, ROWS_GATE), (self._after_last, HEAD_GATE))
+        held = {layer: getattr(self.layer, part) for layer, part in parts}
+        return {layer: gates[name] for layer, gates in held.items() if name in gates}
+
     def detach(self) -> None:
         for handle in self._handles:
             handle.remove()

@@ -189,6 +189,11 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             return residue.add_to(output)
         return output + residue.to(output.dtype).view_as(output)
 
+    def gates_of(self, name: str) -> dict[int, nn.Module]:
+        """Return the linear layers w of an adapter's gates here, by the layer under which taps know them."""
+        gates = self.neutral_residues_block_gate
+        return {self.layer: gates[name]} if name in gates else {}
+
     def detach_sink(self) -> None:
         if self._hook is not None:
             self._hook.remove()
