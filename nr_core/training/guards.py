@@ -44,7 +44,7 @@ def turn_shut_gates(head: Head, taps: Taps, batches: Batches, micro_batch: int, 
     shut = ranks.agree(shut if ranks.is_main else None)
     held = [module for module in head.model.modules() if isinstance(module, NeutralResidueLayer)]
     for name, layer in shut:
-        for gate in (gates[layer] for module in held if layer in (gates := module.gates_of(name))):
+        for gate in (of[layer] for module in held if layer in (of := module.gates_of(name))):
             with torch.no_grad():
                 next(gate.parameters()).neg_()
     return [layer for _, layer in shut]
