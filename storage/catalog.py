@@ -154,6 +154,8 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpubli
                 )
             except duckdb.Error:
                 refuse_torn(files_of_format)
+                connection.execute("ROLLBACK")
+                _refuse_foreign(connection, table, written, files_of_format)
                 raise
         if paths:
             connection.executemany(
@@ -162,6 +164,22 @@ def _ingest(connection: duckdb.DuckDBPyConnection, workspace: Workspace, unpubli
             )
         connection.execute("COMMIT")
     return changed
+
+
+def _refuse_foreign(connection: duckdb.DuckDBPyConnection, table: str, written: int, files: list[str]) -> None:
+    """Raise InputError for the first file whose rows are none of the table."""
+    for file in files:
+        connection.execute("BEGIN")
+        try:
+            connection.execute(f"INSERT OR REPLACE INTO {table} BY NAME {reading(table, written)}", [[file]])
+        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError) as error:
+            said = str(error).splitlines()[0]
+            raise InputError(
+                f"{file} holds no records of {table} ({said}): upgrade neutral-residues if a newer one wrote it, else "
+                "move the file away"
+            ) from error
+        finally:
+            connection.execute("ROLLBACK")
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:

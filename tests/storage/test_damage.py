@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from storage.catalog import rebuild_catalog, refresh_catalog
@@ -120,6 +122,19 @@ def test_a_torn_record_is_named(workspace, damage):
     path.unlink()
     refresh_catalog(workspace)
     assert query(workspace, COUNT).rows == [(1,)]
+
+
+@pytest.mark.parametrize("rows", [{"model_id": ["x"], "of_a_newer_one": [1]}, {"model_id": [None], "source": ["x"]}])
+def test_records_that_are_none_of_their_table_are_named(workspace, rows):
+    foreign = workspace.records("models") / "foreign.parquet"
+    pq.write_table(pa.table(rows), foreign)
+    with pytest.raises(
+        InputError, match=r"foreign\.parquet holds no records of models \(.*: upgrade neutral-residues if"
+    ):
+        refresh_catalog(workspace)
+    foreign.unlink()
+    record(workspace, "two")
+    assert query(workspace, COUNT).rows == [(2,)]
 
 
 @pytest.mark.parametrize("content", TORN.values(), ids=TORN)
