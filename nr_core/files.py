@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -64,8 +65,11 @@ def foreign_files(message: Callable[[str], str]) -> Iterator[None]:
 
     Their errors are of any kind: a wrong type in a JSON file ends in an AttributeError or a TypeError, deep JSON in a
     RecursionError, a size that no memory holds in a RuntimeError, and a tokenizer's in a panic of Rust, which is a
-    BaseException.
+    BaseException. What the hub's client says of each of its attempts is left out: the last one's error says it.
     """
+    attempts = logging.getLogger("huggingface_hub.utils._http")
+    level = attempts.level
+    attempts.setLevel(logging.ERROR)
     try:
         yield
     except ModelError:
@@ -76,6 +80,8 @@ def foreign_files(message: Callable[[str], str]) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise ModelError(message(reason_of(error))) from error
+    finally:
+        attempts.setLevel(level)
 
 
 def reason_of(error: BaseException) -> str:

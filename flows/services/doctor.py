@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -19,6 +21,7 @@ from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
 DATABASE, SQLITE = "prefect.db", b"SQLite format 3\0"  # of Prefect's server; what such a file begins with
+HUB_SECONDS = 5  # that the hub may take to answer
 # What breaks where a bound is passed; pip's own check says only that it is passed.
 SYMPTOMS = {
     "fastapi": "Prefect's server dies at import, or its links are 404",
@@ -50,6 +53,7 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("credential", lambda: _credential(home)),
         ("server", lambda: _server(home, port)),
         ("worker", lambda: _worker(home)),
+        ("hub", _hub),
     ]
     for what, check in checks:
         try:
@@ -218,3 +222,21 @@ def _worker(home: Path) -> Finding:
     if not online:
         return Finding("worker", "its process lives, but the server has not heard of it", "nr down, then nr up")
     return Finding("worker", f"{len(online)} online")
+
+
+def _hub() -> Finding:
+    """Ask the hub of models whether it is there, through a proxy where one is set. Without it much can be done."""
+    from huggingface_hub import constants, get_token
+
+    without = "base.model may be a folder, a GGUF file, or what was fetched before"
+    if constants.HF_HUB_OFFLINE:
+        return Finding("hub", f"HF_HUB_OFFLINE is set: {without}")
+    try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        urllib.request.urlopen(request, timeout=HUB_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # it answers
+    except (OSError, ValueError) as error:
+        return Finding("hub", f"{constants.ENDPOINT} is out of reach ({getattr(error, 'reason', error)}): {without}")
+    token = "a token is at hand" if get_token() else "no HF_TOKEN: it refuses models with a licence to accept"
+    return Finding("hub", f"{constants.ENDPOINT} answers; {token}")

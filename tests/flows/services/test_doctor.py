@@ -4,14 +4,22 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 
 import pytest
+from huggingface_hub import constants
 
 from flows.services import server
 from flows.services.doctor import Finding, examine, out_of_bounds
 from storage.files import DamagedFile
 from storage.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def found(tmp_path, what: str, port: int = 0, workspace=None) -> Finding:
@@ -91,7 +99,7 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
     folder = Workspace(tmp_path / "later").root
     (folder / "workspace.json").write_text('{"format_version": 99}')
     findings = list(examine(tmp_path / ".prefect", 0, folder))
-    assert [finding.what for finding in findings][-2:] == ["server", "worker"]
+    assert [finding.what for finding in findings][-3:] == ["server", "worker", "hub"]
     assert "format version 99" in next(f.says for f in findings if f.what == "workspace" and f.fix)
 
 
@@ -103,3 +111,17 @@ def test_what_cannot_be_looked_at_has_the_remedy_of_the_system_s_error(tmp_path)
 def test_a_full_disk_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr("flows.maintenance.workspace_health.LOW_DISK_GB", 1e9)
     assert "nr gc" in found(tmp_path, "disk").fix
+
+
+def test_a_hub_out_of_reach_is_told_and_one_that_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    assert "is out of reach" in (says := found(tmp_path, "hub").says) and "GGUF" in says
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as hub:  # answers 501
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        assert found(tmp_path, "hub") == Finding("hub", f"{constants.ENDPOINT} answers; a token is at hand")
+        hub.shutdown()

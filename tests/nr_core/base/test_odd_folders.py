@@ -1,6 +1,7 @@
 """A model folder of somebody else may hold anything: one sentence, and nothing of it is executed."""
 
 import json
+import logging
 import shutil
 
 import pytest
@@ -69,3 +70,11 @@ def test_what_is_no_error_of_a_file_passes():
         raise ModelError("as it is")
     with pytest.raises(ModelError), foreign_files(str):
         Tokenizer.from_str("{")
+
+
+def test_attempts_of_the_hubs_client_are_not_told_but_its_last_error(caplog):
+    attempts = logging.getLogger("huggingface_hub.utils._http")
+    with pytest.raises(ModelError, match="no hub"), foreign_files(str):
+        attempts.warning("Retrying in 1s")
+        raise OSError("no hub")
+    assert not caplog.records and attempts.level == logging.NOTSET
