@@ -11,6 +11,7 @@ comes near these limits.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from string import ascii_letters
 
 import numpy as np
 from resiliparse.parse.html import HTMLTree
@@ -179,7 +180,8 @@ MAX_OPEN_SUM = 500_000_000  # of the elements that stand open, summed over tags:
 # Below these, and MAX_DOM_BYTES, a page takes at most 1 s whatever it holds, and is looked at no further.
 _FEW_TAGS_TO_PARSE = 3_000
 # Main content gathers each text anew at each level: 4 ns a byte and level, 1 s for MAX_LEVEL_BYTES. So the longer a
-# page, the fewer levels it may have. Where all its tags could be levels at less than half of that, none are counted.
+# page, the fewer levels it may have. Where all tags that open something could be levels at less than half of that, none
+# are counted: one may open two, as <td> a row too.
 MAX_LEVEL_BYTES, _FEW_LEVEL_BYTES = 300_000_000, 150_000_000
 _DEPTHS = (MAX_DEPTH, 128, 64, 48)  # that are told apart; the longest pages have the last
 
@@ -192,6 +194,8 @@ for _name in _NAMES:
     for _first in {_name[0], _name[0].upper()}:
         for _second in {_name[1], _name[1].upper()} if len(_name) > 1 else "\t\n\f\r />":
             _BEGINNINGS[ord(_first), ord(_second)] = True
+_IS_LETTER = np.zeros(256, dtype=bool)
+_IS_LETTER[list(ascii_letters.encode())] = True
 _TAG = re.compile(rb"<(/?)([a-zA-Z][^\t\n\f\r />]{0,30})")
 # Void elements, and those that their own kind closes: https://html.spec.whatwg.org/multipage/syntax.html
 _CLOSED_BY_OTHERS = frozenset(
@@ -218,6 +222,10 @@ def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
     """
     length = len(markup.html)
     if len(markup.tags) * length < _FEW_LEVEL_BYTES or tree.document is None:
+        return False
+    # Half of the tags end something, and no other but </p> and </br>, which have nothing in them, makes an element.
+    opening = np.count_nonzero(_IS_LETTER[markup.first])
+    if opening * length < _FEW_LEVEL_BYTES:
         return False
     depth = next((depth for depth in _DEPTHS if depth * length <= MAX_LEVEL_BYTES), _DEPTHS[-1])
     return tree.document.query_selector(_DEEP[depth]) is not None

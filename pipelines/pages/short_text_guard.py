@@ -8,6 +8,7 @@ or as a character reference. tests/pipelines/pages/test_short_text_guard.py fail
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from html import unescape
 
 import numpy as np
@@ -45,7 +46,7 @@ def mark_short_texts(markup: Markup, text: str) -> str:
     for start, end in _may_hold(markup):
         found += _TEXT_BEHIND_TAG.finditer(html, start, end)
     found += (_TEXT_IN_CDATA.match(html, place) for place in _sections(markup))
-    ends = sorted({short.end() for short in found if short and _is_lost(short[1].decode(errors="replace"))})
+    ends = sorted({short.end() for short in found if short and _is_lost(short[1])})
     if not ends:
         return text
     parts = (html[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True))
@@ -61,10 +62,11 @@ def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
     """
     codes, tags = markup.codes, markup.tags
     # Bytes up to `<` are white space, digits and some signs: that is told in one look, and the rest of few places.
-    lasts = codes >= _FIRST_BEYOND_ASCII
-    np.logical_and(lasts[:-1], codes[1:] <= ord("<"), out=lasts[:-1])
-    references = (codes == ord("&")).nonzero()[0] + 1  # as far behind what may be before it as such a last byte
-    places = np.concatenate([lasts.nonzero()[0], references])
+    may_hold = codes >= _FIRST_BEYOND_ASCII
+    np.logical_and(may_hold[:-1], codes[1:] <= ord("<"), out=may_hold[:-1])
+    np.logical_or(may_hold, codes == ord("&"), out=may_hold)
+    places = may_hold.nonzero()[0]
+    places += codes[places] == ord("&")  # as far behind what may be before it as such a last byte
     places = places[_begin_behind_tag(codes, places)]
     for number in sorted(set(tags.searchsorted(places, side="right").tolist())):
         yield int(tags[number - 1]) if number else 0, int(tags[number]) + 1 if number < len(tags) else len(codes)
@@ -89,8 +91,9 @@ def _sections(markup: Markup) -> list[int]:
     return declarations[markup.after(declarations, 2) == ord("[")].tolist()
 
 
-def _is_lost(text: str) -> bool:
-    text = unescape(text)
+@lru_cache(maxsize=1024)  # nearly all are few references: no-break spaces, quotes and arrows
+def _is_lost(short: bytes) -> bool:
+    text = unescape(short.decode(errors="replace"))
     if text.isascii() or text == "\xa0" or _FIRST_ICON <= text <= _LAST_ICON:
         return False
     return not text[-1].isascii() and len(text.encode(errors="replace")) <= _MAX_BYTES

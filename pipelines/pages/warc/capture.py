@@ -70,13 +70,15 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
     is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
     if fault is None and (is_conversion or record.record_type == WarcRecordType.response) and length <= max_bytes:
         payload = record.reader.read(max_bytes)
-        came, has_next = len(payload), holds_following(payload)
+        # The server's length covers it all: a page that quotes a record.
+        came, has_next = len(payload), _http_length(http) != length and holds_following(payload)
         # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
         # the server's length.
         if came != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
             fault, payload = "truncated", b""
     else:
         came, has_next = _read_over(record)
+        has_next = has_next and _http_length(http) != length
         is_page = is_conversion or record.record_type == WarcRecordType.response
         fault = fault or ("oversize" if is_page else None)
     capture = Capture(
@@ -100,8 +102,7 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         fault=fault,
         content_languages=content_languages(headers.get("WARC-Identified-Content-Language")),
     )
-    # The server's length covers it all: a page that quotes a record.
-    return Read(capture, length if fault == "bad_http" else came, has_next and _http_length(http) != length)
+    return Read(capture, length if fault == "bad_http" else came, has_next)
 
 
 def _companion(record: WarcRecord) -> Read:

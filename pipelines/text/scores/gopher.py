@@ -5,13 +5,17 @@ characters, white space included, but for the first two, which are of paragraphs
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.text.scores.text_parts import ALPHABETIC, SPEAKING, Bools, Integers, TextParts
+from pipelines.text.scores.text_parts import ALPHABETIC, MULTIPLIER, SPEAKING, Bools, Integers, TextParts, hash_of_word
 from pipelines.text.stop_words import STOP_WORDS
+
+_MULTIPLIER = np.int64(MULTIPLIER)
+_STOP_WORD_PLACES = 1 << 10  # of a language: so many that by some bits no two of its words have the same
 
 GOPHER_QUALITY: Mapping[str, pa.DataType] = {
     "words": pa.int32(),  # with a letter, digit or combining mark; all else of a text counts as punctuation
@@ -61,12 +65,38 @@ def _bullets_and_ellipses(parts: TextParts) -> tuple[Bools, Bools]:
 
 
 def _stop_words(parts: TextParts) -> list[int | None]:
-    found: list[int | None] = []
-    bounds = parts.words_before.tolist()
-    for language, start, end in zip(parts.languages, bounds, bounds[1:], strict=False):
-        stop_words = STOP_WORDS.get(language)
-        found.append(None if stop_words is None else len(stop_words.intersection(parts.words[start:end])))
-    return found
+    """Count the different ones of each text, found among its words by their hashes."""
+    table, shifts, numbers = _stop_word_table()
+    languages = np.array([numbers.get(language, 0) for language in parts.languages], dtype=np.int64)
+    of_words = np.repeat(languages, parts.word_counts)
+    places = _places(parts.word_hashes, of_words, shifts[of_words])
+    are = np.flatnonzero(table[places] == parts.word_hashes)
+    of_text = np.searchsorted(parts.words_before, are, side="right") - 1
+    different = np.unique(of_text * len(table) + places[are]) // len(table)
+    counts = np.bincount(different, minlength=len(parts.texts)).tolist()
+    return [count if language in numbers else None for count, language in zip(counts, parts.languages, strict=True)]
+
+
+@lru_cache(maxsize=1)
+def _stop_word_table() -> tuple[Integers, Integers, Mapping[str, int]]:
+    """Return the hashes of all stop words, each at its place, by which bits of a hash a language's have places of their
+    own, and the languages' numbers. The first is none, and has no words.
+    """
+    numbers = {language: number for number, language in enumerate(STOP_WORDS, 1)}
+    shifts = np.zeros(len(numbers) + 1, dtype=np.int64)
+    table = np.zeros(_STOP_WORD_PLACES * len(shifts), dtype=np.int64)
+    for language, number in numbers.items():
+        hashes = np.array(list(map(hash_of_word, STOP_WORDS[language])), dtype=np.int64)
+        for shift in range(64):
+            places = _places(hashes, number, shift)
+            if len(np.unique(places)) == len(hashes):
+                break
+        table[places], shifts[number] = hashes, shift
+    return table, shifts, numbers
+
+
+def _places(hashes: Integers, language: int | Integers, shift: int | Integers) -> Integers:
+    return language * _STOP_WORD_PLACES + ((hashes >> shift) & (_STOP_WORD_PLACES - 1))
 
 
 TOP_GRAMS, DUPLICATE_GRAMS = range(2, 5), range(5, 11)
@@ -81,13 +111,14 @@ GOPHER_REPETITION: Mapping[str, pa.DataType] = {
     **{f"duplicate_{n}_gram_share": pa.float32() for n in DUPLICATE_GRAMS},
 }
 
-_MULTIPLIER = np.int64(0x5851F42D4C957F2D)  # odd: Knuth's MMIX generator
 _BITS_TOLD_APART = 1 << 17  # entries of the table, four for each word of the texts that are scored together
 
 
 def gopher_repetition(parts: TextParts) -> dict[str, Sequence[float]]:
     """Return values of each text by score."""
-    shares = np.array([_duplicate_shares(text, parts.lines(number)) for number, text in enumerate(parts.texts)])
+    shares = np.zeros((len(parts.texts), 4))
+    for number in parts.with_repeated_lines:
+        shares[number] = _duplicate_shares(parts.texts[number], parts.lines(number))
     characters = np.maximum(parts.lengths_of_texts, 1)
     return {
         **dict(zip(list(GOPHER_REPETITION)[:4], shares.T.tolist(), strict=True)),
@@ -120,8 +151,7 @@ def _repeated_grams(parts: TextParts) -> dict[str, Integers]:
     An n-gram can occur twice only where both (n-1)-grams in it do. So only those places are looked at that were left
     for n - 1: few in most texts, and none from some n on.
     """
-    # Python's hash of a word: 64 bits, so that two words of one text have the same about never.
-    hashes = np.fromiter(map(hash, parts.words), dtype=np.int64, count=len(parts.words))
+    hashes = parts.word_hashes
     of_text = np.repeat(np.arange(len(parts.texts)), parts.word_counts)
     ends = np.zeros(len(hashes) + 1, dtype=np.int64)
     parts.lengths.cumsum(out=ends[1:])

@@ -124,7 +124,7 @@ def fineweb_lines(parts: TextParts) -> dict[str, Sequence[float]]:
 
 def _repeated_characters(parts: TextParts) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     repeated = np.zeros(len(parts.texts), dtype=np.int64)
-    for number in range(len(parts.texts)):
+    for number in parts.with_repeated_lines:
         lines = list(filter(str.strip, parts.lines(number)))
         if len(different := set(lines)) < len(lines):
             repeated[number] = sum(map(len, lines)) - sum(map(len, different))

@@ -2,8 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import chain
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,11 @@ MARKS = ".!?…।؟۔።" + (FREE_MARKS := "。！？｡")
 CLOSES = " \t\"'”’»)]"  # may stand between a mark and the end of its line
 _TABLE_SIZE = 0x20000  # the planes of all but rare Chinese characters and private use
 
+MULTIPLIER = 0x5851F42D4C957F2D  # odd: Knuth's MMIX generator
+_INVERSE = pow(MULTIPLIER, -1, 1 << 64)
+_FINALISER = np.uint64(0xC4CEB9FE1A85EC53)  # of MurmurHash3
+_FEW_CHARACTERS = 1 << 18  # of texts taken apart together; the powers for one that is longer are made anew
+
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -25,13 +29,13 @@ class TextParts:
     """Texts taken apart together, once for all scores: a score of one text is a sum over parts of all, cut at bounds.
 
     Places are those in all texts, spaced, with a line break behind each. Words are those of text/words.py; the arrays,
-    which find them again by white space, have one entry a word, or one a line, blank ones too.
+    which find them again by white space, have one entry a word, or one a line, blank ones too. Words and lines are
+    compared by hashes of 64 bits, so that two of one text have the same about never.
     """
 
     def __init__(self, texts: Sequence[str], languages: Sequence[str]) -> None:
         self.texts = texts = list(map(spaced, texts, languages))
         self.languages = languages
-        self.words = list(chain.from_iterable(map(str.split, texts)))
         self.lengths_of_texts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         joined = "\n".join([*texts, ""])
         self.codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -54,9 +58,22 @@ class TextParts:
         self.lines_before = np.searchsorted(self.line_starts, begins)
         self.words_before = self.words_before_lines[self.lines_before]
         self.word_counts = np.diff(self.words_before)
+        sums = _sums_of_powers(self.codes)
+        self.word_hashes = _hashes(sums, self.starts, self.ends)
+        self.line_hashes = _hashes(sums, self.line_starts, self.line_ends)
 
     def lines(self, text: int) -> list[str]:
         return self.texts[text].split("\n")
+
+    @cached_property
+    def with_repeated_lines(self) -> list[int]:
+        """Numbers of the texts in which a line that is not empty stands twice."""
+        filled = np.flatnonzero(self.line_ends > self.line_starts)
+        of_text = np.searchsorted(self.lines_before, filled, side="right") - 1
+        keys = self.line_hashes[filled] + of_text * np.int64(MULTIPLIER)
+        order = np.argsort(keys)
+        same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+        return np.unique(of_text[order[same]]).tolist()
 
     def by_line(self, counts: Bools | Integers) -> Integers:
         """Sums by text of what has an entry a line."""
@@ -65,6 +82,48 @@ class TextParts:
     def by_word(self, counts: Bools | Integers) -> Integers:
         """Sums by text of what has an entry a word."""
         return _sums(counts, self.words_before)
+
+
+def hash_of_word(word: str) -> int:
+    """Return the entry of `word_hashes` for this word."""
+    codes = np.frombuffer(word.encode("utf-32-le"), dtype=np.uint32)
+    bounds = np.array([0, len(codes)])
+    return int(_hashes(_sums_of_powers(codes), bounds[:1], bounds[1:])[0])
+
+
+def _sums_of_powers(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """Sums of code * multiplier ** place before each place and at the end, modulo 2 ** 64.
+
+    The difference of two, moved to the first place, is a polynomial of what stands between: its hash, without a string.
+    """
+    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
+    np.multiply(codes, _powers(MULTIPLIER, len(codes))[: len(codes)], out=sums[1:])
+    return np.add.accumulate(sums, out=sums)
+
+
+def _hashes(sums: npt.NDArray[np.uint64], starts: Integers, ends: Integers) -> Integers:
+    hashes = sums[ends]
+    hashes -= sums[starts]
+    hashes *= _powers(_INVERSE, len(sums))[starts]
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= _FINALISER
+    return hashes.view(np.int64)
+
+
+def _powers(base: int, count: int) -> npt.NDArray[np.uint64]:
+    """Return at least so many powers of a number, from the zeroth on, modulo 2 ** 64."""
+    return _few_powers(base) if count <= _FEW_CHARACTERS else _made_powers(base, count)
+
+
+@lru_cache(maxsize=2)
+def _few_powers(base: int) -> npt.NDArray[np.uint64]:
+    return _made_powers(base, _FEW_CHARACTERS)
+
+
+def _made_powers(base: int, count: int) -> npt.NDArray[np.uint64]:
+    factors = np.full(count, base, dtype=np.uint64)
+    factors[0] = 1
+    return np.multiply.accumulate(factors, out=factors)
 
 
 def _sums(counts: Bools | Integers, bounds: Integers) -> Integers:

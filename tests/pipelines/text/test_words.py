@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.pages.characters import normalise
-from pipelines.text.scores.text_parts import TextParts
+from pipelines.text.scores.text_parts import TextParts, hash_of_word
 from pipelines.text.words import UNSPACED, is_whole_word, spaced, whole_words, words
 
 
@@ -18,7 +18,8 @@ def test_scores_shingles_and_ngrams_see_the_same_words(text: str, language: str)
     [seen] = parts.texts
     assert seen.count("\n") == text.count("\n") and "".join(seen.split()) == "".join(text.split())
     places = [seen[start : start + length] for start, length in np.stack([parts.starts, parts.lengths], axis=1)]
-    assert places == parts.words == words(text, language)
+    assert places == words(text, language)
+    assert parts.word_hashes.tolist() == list(map(hash_of_word, places))
 
 
 @pytest.mark.parametrize(
