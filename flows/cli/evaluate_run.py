@@ -86,6 +86,8 @@ def evaluate_run(
 
 def _models(workspace: Workspace, run: str) -> tuple[BaseSpec, list[Model]]:
     """Find a finished run, by any part of its id, and its base."""
+    from nr_core.runs.build_on_earlier import base_of_run
+
     run_id = find_run(workspace, run)
     folder = workspace.run(run_id)
     if not is_done(folder):
@@ -94,7 +96,7 @@ def _models(workspace: Workspace, run: str) -> tuple[BaseSpec, list[Model]]:
     base_id = str(query(workspace, "SELECT base_model_id FROM runs WHERE run_id = ?", [run_id]).rows[0][0])
     (step,) = query(workspace, "SELECT max(step) FROM training_steps WHERE run_id = ?", [run_id]).rows[0]
     models = [Model(base_id, "the base", 0, None), Model(run_id, run_id, step or 0, folder)]
-    return BaseSpec.model_validate(facts["base"]), models
+    return base_of_run(folder, facts), models
 
 
 def _own_jobs(

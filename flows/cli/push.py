@@ -57,7 +57,7 @@ def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: 
     if base is not None:  # its revision and file are those of another place
         kept = {"trust_remote_code": spec.trust_remote_code, "dtype": spec.dtype, "quantize": spec.quantize}
         spec = BaseSpec.model_validate({"model": base, **kept})
-    if Path(spec.model).exists():
+    if Path(spec.model).is_absolute() or Path(spec.model).exists():
         raise InputError(
             f"the base of this run is the folder {spec.model}, which nobody else has: name it with --base HUB_ID (of "
             "a GGUF file: --base HUB_ID/NAME.gguf)"

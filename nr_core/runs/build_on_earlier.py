@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,26 @@ BUILD = (
 )
 
 
+def base_of_run(run: Path, report: Mapping[str, Any]) -> BaseSpec:
+    """Return the base that a run's report (run.json) names, where it lies now.
+
+    One of a workspace that was moved or copied lies where it did beside the run: `models/ID` for `runs/ID`.
+    """
+    base = BaseSpec.model_validate(report["base"])
+    named = Path(base.model)
+    moved = run.resolve().parent.parent / named.parent.name / named.name
+    if named.is_absolute() and not named.exists() and moved.is_dir():
+        return base.model_copy(update={"model": str(moved)})
+    return base
+
+
 def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -> None:
     """Raises ModelError where the run is not finished, has another base, or (method given) another method."""
     try:
         report = json.loads((run / "run.json").read_text())
     except OSError as error:
         raise ModelError(f"{run} holds no finished run (no run.json); train it first.") from error
-    other = report.get("base")
+    other = base_of_run(run, report).model_dump(mode="json") if report.get("base") else None
     mine = base.model_dump(mode="json")
     if other is not None and other != mine:
         names = ("model", "revision", "gguf_file")

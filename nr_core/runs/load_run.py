@@ -10,7 +10,14 @@ from typing import Any
 from nr_core.errors import ModelError
 from nr_core.files import foreign_files, write_json
 from nr_core.models import device, load_base
-from nr_core.runs.build_on_earlier import ADAPTER_FOLDER, MODEL_FOLDER, activate, adapter_folders, require_safetensors
+from nr_core.runs.build_on_earlier import (
+    ADAPTER_FOLDER,
+    MODEL_FOLDER,
+    activate,
+    adapter_folders,
+    base_of_run,
+    require_safetensors,
+)
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
 
@@ -78,7 +85,7 @@ def _with_adapter(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
 
 def _base_of_run(folder: Path, trust_remote_code: bool) -> BaseSpec:
     with _readable(folder / "run.json"):
-        base = BaseSpec.model_validate(json.loads((folder / "run.json").read_text())["base"])
+        base = base_of_run(folder, json.loads((folder / "run.json").read_text()))
     if base.trust_remote_code and not trust_remote_code:
         raise ModelError(
             f"{folder} was trained on {base.model}, which runs Python code of its own; if you trust that code, say so "

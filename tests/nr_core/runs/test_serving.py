@@ -12,6 +12,7 @@ from nr_core.errors import ModelError
 from nr_core.generation.generate import stream
 from nr_core.models import load_base
 from nr_core.peft import NeutralResiduesConfig
+from nr_core.runs.build_on_earlier import base_of_run, check_run
 from nr_core.runs.load_run import load_finished, load_run, write_base_type
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
@@ -75,6 +76,17 @@ def test_an_adapter_folder_says_what_it_is(world, run, tmp_path):
     ):
         assert line in card
     assert load_run(BaseSpec(model=str(world.base)), out) is not None
+
+
+def test_a_run_finds_its_base_beside_it_where_both_were_moved(world, run, tmp_path):
+    base = shutil.copytree(world.base, tmp_path / "here" / "models" / "b1")
+    out = run(world.train_spec(tmp_path / "here" / "runs" / "r1", base={"model": str(base)}))
+    spec = BaseSpec(model=str(base))
+    assert base_of_run(out, json.loads((out / "run.json").read_text())).model == str(base)
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = tmp_path / "there" / "runs" / "r1"
+    assert load_finished(moved)[0] is not None and load_finished(moved / "adapter")[0] is not None
+    check_run(moved, spec.model_copy(update={"model": str(tmp_path / "there" / "models" / "b1")}))
 
 
 def test_an_adapter_taken_out_of_its_run_finds_its_base_as_it_was_held(world, run, tmp_path):
