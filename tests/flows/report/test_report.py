@@ -66,7 +66,7 @@ def record_corpora(workspace: Workspace, name: str = "french") -> None:
     for key, (set_name, language, domain) in SETS.items():
         row = {"version": f"c-{key}", "name": name if key == "n" else set_name, "language": language}
         write_records(workspace, "corpora", key, [{**row, "text_domain": domain}])
-        write_records(workspace, "corpus_units", key, [{"version": f"c-{key}", "unit_id": "u"}])
+        write_records(workspace, "corpus_units", key, [{"version": f"c-{key}", "unit_id": "u", "documents_key": "d"}])
         unit = {"unit_id": "u", "documents_key": "d", "source": "crawl", "kind": "warc", "status": "done"}
         write_records(workspace, "work_units", "u", [{**unit, "path": f"/crawl/{name}.warc.gz"}])
         pinned = {"eval_id": key, "name": row["name"], "language": language, "text_domain": domain}
@@ -77,7 +77,8 @@ def record_corpora(workspace: Workspace, name: str = "french") -> None:
             {**funnel, "stage": "split", "reason": "kept", "documents": 4321},
         ])  # fmt: skip
     read = {"scope": "documents", "scope_id": "d", "stage": "gate", "reason": name, "documents": 77}
-    write_records(workspace, "funnel", "documents", [{**read, "unit_id": "u", "language": "und"}])
+    kept_out = {**read, "stage": "opt_out", "reason": "robots_txt", "documents": 3, "unit_id": "u", "language": "hrv"}
+    write_records(workspace, "funnel", "documents", [{**read, "unit_id": "u", "language": "und"}, kept_out])
 
 
 def record_base(workspace: Workspace, base: str = "base") -> None:
