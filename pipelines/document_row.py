@@ -17,6 +17,7 @@ from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import header_opt_out, page_opt_out
 from pipelines.pages.parse import Markup, parse
 from pipelines.pages.record_filter import is_html, why_no_page
+from pipelines.pages.second_extractor import longer_text
 from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
@@ -162,7 +163,7 @@ def page_document(
         return document | {"reason": "dom_too_deep"}
     if settings.languages is not None and (marked := mark_short_texts(markup, html)) is not html:
         tree = parse(marked) or tree
-    text = main_content(tree, settings.extraction)
+    text = longer_text(main_content(tree, settings.extraction), decoded.text, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}
     return measure(document, text, settings, identify)

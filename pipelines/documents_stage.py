@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.denylist import hosts_taken_down, take_over_deny_list
 from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
+from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.unit_report import (
@@ -172,6 +173,7 @@ def load_what_is_given(settings: DocumentSettings) -> None:
     """
     load_quality_model(settings)
     refuse_unknown_languages(settings)
+    refuse_missing_extractor(settings.extraction)
     for given in (block_list, opted_out_hosts, robots_rules):
         given(settings)
 

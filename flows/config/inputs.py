@@ -12,6 +12,7 @@ from typing import cast
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.corpus.evaluation_sets import is_file
+from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.identify import refuse_unknown_languages
 from storage.errors import InputError
@@ -45,6 +46,7 @@ def check_inputs(config: Config, *needs: str) -> None:
         read_bad_words(name, corpus)
     if config.documents.identifier == "heliport":
         refuse_unknown_languages(config.documents)
+    refuse_missing_extractor(config.documents.extraction)
     model = config.documents.language_model
     if model and not Path(model).expanduser().is_file():
         raise InputError(

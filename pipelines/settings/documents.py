@@ -17,6 +17,11 @@ class ExtractionSettings(StrictSettings):
     comments: bool = Field(default=False, description="Keep readers' comments")
     post_meta: bool = Field(default=False, description="Keep dates, authors and tags of posts")
     list_bullets: bool = Field(default=False, description="Write a bullet before list items")
+    second: Annotated[Literal["none", "trafilatura"], Bears.IF_SET] = Field(
+        default="none",
+        description="Extractor that is asked where main content has fewer than 500 characters; the longer text counts; "
+        "pip install neutral-residues[trafilatura]",
+    )
 
 
 # Crawlers that gather text for training language models, or tokens of robots.txt that speak of this use alone, from

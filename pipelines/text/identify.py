@@ -105,9 +105,12 @@ class FastTextIdentifier:
 
 
 # heliport's figure for a language is a mean negative logarithm of probability (HeLI-OTS), the less the likelier. The
-# share of a language is 10 to the minus _STEEPNESS times that, so that .8 is .2 less than the next. Of 150 pieces each
-# of the languages of benchmarks/identification.py all but one in fifty are .4 before the next, of Galician .14.
-_STEEPNESS = 3.0
+# share of a language is 10 to the minus so many times that. For a whole text .8 is then .2 less than the next: of 150
+# pieces each of the languages of benchmarks/identification.py all but one in fifty are .4 before the next, of Galician
+# .14. For parts of a page, in which names and code may be in another language, .8 is .6 less: with 3 there, one
+# Hungarian page in fifty left before it was read.
+_STEEPNESS, _STEEPNESS_OF_PIECES = 3.0, 1.0
+LIKELY_TO_HELIPORT = 10  # it knows Alemannic, Kölsch, Bavarian and Palatine, which come before a German page's menus
 # What heliport tells as the macrolanguage alone.
 HELIPORT_MACROLANGUAGES = {"hrv": "hbs", "srp": "hbs", "bos": "hbs", "ind": "msa", "min": "msa"}
 
@@ -136,17 +139,20 @@ class HeliportIdentifier:
         return frozenset(map(_code_of_heliport, self._model.get_confidence_all())) - {UNDETERMINED}
 
     def __call__(self, text: str) -> tuple[str, float]:
-        return (self.ranked(_windows(text, self._characters), SHARES) or [(UNDETERMINED, 0.0)])[0]
+        return (self._shares(_windows(text, self._characters), SHARES, _STEEPNESS) or [(UNDETERMINED, 0.0)])[0]
 
     def likely(self, page: str) -> list[tuple[str, float]]:
-        return self.ranked(_middle(page), LIKELY_LANGUAGES)
+        return self.ranked(_middle(page), LIKELY_TO_HELIPORT)
 
     def ranked(self, text: str, count: int) -> list[tuple[str, float]]:
+        return self._shares(text, count, _STEEPNESS_OF_PIECES)
+
+    def _shares(self, text: str, count: int, steepness: float) -> list[tuple[str, float]]:
         found = self._model.identify_topk_with_score(" ".join(text.split()), max(count, SHARES))
         codes = [_code_of_heliport(label) for label, _ in found]
         if not codes or codes[0] == UNDETERMINED:  # zxx: nothing that is language
             return []
-        weights = [10 ** (_STEEPNESS * (found[0][1] - figure)) for _, figure in found]
+        weights = [10 ** (steepness * (found[0][1] - figure)) for _, figure in found]
         return [(code, weight / sum(weights)) for code, weight in zip(codes, weights, strict=True)][:count]
 
 
