@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,18 +34,25 @@ from nr_core.training.tracking import Log, step_figures
 from nr_core.tuner.activation_taps import Taps
 
 
-def adamw(parameters: Iterable[nn.Parameter], settings: LoopSettings) -> torch.optim.AdamW:
-    """Make AdamW with weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d)."""
-    matrices: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
+def adamw(
+    parameters: Iterable[nn.Parameter], settings: LoopSettings, shares: Mapping[nn.Parameter, float] | None = None
+) -> torch.optim.AdamW:
+    """Make AdamW with weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d).
+
+    shares: of the learning rate, for parameters that do not get all of it.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameter in parameters:
-        is_matrix = parameter.ndim >= 2 and min(parameter.shape) > 1
-        (matrices if is_matrix else vectors).append(parameter)
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=settings.betas, fused=True)
+        is_vector = parameter.ndim < 2 or min(parameter.shape) == 1
+        groups.setdefault((is_vector, (shares or {}).get(parameter, 1.0)), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": held, "weight_decay": 0.0 if is_vector else settings.weight_decay, "rate_share": share}
+            for (is_vector, share), held in sorted(groups.items(), key=lambda item: item[0])
+        ],
+        betas=settings.betas,
+        fused=True,
+    )
 
 
 def warmup_steps(settings: LoopSettings) -> int:
@@ -66,7 +73,7 @@ def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_share"]
     return rate
 
 
@@ -96,6 +103,7 @@ class Loop:
     peak_tokens: float | None = None
     watched: Watched | None = None  # tensors of which each must get a gradient
     track: Log | None = None
+    rate_shares: Mapping[str, float] = field(default_factory=dict)  # by parameter; 1 for all others
     _skipped_in_a_row: int = field(default=0, init=False)
 
     @property
@@ -113,7 +121,8 @@ class Loop:
             with self.head.computing():
                 require_document_mask(self.model)
         parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        optimiser = adamw(parameters.values(), self.settings)
+        shares = {parameters[name]: share for name, share in self.rate_shares.items()}
+        optimiser = adamw(parameters.values(), self.settings, shares)
         kept = parameters | {name: p for rule in self.rules for name, p in rule.kept().items()}
         state = self._restore(kept, optimiser)
         pace = Pace.at(state)

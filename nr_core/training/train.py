@@ -36,8 +36,8 @@ from nr_core.training.batches import Batches
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
+from nr_core.training.first_batch import rate_shares, turn_shut_gates
 from nr_core.training.forgetting import ForgettingBudget, reserve
-from nr_core.training.guards import turn_shut_gates
 from nr_core.training.load_and_extend import Extended, extend_base, trim_vocabulary
 from nr_core.training.loop import Loop
 from nr_core.training.step_figures import peak_tokens, write_steps
@@ -75,6 +75,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         micro_batch = loop.settings.micro_batch_size or loop.settings.batch_size
         if turned := turn_shut_gates(placed.head, loop.taps, loop.batches, micro_batch, ranks):
             Progress.log(f"{progress.label}: gates drawn shut, and turned round, of layers {turned}")
+    loop.rate_shares = rate_shares(placed.head, loop.batches, ranks)
     with tracked(spec) if ranks.is_main else nullcontext() as loop.track:
         state = loop.run()
 

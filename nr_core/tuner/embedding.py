@@ -102,7 +102,7 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         self.neutral_residues_gated_rows_gate = nn.ModuleDict()
         self.neutral_residues_gated_head_rows = nn.ModuleDict()
         self.neutral_residues_gated_head_gate = nn.ModuleDict()
-        self.gated, self._places = GatedRows(self), places
+        self.gated, self.places = GatedRows(self), places
         self._heads: list[Any] = [] if head is None else [head]  # in a list: no child of this one
         self.neutral_residues_rows = nn.ModuleDict()
         self.neutral_residues_head_rows = nn.ModuleDict()
@@ -121,7 +121,7 @@ class EmbeddingResidueLayer(NeutralResidueLayer):
         if config.embeddings == "gated_rows":
             heads = [Rows(tokens, len(head.weight), head.weight.shape[1], device) for head in self._heads]
             rows = Rows(tokens, vocabulary, hidden_size, device)
-            self.gated.hold(adapter_name, config.gate, self._places(), rows, *heads)
+            self.gated.hold(adapter_name, config.gate, self.places(), rows, *heads)
         else:
             self.neutral_residues_rows[adapter_name] = Rows(tokens, vocabulary, width, device)
             if self._hook is not None and not self._tied:

@@ -1,4 +1,4 @@
-"""Gates that are drawn shut learn all the same."""
+"""Gates that are drawn shut learn all the same, and the head's rows at a rate that suits the states they read."""
 
 from types import SimpleNamespace
 
@@ -8,8 +8,10 @@ from peft import get_peft_model
 
 from nr_core.base.head import Head
 from nr_core.peft import NeutralResiduesConfig, find_taps
+from nr_core.settings import TrainingSettings
 from nr_core.training.distributed import Ranks
-from nr_core.training.guards import turn_shut_gates
+from nr_core.training.first_batch import rate_shares, turn_shut_gates
+from nr_core.training.loop import adamw, set_rate
 from tests.nr_core.tiny import tiny_model
 
 NEW = torch.tensor([[3, 40, 5, 50, 9, 63, 4], [41, 8, 4, 63, 4, 7, 30]])
@@ -59,3 +61,34 @@ def test_gates_that_are_shut_on_the_new_language_take_the_other_sign(micro_batch
     changed = [name for name, gate in gates(model).items() if not torch.equal(gate, before[name])]
     assert len(changed) == len(turned)
     assert turn_shut_gates(Head(model), find_taps(model), batches, micro_batch, Ranks()) == []
+
+
+def test_the_heads_rows_are_trained_at_a_rate_that_suits_the_states_they_read():
+    config = NeutralResiduesConfig(width=8, embeddings="gated_rows", new_rows=[4, 9])
+    model = get_peft_model(tiny_model("llama"), config)
+    batches = SimpleNamespace(batch=lambda step: (NEW, torch.tensor([False, False])), sequence_length=6)
+    plain = tiny_model("llama")
+    with torch.no_grad():
+        plain.model.norm.weight.mul_(30)
+        model.base_model.model.model.norm.weight.mul_(30)
+        first = []
+        plain.model.layers[0].mlp.register_forward_pre_hook(lambda module, args: first.append(args[0]))
+        last = plain.model(NEW[:1, :-1]).last_hidden_state
+    expected = float(first[0].abs().sum(-1).mean() / last.abs().sum(-1).mean())
+
+    shares = rate_shares(Head(model), batches, Ranks())
+
+    assert len(shares) == 2 and all("gated_head" in name for name in shares)
+    assert list(shares.values()) == pytest.approx([expected] * 2, rel=1e-5) and expected < 0.5
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimiser = adamw(parameters.values(), TrainingSettings(), {parameters[name]: s for name, s in shares.items()})
+    set_rate(optimiser, 0.01)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert {name for name, p in parameters.items() if rates[id(p)] != 0.01} == set(shares)
+    assert all(rates[id(parameters[name])] == pytest.approx(0.01 * expected, rel=1e-5) for name in shares)
+
+
+def test_a_model_without_gated_rows_is_trained_at_one_rate():
+    model = get_peft_model(tiny_model("llama"), NeutralResiduesConfig(width=8))
+    batches = SimpleNamespace(batch=lambda step: (NEW, torch.tensor([False, False])), sequence_length=6)
+    assert rate_shares(Head(model), batches, Ranks()) == {}
