@@ -31,7 +31,7 @@ def test_plan_shows_sizes_and_records_and_fetches_no_page(tmp_path, monkeypatch,
         asked = list(server.requests)
     shown, said = capsys.readouterr()
     assert ended.value.code == 0
-    assert f"GB of the index of {CRAWL} to read: 6 columns of" in said
+    assert f"GB of the index of {CRAWL} to read: 7 columns of" in said
     wanted = [row for row in snapshot.index if row["url_host_tld"] == "fr"]
     assert f" {len(wanted)} " in shown
     first = sorted((row["warc_filename"], row["warc_record_offset"]) for row in wanted)[:20]
