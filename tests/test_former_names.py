@@ -31,6 +31,11 @@ def test_an_old_name_is_the_same_module(old):
     assert new.__spec__.name == FORMER_NAMES[old]
 
 
+def test_what_reading_a_file_may_yield_is_had_with_the_function():
+    names = vars(importlib.import_module("pipelines.pages.warc"))
+    assert {"Capture", "ReadFailure", "read_warc"} <= names.keys()
+
+
 @pytest.mark.parametrize("old", ["pipelines.worker", "nr_core.token_pieces"])
 def test_python_runs_a_module_by_its_old_name(old):
     assert "main" in runpy.run_module(old, run_name="not_main", alter_sys=True)
