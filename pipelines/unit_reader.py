@@ -23,7 +23,7 @@ from pipelines.document_row import (
 )
 from pipelines.pages.characters import cut
 from pipelines.pages.decode import decode
-from pipelines.pages.warc import Capture, read_records, read_warc
+from pipelines.pages.warc import Capture, read_items, read_records
 from pipelines.pages.warc.capture import Item as Record
 from pipelines.pages.warc.content_languages import PageLanguages, content_languages
 from pipelines.settings import DocumentSettings
@@ -181,7 +181,7 @@ class UnitReader:
 
     def _pages(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         if self.records_of_batch is None:
-            captures = read_warc(self.file, settings.max_bytes)
+            captures = read_items(self.file, settings.max_bytes)
         else:
             captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
         document: dict[str, Any] | None = None  # given when what goes with its record was read

@@ -9,7 +9,7 @@ places    where records begin behind damage: places from which reading can go on
 """
 
 from pipelines.pages.warc.capture import Capture
-from pipelines.pages.warc.reader import read_records, read_warc
+from pipelines.pages.warc.reader import read_items, read_records, read_warc
 from pipelines.sources.retries import ReadFailure
 
-__all__ = ["Capture", "ReadFailure", "read_records", "read_warc"]
+__all__ = ["Capture", "ReadFailure", "read_items", "read_records", "read_warc"]

@@ -11,6 +11,7 @@ from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator
 
 from pipelines.pages.warc.capture import Capture, Item, read_record
+from pipelines.pages.warc.content_languages import PageLanguages
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
 from pipelines.pages.warc.places import Places, head
 from pipelines.sources.retries import ReadFailure
@@ -21,7 +22,16 @@ PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes i
 MAX_FRUITLESS = 100
 
 
-def read_warc(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
+def read_warc(path: Path, max_bytes: int) -> Iterator[Capture | ReadFailure | None]:
+    """Yield a Capture for each record that may be a page, a ReadFailure where reading broke, None for each companion.
+
+    Raises InputError as read_items does.
+    """
+    for item in read_items(path, max_bytes):
+        yield None if isinstance(item, PageLanguages) else item
+
+
+def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     """Yield a Capture for each record that may be a page, a ReadFailure where reading broke, for each companion None,
     or what it says of its page's languages.
 

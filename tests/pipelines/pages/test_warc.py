@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.pages.record_filter import why_no_page
-from pipelines.pages.warc import Capture, read_warc
+from pipelines.pages.warc import Capture, read_items, read_warc
 from pipelines.pages.warc.content_languages import PageLanguages
 from pipelines.pages.warc.stored_record import read_stored
 from pipelines.settings import FetchSettings
@@ -116,8 +116,9 @@ def test_a_record_that_is_compressed_with_others_is_looked_for(tmp_path: Path) -
 def test_what_the_crawler_says_of_a_pages_languages(metadata: bytes, languages: str | None, tmp_path: Path) -> None:
     record = Page(b"fetchTimeMs: 258\r\nlanguages-cld2: " + metadata + b"\r\n\r\n", record_type="metadata")
     (tmp_path / "crawl.warc.gz").write_bytes(warc_bytes([PAGES[0], record])[0])
-    page, said = read_warc(tmp_path / "crawl.warc.gz", LIMIT)
+    page, said = read_items(tmp_path / "crawl.warc.gz", LIMIT)
     assert said == (languages and PageLanguages(page.record_id, languages))
+    assert list(read_warc(tmp_path / "crawl.warc.gz", LIMIT)) == [page, None]
 
 
 @pytest.mark.parametrize("change", [bytes.lower, bytes.upper])
