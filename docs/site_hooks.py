@@ -1,4 +1,4 @@
-"""What mkdocs adds to the pages of this folder: the project's own files, and the reference, made from the code.
+"""Adds to the pages of this folder, for mkdocs: the project's own files, and the reference, made from the code.
 
 Links that lead out of this folder, to code and configs, become plain names: the site may stand anywhere.
 """

@@ -1,4 +1,4 @@
-"""What became of each page that a corpus version was made of, in a form that joins Common Crawl's columnar index.
+"""Tells what became of each page that a corpus version was made of, in a form that joins Common Crawl's columnar index.
 
 The form is that of https://github.com/commoncrawl/cc-index-annotations: columns of the index to join by (crawl,
 warc_filename, warc_record_offset name a capture exactly), and ours under a prefix.

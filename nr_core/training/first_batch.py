@@ -1,4 +1,4 @@
-"""What the first batch tells before the first step: gates that were drawn shut, and how large the head's inputs are."""
+"""Asks the first batch, before the first step, for gates that were drawn shut and for the size of the head's inputs."""
 
 from __future__ import annotations
 

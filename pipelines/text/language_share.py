@@ -1,4 +1,4 @@
-"""How much of a text is in its language: pages in two languages have one language and a score like any other.
+"""Tells how much of a text is in its language: pages in two languages have one language and a score like any other.
 
 A text is cut into pieces of some hundred characters, most often from the beginning of a line to that of another, of
 which each is told by itself. Its default limit stands in pipelines/text/rules.py, what it keeps in docs/filters.md.

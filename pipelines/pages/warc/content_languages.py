@@ -18,7 +18,7 @@ _FIELD = b"languages-cld2:"
 
 @dataclass(frozen=True, slots=True)
 class PageLanguages:
-    """What a metadata record says of the languages of the record with this id."""
+    """Holds what a metadata record says of the languages of the record with this id."""
 
     record_id: str
     languages: str

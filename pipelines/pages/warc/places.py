@@ -6,11 +6,9 @@ Gzip members, zstd frames and lz4 frames that begin with a record, or, where no 
 import mmap
 import os
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from fastwarc.stream_io import ZstdReader
@@ -323,13 +321,3 @@ def _content(stream: BinaryIO) -> mmap.mmap:
     if not os.fstat(stream.fileno()).st_size:
         return mmap.mmap(-1, 1)
     return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def head(path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed if it is gzip."""
-    with path.open("rb") as stream:
-        start = stream.read(4096)
-    if start[:2] == b"\x1f\x8b":
-        with suppress(zlib.error):
-            start = zlib.decompressobj(31).decompress(start, 64)
-    return start

@@ -1,8 +1,9 @@
 """Read a WARC file record by record. Damage costs the records that it hit, and is said."""
 
 import io
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from fastwarc.warc import ArchiveIterator
 from pipelines.pages.warc.capture import Capture, Item, read_record
 from pipelines.pages.warc.content_languages import PageLanguages
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
-from pipelines.pages.warc.places import Places, head
+from pipelines.pages.warc.places import Places
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
@@ -38,7 +39,7 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     Behind damage it goes on at the next record that can be found: a gzip member, a frame of zstd or lz4, a header.
     Raises InputError when the file is no WARC at all (not one record can be read).
     """
-    lenient, records = _has_lf_headers(head(path)), 0
+    lenient, records = _has_lf_headers(_head(path)), 0
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
         places = opened.enter_context(_places(path, stream))
@@ -217,9 +218,19 @@ def _has_lf_headers(head: bytes) -> bool:
 
 
 def _not_a_warc(path: Path, error: object) -> str:
-    if head(path).startswith(b"filedesc://"):
+    if _head(path).startswith(b"filedesc://"):
         return (
             f"{path} is an ARC v1 file, which is not read: convert it (`pip install warcio`, `warcio recompress "
             "A.arc.gz A.warc.gz`), or take it out of the source's paths"
         )
     return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, decompressed if it is gzip."""
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    if start[:2] == b"\x1f\x8b":
+        with suppress(zlib.error):
+            start = zlib.decompressobj(31).decompress(start, 64)
+    return start
