@@ -42,12 +42,9 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     lenient, records = _has_lf_headers(_head(path)), 0
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
-        places = opened.enter_context(_places(path, stream))
-        if renamed := places.with_usual_names():
-            opened.callback(renamed[0].close)
-            if renamed[1]:
-                yield ReadFailure(0, f"{renamed[1]}: what was compressed with it is lost")
-            places = opened.enter_context(closing(Places(renamed[0], is_plain=True)))
+        places, lost_at_first = _places(path, stream, opened)
+        if lost_at_first is not None:
+            yield lost_at_first
         place: int | None = places.behind_empty_parts(0)
         if place and places.bytes[:1] == b"\0":
             failure = ReadFailure(0, f"zero bytes stand there: reading goes on at byte {place}")
@@ -91,11 +88,20 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
         raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
 
 
-def _places(path: Path, stream: BinaryIO) -> closing[Places]:
+def _places(path: Path, stream: BinaryIO, opened: ExitStack) -> tuple[Places, ReadFailure | None]:
+    """Return the places of a file, of one whose headers have names in odd letters those of a copy with usual ones, and
+    what the copy lost.
+    """
     try:
-        return closing(Places(stream))
+        places = opened.enter_context(closing(Places(stream)))
     except OSError as error:
         raise InputError(_not_a_warc(path, error)) from None
+    if (renamed := places.with_usual_names()) is None:
+        return places, None
+    content, lost = renamed
+    opened.callback(content.close)
+    failure = ReadFailure(0, f"{lost}: what was compressed with it is lost") if lost else None
+    return opened.enter_context(closing(Places(content, is_plain=True))), failure
 
 
 class _Run:
