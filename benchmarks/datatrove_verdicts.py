@@ -2,7 +2,8 @@
 
     python benchmarks/datatrove_verdicts.py PEER [FOLDER] [--write FILE]
 
-PEER is the Python of an environment with datatrove[processing] and spacy, FOLDER holds webpages-*.warc.gz (default:
+PEER is the Python of an environment with datatrove[processing], spacy, sudachipy, sudachidict_core, jieba, pythainlp,
+kiwipiepy and pyvi (words of unspaced scripts), FOLDER holds webpages-*.warc.gz (default:
 ../shared/data/crawl). The texts are our main content, of pages in a language of the profile. Each family of filters
 judges all of them: the only differences are datatrove's tokenisers against white space, and how lines and sentences
 are found. The last line is JSON by family: documents, both keep, both drop, only one of the two drops. --write keeps
@@ -141,7 +142,7 @@ def main() -> None:
                 [arguments.peer, script.name, texts.name], stdout=subprocess.PIPE, text=True, check=False
             )
     if done.returncode:
-        sys.exit(f"{arguments.peer} could not run the filters: has that environment datatrove[processing] and spacy?")
+        sys.exit(f"{arguments.peer} could not run the filters: are the packages that this file names installed there?")
     theirs = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
     pairs = Counter(
         (family, our_reasons(row).get(family, "kept"), theirs[named(row)].get(family, "kept"))
