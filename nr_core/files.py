@@ -16,7 +16,10 @@ from nr_core.errors import ModelError
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, a file's or a folder's, and renames it to `path` once it is on disk."""
+    """Yield a temporary name beside `path`, a file's or a folder's, and rename it to `path` once it is on disk.
+
+    Whoever may read a folder may read its files: safetensors writes for its owner alone, whatever the umask says.
+    """
     partial = path.with_name(f".partial-{path.name}")
     _remove(partial)
     try:
@@ -24,7 +27,10 @@ def writing(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(partial)  # on a full disk, half a checkpoint would keep it full
         raise
+    readers = partial.stat().st_mode & 0o044
     for entry in [*partial.rglob("*"), partial]:
+        if entry.is_file():
+            entry.chmod(entry.stat().st_mode | readers)
         _sync(entry)
     if path.is_dir():  # which os.replace would not replace
         _remove(path)

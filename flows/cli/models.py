@@ -1,6 +1,7 @@
 """Commands on a trained run: let it write, or publish it."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -113,7 +114,8 @@ def add_tokens(
     original = [shard for version in kept for side in SIDES for shard in shard_files(version, side)]
     silent_on = [version for name, version in zip(keep, kept, strict=True) if name in (replay or keep)]
     seen = [shard for version in silent_on for shard in shard_files(version, "train")]
-    found = write(BaseSpec(model=model), shard_files(new, "train"), original, tokens, out, seen)
+    base, text = BaseSpec(model=model), shard_files(new, "train")
+    found = write(base, text, original, tokens, out, seen, partial(print, file=sys.stderr))
     print(
         f"{out}: {found['tokens']} tokens more, {found['fertility_before']:.2f} -> {found['fertility_after']:.2f} "
         f"tokens a word of {corpus}; set base.model to it, and `embeddings: new_rows` in a method to train their rows"

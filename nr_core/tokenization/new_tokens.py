@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -58,25 +58,38 @@ class Added:
 
 
 def add_tokens(
-    base: BaseSpec, new: Sequence[Path], original: Sequence[Path], count: int, out: Path, replay: Sequence[Path]
+    base: BaseSpec,
+    new: Sequence[Path],
+    original: Sequence[Path],
+    count: int,
+    out: Path,
+    replay: Sequence[Path],
+    say: Callable[[str], None] = lambda step: None,
 ) -> dict[str, Any]:
     """Write a base with up to `count` more tokens to the folder `out`: the model, its tokenizer and new_tokens.json.
 
     new, original: Parquet shards (column `text`) of the language to learn, and of all text whose tokens must stay:
     replay and evaluation sets. Each new row of the embedding and of the output head is the mean of its pieces' rows;
-    those of the head are then made silent on `replay`, shards of the old language (see silent_rows). Returns what
-    new_tokens.json holds. Raises ModelError where the tokenizer is no byte-level BPE, or where no merge is left.
+    those of the head are then made silent on `replay`, shards of the old language (see silent_rows). say: told each
+    step as it begins. Returns what new_tokens.json holds. Raises ModelError where the tokenizer is no byte-level BPE,
+    or where no merge is left.
     """
     tokenizer = load_tokenizer(base)
     rules = _rules(tokenizer, base.model)
-    words, kept = (_words(tokenizer, shards) for shards in (new, original))
+    say("counting the words of the new text")
+    words = _words(tokenizer, new)
+    say("counting the words of the text that stays tokenised as it is")
+    kept = _words(tokenizer, original)
+    say(f"learning {count:,} tokens")
     added = learn_merges(words, kept, set(tokenizer.get_vocab()), count)
     first, learned = largest_id(tokenizer) + 1, len(added.merges)
+    say("tokenising the text that stays as it is, for proof")
     while (found := _found_in(original, _extended(rules, added, first), first)) and added.merges:
         added = added.without({"".join(added.merges[number - first]) for number in found})
     if not added.merges:
         raise ModelError(f"No two tokens of {base.model} can be joined: the new text is too short, or joins none.")
     extended = _extended(rules, added, first)
+    say("tokenising the new text before and after")
     tokens = [_tokens(new, one) for one in (rules, extended)]
     figures = {
         "tokens": len(added.merges),
@@ -87,6 +100,7 @@ def add_tokens(
         "fertility_before": tokens[0] / sum(words.values()),
         "fertility_after": tokens[1] / sum(words.values()),
     }
+    say("making the new rows of the output head silent on the old language")
     with writing(out) as partial:
         _write(base, tokenizer, extended, added, first, [_encoded(text, extended) for text in (new, replay)], partial)
         write_json(partial / "new_tokens.json", figures)

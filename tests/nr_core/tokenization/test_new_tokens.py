@@ -75,6 +75,12 @@ def extended(world, tmp_path_factory):
     )
 
 
+def test_whoever_may_read_the_folder_may_read_its_files(extended):
+    folder, _ = extended
+    readers = folder.stat().st_mode & 0o044
+    assert all(file.stat().st_mode & 0o044 >= readers for file in folder.iterdir())
+
+
 def test_original_text_is_tokenised_as_before_and_new_text_shorter(world, extended):
     folder, figures = extended
     before, after = load_tokenizer(str(world.base)), load_tokenizer(str(folder))
