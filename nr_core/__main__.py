@@ -90,12 +90,22 @@ def _owning(spec: JobSpec) -> Iterator[None]:
             Progress.log(f"waiting for another process that works on {spec.out}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         begun = spec.out / "spec.json"
-        identity = spec.identity()
+        home = str(spec.out.absolute().parent.parent)
+        identity = _named_from(home, spec.identity())
         if not begun.is_file():
             write_json(begun, identity)
-        elif _begun_with(begun) != identity:
+        elif _named_from(home, _begun_with(begun)) != identity:
             raise ModelError(f"{spec.out} was begun with other settings; give another folder, or delete that one.")
         yield
+
+
+def _named_from(home: str, content: Any) -> Any:
+    """Return JSON content whose paths below `home` are relative to it: what is moved as a whole goes on."""
+    if isinstance(content, dict):
+        return {name: _named_from(home, value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_named_from(home, value) for value in content]
+    return content.removeprefix(f"{home}/") if isinstance(content, str) else content
 
 
 def _begun_with(begun: Path) -> Any:

@@ -1,6 +1,7 @@
 """`python -m nr_core`: specs, settings, locks and what they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -50,6 +51,18 @@ def test_a_folder_begun_with_other_settings_is_refused(world, tmp_path, capsys):
     code, events = call(capsys, "train", write(tmp_path / "c.json", {**spec, "seed": 1}))
     assert code == 2
     assert "was begun with other settings" in events[0]["message"]
+
+
+def test_what_was_cut_off_goes_on_where_all_of_it_was_moved(world, tmp_path, capsys):
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(world.new, before / "tokens" / "new")
+    spec = world.train_spec(before / "runs" / "run")
+    spec["inputs"] = [{**one, "tokens": str(before / "tokens" / "new")} for one in spec["inputs"]]
+    assert call(capsys, "train", write(tmp_path / "a.json", spec))[0] == 0
+    (before / "runs" / "run" / "run.json").unlink()  # cut off before the end
+    before.rename(after)
+    moved = json.loads(json.dumps(spec).replace(str(before), str(after)))
+    assert call(capsys, "train", write(tmp_path / "b.json", moved))[0] == 0
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(world, tmp_path, capsys):
