@@ -172,7 +172,7 @@ class UnitReader:
         )
 
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
-        read = self._texts if self.unit.kind == "text" else self._pages
+        read = {"warc": self._pages, "ranges": self._pages, "text": self._texts}[self.unit.kind]
         for row, document in enumerate(read(settings, identify)):
             key = _language(document), document["reason"]
             self.counts[key] += 1

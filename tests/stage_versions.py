@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/document_row.py",
             "pipelines/unit_reader.py",
             "pipelines/given_files.py",
-            "pipelines/sources/compressed_text.py",
+            "pipelines/sources/compressed_*.py",
             "pipelines/sources/addresses.py",
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
@@ -76,7 +77,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "tokens": ("flows.steps.corpora:TOKENS_STAGE_VERSION", ("nr_core/tokenization/token*.py",)),
-    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/generation/own_text.py",)),
+    "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/generation/*.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
         tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss")),
@@ -85,12 +86,32 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "flows.train:STAGE_VERSIONS",
         (
             *("nr_core/training/*.py", "nr_core/methods/*.py", "nr_core/tuner/*.py", "nr_core/base/*.py"),
-            "nr_core/settings/method_table.py",
+            *("nr_core/models.py", "nr_core/runs/build_on_earlier.py", "nr_core/settings/method_table.py"),
         ),
     ),
     "evaluation": ("flows.evaluate:EVALUATE_STAGE_VERSION", ("nr_core/evaluation/*.py",)),
     "tasks": ("flows.steps.tasks:TASK_STAGE_VERSION", ("nr_core/evaluation/tasks/*.py",)),
 }
+# What the stages import that bears on no result, or on one only by what a key holds already.
+BESIDE = (
+    "*/__init__.py",  # former names of modules
+    "storage/*.py",  # where results lie, and whether they are whole
+    *("pipelines/settings/*.py", "nr_core/settings/*.py", "nr_core/specs.py"),  # the values stand in the keys
+    *("pipelines/workers/*.py", "pipelines/memory_limit.py"),  # by whom and within which bounds
+    # Bytes as an owner serves them, by an index that the selection's version holds.
+    *(f"pipelines/sources/{name}.py" for name in ("buckets", "fetch_unit", "http", "remote", "retries")),
+    "pipelines/sources/common_crawl/snapshots.py",
+    *(
+        f"pipelines/sources/{name}.py" for name in ("work_units", "unit_report")
+    ),  # what is to be read, and what came of it
+    "pipelines/text/quality_training.py",  # makes a file whose content is in the key
+    *(
+        f"pipelines/corpus/{name}.py" for name in ("data_card", "evaluation_sets", "summary")
+    ),  # what is told of a version
+    "pipelines/denylist.py",  # its entries are in the key
+    *(f"nr_core/{name}.py" for name in ("errors", "files", "progress", "stopping")),
+    *("nr_core/peft.py", "nr_core/runs/load_run.py", "nr_core/runs/model_card.py"),
+)
 
 
 def version_of(stage: str) -> object:
@@ -100,10 +121,37 @@ def version_of(stage: str) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def imported(path: Path) -> set[Path]:
+    """The files of the repository that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    paths = [REPOSITORY / name.replace(".", "/") for name in found]
+    return {file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+
+
+def in_no_stage() -> dict[str, str]:
+    """The files that a stage's source imports, it or another, and that are of no stage: each with who imports it."""
+    of_stages = {path for _, patterns in STAGES.values() for path in _files(patterns) if path.suffix == ".py"}
+    known = of_stages | _files(BESIDE)
+    unknown: dict[str, str] = {}
+    for path in sorted(of_stages):
+        for file in imported(path) - known:
+            if code(file) != "pass":  # a docstring alone
+                unknown[str(file.relative_to(REPOSITORY))] = str(path.relative_to(REPOSITORY))
+    return unknown
+
+
+def _files(patterns: Iterable[str]) -> set[Path]:
+    return {path for pattern in patterns for path in REPOSITORY.glob(pattern) if path.is_file()}
+
+
 def fingerprint(stage: str) -> str:
     """A hash of the code that makes the stage's results, whatever the files are called."""
-    paths = {path for pattern in STAGES[stage][1] for path in REPOSITORY.glob(pattern) if path.is_file()}
-    sources = sorted(code(path) for path in paths if path.suffix in (".py", ".txt", ".tsv"))
+    sources = sorted(code(path) for path in _files(STAGES[stage][1]) if path.suffix in (".py", ".txt", ".tsv"))
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,6 @@
 """No stage's source changes without a decision on its version."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -22,11 +21,11 @@ def test_only_code_counts(tmp_path):
     assert stage_versions.code(file) != stage_versions.code(moved)
 
 
+def test_what_a_stage_imports_is_of_a_stage_or_bears_on_no_result():
+    assert stage_versions.in_no_stage() == {}
+
+
 def test_each_pattern_finds_files():
-    missing = [
-        pattern
-        for _, patterns in stage_versions.STAGES.values()
-        for pattern in patterns
-        if not any(Path(stage_versions.REPOSITORY).glob(pattern))
-    ]
-    assert missing == []
+    patterns = [pattern for _, patterns in stage_versions.STAGES.values() for pattern in patterns]
+    root = stage_versions.REPOSITORY
+    assert [pattern for pattern in (*patterns, *stage_versions.BESIDE) if not any(root.glob(pattern))] == []

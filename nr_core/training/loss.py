@@ -68,7 +68,7 @@ def cross_entropy(targets: Tensor, global_targets: int) -> Criterion:
 def local_loss(
     taps: Taps, original: Tensor, expected_original: float, kind: LocalLoss = "l1", global_tokens: int = 0
 ) -> Tensor:
-    """Return what keeps adapters silent on the original language, as a mean over layers (method.md, Training).
+    """Return what keeps adapters silent on the original language, as a mean over layers (docs/methods.md).
 
     kind: l1, the sum over original-language tokens of ‖g(x)·A(x)‖₁ / d over expected_original; relative_l1, the same
     against ‖FFN(x)‖₁ / d of the block's own output, which makes α a number without unit; cross_entropy, the mean over

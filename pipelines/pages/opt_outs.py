@@ -5,7 +5,7 @@
   honoured as if it addressed all.
 - The TDM Reservation Protocol's header and meta tag (https://www.w3.org/community/reports/tdmrep/CG-FINAL-tdmrep-20240510/):
   `tdm-reservation: 1`. Its third form, a file on the site, is not in a page's capture.
-- Usage preferences in the headers Content-Usage and Content-Signal (usage_preferences.py).
+- Usage preferences in the headers Content-Usage and Content-Signal (`refuses_training`).
 """
 
 import re
