@@ -92,7 +92,7 @@ def read(path: Path, most: int | None) -> list[dict[str, Any]]:
 
 
 def as_on_the_hub(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of llm-foundry's ARC in the form of allenai/ai2_arc; others as they are."""
+    """Return a row of llm-foundry's ARC in the form of allenai/ai2_arc; others as they are."""
     if "query" not in row:
         return row
     labels = "ABCDEFGH"[: len(row["choices"])]

@@ -103,7 +103,7 @@ def our_reasons(row: dict[str, Any]) -> dict[str, str]:
 
 
 def named(row: dict[str, Any]) -> str:
-    """What a text is called here, in whatever record it came."""
+    """Return what a text is called here, in whatever record it came."""
     return str(row["text_hash"].hex()[:HASH_CHARACTERS])
 
 

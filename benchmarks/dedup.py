@@ -96,7 +96,7 @@ def write_signatures(path: Path, documents: int) -> None:
 
 
 def join(path: Path, documents: int) -> None:
-    """What the process does whose memory is measured."""
+    """Do what the process does whose memory is measured."""
 
     def stream(wanted: DocNos) -> Iterator[tuple[DocNos, Signatures]]:
         with path.open("rb") as file:

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def narrowed(model: Any, width: int) -> Any:
-    """A model of the same architecture and depth with random weights: every width is scaled, the heads stay."""
+    """Return a model of the same architecture and depth with random weights: every width is scaled, the heads stay."""
     config = copy.deepcopy(model.config)
     config.intermediate_size = round(config.intermediate_size * width / config.hidden_size)
     config.head_dim = width // config.num_attention_heads // 2 * 2
@@ -79,7 +79,7 @@ def narrowed(model: Any, width: int) -> Any:
 
 
 def hellaswag(path: Path, count: int) -> list[Item]:
-    """The first questions of klosax's text form: context, label, four endings, a line each."""
+    """Return the first questions of klosax's text form: context, label, four endings, a line each."""
     lines = bz2.decompress(path.read_bytes()).decode().split("\n")
     blocks = [lines[start : start + 6] for start in range(0, 6 * count, 6)]
     return [Item([(context, " " + ending) for ending in endings], int(gold)) for context, gold, *endings in blocks]

@@ -103,7 +103,7 @@ def cpu_seconds(*runs: Callable[[], object]) -> list[float]:
 
 
 def kernels(file: Path, settings: DocumentSettings, main_content: bool) -> int:
-    """The bare library calls, as short as they can be written. Returns how many pages there were."""
+    """Call the bare libraries, as shortly as can be written, and return how many pages there were."""
     identify, pages = load_identifier(settings), 0
     with file.open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
@@ -132,7 +132,7 @@ def judged(file: Path, settings: DocumentSettings, rules: CorpusSettings) -> Non
 
 
 def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
-    """The same run without shingles and signatures."""
+    """Return the same run without shingles and signatures."""
 
     def bare() -> None:
         none = np.zeros(1, dtype=np.uint32)

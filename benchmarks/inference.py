@@ -113,7 +113,7 @@ def measure(model: Any, tokens: Tensor, open_share: float, pairs: int) -> dict[s
 
 
 def open_share_of(base: str | None, run: Path, tokens: Path) -> float:
-    """The share of open gates, over layers and tokens, of a trained run on a token stream."""
+    """Return the share of open gates, over layers and tokens, of a trained run on a token stream."""
     named = json.loads((run / "run.json").read_text())["base"]
     model = load_run(BaseSpec.model_validate(named | ({"model": base} if base else {})), run).eval()
     stream = TokenStream.open(tokens)

@@ -80,7 +80,7 @@ def empty_refresh(folder: Path, units: int) -> dict[str, Any]:
 
 
 def _finish_units(config: Config) -> None:
-    """What batches of a flow would do, without a pool that starts anew for each."""
+    """Do what batches of a flow would do, without a pool that starts anew for each."""
     workspace = Workspace(config.workspace)
     units = list_work_units(config.sources, workspace, config.fetch)
     reports = process_units_here(units, config.documents, workspace, config.fetch)

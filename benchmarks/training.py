@@ -110,7 +110,7 @@ class Method:
         print(f"{name}: {extension.extra_parameters:,} new, {extension.trainable_parameters:,} trained", flush=True)
 
     def take_step(self, step: int, alpha: float | None = None) -> float:
-        """Returns its seconds. alpha 0: without taps."""
+        """Return its seconds. alpha 0: without taps."""
         before = allocated()
         reset_peak_memory()
         self.loop.alpha, given = self.loop.alpha if alpha is None else alpha, self.loop.alpha

@@ -76,7 +76,7 @@ def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
 
 
 def notebook_page() -> str:
-    """The notebook with what it printed and drew when it was last saved."""
+    """Return the notebook with what it printed and drew when it was last saved."""
     lines: list[str] = []
     for cell in json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]:
         source = "".join(cell["source"])
@@ -112,7 +112,7 @@ def settings_page() -> str:
 
 
 def _models(tree: type[BaseModel]) -> list[type[BaseModel]]:
-    """The models of a tree in the order in which they occur, each once."""
+    """Return the models of a tree in the order in which they occur, each once."""
     found: list[type[BaseModel]] = []
 
     def look(annotation: Any) -> None:

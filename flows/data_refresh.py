@@ -196,7 +196,7 @@ def end_refresh(config: Config) -> None:
 
 
 def whole(units: list[WorkUnit]) -> list[WorkUnit]:
-    """The units as a parameter that Prefect does not look into for futures: half of an empty refresh of 10,000."""
+    """Return the units as a parameter that Prefect does not search for futures, which took half an empty refresh."""
     return cast(list[WorkUnit], quote(units))
 
 

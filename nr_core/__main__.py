@@ -118,7 +118,7 @@ def _begun_with(begun: Path) -> Any:
 
 
 def _work_with_others(job: str, spec: JobSpec, progress: Progress) -> None:
-    """The first process looks whether there is work, for all: by the time another looked, it might have changed."""
+    """Let the first process look whether there is work, for all: by the time another looked, it might have changed."""
     from nr_core.training.distributed import ranks
 
     joined = ranks()

@@ -82,7 +82,7 @@ def _forget_quantization(model: Any) -> None:
 
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:
-    """Raises ModelError where a token stream has ids that the model has no embedding for."""
+    """Raise ModelError where a token stream has ids that the model has no embedding for."""
     rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     if vocabulary_size > rows:
         raise ModelError(
@@ -92,7 +92,7 @@ def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> No
 
 
 def context_length(config: Any) -> int | None:
-    """The most tokens a model was made for; None where its config does not say."""
+    """Return the most tokens a model was made for; None where its config does not say."""
     config = config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
         value = getattr(config, name, None)

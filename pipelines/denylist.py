@@ -52,7 +52,7 @@ def denied_hosts(workspace: Workspace) -> list[Denied]:
 
 
 def _entry(line: bytes, place: str) -> Denied:
-    """An entry as it was written, its host in the form in which hosts are compared."""
+    """Return an entry as it was written, its host in the form in which hosts are compared."""
     try:
         fields = {name: str(value) for name, value in json.loads(line).items()}
         return Denied(**fields | {"host": host_named(fields["host"])})

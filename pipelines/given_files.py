@@ -69,5 +69,5 @@ def _content_hash(file: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _hash_of_state(file: Path, size: int, modified: int) -> str:
-    """A file is read again when its size or time changes; keys are asked for often."""
+    """Hash a file, again only when its size or time changes: keys are asked for often."""
     return file_sha256(file)

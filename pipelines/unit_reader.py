@@ -213,7 +213,7 @@ class UnitReader:
         return dict(zip(LOCATION, (file, capture.offset, capture.stored_length), strict=True))
 
     def _records(self, items: Iterable[Item | ReadFailure]) -> Iterator[tuple[int, Item]]:
-        """Records with their numbers. Where the reader itself fails or is known to hang, what it gave before stays."""
+        """Yield records with their numbers. Where the reader fails or is known to hang, what it gave before stays."""
         records = iter(items)
         for number in count():
             self.on_record(2 * number)

@@ -1,4 +1,4 @@
-"""Paths and addresses as people write them: ~ for the home, and the protocols of fsspec that an address may have."""
+"""Tells paths from addresses in what a user wrote: expands ~, and knows the protocols that fsspec opens."""
 
 import os
 from collections.abc import Sequence

@@ -139,7 +139,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def is_done(folder: Path) -> bool:
-    """A step is done when its manifest stands and every file in it has the recorded size.
+    """Return whether a step is done: its manifest stands, and every file in it has the recorded size.
 
     Raises:
         DamagedFile: its manifest cannot be read. What stands beside it may have cost days, and stays until asked.

@@ -93,7 +93,7 @@ class Workspace:
         return self.corpus(name) / version
 
     def current_version(self, name: str) -> str | None:
-        """The version of a corpus that is in use, if one was published.
+        """Return the version of a corpus that is in use, if one was published.
 
         Where a power cut has left the pointer empty or torn, the records of its moves say which it was.
         Raises InputError where these say nothing either.
@@ -116,11 +116,11 @@ class Workspace:
         write_atomically(self.pointer(name), version)
 
     def pointer(self, name: str) -> Path:
-        """The file that names the version in use: read it by `current_version`."""
+        """Return the file that names the version in use: read it by `current_version`."""
         return self.corpus(name) / POINTER
 
     def moves(self, name: str) -> Path:
-        """The versions that came into use of a corpus, as numbered objects; in the bucket only."""
+        """Return the versions that came into use of a corpus, as numbered objects; in the bucket only."""
         return self.corpus(name) / "moves"
 
     def published_corpora(self) -> list[str]:

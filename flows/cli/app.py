@@ -1,6 +1,6 @@
 """The Typer app of `nr`, the options that its commands share, and how a command ends at Ctrl-C.
 
-That is within seconds, whatever it is at, with one sentence and exit code 130.
+It ends within seconds, whatever it is doing, with one sentence and exit code 130.
 """
 
 import logging
@@ -69,7 +69,7 @@ LEAVE_SECONDS = 5.0
 
 @contextmanager
 def leaving_on_interrupt(sentence: str = SENTENCE) -> Iterator[None]:
-    """An interrupt raises KeyboardInterrupt within; when that has not got through in time, or comes twice, we leave.
+    """Let an interrupt raise KeyboardInterrupt within; when that has not got through in time, or comes twice, we leave.
 
     `sentence` is said then; an empty one is for commands that have nothing to go on from. To leave in the middle of
     anything is safe here: whatever a kill -9 leaves behind, the same command goes on from.

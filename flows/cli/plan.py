@@ -236,7 +236,7 @@ def _minutes(units: list[WorkUnit], rates: Mapping[str, float], workers: int) ->
 
 
 def _megabytes(units: list[WorkUnit], remote: Remote) -> float:
-    """The files of a snapshot tell their size to whom asks only, but they are alike: one is asked."""
+    """Add up sizes. Files of a snapshot tell theirs to whom asks only, but are alike: one is asked."""
     unknown = [unit for unit in units if not unit.bytes]
     size = remote.size(unknown[0].path) if unknown else 0
     return (sum(unit.bytes for unit in units) + size * len(unknown)) / 1e6

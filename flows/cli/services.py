@@ -54,7 +54,7 @@ def up(
 
 
 def exports(services: "Services", credential: Path) -> str:
-    """A shell's line after which Prefect's own commands talk to these services; the credential by reference."""
+    """Return a shell's line after which Prefect's own commands talk to these services; the credential by reference."""
     names = {"PREFECT_API_URL": f"{services.url}/api", "PREFECT_HOME": str(Path(services.home).resolve())}
     if proxies():
         names |= without_proxy(services.url)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def run(config: ConfigFile, set_: Overrides = None) -> None:
-    """The whole way: data, base, training, evaluation, report."""
+    """Run the whole way: data, base, training, evaluation, report."""
     from_config(config, set_, "extend_language", needs=("base", "inputs"))
 
 

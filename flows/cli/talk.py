@@ -15,7 +15,7 @@ from storage.workspace import Workspace
 
 
 def run_folder(run: str, workspace: Path) -> Path:
-    """The folder of a run: `run` is one, or the id of a run in the workspace, its first letters, or its name.
+    """Return the folder of a run: `run` is one, or the id of a run in the workspace, its first letters, or its name.
 
     Raises:
         InputError: none of it is the case, or several runs are meant.
@@ -62,7 +62,7 @@ def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **optio
 
 
 def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
-    """Turns are read from stdin, to its end or that of the model's context."""
+    """Read turns from stdin, to its end or that of the model's context."""
     from nr_core.generation.generate import ContextFullError, chat_prompt, stream
 
     model, tokenizer = load(folder, trust_remote_code)

@@ -241,7 +241,7 @@ class Config(Settings):
             raise ValueError(f"corpora: `decontaminate` goes in a circle, {circle}; break it") from error
 
     def language_of(self, item: AnyInput) -> str:
-        """Raises ValueError where nothing says in which language a base writes."""
+        """Raise ValueError where nothing says in which language a base writes."""
         if item.corpus is not None:
             return self.corpora[item.corpus].language
         old = sorted({corpus.language for corpus in self.corpora.values()} - set(self.new_languages()))

@@ -93,7 +93,7 @@ for name, pattern in CORE_SCHEMA.items():
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that the text stands for; a key with nothing behind it says nothing, and is left out.
+    """Return the value that the text stands for; a key with nothing behind it says nothing, and is left out.
 
     Raises:
         InputError: it is no YAML, or none that a config may hold. The sentence begins with `where` and names the line.

@@ -130,7 +130,7 @@ class PublishedVersion:
                 yield from (_page(row) for row in next(batches).to_pylist())
 
     def page(self, doc_no: int) -> Page:
-        """A document as it was extracted."""
+        """Return a document as it was extracted."""
         file = documents_file(self._documents, self._unit[doc_no >> _UNIT_BITS])
         with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
             row = connection.execute(

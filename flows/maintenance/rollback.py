@@ -57,7 +57,7 @@ def current(workspace: Workspace, corpus: str) -> str:
 
 
 def _refuse_unknown(workspace: Workspace, corpus: str) -> None:
-    """A corpus is a name out of a command line too. What is in the bucket only comes here when it is changed."""
+    """Refuse a name that no corpus has, here or in the bucket, out of which it comes only when changed."""
     names = set(workspace.published_corpora())
     if workspace.bucket:
         names.update(workspace.bucket.names(workspace.root / "corpora"))

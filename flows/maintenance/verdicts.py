@@ -78,7 +78,7 @@ def verdict_of(version: PublishedVersion, unit_id: str, doc_id: str) -> tuple[st
 
 @contextmanager
 def connected(version: PublishedVersion, unit_id: str | None, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the table `verdicts`, of all units of a version or of one."""
+    """Open a database with the table `verdicts`, of all units of a version or of one."""
     files = {unit: file for unit, file in version.files().items() if unit_id in (None, unit)}
     first = {unit: version.first_doc_nos[unit] for unit in files}
     judged = spill / "judged.parquet"

@@ -69,7 +69,7 @@ class Evidence:
         return _estimate(setting[axis], [run[axis] for run in runs], [run[f"{axis}_stderr"] for run in runs])
 
     def difference(self, a: Row, b: Row, axis: Axis) -> Estimate:
-        """Setting b minus setting a: seed by seed, on the same documents, as far as they have seeds in common."""
+        """Subtract setting a from b: seed by seed, on the same documents, as far as they have seeds in common."""
         value = b[axis] - a[axis]
         of_a, of_b = ({run["seed"]: run for run in self._by_setting.get(_key(row), [])} for row in (a, b))
         pairs = [self._pair(of_a[seed]["run_id"], of_b[seed]["run_id"]) for seed in of_a.keys() & of_b.keys()]
@@ -82,7 +82,7 @@ class Evidence:
 
 
 def evidence_of(workspace: Workspace, runs: Sequence[Row]) -> Evidence:
-    """`runs` are rows of queries.RUNS."""
+    """Return what bears out differences; `runs` are rows of queries.RUNS."""
 
     def pair(a: str, b: str) -> Errors:
         rows = query(workspace, PAIR, {"a": a, "b": b}).as_dicts()
@@ -120,7 +120,7 @@ class Headline:
 def headline(
     settings: Sequence[Row], styles: Styles, language: str, kept_language: str, evidence: Evidence | None = None
 ) -> Headline:
-    """`settings` are the leaderboard's rows of one base and language: means over seeds."""
+    """Sum up what was found; `settings` are the leaderboard's rows of one base and language: means over seeds."""
     evidence = evidence or Evidence()
     measured = [row for row in settings if has_both(row)]
     if not measured:
@@ -199,7 +199,7 @@ def _compared(chosen: Row, other: Row, others: Sequence[Row], styles: Styles, ev
 
 
 def _interval(*estimates: Estimate) -> str:
-    """The intervals that hold 0, for who asks how close as much is."""
+    """Name the intervals that hold 0, for who asks how close as much is."""
     known = [f"{_signed(e.value - e.half)} to {_signed(e.value + e.half)}" for e in estimates if e.half is not None]
     of = "s of the differences" if len(known) > 1 else " of the difference"
     return f" (95 % interval{of} {' and '.join(known)})" if known else ""

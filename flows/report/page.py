@@ -44,7 +44,7 @@ def report_file(workspace: Workspace, title: str) -> Path:
 
 
 def bases_of(workspace: Workspace) -> list[str]:
-    """The bases that have runs, the newest first."""
+    """Return the bases that have runs, the newest first."""
     return [row["base_model_id"] for row in ask(workspace, BASES).rows if row["base_model_id"] is not None]
 
 

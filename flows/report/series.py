@@ -30,7 +30,7 @@ def count(value: int | None) -> str:
 
 
 def short(value: float | None) -> str:
-    """A large count in three significant digits: 1.23 M."""
+    """Write a large count in three significant digits: 1.23 M."""
     if value is None:
         return NOTHING
     for size, prefix in PREFIXES:

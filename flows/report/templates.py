@@ -35,7 +35,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _without_folders(text: str | None) -> str:
-    """A page is made to be shared: where a file lies on this machine is nobody's business."""
+    """Cut folders off file names: a page is made to be shared, and where a file lies is nobody's business."""
     return FOLDERS.sub("…/", text or "")
 
 

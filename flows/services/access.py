@@ -1,4 +1,4 @@
-"""Credentials of the Prefect servers that we start: who has that of their home may talk to them, and nobody else.
+"""Credentials of the Prefect servers that we start: a server answers only those who have the credential of its home.
 
 The credential is one random string a PREFECT_HOME, in a file of the owner's alone; a user's own
 PREFECT_SERVER_API_AUTH_STRING takes its place. It travels in the environment of our processes and in that file: never
@@ -40,7 +40,7 @@ def make_private(home: Path) -> None:
 
 
 def own_credential() -> str | None:
-    """The one that the user has set for servers; None without. Raises InputError for one that no client could send."""
+    """Return the credential that the user has set, or None. Raises InputError for one that no client could send."""
     own, client = os.environ.get(OWN) or None, os.environ.get(CLIENT) or None
     if own and client and own != client and not os.environ.get("PREFECT_API_URL"):
         raise InputError(f"{OWN} and {CLIENT} differ: the server would refuse its own clients. Set both alike, or none")
@@ -66,7 +66,7 @@ def credential_of(home: Path) -> str:
 
 
 def credential_for(home: Path) -> str:
-    """The credential of a server that is to start in this home: the user's own, the home's, or a new one."""
+    """Return the credential of a server that is to start in this home: the user's own, the home's, or a new one."""
     make_private(home)
     own = own_credential()
     if own is not None:
@@ -79,7 +79,7 @@ def credential_for(home: Path) -> str:
 
 
 def keep(home: Path, credential: str) -> str:
-    """Make it the one that `credential_of` finds; returned again."""
+    """Write the credential where `credential_of` finds it, and return it."""
     new = home / f".{FILE}.{os.getpid()}.partial"
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:

@@ -119,7 +119,7 @@ def without_proxy(url: str) -> dict[str, str]:
 
 
 def proxies() -> dict[str, str]:
-    """The proxies that are set, by the variable in small letters."""
+    """Return the proxies that are set, by the variable in small letters."""
     values = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES}
     return {name: value for name, value in values.items() if value}
 

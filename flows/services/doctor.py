@@ -74,7 +74,7 @@ def _versions() -> Finding:
 
 
 def out_of_bounds(requirements: list[str]) -> Iterator[str]:
-    """The requirements that the installed packages do not meet, as `name version (wanted ...)`."""
+    """Yield the requirements that the installed packages do not meet, as `name version (wanted ...)`."""
     for text in requirements:
         try:
             wanted = Requirement(text)
@@ -206,7 +206,7 @@ def _server(home: Path, port: int) -> Finding:
 
 
 def _is_no_database(file: Path) -> bool:
-    """An empty one is none yet."""
+    """Return whether a file is no database; an empty one is none yet, and no fault."""
     try:
         with file.open("rb") as stream:
             return stream.read(len(SQLITE)) not in (b"", SQLITE)

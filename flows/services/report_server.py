@@ -102,7 +102,7 @@ def _start(home: Path, port: int, host: str, hosts: Sequence[str]) -> ReportServ
 
 
 def running(home: Path) -> ReportServer | None:
-    """The server that was started in this folder, if it lives."""
+    """Return the server that was started in this folder, if it lives."""
     try:
         server = ReportServer(**json.loads((home / STATE).read_text()))
     except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied

@@ -222,7 +222,7 @@ def _plain(distribution: str) -> str:
 
 
 def running(home: Path) -> Services | None:
-    """The services that were started in this folder, if both live and answer."""
+    """Return the services that were started in this folder, if both live and answer."""
     services = state_of(home)
     if services is None:
         return None

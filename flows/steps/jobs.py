@@ -132,7 +132,7 @@ class _Lane:
             self._process.terminate()
 
     def _run_process(self, jobs: list[Job]) -> tuple[dict[str, str], str]:
-        """Returns the errors that the process told, by label, and what to say of a job that it left without a word."""
+        """Return the errors that the process told, by label, and what to say of a job that it left without a word."""
         specs = []
         for job in jobs:
             path = self._workspace.job_spec(hash_of(self._command, job.spec.model_dump(mode="json")))

@@ -36,7 +36,7 @@ def _sample_spec(item: OwnText, base: BaseSpec, out: Path = Path()) -> SampleSpe
 
 
 def _with_whole_vocabulary(base: BaseSpec) -> BaseSpec:
-    """A base writes with its whole vocabulary, whatever is trained."""
+    """Return the base with its whole vocabulary, with which it writes, whatever is trained."""
     return base.model_copy(update={"vocabulary": "full"})
 
 

@@ -97,7 +97,7 @@ def record_move(
 
 
 def eval_id(corpus: str, content_hash_held_out: str) -> str:
-    """A held-out side is one evaluation set for as long as its text stays the same."""
+    """Return the id of an evaluation set: a held-out side is one for as long as its text stays the same."""
     return hash_of(corpus, content_hash_held_out)
 
 

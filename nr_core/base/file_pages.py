@@ -50,5 +50,5 @@ class FilePages:
 
 
 def _advise(address: int, size: int) -> None:
-    """A refusal (of locked pages, say) leaves all as it is."""
+    """Give pages back to the system, which may refuse (locked ones, say): then all stays as it is."""
     ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), DONT_NEED)

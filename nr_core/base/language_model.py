@@ -58,7 +58,7 @@ def chosen_layers(model: nn.Module, layers: list[int]) -> list[nn.Module]:
 
 
 def text_config(model: nn.Module) -> Any:
-    """The part of the config that is the text decoder's. Raises ModelError where it names several."""
+    """Return the part of the config that is the text decoder's. Raises ModelError where it names several."""
     try:
         return model.config.get_text_config()  # type: ignore[union-attr, operator]
     except ValueError as error:

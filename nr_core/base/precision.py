@@ -105,7 +105,7 @@ def hold_frozen_in_bf16(model: nn.Module) -> None:
 
 
 def to_read_from(model: Any, choice: Choice) -> Any:
-    """A model that nothing is trained of: frozen, its linear weights held as they are computed with.
+    """Return a model that nothing is trained of: frozen, its linear weights held as they are computed with.
 
     Autocast keeps no cast of a frozen weight, so the head would be cast anew for each piece of tokens.
     """
@@ -171,7 +171,7 @@ def count(parameter: nn.Parameter) -> int:
 
 
 def refuse_to_train(model: Any, method: str) -> None:
-    """Raises ModelError for a quantized base under a method that trains or copies its weights."""
+    """Raise ModelError for a quantized base under a method that trains or copies its weights."""
     if getattr(model, "is_quantized", False):
         raise ModelError(
             f"{method} trains the base's own weights, and this base is quantized; leave base.quantize out, or choose "

@@ -142,7 +142,7 @@ def ratio(numerators: np.ndarray[Any, Any], denominators: np.ndarray[Any, Any]) 
 
 
 def lost_share(stream: TokenStream, documents: list[int] | None = None) -> float:
-    """The share of some documents' bytes (default: of all) that the tokens do not give back.
+    """Return the share of some documents' bytes (default: of all) that the tokens do not give back.
 
     Raises ModelError where it is above MOST_LOST: what is lost costs no bits, and the figure would flatter the model.
     """

@@ -133,7 +133,7 @@ def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:
 
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """A text that is to be gone on from: opened as the tokenizer does, never opened twice, never closed."""
+    """Return the tokens of a text to go on from: opened as the tokenizer does, never opened twice, never closed."""
     opened = isinstance(prompt, Templated) or (bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token))
     own = _ids(tokenizer, prompt, special=False)
     ids = own if opened else _ids(tokenizer, prompt, special=True)
@@ -150,7 +150,7 @@ def _ids(tokenizer: Any, text: str, special: bool) -> list[int]:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """An instruction-tuned model ends its turns with another token than its tokenizer its texts."""
+    """Return the tokens that end a text: an instruction-tuned model ends its turns with another than its tokenizer."""
     ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = ends if isinstance(ends, list) else [ends]
     return {int(token) for token in [*listed, tokenizer.eos_token_id] if token is not None}

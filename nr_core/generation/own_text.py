@@ -64,7 +64,7 @@ class Writer:
         self._empty = 0
 
     def _opening(self) -> tuple[list[int], list[int]]:
-        """The tokens before what is written, and those between a user's question and the answer (none in a text)."""
+        """Return the tokens before what is written, and those between a question and its answer (none in a text)."""
         tokenizer = self.tokenizer
         if not tokenizer.chat_template:
             return [tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id], []

@@ -81,7 +81,7 @@ def _silence(block: nn.Module, branch: str, model: Any) -> None:
 
 
 def _tell_config(config: Any, layers: int, order: list[int]) -> None:
-    """The depth, and every list that says something of each layer (layer_types, no_rope_layers, ...)."""
+    """Set the depth, and every list that says something of each layer (layer_types, no_rope_layers, ...)."""
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == layers:
             setattr(config, name, [value[layer] for layer in order])

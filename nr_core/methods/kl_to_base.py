@@ -111,7 +111,7 @@ def divergence(logits: Tensor, base: Tensor, direction: KLDirection) -> tuple[Te
 
 
 def copy_of_base(base: Any) -> Any:
-    """The base as it was, frozen, for a method that trains the base's own weights."""
+    """Return the base as it was, frozen, for a method that trains the base's own weights."""
     return copy.deepcopy(base).eval().requires_grad_(False)
 
 

@@ -86,7 +86,7 @@ def _chosen_modules(model: Any, layers: list[int] | None) -> Iterator[tuple[str,
 
 
 def _experts(modules: list[tuple[str, nn.Module]]) -> dict[str, nn.Parameter]:
-    """The weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers.
+    """Return the weights that a mixture holds for all of its experts together: (experts, d, d'), no linear layers.
 
     Not what is (1, 1, d), as RWKV's mixing weights are.
     """

@@ -31,13 +31,13 @@ class WeightRule:
     """Acts on the trained parameters around each step of the optimiser."""
 
     def before_step(self) -> None:
-        """The gradients stand."""
+        """Do what the rule does once gradients are taken: it may change them."""
 
     def after_step(self) -> None:
-        """The weights are new."""
+        """Do what the rule does once the optimiser has stepped: it may change weights."""
 
     def finish(self) -> None:
-        """The last step is done."""
+        """Do what the rule does after the last step, before the model is saved."""
 
     def kept(self) -> Weights:
         """Return what a checkpoint must hold of it, by name."""
@@ -79,7 +79,7 @@ class MovingAverage(WeightRule):
 
 
 def base_weights(model: nn.Module, settings: MethodSettings) -> dict[str, Tensor]:
-    """A copy of what is trained, taken while it is the base's still; empty where no rule asks for it."""
+    """Return a copy of what is trained, taken while it is the base's still; empty where no rule asks for it."""
     if settings.l2_to_base is None:
         return {}
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}

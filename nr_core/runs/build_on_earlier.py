@@ -33,7 +33,7 @@ def adapter_folders(run: Path) -> list[Path]:
 
 
 def require_safetensors(folder: Path) -> Path:
-    """The folder of an adapter whose weights are no pickle, which PEFT would read. Raises ModelError else."""
+    """Return the folder of an adapter whose weights are no pickle, which PEFT would read. Raises ModelError else."""
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
             f"{folder} holds no adapter_model.safetensors; pickled weights (adapter_model.bin) are not read: convert "
@@ -72,7 +72,7 @@ def base_of_run(run: Path, report: Mapping[str, Any]) -> BaseSpec:
 
 
 def check_run(run: Path, base: BaseSpec, method: MethodSettings | None = None) -> None:
-    """Raises ModelError where the run is not finished, has another base, or (method given) another method."""
+    """Raise ModelError where the run is not finished, has another base, or (method given) another method."""
     try:
         report = json.loads((run / "run.json").read_text())
     except OSError as error:
@@ -172,7 +172,7 @@ def _require_same_build(
 
 
 def saved_new_rows(run: Path) -> list[int] | None:
-    """The tokens whose rows a run has extended: newer text may well use others."""
+    """Return the tokens whose rows a run has extended: newer text may well use others."""
     config = json.loads((run / "adapter" / "adapter_config.json").read_text())
     of_lora: dict[str, list[int]] = config.get("trainable_token_indices") or {}
     rows: list[int] | None = config.get("new_rows") or next(iter(of_lora.values()), None)

@@ -69,7 +69,7 @@ def loses_nothing(rules: str) -> bool:
 
 
 def unknown_token(rules: str) -> int | None:
-    """The id that stands for what the vocabulary lacks."""
+    """Return the id that stands for what the vocabulary lacks."""
     model = json.loads(rules)["model"]
     if model.get("unk_id") is not None:
         return int(model["unk_id"])

@@ -119,7 +119,7 @@ class TokenStream:
 
     @classmethod
     def open(cls, folder: str | Path) -> TokenStream:
-        """Raises ModelError where the folder holds no whole stream."""
+        """Raise ModelError where the folder holds no whole stream."""
         folder = Path(folder)
         try:
             facts = json.loads((folder / "tokens.json").read_text())

@@ -169,7 +169,7 @@ def document_positions(tokens: Tensor, end_of_text: int) -> Tensor:
 
 @torch.no_grad()
 def require_document_mask(model: Any) -> None:
-    """Raises ModelError where a document's logits depend on the document before it in its sequence."""
+    """Raise ModelError where a document's logits depend on the document before it in its sequence."""
     rows = model.get_input_embeddings().weight.shape[0]
     first, other, last = torch.arange(3 * PROBE, device=model.device).remainder(rows).view(3, 1, PROBE)
     positions = torch.arange(PROBE, device=model.device).repeat(2).unsqueeze(0)

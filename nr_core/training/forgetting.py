@@ -125,7 +125,7 @@ def _texts_from(stream: TokenStream, start: int) -> Iterator[tuple[Tokens, float
 
 
 def _up_to(stream: TokenStream, end: int) -> TokenStream:
-    """The stream without what stands from a token on; the document that it falls into is cut."""
+    """Return the stream without what stands from a token on; the document that it falls into is cut."""
     documents = int(np.searchsorted(stream.offsets, end, side="left"))
     ends = np.minimum(stream.offsets[: documents + 1], end)
     shares = np.diff(ends) / np.maximum(np.diff(stream.offsets[: documents + 1]), 1)
@@ -140,7 +140,7 @@ def _up_to(stream: TokenStream, end: int) -> TokenStream:
 
 @contextmanager
 def without_the_new_adapter(model: Any) -> Iterator[None]:
-    """The backbone, with the adapters of earlier runs where there are any.
+    """Switch the new adapter off: what is left is the base, with the adapters of earlier runs where there are any.
 
     PEFT makes every active adapter trainable when it switches them on again: undone here.
     """

@@ -104,7 +104,7 @@ def trim_vocabulary(extended: Extended, spec: TrainSpec, progress: Progress) -> 
 
 
 def _earlier(spec: TrainSpec) -> list[Path]:
-    """The adapters that stay active beside the new one. Raises ModelError where a run does not fit this one."""
+    """Return the adapters that stay active beside the new one. Raises ModelError where a run does not fit this one."""
     if spec.start_from is not None:
         check_run(spec.start_from, spec.base, spec.method)
         return adapter_folders(spec.start_from)[:-1]

@@ -206,7 +206,7 @@ class Loop:
     def _save_where_due(
         self, state: LoopState, kept: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
     ) -> None:
-        """Raises Stopped, after a checkpoint, where one of the processes was asked to stop."""
+        """Raise Stopped, after a checkpoint, where one of the processes was asked to stop."""
         asked = self.ranks.any(stopping.requested.is_set())
         if state.step == self.settings.steps:
             return

@@ -233,7 +233,7 @@ class Pace:
         return cls(now, state.tokens, state.seconds, now, state.tokens, now)
 
     def count(self, state: LoopState) -> None:
-        """A step is done."""
+        """Take the time of a step that is done."""
         self.now = time.monotonic()
         state.seconds = self.seconds_before + self.now - self.begun
 

@@ -31,7 +31,7 @@ class Backbone:
 
     @classmethod
     def of(cls, model: nn.Module) -> Backbone:
-        """Counts the language model of a model of transformers, on any device (meta too): of a vision model, no tower.
+        """Count the language model of a model of transformers, on any device (meta too): of a vision model, no tower.
 
         Embeddings: see `embedding_tables`.
         """
@@ -46,7 +46,7 @@ class Backbone:
         return budget * (self.total if budget_of == "total" else self.non_embedding)
 
     def adapter_width(self, budget: float, budget_of: str, gated: bool = True, layers: int | None = None) -> int:
-        """The width h whose adapters come nearest to the budget, on the grain of its size; at least one grain.
+        """Return the width h whose adapters come nearest to the budget, on the grain of its size; at least one grain.
 
         layers: how many layers get an adapter; None: all.
         """

@@ -19,7 +19,7 @@ FFN_PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def require_widenable(ffn: nn.Module, after_norm: bool) -> None:
-    """Raises ModelError where more width cannot say what an adapter without a gate says; after_norm: whether the
+    """Raise ModelError where more width cannot say what an adapter without a gate says; after_norm: whether the
     adapter adds to the output of a norm behind the FFN."""
     parts = [getattr(ffn, part, None) for part in FFN_PARTS]
     if not all(isinstance(part, nn.Linear) and part.bias is None for part in parts) or after_norm or not _is_silu(ffn):

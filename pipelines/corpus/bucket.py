@@ -36,7 +36,7 @@ def changing_corpus(name: str, workspace: Workspace) -> Iterator[None]:
 
 
 def last_move(name: str, workspace: Workspace, bucket: Bucket) -> tuple[int, str | None]:
-    """Number of the last move of a corpus, 0 if there was none, and the version that came into use by it."""
+    """Return the number of the last move of a corpus, 0 if there was none, and the version that came into use by it."""
     numbers = bucket.names(workspace.moves(name))
     if not numbers:
         return 0, None

@@ -52,7 +52,7 @@ class NgramIndex:
     """
 
     def __init__(self, sets: Sequence[DecontaminationSet], n: int, language: str) -> None:
-        """Raises InputError when the sets have more than MAX_NGRAMS n-grams, or one of them none."""
+        """Raise InputError when the sets have more than MAX_NGRAMS n-grams, or one of them none."""
         self._n, self._language, self._names = n, language, [item.name for item in sets]
         hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.uint16)]
         for number, item in enumerate(sets):

@@ -140,7 +140,7 @@ def _judged(
     spill: Path,
     bad_words: BadWords | None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the table `judged`."""
+    """Open a database with the table `judged`."""
     units = pa.table(
         {
             "unit_id": pa.array(first_doc_nos.keys(), pa.string()),

@@ -1,5 +1,8 @@
-"""Versions of a corpus: which one these inputs give, which came before it, what it takes over from that one, and whose
-held-out side is the reference."""
+"""Lineage of a corpus version: its id by its inputs, its parent, what it continues, and its held-out reference.
+
+The parent is the version that came before. What can be taken over from it is, and only new units are judged: then the
+version continues it. The held-out side of the first version remains the reference of all that follow.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +55,7 @@ class Lineage:
 
 
 def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace: Workspace) -> Lineage:
-    """The version that these inputs give after those published: one of the published, if its inputs are the same."""
+    """Return the version that these inputs give after those published, or the published one of the same inputs."""
     published = list(_published(name, workspace))
     for manifest in published:
         if _is_made_of(manifest, settings, inputs):
@@ -161,7 +164,7 @@ def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 
 def _manifest(name: str, version: str, workspace: Workspace) -> dict[str, Any] | None:
-    """A damaged one is none: the version is made anew."""
+    """Return the manifest of a version; None for a damaged one: that version is made anew."""
     try:
         return read_manifest(workspace.corpus_version(name, version))
     except DamagedFile:

@@ -56,8 +56,9 @@ def _path_without_language(url: str) -> str:
 
 
 def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) -> set[str]:
-    """The groups to hold out, given the group of each document: those whose hash is in the lowest share, and more in
-    the order of their hashes until there are enough documents.
+    """Return the groups to hold out, given the group of each document: those whose hash is in the lowest share.
+
+    In the order of their hashes more are taken until there are enough documents.
 
     A group with more of the documents than the share asked is held out only where without such there are not enough:
     what a large host brings later would be on neither side.

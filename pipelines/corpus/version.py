@@ -152,7 +152,7 @@ class _Version:
         return found
 
     def take_down(self, documents: pa.Table) -> pa.Table:
-        """The documents whose host was not taken down."""
+        """Return the documents whose host was not taken down."""
         gone = self.taken_down.mask(documents)
         self.funnel.add_table("take_down", "forgotten_host", documents.filter(gone))
         return documents.filter(~gone)

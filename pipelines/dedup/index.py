@@ -37,7 +37,7 @@ def number_units(units: Sequence[WorkUnit], earlier: Mapping[str, int]) -> dict[
 
 
 def first_doc_nos(refreshes: Mapping[str, int]) -> dict[str, int]:
-    """Number of row 0 of each unit. Raises InputError when there are more refreshes or units than numbers."""
+    """Return the number of row 0 of each unit. Raises InputError for more refreshes or units than numbers."""
     if max(refreshes.values(), default=0) >= MAX_REFRESHES or len(refreshes) >= MAX_UNITS:
         raise InputError(
             f"a corpus has at most {MAX_REFRESHES} refreshes of {MAX_UNITS} files: publish the next under a new name"
@@ -132,5 +132,5 @@ def write_segment(
 
 
 def signature_matrix(signatures: Sequence[bytes]) -> Signatures:
-    """Stored signatures as an array of shape (documents, num_perm)."""
+    """Return stored signatures as an array of shape (documents, num_perm)."""
     return np.frombuffer(b"".join(signatures), dtype="<u4").reshape(len(signatures), -1)

@@ -114,7 +114,7 @@ def _of_short_texts(of_texts: list[npt.NDArray[np.uint32]], num_perm: int, seed:
 
 
 def _sums(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Sums of byte * multiplier ** place up to each place, modulo 2 ** 64."""
+    """Return the sums of byte * multiplier ** place up to each place, modulo 2 ** 64."""
     terms = text.astype(np.uint64)
     terms *= _powers(_MULTIPLIER)[: len(text)]
     return np.add.accumulate(terms, out=terms)

@@ -61,7 +61,7 @@ class RobotsRules:
             self._of_host[host] = _rules(date, text, self._agents, self._preferences)
 
     def opts_out(self, url: str) -> str | None:
-        """The reason why this URL is opted out: robots_txt, or that of a usage preference; None if it is not."""
+        """Return the reason why this URL is opted out: robots_txt, or that of a usage preference; None if it is not."""
         rules = self._of_host.get(host_of(url)) if self._of_host else None
         if rules is None or not (rules.agents or rules.preferences):
             return None
@@ -114,7 +114,7 @@ def _rules(date: str, text: str, wanted: frozenset[str], preferences: bool) -> _
 
 
 def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
-    """Groups of a robots.txt: product tokens in lower case, and rules. Rules before any of them are for all (`*`)."""
+    """Yield the groups of a robots.txt: product tokens in lower case, and rules. Those before any are for all (`*`)."""
     agents: set[str] = set()
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():

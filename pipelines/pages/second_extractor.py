@@ -19,7 +19,7 @@ MAX_HTML_CHARACTERS, MAX_TAGS = 1_000_000, 10_000
 
 
 def refuse_missing_extractor(settings: ExtractionSettings) -> None:
-    """Raises InputError where the second extractor of these settings is not installed."""
+    """Raise InputError where the second extractor of these settings is not installed."""
     if settings.second == "trafilatura" and find_spec("trafilatura") is None:
         raise InputError(
             "documents.extraction.second: trafilatura is not installed: pip install 'neutral-residues[trafilatura]', "

@@ -86,7 +86,7 @@ def _begin_behind_tag(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]
 
 
 def _sections(markup: Markup) -> list[int]:
-    """The beginnings of what may be CDATA sections."""
+    """Return the beginnings of what may be CDATA sections."""
     declarations = markup.tags[markup.first == ord("!")]
     return declarations[markup.after(declarations, 2) == ord("[")].tolist()
 

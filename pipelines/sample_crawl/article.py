@@ -102,7 +102,7 @@ class Article:
 
 
 def compose(topic: Topic, source: random.Random, words: int) -> Article:
-    """Returns an article whose paragraphs have at least `words` words."""
+    """Return an article whose paragraphs have at least `words` words."""
     writer = Writer(topic.grammar, source)
 
     def write(symbol: str) -> str:
@@ -137,7 +137,7 @@ def _extra(kind: str, write: Callable[[str], str], source: random.Random) -> lis
 
 
 def alter(article: Article, topic: Topic, source: random.Random, jaccard: float) -> Article:
-    """Returns a copy with words of paragraphs exchanged for others of the same form, so that the two texts' sets of
+    """Return a copy with words of paragraphs exchanged for others of the same form, so that the two texts' sets of
     word 5-shingles (title, headings, tables included) have the given Jaccard similarity as nearly as words allow."""
     texts = [article.title, *(cell for block in article.blocks for row in block.rows for cell in row)]
     exchangeable = [False, *(block.kind == "p" for block in article.blocks for row in block.rows for _ in row)]
@@ -180,5 +180,5 @@ def _exchanged(token: str, topic: Topic, source: random.Random) -> str | None:
 
 
 def _capitalised(text: str) -> str:
-    """Returns the text with a capital after the beginning and after each full stop or question mark."""
+    """Return the text with a capital after the beginning and after each full stop or question mark."""
     return re.sub(r"(^\W*|[.?!] \W*)(\w)", lambda match: match[1] + match[2].upper(), text)

@@ -80,7 +80,7 @@ class Grammar:
 
 
 def choices(words: Mapping[str, list[Forms]], symbol: str, form: str) -> list[str]:
-    """Returns the words of a list that have the form."""
+    """Return the words of a list that have the form."""
     return [forms[form] for forms in words.get(symbol, ()) if form in forms]
 
 
@@ -130,7 +130,7 @@ class Writer:
         self._chosen: dict[tuple[str, str], list[str]] = {}
 
     def write(self, symbol: str, form: str = "") -> str:
-        """Returns one expansion of the symbol, as the grammar spells it: before elision and capitals."""
+        """Return one expansion of the symbol, as the grammar spells it: before elision and capitals."""
         out: list[str] = []
         self._expand((symbol, form), out)
         return "".join(out)

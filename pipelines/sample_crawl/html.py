@@ -163,13 +163,13 @@ class Site:
 
 
 def site_of(host: str, language: str) -> Site:
-    """Returns the site of a host, the same at each call."""
+    """Return the site of a host, the same at each call."""
     source = random.Random(f"site/{host}")
     return Site(host, host.split(".")[0].capitalize(), language, source.choice(list(TEMPLATES)))
 
 
 def render(article: Article, site: Site, meta_charset: str | None, robots: str | None, source: random.Random) -> str:
-    """Returns the page's HTML.
+    """Return the page's HTML.
 
     Args:
         meta_charset: the charset that the page's head names, if it names one (true or not).

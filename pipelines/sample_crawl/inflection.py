@@ -16,7 +16,7 @@ _AN = re.compile(r"\b([Aa]) (?=(?:[aeioAEIO](?!ne\b|nce\b)|u(?!s|ni)|hour|honest
 
 
 def inflect_english(speech: str, entry: str) -> Forms:
-    """Returns the forms of an entry: s and p of a noun; s, p, past, done and ing of a verb; else the word itself."""
+    """Return the forms of an entry: s and p of a noun; s, p, past, done and ing of a verb; else the word itself."""
     if speech == "noun":
         singular, _, plural = entry.partition("/")
         return {"s": singular, "p": plural or _with_s(singular)}
@@ -32,7 +32,7 @@ def inflect_english(speech: str, entry: str) -> Forms:
 
 
 def polish_english(text: str) -> str:
-    """Returns the text with `an` before vowels."""
+    """Return the text with `an` before vowels."""
     return _AN.sub(r"\1n ", text)
 
 
@@ -87,14 +87,14 @@ _FRENCH_SPELLING: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
 
 
 def polish_french(text: str) -> str:
-    """Returns the text with elisions (l'arbre) and contractions (du, aux)."""
+    """Return the text with elisions (l'arbre) and contractions (du, aux)."""
     for pattern, replacement in _FRENCH_SPELLING:
         text = pattern.sub(replacement, text)
     return text
 
 
 def inflect_french(speech: str, entry: str) -> Forms:
-    """Returns an entry's forms.
+    """Return an entry's forms.
 
     nm, nf: nouns, singular and plural of one gender; mm, mf: nouns without plural; adj: four forms;
     verb: ms, fs, mp, fp (third person present), inf, ant (present participle), vous, and pms … pfp (past participle).
@@ -212,5 +212,5 @@ def polish_spanish(text: str) -> str:
 
 
 def polish_hungarian(text: str) -> str:
-    """Writes `az` for `a` before a vowel."""
+    """Write `az` for `a` before a vowel."""
     return re.sub(r"\ba (?=[aáeéiíoóöőuúüű])", "az ", text)

@@ -23,7 +23,7 @@ class Charset:
     decodable: bool = True
 
     def encode(self, html: str) -> bytes:
-        """Returns the page's bytes; characters that the charset lacks become character references."""
+        """Return the page's bytes; characters that the charset lacks become character references."""
         if self.written in _BROKEN:
             return _BROKEN[self.written](html)
         return html.encode(self.written, "xmlcharrefreplace")
@@ -116,7 +116,7 @@ class Response:
 
 
 def page(topic: Topic, number: int, seed: int, kind: str) -> Response:
-    """Returns the page of that number among a topic's pages of a kind: page, short, wrong_language (of its site),
+    """Return the page of that number among a topic's pages of a kind: page, short, wrong_language (of its site),
     undecodable, opt_out (by meta element or header in turn) or truncated."""
     source = random.Random(f"{seed}/{topic.name}/{kind}/{number}")
     written = topic
@@ -149,7 +149,7 @@ def page(topic: Topic, number: int, seed: int, kind: str) -> Response:
 
 
 def copy(original: Response, jaccard: float, number: int, source: random.Random) -> Response:
-    """Returns a copy of a page on another host of its topic, as alike as said; 1.0: the same text, another address."""
+    """Return a copy of a page on another host of its topic, as alike as said; 1.0: the same text, another address."""
     topic = TOPICS[original.topic or ""]
     assert original.article is not None, "only a page can be copied"
     article = original.article if jaccard == 1 else alter(original.article, topic, source, jaccard)
@@ -185,7 +185,7 @@ NOT_HTML = (
 
 
 def redirect(topic: Topic, number: int, source: random.Random) -> Response:
-    """Returns a 301 with the usual one-line body."""
+    """Return a 301 with the usual one-line body."""
     host = f"{source.choice(SITES)}.{topic.name}.example"
     target = f"https://{host}/{source.randint(1, 999)}.html"
     body = f'<html><body><a href="{target}">{target}</a></body></html>'.encode()
@@ -193,7 +193,7 @@ def redirect(topic: Topic, number: int, source: random.Random) -> Response:
 
 
 def not_found(topic: Topic, number: int, source: random.Random) -> Response:
-    """Returns a 404 in the site's own layout."""
+    """Return a 404 in the site's own layout."""
     site = site_of(f"{source.choice(SITES)}.{topic.name}.example", topic.language)
     words = FURNITURE[topic.language]
     article = Article(words["not_found"], (Block("p", ((words["cookies"],),)),))
@@ -202,7 +202,7 @@ def not_found(topic: Topic, number: int, source: random.Random) -> Response:
 
 
 def not_html(topic: Topic, number: int, source: random.Random) -> Response:
-    """Returns a PDF, a picture, JSON or plain text, in turn."""
+    """Return a PDF, a picture, JSON or plain text, in turn."""
     name, content_type = NOT_HTML[number % len(NOT_HTML)]
     noise = source.randbytes(600)
     text = " ".join(compose(topic, source, 150).paragraphs)

@@ -29,7 +29,7 @@ NO_PAGES = {redirect: 20, not_found: 20, not_html: 28}  # in addition to the pag
 
 
 def plan(pages: int, seed: int) -> list[Response]:
-    """Returns the responses in the order in which they are written: an original always before its copy."""
+    """Return the responses in the order in which they are written: an original always before its copy."""
     source = random.Random(f"{seed}/plan")
     defects = {kind: round(count * pages / PER) for kind, count in DEFECTS.items()}
     likeness = [jaccard for jaccard, count in NEAR_COPIES.items() for _ in range(round(count * pages / PER))]
@@ -75,7 +75,7 @@ BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def write_sample_crawl(folder: Path, pages: int = 1500, seed: int = 0) -> None:
-    """Writes sample-00000.warc.gz … and truth.jsonl into the folder; equal arguments give equal bytes.
+    """Write sample-00000.warc.gz … and truth.jsonl into the folder; equal arguments give equal bytes.
 
     Args:
         folder: made if it is not there; files in it are replaced by whole ones, truth.jsonl last.

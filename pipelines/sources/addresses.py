@@ -45,7 +45,7 @@ def host_named(name: str) -> str:
 
 
 def ascii_host(host: str) -> str:
-    """A host without port as it is compared. Labels that UTS 46 forbids stay as they are, in lower case."""
+    """Return a host without port as it is compared. Labels that UTS 46 forbids stay as they are, in lower case."""
     host = host[: 4 * MAX_HOST_CHARACTERS]
     if "%" in host:
         host = unquote(host)

@@ -33,7 +33,7 @@ class Buckets:
 
     @contextmanager
     def open(self, url: str, offset: int, end: int | None, etag: str | None) -> Iterator[Body]:
-        """The bytes [offset, end) of a file, as Http.open. Raises Transient and Permanent."""
+        """Open the bytes [offset, end) of a file, as Http.open. Raises Transient and Permanent."""
         with _translated():
             filesystem, path = _open(url)
             info = filesystem.info(path)

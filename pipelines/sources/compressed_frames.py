@@ -61,7 +61,7 @@ class Frame(ABC):
         return self._place
 
     def end(self) -> int:
-        """Raises EOFError where that is behind the file's end."""
+        """Raise EOFError where that is behind the file's end."""
         while self.read(_CHUNK_BYTES):
             continue
         if not self._is_last or self._place < self._known:
@@ -130,7 +130,7 @@ class Lz4Frame(Frame):
             place = end
 
     def of_one_block(self, place: int, end: int) -> bytes:
-        """A frame that holds a single block of this one."""
+        """Return a frame that holds a single block of this one."""
         flags = self._flags & ~(_SIZE | _CHECKSUM)
         descriptor = bytes([flags]) + self._content[self._begin + 5 : self._begin + 6]
         check = xxhash.xxh32_intdigest(descriptor) >> 8 & 0xFF

@@ -103,7 +103,7 @@ class Http:
 
     @contextmanager
     def open(self, url: str, offset: int, end: int | None, etag: str | None) -> Iterator[Body]:
-        """The bytes [offset, end) of a file; a negative offset counts from its end, no `end` is its end.
+        """Open the bytes [offset, end) of a file; a negative offset counts from its end, no `end` is its end.
 
         With an `etag`, all of the file comes if it is another version. Raises Transient and Permanent.
         """

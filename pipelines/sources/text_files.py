@@ -106,7 +106,7 @@ class _Fields:
             self.end()
 
     def end(self) -> None:
-        """Raises InputError where there were rows, but not one text."""
+        """Raise InputError where there were rows, but not one text."""
         if self._found or not self._rows:
             return
         names = ", ".join(f"{name!r} ({kind})" for name, kind in self._names.items())

@@ -227,7 +227,7 @@ def plain_text(path: Path, text_field: str, max_bytes: int, decode: Decode = lam
 
 
 def _joined(pieces: list[bytes]) -> str:
-    """The text of pieces between which something is lost, perhaps from within a character."""
+    """Return the text of pieces between which something is lost, perhaps from within a character."""
     last = len(pieces) - 1
     whole = []
     for number, piece in enumerate(pieces):

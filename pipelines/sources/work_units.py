@@ -47,7 +47,7 @@ class WorkUnit:
         return self.path if self.signed is None else self.signed.get_secret_value()
 
     def record(self) -> dict[str, Any]:
-        """The fields that are kept."""
+        """Return the fields that are kept."""
         fields = asdict(self)
         del fields["signed"]
         return fields

@@ -176,7 +176,7 @@ def _windows(text: str, characters: int) -> str:
 
 
 def refuse_unknown_languages(settings: DocumentSettings) -> None:
-    """Raises InputError where the identifier of these settings knows not all of the wanted languages."""
+    """Raise InputError where the identifier of these settings knows not all of the wanted languages."""
     unknown = sorted(set(settings.languages or ()) - load_identifier(settings).languages)
     if unknown and settings.identifier == "heliport":
         told_as = {code: HELIPORT_MACROLANGUAGES[code] for code in unknown if code in HELIPORT_MACROLANGUAGES}

@@ -73,7 +73,7 @@ def relay_line(line: str, source: str, logger: logging.Logger) -> None:
 
 
 def level_of(line: str) -> int:
-    """The level that a line says it has, INFO where it says none."""
+    """Return the level that a line says it has, INFO where it says none."""
     return next((level for level, pattern in _LEVELS if pattern.match(line)), logging.INFO)
 
 

@@ -102,7 +102,7 @@ def run_in_workers(
 def one_worker(
     settings: DocumentSettings, folder: Path
 ) -> Iterator[Callable[[WorkUnit, Fetched], UnitReport | NotRead]]:
-    """A worker process for units that come one after the other, read as `run_in_workers` reads them."""
+    """Start a worker process for units that come one after the other, read as `run_in_workers` reads them."""
     ready: _Ready = queue.SimpleQueue()
     ended: _Ended = queue.SimpleQueue()
     slot = _Slot(settings, folder, ready, ended)

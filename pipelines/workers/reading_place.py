@@ -1,4 +1,4 @@
-"""Keeps how far a worker process is in its unit, in memory that outlives it: the pool knows which record ended it."""
+"""Which record a worker process reads, in memory that outlives it, so that the pool can skip one that killed it."""
 
 import mmap
 import tempfile
@@ -26,7 +26,7 @@ class Poison:
 
 
 class ReadingPlace:
-    """A number that two processes share: twice that of the record, and one more when it was read and is at work."""
+    """A number that two processes share: 2n while record n is read, 2n + 1 while its document is made, else NOTHING."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:

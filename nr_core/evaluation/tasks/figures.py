@@ -32,7 +32,7 @@ class Ratio(NamedTuple):
 
 
 def mean_of(values: Sequence[float] | np.ndarray[Any, Any]) -> Ratio:
-    """The ratio that is a mean over items."""
+    """Return the ratio that is a mean over items."""
     array = np.asarray(values, dtype=float)
     return Ratio(array, np.ones_like(array))
 

@@ -104,7 +104,7 @@ def _plain_errors(tasks: Sequence[str], max_length: int) -> Iterator[None]:
 
 
 def _refuse_nan(model: Any, args: Any, output: Any) -> None:
-    """The last place only: on the left lm_eval pads, and what padding puts out is nobody's."""
+    """Look at the last place only: on the left lm_eval pads, and what padding puts out is nobody's."""
     if output.logits[:, -1].isnan().any():
         raise ModelError(NOT_FINITE.format("lm_eval", named(model)))
 

@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True)
 class Item:
     """pairs: (context, continuation) texts whose log-likelihoods are asked for; gold: index of the right one, or for a
-    judgement 1 (acceptable) or 0; delimiter: what each continuation begins with that is no part of the answer."""
+    judgement 1 (acceptable) or 0; delimiter: the separator that each continuation begins with."""
 
     pairs: list[tuple[str, str]]
     gold: int

@@ -1,4 +1,4 @@
-"""The kinds of task: how rows become items, and what the answers are worth.
+"""The kinds of task: how rows become items, and how answers are scored.
 
 Multiple choice by log-likelihood: the answer is the choice that the model finds likeliest after the question. acc takes
 the sum over the choice's tokens; acc_norm divides it by the length in characters of the choice alone (not of the

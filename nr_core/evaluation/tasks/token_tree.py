@@ -25,7 +25,7 @@ class Tree:
     paths: dict[int, list[int]] = field(default_factory=dict)  # sequence -> its nodes
 
     def add(self, number: int, sequence: Sequence[int], path: list[int]) -> None:
-        """A sequence whose first tokens are the nodes of `path`."""
+        """Add a sequence whose first tokens are the nodes of `path`."""
         path = list(path)
         for token in sequence[len(path) :]:
             self.parents.append(path[-1] if path else -1)

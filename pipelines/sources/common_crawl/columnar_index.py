@@ -263,7 +263,7 @@ def _put_together(name: str, source: CommonCrawlIndexSource, matches: Sequence[P
 
 @contextmanager
 def _query() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own. Its refusal is about the user's condition, which alone is not ours."""
+    """Open a DuckDB of its own. Its refusal is about the user's condition, which alone is not ours."""
     with duckdb.connect(config=OFFLINE) as connection:
         try:
             yield connection

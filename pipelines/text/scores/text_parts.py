@@ -76,11 +76,11 @@ class TextParts:
         return np.unique(of_text[order[same]]).tolist()
 
     def by_line(self, counts: Bools | Integers) -> Integers:
-        """Sums by text of what has an entry a line."""
+        """Sum by text what has an entry a line."""
         return _sums(counts, self.lines_before)
 
     def by_word(self, counts: Bools | Integers) -> Integers:
-        """Sums by text of what has an entry a word."""
+        """Sum by text what has an entry a word."""
         return _sums(counts, self.words_before)
 
 
@@ -92,7 +92,7 @@ def hash_of_word(word: str) -> int:
 
 
 def _sums_of_powers(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """Sums of code * multiplier ** place before each place and at the end, modulo 2 ** 64.
+    """Return the sums of code * multiplier ** place before each place and at the end, modulo 2 ** 64.
 
     The difference of two, moved to the first place, is a polynomial of what stands between: its hash, without a string.
     """
@@ -145,7 +145,7 @@ def _table() -> npt.NDArray[np.uint8]:
 
 
 def _kind(character: str) -> int:
-    """A speaking character is none of punctuation and symbols, so that a word has to have one."""
+    """Return the classes of a character; a speaking one, which a word has to have, is no punctuation and no symbol."""
     return (
         SPACE * character.isspace()
         | ALPHABETIC * character.isalpha()
