@@ -41,7 +41,7 @@ FORMER_NAMES = {
     "pipelines.line_dedup": "pipelines.dedup.lines",
     "pipelines.lineage": "pipelines.corpus.lineage",
     "pipelines.markup": "pipelines.pages.parse",
-    "pipelines.meta_charset": "pipelines.pages.decode",
+    "pipelines.meta_charset": "pipelines.pages.declared_charset",
     "pipelines.minhash_dedup": "pipelines.dedup.minhash",
     "pipelines.normalise": "pipelines.pages.characters",
     "pipelines.on_one_process": "pipelines.workers.inline",

@@ -47,10 +47,15 @@ _JAPANESE_MARKS = "々〆ヶー〇"
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 _SCRIPTS = "\u0370-\u037d\u0388-\u0559\u0561-\u0587\u05d0-\u05ea\u0620-\u0669\u066e-\u06d3\u0e01-\u0e4e"
 _MIXED = re.compile(f"[{_SCRIPTS}](?=[A-Za-z])|(?<=[A-Za-z])[{_SCRIPTS}]")
-_CAPITAL_INSIDE = re.compile("(?<=[а-џ])[Ѐ-Я]|(?<=[ά-ώ])[Ά-Ϋ]|ς(?=[ά-ώ])")  # and the letter that ends Greek words
-# No letter nor what may stand in a word: `s³owo`, `naprawdê¿e`. Ordinals and superscripts end words.
+# And the letter that ends Greek words. Irish puts h, n and t before capitals.
+_CAPITAL_INSIDE = re.compile(
+    "(?<=[а-џ])[Ѐ-Я]|(?<=[ά-ώ])[Ά-Ϋ]|ς(?=[ά-ώ])|(?<=[a-gi-mo-su-zß-ÿ])[À-ÖØ-ÞĂĄĆČĎĐĘĚĞĮİŁŃŇŐŘŚŞŠŢŤŪŮŰŹŻŽ]"
+)
+# No letter nor what may stand in a word: `s³owo`, `naprawdê¿e`; nor at its end: `s±`. Ordinals and superscripts end
+# words.
 _SYMBOL_INSIDE = re.compile(
-    "(?<=[^\\W\\d_])[\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xba\xbc-\xbf\xd7\xf7\u2020-\u2022\u2030\u20ac\u2122](?=[^\\W\\d_])"
+    "(?<=[^\\W\\d_])[\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xba\xbc-\xbf\xd7\xf7\u201a\u201e\u2039\u203a\u2020-\u2022\u2030\u20ac\u2122](?=[^\\W\\d_])"
+    "|(?<=[a-zß-ÿ])[±¶]"
 )
 _BROKEN = re.compile("[\x80-\x84\x86-\x9f\u2500-\u259f\ufffd\ue000-\uf8ff]")  # U+0085 ends lines
 

@@ -9,47 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.alphabets import misfit, often_cyrillic
-
-# The charset that a page names in a meta tag, found as browsers do before they parse.
-#
-# https://html.spec.whatwg.org/multipage/parsing.html#prescan-a-byte-stream-to-determine-its-encoding: what stands in a
-# comment, or in an attribute of another tag, is no declaration.
-
-
-_BYTES = 4096  # browsers look at 1,024; some pages put scripts first
-
-_ATTRIBUTE = rb"[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s>\"'][^\s>]*+)?))?+"
-_TOKEN = re.compile(
-    rb"<!--(?:>|.*?(?:-->|\Z))|<(?:(meta)(?=[\s/])|/?[a-z][^\s>]*+)((?:%s)*+)|<[!/?][^>]*+"
-    % re.sub(rb"\((?!\?)", b"(?:", _ATTRIBUTE),
-    re.IGNORECASE | re.DOTALL,
-)
-_ATTRIBUTES = re.compile(_ATTRIBUTE)
-_CHARSET = re.compile(rb"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"']+))", re.IGNORECASE)
-
-
-def meta_charset(page: bytes) -> str | None:
-    """Return the label in the first meta tag that names a charset."""
-    for token in _TOKEN.finditer(page[:_BYTES]):
-        if token[1] and (label := _label(token[2])):
-            return label.strip().decode("ascii", errors="replace")
-    return None
-
-
-def _label(tag: bytes) -> bytes | None:
-    attributes: dict[bytes, bytes] = {}
-    for name, *values in _ATTRIBUTES.findall(tag):
-        attributes.setdefault(name.lower(), b"".join(values))
-    if charset := attributes.get(b"charset"):
-        return charset
-    if attributes.get(b"http-equiv", b"").strip().lower() != b"content-type":
-        return None
-    found = _CHARSET.search(attributes.get(b"content", b""))
-    return found and b"".join(filter(None, found.groups()))
-
+from pipelines.pages.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
 
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
 # ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
@@ -61,8 +24,10 @@ MAX_BROKEN_SHARE = 0.2  # of what is not ASCII
 # A declared charset is not believed where more than such a share of what is not ASCII fits no language, and another
 # leaves so much less of it; where nothing is declared, the least decides. Chosen here.
 MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; characters
+# What fits no language by any charset is mojibake, if there is enough of it to tell. Chosen here: of 60 real pages that
+# are not UTF-8 none has more than .15 of twenty characters.
+MAX_MISFIT, MIN_REFUSED = 0.3, 30  # share; characters
 
-_HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _REPLACED = re.compile("[\x80-\x9f\ufffd]")
 _ESCAPE, _JAPANESE_ESCAPE = b"\x1b", b"\x1b$"  # ISO-2022-JP: what follows is Japanese in bytes of ASCII
@@ -73,24 +38,18 @@ UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARKS = ((UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_UTF_16_MARKS[1], "utf-16-be"))
 
 
-# Python's codecs of these names are narrower than what the web writes under them: https://encoding.spec.whatwg.org/.
-_AS_BROWSERS = {
-    "shift_jis": "cp932",
-    "euc_jp": "euc_jis_2004",
-    "iso2022_jp": "iso2022_jp_ext",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-    "gbk": "gb18030",
-    "gb2312": "gb18030",
-    "iso8859-11": "cp874",
-}
-_MORE_LABELS = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "x-user-defined": "cp1252"}
 # Charsets that a page may be in where it seems to be in none that was declared, those first that have fewer letters:
 # what is Hebrew would be Russian too, what is Korean Chinese.
 _OTHERS = (
     *("cp1252", "cp1250", "iso8859-2", "cp1257", "iso8859-13", "iso8859-4", "cp1254", "cp1255", "iso8859-6", "cp1256"),
     *("cp1253", "iso8859-7", "cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1258", "cp932", "cp949"),
     *("gb18030", "big5hkscs", "euc_jis_2004", "cp874"),
+)
+# Those of DOS and the Mac are thought of where more than such a share is no text by any of these. Chosen here.
+_MAX_OTHERS_MISFIT = 0.05
+_OF_DOS_AND_THE_MAC = (
+    *("cp852", "cp850", "cp857", "cp737", "cp869", "cp862", "cp775", "cp860", "cp861", "cp855"),
+    *("mac_latin2", "mac_romanian", "mac_roman", "mac_croatian", "mac_turkish", "mac_greek", "mac_iceland"),
 )
 _OF_TWO_BYTES = ("cp932", "cp949", "gb18030", "big5hkscs", "euc_jis_2004")
 # Text in the second charset is text by the letters of the first too. But some letters of the first it never has: 7 % of
@@ -149,9 +108,18 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
             continue
         if source == "bom" or encoding in _UNJUDGED:
             return decoded
-        other = _more_plausible(_words(payload), encoding, source)
-        return (other and _decoded(payload, other, "detector", not_ascii)) or decoded
-    return None
+        other = _more_plausible(words := _words(payload), encoding, source)
+        decoded = (other and _decoded(payload, other, "detector", not_ascii)) or decoded
+        return None if _is_mojibake(words, decoded.encoding) else decoded
+    other = None if is_binary else _more_plausible(words := _words(payload), "cp1252", "default")
+    return None if other is None or _is_mojibake(words, other) else _decoded(payload, other, "detector", not_ascii)
+
+
+def _is_mojibake(words: bytes, encoding: str) -> bool:
+    if encoding in _OF_TWO_BYTES:  # of rare characters no table says whether a language has them
+        return False
+    found = misfit(words.decode(encoding, errors="as_control"))
+    return found.characters >= MIN_REFUSED and found.share > MAX_MISFIT
 
 
 def _decoded(payload: bytes, encoding: str, source: str, not_ascii: bytes) -> Decoded | None:
@@ -196,12 +164,21 @@ def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
     is_sure = believed.share == 0 or (encoding in _OF_TWO_BYTES and not believed.broken)
     if believed.characters < MIN_JUDGED or is_sure:
         return None
-    others = [(misfit(words.decode(other, errors="as_control")).share, other) for other in _OTHERS]
-    share, other = min(others, key=lambda found: found[0])
+    share, other = min(_shares(words, _OTHERS), key=lambda found: found[0])
+    if min(share, believed.share) > _MAX_OTHERS_MISFIT:
+        share, other = min((share, other), *_shares(words, _OF_DOS_AND_THE_MAC), key=lambda found: found[0])
     other = _other_cyrillic(words, other, share) or other
     if source in ("http", "meta"):
         return other if believed.share > MIN_MISFIT and share <= MAX_RELATIVE_MISFIT * believed.share else None
     return other if share < believed.share else None
+
+
+def _shares(words: bytes, charsets: tuple[str, ...]) -> Iterator[tuple[float, str]]:
+    """Yield how badly each charset fits; letters that are Cyrillic, but not those of a language, do not at all."""
+    for charset in charsets:
+        text = words.decode(charset, errors="as_control")
+        letters, often = often_cyrillic(text) if charset in _CYRILLIC else (0, 1.0)
+        yield 1.0 if letters >= _MIN_CYRILLIC and often < _MIN_OFTEN_CYRILLIC else misfit(text).share, charset
 
 
 def _other_cyrillic(words: bytes, encoding: str, share: float) -> str | None:
@@ -258,20 +235,15 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             yield encoding, "bom"
-    in_header = _HTTP_CHARSET.search(content_type)
-    in_page = meta_charset(payload)
-    declared = [
-        (codec, source)
-        for label, source in ((in_header and in_header[1], "http"), (in_page, "meta"))
-        if label and (codec := _codec(label))
-    ]
+    labels = ((http_charset(content_type), "http"), (meta_charset(payload), "meta"))
+    declared = [(codec, source) for label, source in labels if label and (codec := codec_of(label))]
     # What tells UTF-16 in a meta tag was read as ASCII.
     declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
     if _is_broken_utf8(payload):
         yield "utf-8", next((source for codec, source in declared if codec == "utf-8"), "utf-8")
     yield from declared
     if detected := detect_encoding(payload):
-        yield _AS_BROWSERS.get(detected, detected), "detector"
+        yield AS_BROWSERS.get(detected, detected), "detector"
     # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
     yield "cp1252", "default"
 
@@ -284,10 +256,3 @@ def _is_broken_utf8(payload: bytes) -> bool:
     broken = text.count("\ufffd") - payload.count(b"\xef\xbf\xbd")
     not_ascii = len(text) - len(text.encode("ascii", errors="ignore"))
     return broken <= MAX_BROKEN_SHARE * not_ascii
-
-
-def _codec(label: str) -> str | None:
-    """Return the codec of a charset in the WHATWG's list only: a hostile page must not choose among all of Python's."""
-    label = label.strip().lower()
-    codec = map_encoding_to_html5(label, fallback_utf8=False) or _MORE_LABELS.get(label)
-    return codec and _AS_BROWSERS.get(codec, codec)

@@ -1,5 +1,7 @@
 """Bytes to text: which of the declarations is believed."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -255,3 +257,40 @@ def test_what_is_text_by_the_declared_charset_too_is_told_by_its_letters(
     decoded = decode(text.encode(charset), f"text/html; charset={declared}")
     assert decoded is not None
     assert decoded.text == text
+
+
+ROMANIAN = "<p>Fântâna din grădină a înghețat peste noapte, iar fetița așteaptă soarele la fereastră.</p>".replace(
+    "ț", "ţ"
+).replace("ș", "ş")
+PORTUGUESE = "<p>A estação não fica à beira do rio, mas três irmãos já vão lá a pé todas as manhãs de verão.</p>"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "label"),
+    [
+        (HUNGARIAN, "cp852", "ibm852"),
+        (HUNGARIAN, "mac_latin2", "x-mac-ce"),
+        (POLISH, "cp852", "CP852"),
+        (POLISH, "mac_latin2", "macCentralEurope"),
+        (FRENCH, "cp850", "ibm-850"),
+        (FRENCH, "mac_roman", "MacRoman"),
+        (TURKISH, "cp857", "ibm857"),
+        (TURKISH, "mac_turkish", "x-mac-turkish"),
+        (ROMANIAN, "cp852", "852"),
+        (PORTUGUESE * 3, "cp850", "csPC850Multilingual"),
+    ],
+)
+@pytest.mark.parametrize("declared", [True, False, "iso-8859-1"])
+def test_charsets_of_dos_and_the_mac(text: str, charset: str, label: str, declared: bool | str) -> None:
+    page = text.encode(charset, "ignore")
+    name = declared if isinstance(declared, str) else label
+    decoded = decode(page, f"text/html; charset={name}" if declared else "text/html")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == (page.decode(charset), "http" if declared is True else "detector")
+
+
+def test_what_fits_no_language_by_any_charset_is_undecodable() -> None:
+    """Letters of any kind inside words, as in a font's own charset."""
+    letters = random.Random(1)
+    words = b" ".join(b"gar" + bytes([letters.randrange(0x80, 0x100)]) + b"den" for _ in range(99))
+    assert decode(words, "text/html; charset=windows-1252") is None
