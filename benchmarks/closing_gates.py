@@ -28,9 +28,9 @@ from torch import Tensor, nn
 import nr_core.training.loop
 import nr_core.tuner.layer
 from nr_core.base.head import Head
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.evaluation.evaluate import choose_documents, score
-from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings

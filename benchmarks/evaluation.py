@@ -29,11 +29,11 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 
+from nr_core.base.load_base import load_base
 from nr_core.evaluation.tasks.items import Item
 from nr_core.evaluation.tasks.kinds import choice_figures
 from nr_core.evaluation.tasks.loglikelihood import Scorer
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
-from nr_core.models import load_base
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
 

@@ -28,7 +28,7 @@ PUBLIC = (
     "nr_core.training.loss.local_loss",
     "nr_core.trainer.LocalLossMixin",
     "nr_core.runs.build_on_earlier.load_together",
-    "nr_core.tuner.export.export_wider",
+    "nr_core.tuner.wider_ffn.export_wider",
     "storage.workspace.Workspace",
     "storage.query.query",
 )

@@ -5,7 +5,7 @@
     methods/       put_on_base, by the table in settings/; LoRA, block expansion, KL to the base, interpolation, SSU
     training/      train and pretrain; loop, loss, batches, forgetting budget, checkpoints, several devices
     evaluation/    bits per byte, behaviour against the base, tasks/
-    base/          a base's language model, head, precision, quantization; models: loading it
+    base/          a base: loading it, its language model, head, precision, quantization
     tokenization/  tokenizers, texts to token streams, new tokens;  generation/: text that models write
     runs/          finished runs: loading, building on them, their card
     settings/      what a user sets; specs: what one job of `python -m nr_core` is given

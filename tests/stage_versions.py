@@ -86,7 +86,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "flows.train:STAGE_VERSIONS",
         (
             *("nr_core/training/*.py", "nr_core/methods/*.py", "nr_core/tuner/*.py", "nr_core/base/*.py"),
-            *("nr_core/models.py", "nr_core/runs/build_on_earlier.py", "nr_core/settings/method_table.py"),
+            *("nr_core/base/load_base.py", "nr_core/runs/build_on_earlier.py", "nr_core/settings/method_table.py"),
         ),
     ),
     "evaluation": ("flows.evaluate:EVALUATE_STAGE_VERSION", ("nr_core/evaluation/*.py",)),

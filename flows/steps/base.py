@@ -63,7 +63,7 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     Raises:
         ModelError: there is no such model, or its tokenizer has no end-of-text token.
     """
-    from nr_core.models import weights_hash
+    from nr_core.base.load_base import weights_hash
     from nr_core.tokenization.tokenizer import tokenizer_hash
 
     weights = weights_hash(spec.model, spec.revision, spec.gguf_file)

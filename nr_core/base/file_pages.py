@@ -1,6 +1,6 @@
 """Pages of the files that weights lie in: what a process reads of a mapped file counts as its memory until it lets go.
 
-Weights that are held in the type of their safetensors file are that file's pages (nr_core.models.load_base).
+Weights that are held in the type of their safetensors file are that file's pages (nr_core.base.load_base.load_base).
 """
 
 from __future__ import annotations

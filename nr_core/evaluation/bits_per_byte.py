@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from nr_core.base.head import Head
+from nr_core.base.load_base import named, window_length
 from nr_core.errors import ModelError
-from nr_core.models import named, window_length
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.tokenization.tokenizer import TokenStream
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nr_core import stopping
 from nr_core.base.head import Head
+from nr_core.base.load_base import check_vocabulary
 from nr_core.base.precision import Choice, choose, to_read_from
 from nr_core.evaluation.behaviour import Base, behaviour_rows
 from nr_core.evaluation.bits_per_byte import (
@@ -33,7 +34,6 @@ from nr_core.evaluation.bits_per_byte import (
     window_nats,
 )
 from nr_core.files import write_json
-from nr_core.models import check_vocabulary
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from nr_core.base.load_base import context_length
 from nr_core.errors import ModelError
-from nr_core.models import context_length
 
 SEEN = 16  # tokens of the prompt that are decoded together with its continuation
 HELD = 16  # tokens that wait for the rest of a character: one of four bytes ends long before

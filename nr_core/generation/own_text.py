@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from nr_core import stopping
+from nr_core.base.load_base import context_length, load_base, named
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.generation.generate import Templated, chat_prompt, end_tokens, prompt_ids
-from nr_core.models import context_length, load_base, named
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import SampleSpec

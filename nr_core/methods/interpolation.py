@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
-from nr_core.models import load_base
 from nr_core.runs.build_on_earlier import MODEL_FOLDER
 from nr_core.runs.load_run import load_run
 from nr_core.runs.model_card import model_card

@@ -15,8 +15,8 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
+from nr_core.base.load_base import load_base, weights_hash
 from nr_core.errors import ModelError
-from nr_core.models import load_base, weights_hash
 from nr_core.settings import BaseSpec, MethodSettings
 
 # What a run's folder holds: a full model, or an adapter for its base and the adapters that were there before it.

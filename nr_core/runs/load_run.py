@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from nr_core.base.load_base import device, load_base
 from nr_core.errors import ModelError
 from nr_core.files import foreign_files, write_json
-from nr_core.models import device, load_base
 from nr_core.runs.build_on_earlier import (
     ADAPTER_FOLDER,
     MODEL_FOLDER,

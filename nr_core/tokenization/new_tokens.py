@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
-from nr_core.models import load_base
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.silent_rows import sample_windows, silence, window_of
 from nr_core.tokenization.tokenize_shards import ENCODE_BATCH, fast_codec

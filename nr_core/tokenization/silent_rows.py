@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nr_core.base.head import Head, ToLogits
-from nr_core.models import context_length, device
+from nr_core.base.load_base import context_length, device
 
 TOKENS = 1 << 15  # of each language: some 60 for each number of u at d = 576
 WINDOW, ROWS = 128, 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from nr_core import stopping
 from nr_core.base.head import Head
+from nr_core.base.load_base import named
 from nr_core.errors import ModelError
 from nr_core.methods.distillation import Teacher
 from nr_core.methods.kl_to_base import KLToBase
 from nr_core.methods.weight_rules import WeightRule
-from nr_core.models import named
 from nr_core.progress import Progress
 from nr_core.settings import LocalLoss, LoopSettings
 from nr_core.settings.method_table import Watched
@@ -27,54 +27,14 @@ from nr_core.training.batches import Batches, document_positions, require_docume
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, whole
 from nr_core.training.forgetting import ForgettingBudget
-from nr_core.training.guards import MOST_SKIPPED, require_gradients, require_open_gates
 from nr_core.training.loss import lm_loss, local_loss, open_gates
+from nr_core.training.optimiser import adamw, learning_rate, set_rate, warmup_steps
+from nr_core.training.shut_gates import require_gradients, require_open_gates
 from nr_core.training.step_figures import Pace, StepFigures, peak_memory, reset_peak_memory
 from nr_core.training.tracking import Log, step_figures
 from nr_core.tuner.activation_taps import Taps
 
-
-def adamw(
-    parameters: Iterable[nn.Parameter], settings: LoopSettings, shares: Mapping[nn.Parameter, float] | None = None
-) -> torch.optim.AdamW:
-    """Make AdamW with weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d).
-
-    shares: of the learning rate, for parameters that do not get all of it.
-    """
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
-    for parameter in parameters:
-        is_vector = parameter.ndim < 2 or min(parameter.shape) == 1
-        groups.setdefault((is_vector, (shares or {}).get(parameter, 1.0)), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": held, "weight_decay": 0.0 if is_vector else settings.weight_decay, "rate_share": share}
-            for (is_vector, share), held in sorted(groups.items(), key=lambda item: item[0])
-        ],
-        betas=settings.betas,
-        fused=True,
-    )
-
-
-def warmup_steps(settings: LoopSettings) -> int:
-    return math.ceil(settings.warmup_share * settings.steps)
-
-
-def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
-    """Return the rate of step 0, 1, ..., steps − 1: reaches the peak in the warm-up's last step, ends at its final
-    share.
-    """
-    warmup = warmup_steps(settings)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step + 1 - warmup) / max(1, settings.steps - warmup)
-    final = settings.final_learning_rate_share
-    return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["rate_share"]
-    return rate
+MOST_SKIPPED = 10  # steps that are not finite in a row: by then the weights are lost, and skipping hides it
 
 
 @dataclass

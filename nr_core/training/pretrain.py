@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from nr_core.base.head import Head
+from nr_core.base.load_base import device
 from nr_core.base.precision import choose_once
 from nr_core.errors import ModelError
 from nr_core.files import write_json
-from nr_core.models import device
 from nr_core.progress import Progress
 from nr_core.settings import PretrainSettings
 from nr_core.specs import PretrainSpec

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from nr_core.base.load_base import device, load_shape
 from nr_core.files import writing
-from nr_core.models import device, load_shape
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings, TrainingSettings
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks

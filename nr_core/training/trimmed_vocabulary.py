@@ -25,9 +25,9 @@ from peft.tuners.trainable_tokens import TrainableTokensLayer
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
+from nr_core.base.load_base import load_base, named
 from nr_core.errors import ModelError
 from nr_core.generation.generate import chat_prompt
-from nr_core.models import load_base, named
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.tuner.embedding import Rows

@@ -1,12 +1,15 @@
 """Merges adapters without a gate into a SiLU-gated FFN, beside which such an adapter is exactly more width.
 
 FFN(x) + A(x), both of the form W_down(SiLU(W_gate x) ⊙ W_up x), is one FFN whose rows and columns are put side by
-side. A gated adapter has no such form: its gate depends on the token.
+side. So the vanilla adapter can be exported as a plain Llama, which runs wherever a Llama does (vLLM, llama.cpp) and
+costs nothing more than its width. A gated adapter has no such form, since its gate depends on the token: serve it
+through transformers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from transformers.activations import SiLUActivation
 
 from nr_core.errors import ModelError
+from nr_core.files import writing
 
 FFN_PARTS = ("gate_proj", "up_proj", "down_proj")
 
@@ -62,3 +66,20 @@ def _linear(own: Tensor, added: list[Tensor], dim: int) -> nn.Linear:
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     return linear
+
+
+def export_wider(model: Any, out: Path, tokenizer: Any = None) -> None:
+    """Write a model folder whose outputs equal those of `model`, a PEFT model whose active adapters have no gate.
+
+    The model itself is merged and unloaded. Raises ModelError where a wider FFN cannot say the same: a gate, another
+    FFN, a quantized one, a norm after it, layers without an adapter.
+    """
+    from nr_core.tuner.layer import NeutralResidueLayer  # which imports this module
+
+    if not any(isinstance(module, NeutralResidueLayer) for module in model.modules()):
+        raise ModelError(f"{type(model).__name__} has no adapter of this kind; save it as it is.")
+    wider = model.merge_and_unload()
+    with writing(out) as partial:
+        wider.save_pretrained(partial)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nr_core.base.load_base import named
 from nr_core.base.precision import FP32, Choice
 from nr_core.errors import ModelError
-from nr_core.models import named
 
 NOT_FINITE = (
     "{} has no figures: {} puts out numbers that are not finite (NaN or infinite), since its weights are damaged or "

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from tokenizers import Tokenizer
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.files import foreign_files
-from nr_core.models import load_base
 from nr_core.runs.load_run import load_finished
 from nr_core.settings import BaseSpec
 

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from nr_core.base.head import Head
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.evaluation.bits_per_byte import ratio
 from nr_core.evaluation.evaluate import evaluate, score
-from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, EvaluationSettings

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nr_core.base.load_base import load_base
 from nr_core.base.precision import Choice, to_read_from
 from nr_core.errors import ModelError
 from nr_core.evaluation.tasks.figures import Ratio, Scored, bootstrap_error, mean_of
@@ -21,7 +22,6 @@ from nr_core.evaluation.tasks.kinds import KINDS, ask, chance, corrupt, make_ite
 from nr_core.evaluation.tasks.loglikelihood import Scorer
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
-from nr_core.models import load_base
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
 from tests.nr_core.tiny import invented_text, tiny_model

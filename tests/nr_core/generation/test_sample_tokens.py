@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.generation.own_text import Writer, sample_tokens
-from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import SampleSpec

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
-from nr_core.models import load_base
 from nr_core.peft import find_taps
 from nr_core.runs.build_on_earlier import load_together
 from nr_core.runs.load_run import load_run

@@ -8,15 +8,15 @@ import torch
 from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.generation.generate import stream
-from nr_core.models import load_base
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.runs.build_on_earlier import base_of_run, check_run
 from nr_core.runs.load_run import load_finished, load_run, write_base_type
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
-from nr_core.tuner.export import export_wider
+from nr_core.tuner.wider_ffn import export_wider
 from tests.nr_core.tiny import tiny_model
 
 TOKENS = torch.randint(3, 64, (2, 9), generator=torch.Generator().manual_seed(0))

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
-from nr_core.models import load_base
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.new_tokens import add_tokens, learn_merges
 from nr_core.tokenization.tokenizer import load_tokenizer

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from nr_core.base.load_base import check_vocabulary
 from nr_core.errors import ModelError
-from nr_core.models import check_vocabulary
 from nr_core.tokenization.tokenize_corpus import tokenize
 from nr_core.tokenization.tokenize_shards import fast_codec, loses_nothing, lost_bytes
 from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 from nr_core import stopping
 from nr_core.base.head import Head
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.methods.put_on_base import extend
-from nr_core.models import load_base
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
@@ -30,7 +30,8 @@ from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training import checkpoints
 from nr_core.training.batches import Batches, Input
 from nr_core.training.checkpoints import LoopState
-from nr_core.training.loop import Loop, adamw
+from nr_core.training.loop import Loop
+from nr_core.training.optimiser import adamw
 from nr_core.tuner.adapter import GatedAdapter
 from tests.nr_core.tiny import assert_same
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from nr_core import stopping
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
-from nr_core.models import load_base
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenize_corpus import tokenize

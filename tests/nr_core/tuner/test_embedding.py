@@ -154,7 +154,7 @@ def test_rows_are_of_tokens_that_only_the_new_language_uses():
 
 @pytest.mark.parametrize("embeddings", ["new_rows", "residue"])
 def test_runs_train_them_on_top_of_the_budget(world, run, tmp_path, embeddings):
-    from nr_core.models import load_base
+    from nr_core.base.load_base import load_base
     from nr_core.runs.load_run import load_run
     from nr_core.settings import BaseSpec
 

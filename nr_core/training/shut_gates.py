@@ -1,17 +1,54 @@
-"""Guards that stop a training which would come to nothing: tensors without a gradient, gates shut everywhere."""
+"""Gates that are shut have no gradient and learn nothing: drawn so, they are turned; staying so, they stop a training.
+
+Before the first step the first batch is asked for gates that were drawn shut; in the second and later ones it is
+refused that tensors get no gradient, or that no gate is open.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 
+from nr_core.base.head import Head
 from nr_core.errors import ModelError
 from nr_core.progress import Progress
 from nr_core.settings.method_table import Watched
-from nr_core.training.distributed import whole
+from nr_core.training.batches import Batches
+from nr_core.training.distributed import Ranks, whole
+from nr_core.training.loss import open_gates
+from nr_core.tuner.activation_taps import Taps
+from nr_core.tuner.layer import NeutralResidueLayer
 
-MOST_SKIPPED = 10  # steps that are not finite in a row: by then the weights are lost, and skipping hides it
+SHUT = 0.05  # of the new language's tokens: a ReLU gate that opens on fewer is taken to be shut
+
+
+def turn_shut_gates(head: Head, taps: Taps, batches: Batches, micro_batch: int, ranks: Ranks) -> list[int]:
+    """Give ReLU gates that are shut on nearly all of the new language's tokens the other sign; return their layers.
+
+    Hidden states of a layer share a direction, the more the deeper it lies, so that a drawn w may be shut on all
+    tokens: of SmolLM2's last layer and head by one draw in five. Such a gate has no gradient, and stays shut. w and −w
+    are equally likely draws. Asked of the first batch, before the first step.
+    """
+    device = next(head.model.parameters()).device
+    tokens, original = batches.batch(0)
+    opened, seen, gates = torch.zeros(()), 0, []
+    for rows, is_original in zip(tokens.split(micro_batch), original.split(micro_batch), strict=True):
+        new = ~is_original.repeat_interleave(batches.sequence_length).to(device)
+        with torch.no_grad(), taps.collect():
+            head.run(lambda hidden, to_logits: None, rows[:, :-1].to(device))
+            gates = [place for place, tap in taps.slots.items() if tap.gate is not None]
+            opened = opened + open_gates(taps, new).cpu()
+        seen += int(new.sum())
+    shut = [place for place, count in zip(gates, opened.tolist(), strict=True) if count < SHUT * seen]
+    shut = ranks.agree(shut if ranks.is_main else None)
+    held = [module for module in head.model.modules() if isinstance(module, NeutralResidueLayer)]
+    for name, layer in shut:
+        for gate in (of[layer] for module in held if layer in (of := module.gates_of(name))):
+            with torch.no_grad():
+                next(gate.parameters()).neg_()
+    return [layer for _, layer in shut]
 
 
 def require_gradients(watched: Watched, parameters: Mapping[str, nn.Parameter], step: int, label: str) -> None:

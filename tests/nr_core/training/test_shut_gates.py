@@ -10,8 +10,8 @@ from nr_core.base.head import Head
 from nr_core.peft import NeutralResiduesConfig, find_taps
 from nr_core.settings import TrainingSettings
 from nr_core.training.distributed import Ranks
-from nr_core.training.first_batch import rate_shares, turn_shut_gates
-from nr_core.training.loop import adamw, set_rate
+from nr_core.training.optimiser import adamw, rate_shares, set_rate
+from nr_core.training.shut_gates import turn_shut_gates
 from tests.nr_core.tiny import tiny_model
 
 NEW = torch.tensor([[3, 40, 5, 50, 9, 63, 4], [41, 8, 4, 63, 4, 7, 30]])

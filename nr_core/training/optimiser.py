@@ -1,50 +1,64 @@
-"""Asks the first batch, before the first step, for gates that were drawn shut and for the size of the head's inputs."""
+"""The optimiser and its rates: AdamW, warm-up and cosine, and the lower rate of the head's gated rows."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nr_core.base.head import Head
+from nr_core.settings import LoopSettings
 from nr_core.training.batches import Batches
 from nr_core.training.distributed import Ranks
-from nr_core.training.loss import open_gates
-from nr_core.tuner.activation_taps import Taps
 from nr_core.tuner.embedding import EmbeddingResidueLayer
 from nr_core.tuner.gated_rows import HEAD_GATE, HEAD_ROWS
-from nr_core.tuner.layer import NeutralResidueLayer
-
-SHUT = 0.05  # of the new language's tokens: a ReLU gate that opens on fewer is taken to be shut
 
 
-def turn_shut_gates(head: Head, taps: Taps, batches: Batches, micro_batch: int, ranks: Ranks) -> list[int]:
-    """Give ReLU gates that are shut on nearly all of the new language's tokens the other sign; return their layers.
+def adamw(
+    parameters: Iterable[nn.Parameter], settings: LoopSettings, shares: Mapping[nn.Parameter, float] | None = None
+) -> torch.optim.AdamW:
+    """Make AdamW with weight decay on matrices only: not on norms, biases and the gate's vector w (stored as 1 × d).
 
-    Hidden states of a layer share a direction, the more the deeper it lies, so that a drawn w may be shut on all
-    tokens: of SmolLM2's last layer and head by one draw in five. Such a gate has no gradient, and stays shut. w and −w
-    are equally likely draws. Asked of the first batch, before the first step.
+    shares: of the learning rate, for parameters that do not get all of it.
     """
-    device = next(head.model.parameters()).device
-    tokens, original = batches.batch(0)
-    opened, seen, gates = torch.zeros(()), 0, []
-    for rows, is_original in zip(tokens.split(micro_batch), original.split(micro_batch), strict=True):
-        new = ~is_original.repeat_interleave(batches.sequence_length).to(device)
-        with torch.no_grad(), taps.collect():
-            head.run(lambda hidden, to_logits: None, rows[:, :-1].to(device))
-            gates = [place for place, tap in taps.slots.items() if tap.gate is not None]
-            opened = opened + open_gates(taps, new).cpu()
-        seen += int(new.sum())
-    shut = [place for place, count in zip(gates, opened.tolist(), strict=True) if count < SHUT * seen]
-    shut = ranks.agree(shut if ranks.is_main else None)
-    held = [module for module in head.model.modules() if isinstance(module, NeutralResidueLayer)]
-    for name, layer in shut:
-        for gate in (of[layer] for module in held if layer in (of := module.gates_of(name))):
-            with torch.no_grad():
-                next(gate.parameters()).neg_()
-    return [layer for _, layer in shut]
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        is_vector = parameter.ndim < 2 or min(parameter.shape) == 1
+        groups.setdefault((is_vector, (shares or {}).get(parameter, 1.0)), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": held, "weight_decay": 0.0 if is_vector else settings.weight_decay, "rate_share": share}
+            for (is_vector, share), held in sorted(groups.items(), key=lambda item: item[0])
+        ],
+        betas=settings.betas,
+        fused=True,
+    )
+
+
+def warmup_steps(settings: LoopSettings) -> int:
+    return math.ceil(settings.warmup_share * settings.steps)
+
+
+def learning_rate(step: int, peak: float, settings: LoopSettings) -> float:
+    """Return the rate of step 0, 1, ..., steps − 1: reaches the peak in the warm-up's last step, ends at its final
+    share.
+    """
+    warmup = warmup_steps(settings)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step + 1 - warmup) / max(1, settings.steps - warmup)
+    final = settings.final_learning_rate_share
+    return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["rate_share"]
+    return rate
 
 
 def rate_shares(head: Head, batches: Batches, ranks: Ranks) -> dict[str, float]:

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
+from nr_core.base.load_base import context_length, load_base, weights_hash, window_length
 from nr_core.errors import ModelError
-from nr_core.models import context_length, load_base, weights_hash, window_length
 from nr_core.runs.build_on_earlier import load_together
 from nr_core.runs.load_run import load_finished, load_run
 from nr_core.settings import BaseSpec
