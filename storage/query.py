@@ -56,8 +56,22 @@ def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckD
     Raises InputError as `query` does, for what is fetched in the block too.
     """
     with _one_statement(workspace, sql) as connection:
-        asked = connection.execute(sql)
+        asked = connection.execute(_with_finite_dates(connection, sql))
         yield unique([column[0] for column in asked.description or []]), asked
+
+
+_DATED = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+
+
+def _with_finite_dates(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return a statement whose infinite dates and times are NULL: to Python they would be its last and first days."""
+    found = connection.sql(sql)
+    is_dated = [str(kind) in _DATED for kind in found.types] if found is not None else []
+    if not any(is_dated):
+        return sql
+    fields = [f"CASE WHEN isfinite(#{n}) THEN #{n} END" if dated else f"#{n}" for n, dated in enumerate(is_dated, 1)]
+    names = map(quoted, unique(found.columns))
+    return found.project(", ".join(f"{field} AS {name}" for field, name in zip(fields, names, strict=True))).sql_query()
 
 
 @contextmanager
@@ -117,8 +131,8 @@ ROWS_AT_A_TIME = 1000
 
 
 def write_json(workspace: Asked, sql: str, out: BinaryIO) -> None:
-    """Write one array with an object a row. What JSON has no number for (NaN, infinities) is null; a DECIMAL keeps its
-    digits, dates and times are ISO 8601, binary is hexadecimal."""
+    """Write one array with an object a row. What JSON has no number for (NaN, infinities) is null, and so is a date
+    without end; a DECIMAL keeps its digits, dates and times are ISO 8601, binary is hexadecimal."""
     with cursor(workspace, sql) as (columns, found):
         names = [json.dumps(name, ensure_ascii=False) for name in columns]
         separator = "[\n"

@@ -6,15 +6,20 @@ https://www.rfc-editor.org/rfc/rfc8878#section-3.1, https://github.com/lz4/lz4/b
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import xxhash
 from fastwarc.stream_io import ZstdReader
 
+from storage.errors import InputError
+
 # https://iipc.github.io/warc-specifications/specifications/warc-zstd/: in the first frame, which others skip. Those of
 # zstd have 110 kB by default.
 DICTIONARY_MAGIC, MAX_DICTIONARY_BYTES = b"\x5d\x2a\x4d\x18", 16 << 20
 ZSTD_MAGIC, LZ4_MAGIC = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
+# What a frame refers back to has to be held in memory: libzstd reads no more either, unless it is told to (--long).
+MAX_ZSTD_WINDOW = 1 << 27
 _SKIPPABLE = b"\x2a\x4d\x18"  # behind a byte from 0x50 to 0x5f
 _CHUNK_BYTES = 1 << 17
 _INDEPENDENT, _BLOCK_CHECKSUM, _SIZE, _CHECKSUM, _DICTIONARY = 0x20, 0x10, 0x08, 0x04, 0x01  # flags of lz4
@@ -84,11 +89,20 @@ class Frame(ABC):
 
 
 class ZstdFrame(Frame):
+    """`window_bytes`: how much memory it takes to read it; 0 for a frame that is skipped."""
+
+    window_bytes = 0
+
     def _behind_header(self, place: int) -> int:
         descriptor = self._number(place + 4, 1)
         is_single, self._checksum_bytes = descriptor & 0x20, descriptor & 0x04
         size_bytes = (1 if is_single else 0, 2, 4, 8)[descriptor >> 6]
-        return place + (5 if is_single else 6) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
+        behind = place + (5 if is_single else 6) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
+        window = self._number(place + 5, 1)
+        self.window_bytes = (
+            self._number(behind - size_bytes, size_bytes) if is_single else (8 + (window & 7)) << 7 + (window >> 3)
+        )
+        return behind
 
     def _behind_block(self, place: int) -> tuple[int, bool]:
         header = self._number(place, 3)
@@ -135,6 +149,23 @@ class Lz4Frame(Frame):
         descriptor = bytes([flags]) + self._content[self._begin + 5 : self._begin + 6]
         check = xxhash.xxh32_intdigest(descriptor) >> 8 & 0xFF
         return LZ4_MAGIC + descriptor + bytes([check]) + self._content[place:end] + bytes(4)
+
+
+def refuse_wide_window(path: Path, content: Content) -> None:
+    """Raise InputError where a file begins with a frame of zstd that takes more memory than MAX_ZSTD_WINDOW."""
+    if content[0:4] not in (ZSTD_MAGIC, DICTIONARY_MAGIC):
+        return
+    try:
+        frame = ZstdFrame(content, 0)
+        if content[0:4] == DICTIONARY_MAGIC:
+            frame = ZstdFrame(content, frame.end())
+    except (OSError, EOFError):  # said where it is read
+        return
+    if frame.window_bytes > MAX_ZSTD_WINDOW:
+        raise InputError(
+            f"{path} was compressed by zstd with a window of {frame.window_bytes >> 20:,} MB (--long), and at most "
+            f"{MAX_ZSTD_WINDOW >> 20} MB are read: write it again by `zstd -dc --long=31 FILE | zstd -o OTHER`"
+        )
 
 
 def dictionary_frame(content: Content) -> bytes:

@@ -19,7 +19,15 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from fastwarc.stream_io import Lz4Reader, ZstdReader
 
-from pipelines.sources.compressed_frames import LZ4_MAGIC, ZSTD_MAGIC, Content, Lz4Frame, Window, ZstdFrame
+from pipelines.sources.compressed_frames import (
+    LZ4_MAGIC,
+    ZSTD_MAGIC,
+    Content,
+    Lz4Frame,
+    Window,
+    ZstdFrame,
+    refuse_wide_window,
+)
 
 CHUNK_BYTES = 1 << 17
 _FIRST_STEP = 1 << 10  # what is behind a part is copied at each: so it is given in small steps
@@ -150,7 +158,10 @@ def kind_of(suffix: str, dictionary: bytes = b"") -> Kind:
 
 
 def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
-    """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it."""
+    """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it.
+
+    Raises InputError where zstd would take too much memory.
+    """
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         while data := raw.read(CHUNK_BYTES):
@@ -159,7 +170,10 @@ def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
     if not raw.read(1):
         return
     with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        yield from parts(content, kind)
+        for item in parts(content, kind):
+            if isinstance(item, Damage) and item.following is None and item.given == 0:
+                refuse_wide_window(path, content)
+            yield item
 
 
 def parts(content: mmap.mmap, kind: Kind, place: int = 0, to_damage: bool = False) -> Iterator[bytes | Damage]:

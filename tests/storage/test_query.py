@@ -56,6 +56,20 @@ def test_csv_spells_nested_values_as_json(workspace):
     assert (row["yes"], row["text"], row["nothing"], row["blob"]) == ("true", 'a "b", c', "", "ff")
 
 
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_a_date_without_end_is_no_date(workspace, format):
+    """Python would have it 9999-12-31, which may be a real one."""
+    sql = "SELECT 'infinity'::DATE AS day, '-infinity'::TIMESTAMPTZ AS day, DATE '9999-12-31' AS last -- of all"
+    text = written(workspace, sql, format).decode()
+    assert (
+        text
+        == {
+            "json": '[\n {"day": null, "day_1": null, "last": "9999-12-31"}\n]\n',
+            "csv": "day,day_1,last\n,,9999-12-31\n",
+        }[format]
+    )
+
+
 def test_columns_of_one_name_are_told_apart_in_every_format(workspace):
     sql = "SELECT 1 AS x, 2 AS x, 3 AS X_1, 4 AS x"
     names = query(workspace, sql).columns

@@ -15,6 +15,7 @@ from pipelines.pages.warc.capture import Capture, Item, read_record
 from pipelines.pages.warc.content_languages import PageLanguages
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
 from pipelines.pages.warc.places import Places
+from pipelines.sources.compressed_frames import refuse_wide_window
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
@@ -84,6 +85,8 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
             yield from last
         if failure is not None and records > 0:
             yield failure
+        if records == 0:
+            refuse_wide_window(path, places.bytes)
     if records == 0:
         raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
 

@@ -328,6 +328,11 @@ def test_frames_of_zstd_with_a_dictionary(is_packed: bool, tmp_path: Path) -> No
     assert errors
 
 
+def test_zstd_that_takes_too_much_memory_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a window of 2,048 MB .*`zstd -dc --long=31"):
+        read(b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00", tmp_path)
+
+
 def test_a_dictionary_of_zstd_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with ZstdWriter(buffer) as stream:
