@@ -22,10 +22,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.documents_stage import process_unit
+from pipelines.documents.stage import process_unit
 from pipelines.settings import DocumentSettings
-from pipelines.sources.unit_report import documents_file
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import WorkUnit, documents_file
 from pipelines.text.rules import RULE_OF_NAME, profile_thresholds
 from pipelines.text.scores import SCORES
 from pipelines.text.stop_words import STOP_WORDS

@@ -44,16 +44,15 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
-from pipelines import document_row
 from pipelines.corpus.filter import judge
-from pipelines.dedup import key
-from pipelines.documents_stage import process_unit, process_units
+from pipelines.dedup import compared_text
+from pipelines.documents import row as document_row
+from pipelines.documents.stage import process_unit, process_units
 from pipelines.pages.decode import decode
 from pipelines.pages.http_body import undo_transfer
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.sources.unit_report import documents_file
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import WorkUnit, documents_file
 from pipelines.text.identify import find_language_model, load_identifier
 from pipelines.text.other_language import other_language
 from pipelines.text.rules import profile_thresholds
@@ -137,7 +136,7 @@ def without_minhash(run: Callable[[], None]) -> Callable[[], None]:
     def bare() -> None:
         none = np.zeros(1, dtype=np.uint32)
         with (
-            mock.patch.object(key, "shingle_hashes", lambda *_: none),
+            mock.patch.object(compared_text, "shingle_hashes", lambda *_: none),
             mock.patch.object(document_row, "signatures", lambda of_texts, *_: [none] * len(of_texts)),
         ):
             run()

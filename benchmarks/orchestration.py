@@ -32,9 +32,9 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from flows.config.study import Config, load_config, parse_config  # noqa: E402
 from flows.data_refresh import batches, data_refresh  # noqa: E402
 from flows.steps.result_records import record_units  # noqa: E402
-from pipelines.documents_stage import documents_key  # noqa: E402
+from pipelines.documents.cluster_worker import process_units_here  # noqa: E402
+from pipelines.documents.stage import documents_key  # noqa: E402
 from pipelines.sources.work_units import WorkUnit, list_work_units  # noqa: E402
-from pipelines.workers.inline import process_units_here  # noqa: E402
 from storage.workspace import Workspace  # noqa: E402
 
 TEXT = "the garden is full of light and we walk there slowly to see what has grown since the last rain"

@@ -21,8 +21,7 @@ from flows.steps.progress import Progress
 from flows.steps.result_records import record_corpus, record_move, record_units
 from pipelines.corpus.summary import CorpusReport
 from pipelines.settings import CorpusSettings
-from pipelines.sources.unit_report import UnitReport, is_unit_done, read_report
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import UnitReport, WorkUnit, is_unit_done, read_report
 from storage.catalog import refresh_catalog
 from storage.query import query
 from storage.workspace import Workspace
@@ -93,7 +92,7 @@ def select_units(config: Config) -> list[WorkUnit]:
 
 @task(cache_policy=NO_CACHE)
 def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> list[WorkUnit]:
-    from pipelines.documents_stage import documents_key
+    from pipelines.documents.stage import documents_key
     from pipelines.sources.work_units import units_to_read
 
     key, workspace = documents_key(config.documents), Workspace(config.workspace)
@@ -113,7 +112,7 @@ def still_to_read(units: list[WorkUnit], config: Config, only_failed: bool) -> l
 
 @task(cache_policy=NO_CACHE)
 def read_units(units: list[WorkUnit], config: Config) -> None:
-    from pipelines.documents_stage import documents_key, process_units
+    from pipelines.documents.stage import documents_key, process_units
 
     logger, workspace = get_run_logger(), Workspace(config.workspace)
     reports: list[UnitReport] = []
@@ -142,8 +141,8 @@ def read_units(units: list[WorkUnit], config: Config) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="publish-corpus-{name}")
 def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], config: Config) -> str:
-    from pipelines.corpus.bucket import changing_corpus
     from pipelines.corpus.build import build_corpus
+    from pipelines.corpus.shared_versions import changing_corpus
 
     workspace = Workspace(config.workspace)
     own = [unit for unit in units if unit.source in settings.sources]

@@ -36,7 +36,7 @@ def listen() -> None:
 def when_parent_dies(parent: int, act: Callable[[], object]) -> None:
     """Call `act`, from a thread in the background, when process `parent` is no longer this one's parent.
 
-    (pipelines.workers.children has a watcher of its own: nr_core imports nothing of the other packages.)
+    (pipelines.workers.child_processes has a watcher of its own: nr_core imports nothing of the other packages.)
     """
 
     def watch() -> None:

@@ -3,9 +3,8 @@
     sources/       where text comes from: work units, fetching, readers of text files
     pages/         a record becomes a page's text: WARC, record filter, opt-outs, decoding, guards, main content
     text/          what is measured on texts: languages, scores and the rules over them, personal data
-    document_row   one row of the documents table, put together from the above; unit_reader: all rows of a work unit
-    documents_stage   work units -> documents, by the worker processes of workers/
     dedup/         signatures, exact and near copies, lines, the index
+    documents/     work units -> documents: a row, a unit, the stage, by the worker processes of workers/
     corpus/        documents -> a version: filter, deduplication, decontamination, split, shards
     denylist       hosts that were taken down
     settings/      what a user sets of all this; sample_crawl/: the generated crawl of demo and tests

@@ -31,11 +31,11 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "documents": (
-        "pipelines.documents_stage:DOCUMENTS_STAGE_VERSION",
+        "pipelines.documents.stage:DOCUMENTS_STAGE_VERSION",
         (
-            "pipelines/document_row.py",
-            "pipelines/unit_reader.py",
-            "pipelines/given_files.py",
+            "pipelines/documents/row.py",
+            "pipelines/documents/unit.py",
+            "pipelines/documents/given_files.py",
             "pipelines/sources/compressed_*.py",
             "pipelines/sources/addresses.py",
             "pipelines/sources/text_files.py",
@@ -50,7 +50,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/text/stop_words.py",
             "pipelines/text/scores/*.py",
             "pipelines/text/words.py",
-            "pipelines/dedup/key.py",
+            "pipelines/dedup/compared_text.py",
             "pipelines/dedup/signature.py",
         ),
     ),
@@ -99,15 +99,11 @@ BESIDE = (
     *("pipelines/settings/*.py", "nr_core/settings/*.py", "nr_core/specs.py"),  # the values stand in the keys
     *("pipelines/workers/*.py", "pipelines/memory_limit.py"),  # by whom and within which bounds
     # Bytes as an owner serves them, by an index that the selection's version holds.
-    *(f"pipelines/sources/{name}.py" for name in ("buckets", "fetch_unit", "http", "remote", "retries")),
-    "pipelines/sources/common_crawl/snapshots.py",
-    *(
-        f"pipelines/sources/{name}.py" for name in ("work_units", "unit_report")
-    ),  # what is to be read, and what came of it
+    *(f"pipelines/sources/{name}.py" for name in ("fsspec_stores", "fetch_unit", "http", "remote", "retries")),
+    *("pipelines/sources/common_crawl/snapshots.py", "pipelines/sources/work_units.py"),  # what is to be read
     "pipelines/text/quality_training.py",  # makes a file whose content is in the key
-    *(
-        f"pipelines/corpus/{name}.py" for name in ("data_card", "evaluation_sets", "summary")
-    ),  # what is told of a version
+    # What is told of a version.
+    *(f"pipelines/corpus/{name}.py" for name in ("data_card", "evaluation_sets", "summary")),
     "pipelines/denylist.py",  # its entries are in the key
     *(f"nr_core/{name}.py" for name in ("errors", "files", "progress", "stopping")),
     *("nr_core/peft.py", "nr_core/runs/load_run.py", "nr_core/runs/model_card.py"),

@@ -6,7 +6,7 @@ import sys
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
 from flows.cli import init, study, models, results, corpora, services  # noqa: F401  # isort: skip
 from flows.cli.app import app, leaving_on_interrupt
-from pipelines.workers.children import SAFE
+from pipelines.workers.child_processes import SAFE
 
 
 def main() -> None:

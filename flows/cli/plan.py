@@ -11,10 +11,11 @@ from flows.steps.base import pretrained_id
 from flows.steps.own_text import seconds_per_token, standing_own_text
 from flows.steps.result_records import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
-from pipelines.corpus.bucket import version_in_bucket
 from pipelines.corpus.lineage import has_settings
+from pipelines.corpus.shared_versions import version_in_bucket
 from pipelines.denylist import holds_taken_down
-from pipelines.documents_stage import documents_key, units_in_bucket
+from pipelines.documents.bucket import units_in_bucket
+from pipelines.documents.stage import documents_key
 from pipelines.settings import CommonCrawlIndexSource, CorpusSettings
 from pipelines.sources.common_crawl.selection import read_batch, read_units
 from pipelines.sources.fetch_unit import needs_fetching

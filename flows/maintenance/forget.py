@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.steps.result_records import record_corpus, record_move
-from pipelines.corpus.bucket import changing_corpus, clear_bucket
 from pipelines.corpus.build import publish_version
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION
 from pipelines.corpus.shards import shard_files
+from pipelines.corpus.shared_versions import changing_corpus, clear_bucket
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import TakenDown, deny
 from pipelines.settings import CorpusSettings

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.corpus.bucket import is_last_here
+from pipelines.corpus.shared_versions import is_last_here
 from storage.files import read_json
 from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import OWN_TEXT, Workspace

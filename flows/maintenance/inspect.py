@@ -15,7 +15,7 @@ from pipelines.corpus.filter import sample_of
 from pipelines.corpus.shards import shard_files
 from pipelines.dedup.index import first_doc_nos
 from pipelines.settings import CorpusSettings
-from pipelines.sources.unit_report import documents_file
+from pipelines.sources.work_units import documents_file
 from pipelines.text.bad_words import BAD_WORDS, BadWords, read_bad_words
 from storage.errors import InputError
 from storage.publish import read_manifest

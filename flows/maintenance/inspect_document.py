@@ -13,7 +13,7 @@ from flows.maintenance.inspect import PublishedVersion
 from flows.maintenance.rollback import current
 from flows.maintenance.verdicts import verdict_of
 from pipelines.denylist import TakenDown, denied_hosts
-from pipelines.document_row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
+from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
 from pipelines.pages.decode import decode
 from pipelines.pages.extract import all_text
@@ -24,8 +24,7 @@ from pipelines.pages.warc.stored_record import StoredRecord, read_stored
 from pipelines.settings import CommonCrawlSource, DocumentSettings, FetchSettings
 from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import ByteRange, Remote
-from pipelines.sources.unit_report import read_report
-from pipelines.sources.work_units import read_units
+from pipelines.sources.work_units import read_report, read_units
 from storage.errors import InputError
 from storage.workspace import Workspace
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.steps.result_records import record_move
-from pipelines.corpus.bucket import changing_corpus, fetch_version
+from pipelines.corpus.shared_versions import changing_corpus, fetch_version
 from pipelines.denylist import holds_taken_down
 from storage.errors import InputError
 from storage.publish import is_done, read_manifest

@@ -17,7 +17,7 @@ from flows.maintenance.inspect import PublishedVersion
 from flows.maintenance.rollback import current
 from pipelines.corpus.filter import write_judged
 from pipelines.corpus.shards import shard_files
-from pipelines.document_row import SCHEMA, STAGE_OF_REASON
+from pipelines.documents.row import SCHEMA, STAGE_OF_REASON
 from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from flows.services.prefect_api import Api
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
 

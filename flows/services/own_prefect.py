@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.services.access import CLIENT, OWN
 from flows.services.prefect_api import answer_of, basic
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 
 API, KEY, PROFILE, PROFILES = "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"

@@ -18,7 +18,7 @@ from types import FrameType
 
 import psutil
 
-from pipelines.workers.children import exit_with_parent, python_command
+from pipelines.workers.child_processes import exit_with_parent, python_command
 
 PAUSE_SECONDS = 1.0  # where the machine has no memory for it, it is killed again and again
 CHILD = "--of"

@@ -30,7 +30,7 @@ from filelock import FileLock
 from flows.services.access import make_private
 from flows.services.addresses import ALLOWED_HOSTS, LOOPBACK, REACHED_AT, address, hosts_of, refusal, refuse_unusable
 from flows.services.prefect_api import is_served
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
 

@@ -41,7 +41,7 @@ from flows.services.deployments import POOL, deploy, read
 from flows.services.orphans import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.prefect_processes import end_session, prefect_of, runs_prefect
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
 

@@ -20,7 +20,7 @@ from flows.services.addresses import LOOPBACK, address
 from flows.services.orphans import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.server import START_SECONDS, STOP_SECONDS
-from pipelines.workers.children import exit_with_parent, python_command, python_environment
+from pipelines.workers.child_processes import exit_with_parent, python_command, python_environment
 from storage.errors import InputError
 
 logger = logging.getLogger(__name__)

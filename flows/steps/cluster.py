@@ -19,8 +19,7 @@ from flows.config.study import Config
 from flows.services.orphans import record_process
 from flows.steps.result_records import record_units
 from pipelines.dedup.minhash import BandBuckets, BandJob, RunJobs
-from pipelines.sources.unit_report import UnitReport
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import UnitReport, WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -34,8 +33,9 @@ def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config],
 
 @flow(name="read-on-cluster", on_running=[record_process])
 def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
-    from pipelines.documents_stage import documents_key, fetch_units
-    from pipelines.sources.unit_report import is_unit_done, read_report, write_report
+    from pipelines.documents.bucket import fetch_units
+    from pipelines.documents.stage import documents_key
+    from pipelines.sources.work_units import is_unit_done, read_report, write_report
 
     workspace, logger, key = Workspace(config.workspace), get_run_logger(), documents_key(config.documents)
     folder, left = workspace.documents(key), []
@@ -57,7 +57,7 @@ def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[Wo
 
 @task(cache_policy=NO_CACHE, retries=2)  # a worker that dies takes its batch along: what it had read stands
 def read_part(units: list[WorkUnit], config: Config) -> list[UnitReport]:
-    from pipelines.workers.inline import process_units_here
+    from pipelines.documents.cluster_worker import process_units_here
 
     take_secrets(config)  # its machine is another than the flow's
     return process_units_here(units, config.documents, Workspace(config.workspace, config.bucket), config.fetch)

@@ -14,7 +14,7 @@ from typing import Any
 from flows.config.files import PROJECT
 from flows.config.study import Config
 from nr_core.settings import BaseSpec
-from pipelines.documents_stage import documents_key
+from pipelines.documents.stage import documents_key
 from pipelines.settings import SampleCrawlSource
 from storage.errors import InputError
 from storage.files import DamagedFile, read_json, write_atomically

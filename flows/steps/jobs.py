@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from flows.steps.progress import Progress
 from nr_core.specs import JOBS, JobSpec
-from pipelines.workers.children import python_environment, relay_line
+from pipelines.workers.child_processes import python_environment, relay_line
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import hash_of

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from nr_core.settings import MethodSettings, TrainingSettings, VocabularyRows
 from pipelines.corpus.build import CorpusReport
-from pipelines.sources.unit_report import UnitReport
+from pipelines.sources.work_units import UnitReport
 from storage.catalog import refresh_catalog
 from storage.keys import hash_of
 from storage.publish import read_manifest

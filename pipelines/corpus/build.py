@@ -13,10 +13,10 @@ from pipelines.corpus.version import write_version
 from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import hosts_taken_down
-from pipelines.documents_stage import documents_key, fetch_units, share_units, units_in_bucket
+from pipelines.documents.bucket import fetch_units, share_units, units_in_bucket
+from pipelines.documents.stage import documents_key
 from pipelines.settings import CorpusSettings, DocumentSettings
-from pipelines.sources.unit_report import documents_file, is_unit_done, read_report
-from pipelines.sources.work_units import WorkUnit, earlier_units
+from pipelines.sources.work_units import WorkUnit, documents_file, earlier_units, is_unit_done, read_report
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError, is_disk_full, os_sentence

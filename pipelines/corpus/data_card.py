@@ -13,7 +13,7 @@ from pipelines.corpus.lineage import Inputs, Lineage
 from pipelines.corpus.shards import SCHEMA, shard_files
 from pipelines.pages.characters import without_controls
 from pipelines.settings import CorpusSettings
-from pipelines.sources.unit_report import read_report
+from pipelines.sources.work_units import read_report
 from pipelines.text.bad_words import BadWords
 from pipelines.text.languages import NAME_OF_CODE, UNDETERMINED
 from storage.workspace import Workspace

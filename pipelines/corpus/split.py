@@ -16,8 +16,8 @@ import xxhash
 
 from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.corpus.summary import CorpusFunnel
+from pipelines.dedup.compared_text import hashes_of
 from pipelines.dedup.index import Segment, among
-from pipelines.dedup.key import hashes_of
 from pipelines.dedup.minhash import DocNos, Signatures, band_hashes, greedy_leaders
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.settings import CorpusSettings, DedupSettings

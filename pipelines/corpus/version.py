@@ -27,8 +27,7 @@ from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import TakenDown
 from pipelines.settings import CorpusSettings
-from pipelines.sources.unit_report import documents_file
-from pipelines.sources.work_units import write_units
+from pipelines.sources.work_units import documents_file, write_units
 from pipelines.text.text_steps import TextSteps
 from storage.errors import InputError
 from storage.keys import file_sha256

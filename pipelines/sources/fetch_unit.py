@@ -12,8 +12,7 @@ from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import Remote, is_remote
 from pipelines.sources.retries import FetchError
 from pipelines.sources.text_files import text_suffix
-from pipelines.sources.unit_report import Failure
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import Failure, WorkUnit
 from storage.errors import InputError
 from storage.workspace import Workspace
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pipelines.settings import FetchSettings
 from pipelines.sources.addresses import redacted, redacted_text
-from pipelines.sources.buckets import Buckets
+from pipelines.sources.fsspec_stores import Buckets
 from pipelines.sources.http import Body, Http
 from pipelines.sources.retries import FetchError, Permanent, Retries, Stopped, Transient
 from storage.errors import InputError

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipelines.sources.compressed_text import CHUNK_BYTES, Damage, as_file, decompressed
+from pipelines.sources.compressed_files import CHUNK_BYTES, Damage, as_file, decompressed
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipelines.settings import DocumentSettings
 from pipelines.text.languages import GROUP_OF, UNDETERMINED, code_of_label
-from pipelines.workers.children import python_command
+from pipelines.workers.child_processes import python_command
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import file_sha256

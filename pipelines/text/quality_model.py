@@ -18,7 +18,7 @@ import xxhash
 from pipelines.pages.characters import normalise
 from pipelines.settings import DocumentSettings, QualityModelSettings
 from pipelines.text.quality_training import FRESH_MEMORY
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import file_sha256

@@ -3,7 +3,7 @@
 White space parts them, as in Gopher's, FineWeb's and datatrove's rules. Languages that are written without spaces are
 segmented by ICU (https://unicode-org.github.io/icu/userguide/boundaryanalysis/), by its dictionaries of Chinese and
 Japanese, Thai, Lao, Khmer and Burmese; Tibetan by its syllables. Another segmenter, or another version of ICU, is
-another definition: raise DOCUMENTS_STAGE_VERSION (pipelines/documents_stage.py).
+another definition: raise DOCUMENTS_STAGE_VERSION (pipelines/documents/stage.py).
 """
 
 import re

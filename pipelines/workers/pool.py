@@ -27,10 +27,9 @@ from pipelines.settings import DocumentSettings
 from pipelines.sources.addresses import redacted_text
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.retries import Stopped
-from pipelines.sources.unit_report import UnitReport
-from pipelines.sources.work_units import WorkUnit
-from pipelines.workers.children import python_command, python_environment, relay_in_background
-from pipelines.workers.reading_place import NOTHING, Poison, ReadingPlace
+from pipelines.sources.work_units import UnitReport, WorkUnit
+from pipelines.workers.child_processes import python_command, python_environment, relay_in_background
+from pipelines.workers.shared_position import NOTHING, Poison, ReadingPlace
 from storage.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ import signal
 import sys
 from pathlib import Path
 
-from pipelines.documents_stage import process_unit
+from pipelines.documents.stage import process_unit
 from pipelines.settings import DocumentSettings
 from pipelines.sources.fetch_unit import fetched_from
 from pipelines.sources.work_units import WorkUnit
-from pipelines.workers.children import exit_with_parent
-from pipelines.workers.reading_place import NOTHING, Poison, ReadingPlace
+from pipelines.workers.child_processes import exit_with_parent
+from pipelines.workers.shared_position import NOTHING, Poison, ReadingPlace
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.corpus.build import CorpusReport, build_corpus
-from pipelines.documents_stage import documents_key, process_unit, process_units
+from pipelines.documents.stage import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from storage.workspace import Workspace

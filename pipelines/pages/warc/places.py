@@ -25,8 +25,7 @@ from pipelines.pages.warc.header import (
     names_its_type,
     put_usual_names,
 )
-from pipelines.sources.compressed_frames import DICTIONARY_MAGIC, LZ4_MAGIC, ZSTD_MAGIC, Window, dictionary_frame
-from pipelines.sources.compressed_text import (
+from pipelines.sources.compressed_files import (
     CHUNK_BYTES,
     ERRORS,
     MAX_LOOKS,
@@ -37,6 +36,7 @@ from pipelines.sources.compressed_text import (
     next_part,
     parts,
 )
+from pipelines.sources.compressed_frames import DICTIONARY_MAGIC, LZ4_MAGIC, ZSTD_MAGIC, Window, dictionary_frame
 
 _SUFFIXES = {b"\x1f\x8b\x08": ".gz", ZSTD_MAGIC: ".zst", DICTIONARY_MAGIC: ".zst", LZ4_MAGIC: ".lz4"}
 _BEGIN = b"WARC/"

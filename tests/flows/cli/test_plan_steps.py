@@ -14,7 +14,7 @@ from flows.steps.own_text import own_text_key
 from flows.steps.result_records import recorded_settings
 from nr_core.settings import BaseSpec, MethodSettings
 from pipelines.denylist import deny
-from pipelines.documents_stage import documents_key
+from pipelines.documents.stage import documents_key
 from pipelines.sources.work_units import WorkUnit
 from storage.catalog import refresh_catalog
 from storage.errors import InputError

@@ -18,7 +18,7 @@ from flows.train import planned_runs
 from nr_core.settings import BaseSpec
 from nr_core.specs import TrainSpec
 from pipelines.corpus.lineage import Inputs, find_lineage
-from pipelines.documents_stage import documents_key
+from pipelines.documents.stage import documents_key
 from pipelines.sources.work_units import WorkUnit
 from storage.workspace import Workspace
 

@@ -11,8 +11,8 @@ from flows.cli import app
 from flows.cli.plan import plan_refresh
 from flows.config.study import load_config
 from flows.steps.result_records import record_corpus
-from pipelines.corpus.bucket import changing_corpus
 from pipelines.corpus.build import CorpusReport
+from pipelines.corpus.shared_versions import changing_corpus
 from storage.workspace import Workspace
 from tests.pipelines.conftest import document_settings, write_warc  # noqa: F401 (fixtures)
 from tests.pipelines.growing_crawl import Crawl, english

@@ -26,7 +26,7 @@ from flows.steps.corpora import current_versions
 from flows.steps.result_records import record_corpus, record_move
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
-from pipelines.documents_stage import documents_key, process_unit
+from pipelines.documents.stage import documents_key, process_unit
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from pipelines.text.identify import FETCHED_MODEL

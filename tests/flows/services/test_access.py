@@ -21,7 +21,7 @@ from flows.services.addresses import LOOPBACK, address, free_port, hosts_of, ref
 from flows.services.prefect_api import Api
 from flows.services.server import environment, up
 from flows.services.temporary_server import TemporaryServer
-from pipelines.workers.children import python_command, python_environment
+from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 
 OPEN = {"/health", "/ready"}  # without a credential: that it lives, and nothing else

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-import pipelines.documents_stage
-from pipelines.corpus.bucket import changing_corpus, clear_bucket, last_move
+import pipelines.documents.stage
 from pipelines.corpus.build import CorpusReport
+from pipelines.corpus.shared_versions import changing_corpus, clear_bucket, last_move
 from pipelines.denylist import denied_hosts, deny
-from pipelines.documents_stage import documents_key, units_in_bucket
+from pipelines.documents.bucket import units_in_bucket
+from pipelines.documents.stage import documents_key
 from storage.bucket import Bucket
 from storage.errors import InputError
 from storage.keys import file_sha256
@@ -78,10 +79,10 @@ def texts(machine: Crawl, report: CorpusReport) -> list[dict[str, Any]]:
 def test_another_machine_goes_on_from_the_bucket(machines: Callable[[str], Crawl], monkeypatch: Any) -> None:
     first, second = machines("first"), machines("second")
     made = refresh(first)
-    reading = pipelines.documents_stage.run_in_workers
+    reading = pipelines.documents.stage.run_in_workers
     read: list[str] = []
     monkeypatch.setattr(
-        pipelines.documents_stage,
+        pipelines.documents.stage,
         "run_in_workers",
         lambda units, *rest: reading([read.append(unit.path) or unit for unit in units], *rest),
     )

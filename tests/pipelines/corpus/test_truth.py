@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.corpus.build import build_corpus
 from pipelines.corpus.shards import shard_files
-from pipelines.document_row import capture_document
-from pipelines.documents_stage import documents_key, process_units
+from pipelines.documents.row import capture_document
+from pipelines.documents.stage import documents_key, process_units
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import CorpusSettings, DocumentSettings, SampleCrawlSource
 from pipelines.sources.work_units import list_work_units

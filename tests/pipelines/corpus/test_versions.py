@@ -11,7 +11,7 @@ import pytest
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.denylist import deny
-from pipelines.documents_stage import process_units
+from pipelines.documents.stage import process_units
 from pipelines.settings import CorpusSettings, OptOutSettings, TextSource, WarcSource
 from pipelines.sources.work_units import list_work_units
 from storage.errors import InputError

@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 
-from pipelines.dedup import key
-from pipelines.dedup.key import hashes_of
+from pipelines.dedup import compared_text
+from pipelines.dedup.compared_text import hashes_of
 from pipelines.dedup.signature import shingle_hashes
-from pipelines.document_row import measure
+from pipelines.documents.row import measure
 from pipelines.pages.characters import text_hash
 from pipelines.settings import DocumentSettings
 
@@ -40,7 +40,7 @@ def test_the_key_is_of_the_normalised_text() -> None:
 
 
 def test_another_key_is_a_change_of_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key, "compared", lambda document: str(document["title"]))
+    monkeypatch.setattr(compared_text, "compared", lambda document: str(document["title"]))
     one, other = row("The same title", "some text"), row("The  same title", "quite another text")
     assert one["text_hash"] == other["text_hash"] and one["text"] != other["text"]
     assert one["shingle_hashes"].tolist() == other["shingle_hashes"].tolist()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.document_row import STAGE_OF_REASON, capture_document, page_document
+from pipelines.documents.row import STAGE_OF_REASON, capture_document, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import DocumentSettings
 from pipelines.sources.retries import ReadFailure

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.documents_stage import documents_key, process_unit
+from pipelines.documents.stage import documents_key, process_unit
 from pipelines.pages.opt_outs import may_opt_out
 from pipelines.pages.parse import Markup
 from pipelines.settings import DocumentSettings, OptOutSettings, WarcSource
-from pipelines.sources.unit_report import documents_file
-from pipelines.sources.work_units import list_work_units
+from pipelines.sources.work_units import documents_file, list_work_units
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose

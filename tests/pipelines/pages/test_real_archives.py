@@ -8,10 +8,9 @@ import pytest
 
 from pipelines.corpus.build import build_corpus
 from pipelines.corpus.shards import shard_files
-from pipelines.documents_stage import documents_key, process_units
+from pipelines.documents.stage import documents_key, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, WarcSource
-from pipelines.sources.unit_report import UnitReport, documents_file
-from pipelines.sources.work_units import list_work_units
+from pipelines.sources.work_units import UnitReport, documents_file, list_work_units
 from storage.workspace import Workspace
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
-from pipelines.documents_stage import documents_key, process_units
+from pipelines.documents.stage import documents_key, process_units
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -21,8 +21,7 @@ from pipelines.settings import (
     Source,
 )
 from pipelines.sources.common_crawl.snapshots import release_latest, warc_filename
-from pipelines.sources.unit_report import UnitReport, documents_file
-from pipelines.sources.work_units import WorkUnit, list_work_units, units_to_read
+from pipelines.sources.work_units import UnitReport, WorkUnit, documents_file, list_work_units, units_to_read
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.loopback import FAULTS, Loopback, serving

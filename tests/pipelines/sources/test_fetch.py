@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.documents_stage import documents_key, process_units
+from pipelines.documents.stage import documents_key, process_units
 from pipelines.settings import (
     CommonCrawlIndexSource,
     CommonCrawlSource,
@@ -32,8 +32,7 @@ from pipelines.settings import (
 from pipelines.sources.common_crawl.snapshots import resolve
 from pipelines.sources.remote import ByteRange, Remote, coalesce
 from pipelines.sources.retries import FetchError, Stopped, retry_after_seconds
-from pipelines.sources.unit_report import UnitReport, documents_file
-from pipelines.sources.work_units import list_work_units
+from pipelines.sources.work_units import UnitReport, documents_file, list_work_units
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.loopback import FAULTS, Loopback, serving

@@ -20,14 +20,13 @@ from fastwarc.stream_io import ZstdWriter
 from pipelines.corpus.build import build_corpus
 from pipelines.corpus.shards import shard_files
 from pipelines.denylist import deny
-from pipelines.documents_stage import documents_key, process_unit, process_units
+from pipelines.documents.stage import documents_key, process_unit, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings, TextSource
-from pipelines.sources import compressed_text
+from pipelines.sources import compressed_files
 from pipelines.sources.compressed_frames import Window
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_rows import json_rows, plain_text
-from pipelines.sources.unit_report import UnitReport
-from pipelines.sources.work_units import list_work_units
+from pipelines.sources.work_units import UnitReport, list_work_units
 from storage.errors import InputError
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, FRENCH, Page, prose
@@ -545,15 +544,15 @@ def test_of_what_seems_to_begin_a_part_no_more_than_a_block_is_read(
 ) -> None:
     """Each of these headers has a name that goes on to the end of the file."""
     read: list[int] = []
-    kind = compressed_text._KINDS[".gz"]
+    kind = compressed_files._KINDS[".gz"]
 
-    def counted(content: compressed_text.Content, place: int, *sizes: int) -> Iterator[compressed_text.Item]:
+    def counted(content: compressed_files.Content, place: int, *sizes: int) -> Iterator[compressed_files.Item]:
         if isinstance(content, Window):
             read.append(len(content))
         return kind.read(content, place)
 
-    monkeypatch.setattr(compressed_text, "MAX_LOOKS", 20)
-    monkeypatch.setitem(compressed_text._KINDS, ".gz", kind._replace(read=counted))
+    monkeypatch.setattr(compressed_files, "MAX_LOOKS", 20)
+    monkeypatch.setitem(compressed_files._KINDS, ".gz", kind._replace(read=counted))
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(gzip.compress(b"{}\n") + b"?" + b"\x1f\x8b\x08\x08name" * 33_000)
     assert [row for row in json_rows(path, 1000) if isinstance(row, ReadFailure)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpus.filter import judge
-from pipelines.document_row import SCHEMA, measure, measure_together
+from pipelines.documents.row import SCHEMA, measure, measure_together
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.text.identify import UNKNOWN, Identifier, load_identifier
 from pipelines.text.language_share import MAX_PIECES, PIECE_CHARACTERS, language_share

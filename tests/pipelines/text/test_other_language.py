@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.document_row import capture_document, page_document
+from pipelines.documents.row import capture_document, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.sample_crawl.article import TOPICS, compose
 from pipelines.settings import DocumentSettings

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.corpus.build import build_corpus
-from pipelines.documents_stage import documents_key, process_units
+from pipelines.documents.stage import documents_key, process_units
 from pipelines.settings import CorpusSettings, DocumentSettings, QualityModelSettings, WarcSource
-from pipelines.sources.unit_report import documents_file
-from pipelines.sources.work_units import list_work_units
+from pipelines.sources.work_units import documents_file, list_work_units
 from pipelines.text.quality_model import QualityModel, train_quality_model
 from storage.errors import InputError
 from storage.workspace import Workspace

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.corpus.filter import REMEDIES, judge
-from pipelines.document_row import SCHEMA
+from pipelines.documents.row import SCHEMA
 from pipelines.settings import CorpusSettings
 from pipelines.text.rules import LANGUAGE_SHARE, QUALITY, RULES, Rule, rules_table
 from pipelines.text.scores import scores

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.workers.children import LONGEST_LINE, level_of, relay_in_background, relay_line
+from pipelines.workers.child_processes import LONGEST_LINE, level_of, relay_in_background, relay_line
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from pipelines.workers.children import LONGEST_LINE, level_of, relay_in_backgrou
         ("WARNING pipelines.x: slow", logging.WARNING),
         ("W1123 20:15:02.123000 77 torch/distributed/run.py:793] threads", logging.WARNING),
         ("/lib/x.py:12: UserWarning: beware", logging.WARNING),
-        ("ERROR pipelines.unit_reader: lost", logging.ERROR),
+        ("ERROR pipelines.documents.unit: lost", logging.ERROR),
         ("Traceback (most recent call last):", logging.ERROR),
         ("ValueError: no", logging.ERROR),
         ("E1123 20:15:02.1 failed", logging.ERROR),

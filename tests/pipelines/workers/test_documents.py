@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.documents_stage import documents_key, process_unit, process_units
+from pipelines.documents.stage import documents_key, process_unit, process_units
 from pipelines.settings import DocumentSettings, WarcSource
-from pipelines.sources.unit_report import UnitReport, documents_file
-from pipelines.sources.work_units import WorkUnit, list_work_units
+from pipelines.sources.work_units import UnitReport, WorkUnit, documents_file, list_work_units
 from pipelines.text.scores import scores_of_texts
 from storage.errors import InputError
 from storage.workspace import Workspace
@@ -236,7 +235,7 @@ def test_a_page_that_cannot_be_measured_costs_itself_and_none_of_its_neighbours(
             raise Panic
         return scores_of_texts(texts, languages)
 
-    monkeypatch.setattr("pipelines.document_row.scores_of_texts", scores)
+    monkeypatch.setattr("pipelines.documents.row.scores_of_texts", scores)
     texts = [prose(ENGLISH, 1), prose(ENGLISH, 2) + " This page panics.", prose(ENGLISH, 3)]
     path = write_warc([Page(html(text)) for text in texts])
     report, rows = process(path, workspace, document_settings)

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.documents_stage import process_units
+from pipelines.documents.cluster_worker import process_units_here
+from pipelines.documents.stage import process_units
 from pipelines.settings import DocumentSettings, FetchSettings, TextSource, WarcSource
-from pipelines.sources.unit_report import UnitReport
-from pipelines.sources.work_units import WorkUnit, list_work_units
-from pipelines.workers.inline import process_units_here
+from pipelines.sources.work_units import UnitReport, WorkUnit, list_work_units
 from storage.workspace import Workspace
 from tests.pipelines.warc_files import ENGLISH, Page, html, prose
 
@@ -29,7 +28,7 @@ import json, sys
 import prefect
 with open("imports", "a") as imports:
     imports.write(__name__ + "\\n")
-from pipelines.documents_stage import process_units
+from pipelines.documents.stage import process_units
 from pipelines.settings import DocumentSettings
 from pipelines.sources.work_units import WorkUnit
 from storage.workspace import Workspace
@@ -191,7 +190,8 @@ def test_stopping_early_ends_the_children(
 POISONOUS = """
 import os, signal, sys
 if "pipelines.workers.worker" in sys.orig_argv:
-    from pipelines import document_row
+    from pipelines.documents import row as document_row
+
     measure = document_row.measure
     def poisoned(row, text, *given):
         if "hangs" in text:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.document_row import (
+from pipelines.documents.row import (
     SCHEMA,
     STAGE_OF_REASON,
     capture_document,
@@ -32,11 +32,10 @@ from pipelines.sources.fetch_unit import Fetched
 from pipelines.sources.remote import LOCATION
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
-from pipelines.sources.unit_report import Failure, FunnelRow, UnitReport, documents_file
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit, documents_file
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED, code_of_label
-from pipelines.workers.reading_place import NOTHING, Poison
+from pipelines.workers.shared_position import NOTHING, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import sync
 from storage.keys import file_sha256

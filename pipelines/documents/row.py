@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.dedup.key import hashes_of
+from pipelines.dedup.compared_text import hashes_of
 from pipelines.dedup.signature import signatures
-from pipelines.given_files import block_list, opted_out_hosts, robots_rules
+from pipelines.documents.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.pages.characters import clean, one_line
 from pipelines.pages.decode import decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep

@@ -7,12 +7,12 @@ does to the child costs that record (pool.py).
 from collections.abc import Callable, Sequence
 
 from pipelines.denylist import take_over_deny_list
-from pipelines.documents_stage import documents_key, fetch_units, load_what_is_given, record_failure, share_units
+from pipelines.documents.bucket import fetch_units, share_units
+from pipelines.documents.stage import documents_key, load_what_is_given, record_failure
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.addresses import redacted_text
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
-from pipelines.sources.unit_report import UnitReport
-from pipelines.sources.work_units import WorkUnit
+from pipelines.sources.work_units import UnitReport, WorkUnit
 from pipelines.workers.pool import NotRead, one_worker
 from storage.errors import InputError
 from storage.workspace import Workspace

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.denylist import TakenDown, holds_taken_down, take_over_deny_list
-from pipelines.sources.unit_report import report_file
+from pipelines.sources.work_units import report_file
 from storage.bucket import Bucket
 from storage.errors import InputError
 from storage.publish import MANIFEST, is_whole, read_manifest

@@ -14,7 +14,7 @@ from pipelines.text.words import spaced
 def compared(document: Mapping[str, Any]) -> str:
     """Return the part of a document, or of a row of a shard, by which it is the same as another.
 
-    To deduplicate by another part, change this alone, and raise DOCUMENTS_STAGE_VERSION (documents_stage.py). Not every
+    To deduplicate by another part, change this alone, and raise DOCUMENTS_STAGE_VERSION (documents/stage.py). Not every
     document has every part: by title it is `document.get("title") or document["text"]`.
     """
     return str(document["text"])

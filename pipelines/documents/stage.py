@@ -1,82 +1,30 @@
 """From work units to documents: `documents/<key>/<unit_id>.parquet`, and its report beside it, written last."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from pipelines.denylist import hosts_taken_down, take_over_deny_list
-from pipelines.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
+from pipelines.denylist import take_over_deny_list
+from pipelines.documents.bucket import fetch_units, share_units, units_in_bucket
+from pipelines.documents.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
+from pipelines.documents.unit import UnitReader
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
-from pipelines.sources.unit_report import (
+from pipelines.sources.work_units import (
     UnitReport,
-    documents_file,
+    WorkUnit,
     is_unit_done,
     read_report,
-    report_file,
     write_report,
 )
-from pipelines.sources.work_units import WorkUnit
 from pipelines.text.identify import load_identifier, refuse_unknown_languages
 from pipelines.text.quality_model import load_quality_model
-from pipelines.unit_reader import UnitReader
 from pipelines.workers.pool import NotRead, run_in_workers
-from pipelines.workers.reading_place import Poison
+from pipelines.workers.shared_position import Poison
 from storage.keys import hash_of
 from storage.workspace import Workspace
-
-# Documents of units in the workspace's bucket: uploaded when they were read, downloaded where another machine did.
-
-
-_SIDE_BY_SIDE = 8  # requests
-
-
-def units_in_bucket(folder: Path, workspace: Workspace) -> set[str]:
-    """Ids of the units whose documents, by the settings of this folder, are whole in the bucket."""
-    names = workspace.bucket.names(folder) if workspace.bucket else []
-    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
-
-
-def share_units(folder: Path, unit_ids: Iterable[str], workspace: Workspace, shared: Iterable[str] = ()) -> None:
-    """Upload the documents of units, the report last; `shared` ones are known to be there.
-
-    Documents with pages of a host that was taken down stay here: another machine reads the crawl for them.
-    """
-    bucket = workspace.bucket
-    if bucket is None:
-        return
-
-    def share(unit_id: str) -> None:
-        file = documents_file(folder, unit_id)
-        if is_unit_done(folder, read_report(folder, unit_id)) and not hosts_taken_down([file], workspace):
-            bucket.upload([file], report_file(folder, unit_id))
-
-    known = set(shared)
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-        list(threads.map(share, (unit_id for unit_id in unit_ids if unit_id not in known)))
-
-
-def fetch_units(folder: Path, unit_ids: Iterable[str], workspace: Workspace) -> None:
-    """Download the documents of those units that are whole in the bucket and not here."""
-    bucket = workspace.bucket
-    missing = [unit_id for unit_id in unit_ids if not is_unit_done(folder, read_report(folder, unit_id))]
-    if bucket is None or not missing:
-        return
-    shared = units_in_bucket(folder, workspace)
-
-    def fetch(unit_id: str) -> None:
-        content = bucket.read(report_file(folder, unit_id))
-        if content is not None:
-            report = UnitReport.model_validate_json(content)
-            if bucket.download({documents_file(folder, unit_id): (report.file_bytes, report.file_sha256)}):
-                write_report(folder, report)
-
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-        list(threads.map(fetch, (unit_id for unit_id in missing if unit_id in shared)))
-
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
 

@@ -1,0 +1,11 @@
+"""Work units become documents: a page's or a text's row, all rows of a unit, all units.
+
+row            one page or text -> one row: language, scores, signature
+unit           one file -> its rows, and what left
+stage          all files -> `documents/<key>/`, by the worker processes of pipelines/workers/ or, in cluster_worker, one
+bucket         the documents of other machines; given_files: lists that the settings name
+"""
+
+from pipelines.documents.stage import DOCUMENTS_STAGE_VERSION, UnitReport, documents_key, process_unit, process_units
+
+__all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
