@@ -6,10 +6,19 @@ text becomes depends on that text alone. FineWeb draws its tokens in turn, so th
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-from phonenumbers import Leniency, PhoneNumberMatch, PhoneNumberMatcher, is_valid_number
+from phonenumbers import (
+    Leniency,
+    PhoneMetadata,
+    PhoneNumberMatch,
+    PhoneNumberMatcher,
+    PhoneNumberType,
+    is_valid_number,
+    number_type,
+)
 
 from pipelines.settings import PiiSettings
 
@@ -17,8 +26,8 @@ from pipelines.settings import PiiSettings
 #
 # Which numbers there are is the knowledge of libphonenumber, in its Python port
 # (https://github.com/daviddrysdale/python-phonenumbers). A number must be valid where it is written; one that begins
-# with neither `+` nor a 0 must also stand in the groups of its country, or behind a word for telephone, since a row of
-# figures may look like it.
+# with neither `+` nor its country's prefix must also stand in the groups of its country, or beside a word for
+# telephone, since a row of figures may look like it. Behind such a word the area may be missing.
 
 
 # Regions (ISO 3166) whose numbers are looked for in a text of a language (ISO 639-3); the first is where most speak it.
@@ -37,7 +46,7 @@ REGIONS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _OF_OTHERS = ("HU", "DE", "FR", "IT", "GB")  # of a language that is not known, or not in the table
 _MAX_CHARACTERS = 2000  # of runs of digits that are looked at in a text: one with more is a table; 30 μs each a region
-_RUN = re.compile(r"(?:\+|\(\+?)?\d[\d ./()\u00a0\u2010-\u2013-]{5,62}\d")
+_RUN = re.compile(r"(?:[+\uff0b]|[(\uff08][+\uff0b]?)?\d[\d ./()\u00a0\u2010-\u2013\u3000\uff08\uff09\uff0d-]{5,62}\d")
 _MIN_DIGITS = 7
 _DATE = re.compile(r"\(?(?:\d{4}(?:[./ -]{1,2}\d\d?){2}|(?:\d\d?[./ -]{1,2}){2}(?:\d\d)?\d\d)\)?")
 # Slashes of one number that libphonenumber takes for those of a date: 06/20/313-4567, 0475/31/34/56. Behind the second
@@ -54,7 +63,7 @@ _NUMBER_BEFORE = re.compile(
 )
 _UNIT_BEHIND = re.compile(
     r"\s?(?:[$€£¥₽₴%‰°]|(?:Ft|HUF|EUR|USD|GBP|CHF|kr|DKK|SEK|NOK|Kč|CZK|zł|PLN|lei|RON|лв|руб|грн|"
-    r"km|kg|m[²2³3]|ha|MW|GB|MB|db|fő|pcs|Stück)\b)"
+    r"km|kg|m[²2³3]|ha|MW|GB|MB|db|fő|pcs|Stück)\b|[元円원])"
 )
 # Letters of scripts in which a number stands beside a word without a space.
 _UNSPACED = (
@@ -70,11 +79,17 @@ _GOES_ON = re.compile(
 _BETWEEN_LISTED = re.compile(
     r"[ ,;/|]{1,3}|,? (?:és|vagy|und|oder|and|or|et|ou|og|eller|och|i|lub|a|nebo|e|y|o|és/vagy) "
 )
-_PHONE_BEFORE = re.compile(
-    r"(?:\b(?:te?le?f?o?[nf]?(?:on|os)?s?|tlf|phones?|mobi?l?e?|mob|fax|gsm|cell?|handy|call|puh|hívj|τηλ|тел|телефон|"
-    r"whatsapp|hotline)\b|[☎📞📱]|电话|電話|手机|手機|传真|傳真|携帯|전화|휴대폰|팩스|โทร|טל|טלפון|هاتف|تلفن)[^\d\n]{0,12}$",
-    re.IGNORECASE,
+_PHONE_WORD = (
+    r"(?:\b(?:te?le?f?o?[nf]?(?:on|os)?s?|tlf|telp|phones?|mobi?l?e?|mob|kom|fax|gsm|cell?|handy|call|puh|cep|hívj|sími|"
+    r"s(?=\.)|tālr\w{0,6}|simu|hp|f[óo]n|ffôn|τηλ|κιν|φαξ|тел|телефон|моб|сот|факс|đt|điện thoại|whatsapp|hotline)\b"
+    r"|[☎📞📱]|电话|電話|手机|手機|传真|傳真|携帯|전화|휴대폰|팩스|โทร|טל|טלפון|هاتف|تلفن|फ़ोन|मोबाइल|ফোন)"
 )
+_PHONE_BEFORE = re.compile(rf"{_PHONE_WORD}[^\d\n]{{0,12}}$", re.IGNORECASE)
+_PHONE_BEHIND = re.compile(rf"[ \u00a0]?\(?{_PHONE_WORD}(?![^\d\n]{{0,12}}[\d+][\d ./()-]{{5}})", re.IGNORECASE)
+_TRUNK_IS_8 = ("RU", "BY", "LT", "KZ")  # 8 (495) 123-45-67
+_FORMER_TRUNK = re.compile(r"\(?0[-/ ]?(\d{1,3})\)? ?")  # where none is left, old pages have it: Poland's (0-22)
+_LOCAL = re.compile(r"\d{3}[ -]\d\d[ -]\d\d|\d{3}-\d{4}")  # without its area
+_LONG_GROUP = re.compile(r"\d{5}")  # no thousands, and no years
 
 
 def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
@@ -89,8 +104,10 @@ def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
         if _DATE.fullmatch(run[0]):
             return run[0]
         left -= len(run[0])
-        is_told = _PHONE_BEFORE.search(text[max(run.start() - 40, 0) : run.start()]) or (
-            listed >= 0 and _BETWEEN_LISTED.fullmatch(text[listed : run.start()][:12])
+        is_told = (
+            _PHONE_BEFORE.search(text[max(run.start() - 40, 0) : run.start()])
+            or _PHONE_BEHIND.match(text[run.end() : run.end() + 40])
+            or (listed >= 0 and _BETWEEN_LISTED.fullmatch(text[listed : run.start()][:12]))
         )
         result, end = "", 0
         for start, stop in _spans(run, regions, bool(is_told)):
@@ -105,7 +122,7 @@ def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
 def _spans(run: re.Match[str], regions: tuple[str, ...], is_told: bool) -> list[tuple[int, int]]:
     """Return where phone numbers stand in a run of digits: those of the first region that has any.
 
-    is_told: a word for telephone, or another number, stands before it.
+    is_told: a word for telephone stands beside it, or another number before it.
     """
     written = _SLASHES.sub(lambda number: number[0].replace("/", "-"), run[0])
     written = _SLASHED_DATE.sub(lambda date: "x" * len(date[0]), written)
@@ -122,22 +139,46 @@ def _spans(run: re.Match[str], regions: tuple[str, ...], is_told: bool) -> list[
             ]
         if found:
             return [(match.start, match.end) for match in found]
+        if _is_of_former_trunk(run, region) or (is_told and _LOCAL.fullmatch(written)):
+            return [(0, len(written))]
     return []
+
+
+def _is_of_former_trunk(run: re.Match[str], region: str) -> bool:
+    metadata = PhoneMetadata.metadata_for_region(region)
+    if not run[0].startswith(("0", "(0")) or metadata is None or metadata.national_prefix is not None:
+        return False
+    written = _FORMER_TRUNK.sub(lambda trunk: f"{trunk[1]} ", run[0], count=1)
+    [*found] = PhoneNumberMatcher(written, region, leniency=Leniency.STRICT_GROUPING)
+    is_number = len(found) == 1 and found[0].raw_string == written
+    return is_number and not _goes_before(run.string[: run.start()][-40:]) and not _goes_on(run.string, run.end())
 
 
 def _is_phone_number(match: PhoneNumberMatch, run: re.Match[str], region: str, is_told: bool) -> bool:
     before = run.string[max(run.start() + match.start - 40, 0) : run.start() + match.start]
     behind = run.string[run.start() + match.end : run.start() + match.end + 24]
     written = match.raw_string
-    if _goes_before(before) or _GOES_ON.match(behind):
+    if _goes_before(before) or _goes_on(run.string, run.start() + match.end):
         return False
-    if _NUMBER_BEFORE.search(before) or _UNIT_BEHIND.match(behind) or _DATE.fullmatch(written):
+    if _NUMBER_BEFORE.search(before) or _DATE.fullmatch(written):
         return False
-    if written.lstrip("(").startswith(("+", "0")) or is_told or _PHONE_BEFORE.search(before):
+    if is_told or _PHONE_BEFORE.search(before):
         return True
+    if unicodedata.normalize("NFKC", written).lstrip("(").startswith(("+", "0")):
+        return True
+    has_trunk_8 = region in _TRUNK_IS_8 and written.lstrip("(").startswith("8")
+    if written.isdigit():  # China's mobile numbers: 13812345678
+        return len(written) >= 11 and (has_trunk_8 or number_type(match.number) == PhoneNumberType.MOBILE)
     in_a_row = re.search(r"\d[ \t]$", before) or re.match(r"[ \t]\d", behind)
-    exact = PhoneNumberMatcher(written, region, leniency=Leniency.EXACT_GROUPING)
-    return not written.isdigit() and not in_a_row and exact.has_next()
+    is_strict = _LONG_GROUP.search(written) or (has_trunk_8 and set("(-") & set(written))  # the latter: no thousands
+    leniency = Leniency.STRICT_GROUPING if is_strict else Leniency.EXACT_GROUPING
+    return not in_a_row and PhoneNumberMatcher(written, region, leniency=leniency).has_next()
+
+
+def _goes_on(text: str, end: int) -> bool:
+    """Tell whether what ends here is part of something longer, or counts something."""
+    behind = text[end : end + 24]
+    return bool(_GOES_ON.match(behind) or _UNIT_BEHIND.match(behind))
 
 
 def _goes_before(before: str) -> bool:

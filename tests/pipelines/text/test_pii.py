@@ -200,3 +200,42 @@ def test_lines_are_replaced_alike_in_any_order(lines: list[str]) -> None:
 @pytest.mark.parametrize("address", ["2a00::8.8.8.8", "2001:4860:0:1::93.184.216.34", "2a00:1:2:3:4:5:8.8.4.4"])
 def test_an_address_that_ends_as_version_4_goes_whole(address: str) -> None:
     assert replace_pii(f"at {address}, port 80", ALL) == f"at {IPV6}, port 80"
+
+
+@pytest.mark.parametrize(
+    ("language", "number"),
+    [
+        ("hun", "30/765-4321 (mobil)"),
+        ("pol", "(0-22) 765 43 21"),
+        ("pol", "0-61 765 43 21"),
+        ("rus", "89167654321"),
+        ("rus", "8(495)7654321"),
+        ("ukr", "тел. 765-43-21"),
+        ("bel", "80297654321"),
+        ("lit", "(8-5) 2765432"),
+        ("lav", "67765432 tālr."),
+        ("isl", "sími: 8654321"),
+        ("ell", "210-7654321"),
+        ("ita", "347 7654321"),
+        ("tur", "cep 532 765 43 21"),
+        ("jpn", "０３－７６５４－３２１０"),
+        ("zho", "13987654321"),
+    ],
+)
+def test_phone_numbers_beside_a_word_or_with_a_country_s_own_prefix(language: str, number: str) -> None:
+    told = replace_pii(f"- {number}, 2019", PiiSettings(phone_numbers=True), language)
+    assert PHONE in told
+    assert sum(map(str.isdigit, told.replace(PHONE, ""))) == len("2019")
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("rus", "население 89 161 234 567 человек, ГОСТ 8-12345-2001, СНИЛС 112-233-445 95"),
+        ("zho", "订单 20190101123456，价格 13800000000 元"),
+        ("pol", "PESEL 44051401359, tom 0-22, NIP 123-456-32-18"),
+        ("fra", "1914-1918 tel que 2014-2018"),
+    ],
+)
+def test_rows_of_figures_that_are_no_phone_numbers(language: str, text: str) -> None:
+    assert replace_pii(text, PiiSettings(phone_numbers=True), language) == text
