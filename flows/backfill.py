@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.config.study import Config, parse_config
 from flows.data_refresh import data_refresh
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from pipelines.settings import CommonCrawlIndexSource, CommonCrawlSource
 from storage.errors import InputError
 

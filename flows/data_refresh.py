@@ -13,7 +13,7 @@ from prefect.utilities.annotations import quote
 from flows.config.inputs import take_secrets
 from flows.config.resources import refuse_full_disk
 from flows.config.study import Config
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_funnel, show_refresh
 from flows.steps.checks import check_corpora
 from flows.steps.cluster import on_cluster, run_jobs

@@ -13,8 +13,8 @@ from flows.config.study import load_config
 from flows.report import report_file
 from flows.services.access import make_private
 from flows.services.addresses import free_port
-from flows.services.own_prefect import take_own_settings
 from flows.services.server import prefect, running, start, stop
+from flows.services.user_prefect_settings import take_own_settings
 from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace

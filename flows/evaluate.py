@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 
 from flows.config.runs import EvaluationPlan
 from flows.config.study import Config
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_trade_off
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens

@@ -12,7 +12,7 @@ from flows.config.study import Config
 from flows.config.yaml_files import write_yaml
 from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_summary
 from flows.steps.base import PreparedBase, find_given, pretrain
 from flows.steps.finished_study import input_stamps, remember_finished

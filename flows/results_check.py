@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.config.files import PROJECT
+from flows.config.extends import PROJECT
 from flows.config.study import Config, load_config
 from storage.errors import InputError
 from storage.query import query

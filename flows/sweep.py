@@ -9,7 +9,7 @@ from flows.cli.table import print_table
 from flows.config.runs import refuse_wrong_teachers
 from flows.config.study import Config
 from flows.evaluate import evaluate
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.base import prepare_base
 from flows.steps.corpora import current_versions
 from flows.train import planned_runs, train

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from flows.config.resources import refuse_full_disk
 from flows.config.runs import OwnText, refuse_wrong_teachers
 from flows.config.study import Config
-from flows.result_queries import find_run
-from flows.services.orphans import record_process
+from flows.report.result_queries import find_run
+from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
 from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens

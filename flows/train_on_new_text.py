@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from flows.config.runs import refuse_wrong_teachers
 from flows.config.study import Config
 from flows.evaluate import evaluate
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
 from flows.steps.corpora import current_versions

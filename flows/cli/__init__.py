@@ -4,7 +4,7 @@ import os
 import sys
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
-from flows.cli import init, study, models, results, corpora, services  # noqa: F401  # isort: skip
+from flows.cli import init, study, runs, results, corpora, services  # noqa: F401  # isort: skip
 from flows.cli.app import app, leaving_on_interrupt
 from pipelines.workers.child_processes import SAFE
 

@@ -1,14 +1,18 @@
 """Commands on published corpora."""
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from storage.workspace import Workspace
 
 
 @app.command()
@@ -22,18 +26,35 @@ def train_quality(
     epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
 ) -> None:
     """Train a classifier of good text against random pages, for documents.quality_model."""
-    from flows.maintenance.train_quality import train_quality as train_on_corpora
     from pipelines.settings import QualityModelSettings
+    from pipelines.text.quality_model import train_quality_model
     from storage.workspace import Workspace
 
+    if good == random:
+        raise InputError(f"corpus {good} is given twice: give two corpora, of good texts and of random pages")
     if learning_rate <= 0:
         raise InputError(f"--learning-rate {learning_rate}: give a number above 0, such as 0.1")
     settings = QualityModelSettings(documents=documents, learning_rate=learning_rate, epochs=epochs)
-    card = train_on_corpora(Workspace(existing(workspace)), good, random, settings, out)
+    place = Workspace(existing(workspace))
+    card = train_quality_model(_texts(place, good), _texts(place, random), settings, out)
     print(
         f"{out}: {card['held_out_accuracy']:.3f} of {card['held_out_documents']} held-out texts told right; "
         f"set documents.quality_model to it, and corpora.NAME.rules.quality_min to a threshold"
     )
+
+
+def _texts(workspace: "Workspace", corpus: str) -> Iterator[str]:
+    """Yield texts of the train side of a corpus's current version."""
+    import pyarrow.parquet as pq
+
+    from flows.steps.corpora import published_version
+    from pipelines.corpus.shards import shard_files
+
+    version = workspace.corpus_version(corpus, published_version(corpus, workspace))
+    for file in shard_files(version, "train", repeats=True):
+        with pq.ParquetFile(file) as shard:
+            for batch in shard.iter_batches(batch_size=512, columns=["text"]):
+                yield from batch["text"].to_pylist()
 
 
 @app.command()
@@ -52,8 +73,7 @@ def inspect(
 ) -> None:
     """Show pages dropped for a reason next to pages that were kept; or all that is known of one document."""
     from flows.cli.table import print_document, print_pairs
-    from flows.maintenance.inspect import inspect_pages
-    from flows.maintenance.inspect_document import inspect_document
+    from flows.maintenance.inspect_pages import inspect_document, inspect_pages
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.config.resources import Resources
-from flows.result_queries import find_run
+from flows.report.result_queries import find_run
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.progress import Progress
 from flows.steps.result_records import (

@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write the HTML report of a workspace, or a plot of each file of kept results, and print the paths."""
     if results is not None:
-        from flows.report.figure_files import draw_results
+        from flows.report.paper_plots import draw_results
         from storage.kept_results import KeptResults
 
         for path in draw_results(KeptResults(results)):
@@ -41,7 +41,7 @@ def report(
     if (studies := Workspace(workspace).reports / COMPARISON).exists():
         print(studies)
     if figures:
-        from flows.report.figure_files import write_figures
+        from flows.report.paper_plots import write_figures
 
         for path in write_figures(Workspace(workspace)):
             print(path)
@@ -51,7 +51,7 @@ def report(
 def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """Show what every run learned and forgot, and its tasks."""
     from flows.cli.table import print_tables
-    from flows.result_queries import results as tables
+    from flows.report.result_queries import results as tables
     from storage.workspace import Workspace
 
     print_tables(tables(Workspace(existing(workspace))), json)
@@ -61,7 +61,7 @@ def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False
 def runs(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """List the runs, newest first: id, name, state, and what was learned and forgotten."""
     from flows.cli.table import print_tables
-    from flows.result_queries import runs as table
+    from flows.report.result_queries import runs as table
     from storage.workspace import Workspace
 
     print_tables([table(Workspace(existing(workspace)))], json)
@@ -76,7 +76,7 @@ def compare(
 ) -> None:
     """Hold two runs against each other: their settings, and their figures item by item."""
     from flows.cli.table import print_tables
-    from flows.result_queries import compare as tables
+    from flows.report.result_queries import compare as tables
     from storage.workspace import Workspace
 
     print_tables(tables(Workspace(existing(workspace)), run_a, run_b), json)
@@ -91,7 +91,7 @@ def export(
     ] = "parquet",
 ) -> None:
     """Write every table and view of the results to a file."""
-    from flows.result_queries import export as write
+    from flows.report.result_queries import export as write
     from storage.workspace import Workspace
 
     for path in write(Workspace(existing(workspace)), out, format):

@@ -38,7 +38,7 @@ def up(
     """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Idempotent."""
     from flows.services import report_server, server
     from flows.services.access import FILE
-    from flows.services.own_prefect import take_own_settings
+    from flows.services.user_prefect_settings import take_own_settings
 
     elsewhere, hosts = take_own_settings(), allow_host or []
     if report_server.running(home) is None:  # before the server is started, which takes longest

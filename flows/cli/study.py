@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def run(config: ConfigFile, set_: Overrides = None) -> None:
-    """Run the whole way: data, base, training, evaluation, report."""
+    """Go the whole way: data, base, training, evaluation, report."""
     from_config(config, set_, "extend_language", needs=("base", "inputs"))
 
 
@@ -139,8 +139,8 @@ def find_server(home: Path) -> bool:
     """Have Prefect talk to the server that PREFECT_API_URL names, that `nr up` started in `home`, or that the user's
     files of Prefect name; False if there is none. Raises InputError for one that does not answer."""
     from flows.services.addresses import LOOPBACK, address, refuse_unusable_proxies, without_proxy
-    from flows.services.own_prefect import API, refuse_dead, take_own_settings
     from flows.services.server import environment, running
+    from flows.services.user_prefect_settings import API, refuse_dead, take_own_settings
 
     refuse_unusable_proxies()
     services, named = running(home), os.environ.get(API)

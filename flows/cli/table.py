@@ -16,8 +16,7 @@ from rich.table import Table
 from storage.query import Asked, Result, json_text, quoted, relation
 
 if TYPE_CHECKING:
-    from flows.maintenance.inspect import Pair
-    from flows.maintenance.inspect_document import Inspected
+    from flows.maintenance.inspect_pages import Inspected, Pair
 
 WIDE = 240  # into a pipe or a file, which have no width
 ROWS = 40  # as DuckDB's own shell

@@ -19,9 +19,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from flows.config.errors import first_sentence
-from flows.config.files import refuse_too_deep, resolve_extends, substitute
-from flows.config.refusals import refuse_odd_numbers, refuse_unknown, refuse_untold
+from flows.config.errors import first_sentence, refuse_odd_numbers, refuse_unknown, refuse_untold
+from flows.config.extends import refuse_too_deep, resolve_extends, substitute
 from flows.config.resources import Resources
 from flows.config.run_form import run_form
 from flows.config.runs import (

@@ -1,11 +1,11 @@
 """The report: one self-contained HTML file with what was learned, what was forgotten, and the SQL behind each picture.
 
-    page, template.html     the file; study: what it says of one base; headline: the study in words
+    page                    the file; page_data: what it says of one base; headline: the study in words
     comparison              the page beside it that holds the studies of a workspace against each other
-    templates               what the pages have in common; copy.js, filter.js: their one script
-    queries                 the SQL, one statement a picture
+    templates               what the pages have in common; assets/: templates, style, and their one script
+    queries                 the SQL, one statement a picture; result_queries: that of `nr results` and its kin
     series                  names, shapes and numbers as people read them
-    plots, scatter_plot     the plots, by matplotlib; inline_svg: in the page; figure_files: for papers, of kept results
+    plots, scatter_plot     the plots, by matplotlib; inline_svg: in the page; paper_plots: for papers, of kept results
 
 Exports `write_report` and where it writes, `report_file`. Reads the catalog and nothing else; needs neither Prefect nor
 torch.

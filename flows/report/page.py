@@ -6,8 +6,8 @@ from pathlib import Path
 
 from flows.report.comparison import write_comparison
 from flows.report.inline_svg import drawing
+from flows.report.page_data import study_of
 from flows.report.queries import BASES, MODEL, ask
-from flows.report.study import study_of
 from flows.report.templates import render
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -30,9 +30,7 @@ def write_report(
     bases: Sequence[str | None] = _bases(workspace, base_model_id)
     with drawing():
         studies = [study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)]
-    html = render(
-        "template.html", title=title, bases=bases, studies=studies, has_runs=bool(bases), config_yaml=config_yaml
-    )
+    html = render("page.html", title=title, bases=bases, studies=studies, has_runs=bool(bases), config_yaml=config_yaml)
     path = report_file(workspace, title)
     write_atomically(path, html)
     write_comparison(workspace)

@@ -1,4 +1,4 @@
-"""The study's plots, drawn by matplotlib: for the page (flows.report.inline_svg) and for papers (figure_files).
+"""The study's plots, drawn by matplotlib: for the page (flows.report.inline_svg) and for papers (paper_plots).
 
 Here are tasks, as a line from the base's figure to the run's, and loss curves, a panel a setting; scatter_plot has
 learning over forgetting. Lengths are pixels of the page, 72 an inch. No text is read as mathematics: names of runs

@@ -13,20 +13,20 @@ from markupsafe import Markup
 from flows.report import series
 from pipelines.pages.characters import without_controls
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
 # The folders of an absolute path; not those of an address.
 FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder. Its policy allows one script, by its hash, and nothing from elsewhere."""
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("copy.js", "filter.js"))
+    """Fill a template of assets/. Its policy allows one script, by its hash, and nothing from elsewhere."""
+    script = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in ("copy.js", "filter.js"))
     return (
         _environment()
         .get_template(template)
         .render(
             written=datetime.now(UTC),
-            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            style=Markup((ASSETS / "style.css").read_text(encoding="utf-8")),
             script=Markup(script),
             script_hash="sha256-" + b64encode(sha256(script.encode()).digest()).decode(),
             **values,
@@ -41,7 +41,7 @@ def _without_folders(text: str | None) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

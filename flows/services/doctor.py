@@ -12,10 +12,10 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
-from flows.services import own_prefect, server
+from flows.services import server, user_prefect_settings
 from flows.services.access import FILE, OTHERS, credential_of, own_credential
 from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
-from flows.services.orphans import orphaned_runs
+from flows.services.killed_runs import orphaned_runs
 from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
 
@@ -160,13 +160,16 @@ def _proxies() -> Finding:
 
 def _prefect_address(home: Path) -> Finding:
     """Return the server that PREFECT_API_URL or a file of Prefect's names, which the commands then use."""
-    services, api = server.running(home), os.environ.get(own_prefect.API) or own_prefect.take_own_settings()
+    services, api = (
+        server.running(home),
+        os.environ.get(user_prefect_settings.API) or user_prefect_settings.take_own_settings(),
+    )
     if not api or (services and api == f"{services.url}/api"):
         return Finding("Prefect's address", "commands use the server of `nr up`, or one of their own")
-    own_prefect.refuse_dead(api)
+    user_prefect_settings.refuse_dead(api)
     if services:
         return Finding(
-            "Prefect's address", f"{api}, and not that of `nr up`, {services.url}", f"unset {own_prefect.API}"
+            "Prefect's address", f"{api}, and not that of `nr up`, {services.url}", f"unset {user_prefect_settings.API}"
         )
     return Finding("Prefect's address", f"{api} answers, and takes the credential")
 

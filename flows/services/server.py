@@ -38,7 +38,7 @@ from flows.services.addresses import (
     refuse_unusable_proxies,
 )
 from flows.services.deployments import POOL, deploy, read
-from flows.services.orphans import end_orphaned_runs
+from flows.services.killed_runs import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.prefect_processes import end_session, prefect_of, runs_prefect
 from pipelines.workers.child_processes import python_command, python_environment

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from flows.services.access import client_settings, credential_for, server_settings
 from flows.services.addresses import LOOPBACK, address
-from flows.services.orphans import end_orphaned_runs
+from flows.services.killed_runs import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.server import START_SECONDS, STOP_SECONDS
 from pipelines.workers.child_processes import exit_with_parent, python_command, python_environment

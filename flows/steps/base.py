@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from flows.config.inputs import take_secrets
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.progress import Progress

@@ -16,7 +16,7 @@ import flows.config.resources
 from flows.config.inputs import take_secrets
 from flows.config.resources import Resources
 from flows.config.study import Config
-from flows.services.orphans import record_process
+from flows.services.killed_runs import record_process
 from flows.steps.result_records import record_units
 from pipelines.dedup.minhash import BandBuckets, BandJob, RunJobs
 from pipelines.sources.work_units import UnitReport, WorkUnit

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.config.files import PROJECT
+from flows.config.extends import PROJECT
 from flows.config.study import Config
 from nr_core.settings import BaseSpec
 from pipelines.documents.stage import documents_key

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.config.errors import first_sentence
-from flows.config.files import PROJECT
+from flows.config.extends import PROJECT
 from flows.config.yaml_files import read_yaml
 from flows.steps.result_records import record_settings, record_task_set
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of

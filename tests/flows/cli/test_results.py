@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from flows.cli.talk import run_folder
-from flows.result_queries import compare, export, find_run, results
+from flows.report.result_queries import compare, export, find_run, results
 from flows.steps.result_records import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog

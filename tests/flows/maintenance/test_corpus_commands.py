@@ -16,8 +16,7 @@ from flows.cli import app
 from flows.cli.table import print_query
 from flows.config.study import parse_config
 from flows.maintenance.forget import forget_host
-from flows.maintenance.inspect import inspect_pages
-from flows.maintenance.inspect_document import inspect_document
+from flows.maintenance.inspect_pages import inspect_document, inspect_pages
 from flows.maintenance.rollback import roll_back
 from flows.maintenance.verdicts import write_verdicts
 from flows.maintenance.verify import verify

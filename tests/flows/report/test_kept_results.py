@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.report.figure_files import draw_results
+from flows.report.paper_plots import draw_results
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.kept_results import KeptResults, keep_results

@@ -454,7 +454,7 @@ def test_a_base_that_ran_code_of_its_own_is_told(workspace, trusted):
 
 
 def test_figures_for_papers_are_png_and_svg(workspace):
-    from flows.report.figure_files import write_figures
+    from flows.report.paper_plots import write_figures
 
     written = {path.name: path.read_bytes() for path in write_figures(workspace)}
     assert {name.removeprefix("base-") for name in written} == {

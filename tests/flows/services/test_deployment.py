@@ -21,7 +21,7 @@ from flows.config.study import Config, load_config
 from flows.extend_language import extend_language
 from flows.services import deployments, report_server, server
 from flows.services.addresses import free_port
-from flows.services.orphans import LABEL, end_orphaned_runs
+from flows.services.killed_runs import LABEL, end_orphaned_runs
 from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace

@@ -71,7 +71,7 @@ def _files() -> Iterator[Path]:
 
 
 def _told_by_prefect(file: Path) -> dict[str, str]:
-    command = python_command("flows.services.own_prefect")
+    command = python_command("flows.services.user_prefect_settings")
     done = subprocess.run(command, env={**os.environ, **python_environment()}, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -1,4 +1,7 @@
-"""Shows one document: what is known of it, what became of it in each corpus, and its record, read again."""
+"""Shows pages that left a corpus for a reason, each beside one that stayed; or one document, all that is known of it.
+
+Of a document: what became of it in each corpus, and its record, read again.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.maintenance.inspect import PublishedVersion
 from flows.maintenance.rollback import current
-from flows.maintenance.verdicts import verdict_of
+from flows.maintenance.verdicts import Page, PublishedVersion, verdict_of
 from pipelines.denylist import TakenDown, denied_hosts
 from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
@@ -32,6 +34,35 @@ _MAX_BYTES = DocumentSettings().max_bytes
 # What may hang, crash or fill the memory where it is parsed.
 _NOT_PARSED = ("poison_record", "dom_too_large", "dom_too_deep", "extraction_failed", "not_html")
 _KEPT_FROM_SIGHT = ("text", "signature", "text_hash")  # among the fields of a document
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A page that left, one that stayed (of a copy, the one it is like), and what is known of the two."""
+
+    left: Page
+    kept: Page | None
+    note: str
+
+
+def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -> list[Pair]:
+    """Return at most `number` pages that left the version in use for `reason`, one of those in its funnel or in its
+    units'.
+
+    Raises InputError for a corpus or a reason that there is not.
+    """
+    version = PublishedVersion(workspace, corpus, current(workspace, corpus))
+    left = version.left_after_filter(reason, number)
+    if not left:
+        left = [(doc_no, None, "") for doc_no in version.left_by_filter(reason, number)]
+    if not left:
+        known = sorted({row["reason"] for row in version.manifest["counts"]["funnel"]} - {"kept"})
+        raise InputError(f"no page left corpus {corpus} for reason {reason!r}; reasons are: {', '.join(known)}")
+    stayed = version.kept_pages(len(left))
+    return [
+        Pair(version.page(doc_no), version.page(like) if like is not None else next(stayed, None), note)
+        for doc_no, like, note in left
+    ]
 
 
 @dataclass
