@@ -107,7 +107,8 @@ def quoted(name: str) -> str:
 
 def _refusal(workspace: Asked, error: duckdb.Error) -> str:
     said = str(error).strip()
-    if "orrupt" in said and isinstance(workspace, Workspace):  # a page of the catalog does not fit its checksum
+    # A page of the catalog does not fit its checksum, or is behind the file's end.
+    if isinstance(workspace, Workspace) and ("orrupt" in said or str(workspace.catalog) in said):
         return damaged(workspace, error)
     if isinstance(error, duckdb.ProgrammingError):  # with the place in the statement marked below it
         return f"DuckDB refused the query: {said}"

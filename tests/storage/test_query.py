@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +69,12 @@ def test_a_date_without_end_is_no_date(workspace, format):
             "csv": "day,day_1,last\n,,9999-12-31\n",
         }[format]
     )
+
+
+def test_a_catalog_that_was_cut_short_is_said_with_the_remedy(workspace):
+    os.truncate(workspace.catalog, workspace.catalog.stat().st_size // 3)
+    with pytest.raises(InputError, match="nr catalog rebuild"):
+        query(workspace, "FROM learning_vs_forgetting")
 
 
 def test_columns_of_one_name_are_told_apart_in_every_format(workspace):
