@@ -125,15 +125,17 @@ def skips(mode: Skipping, x: Tensor) -> bool:
     return mode == "always" or x.device.type == "cpu"
 
 
-def open_residue(
-    x: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear, block_gate: nn.Linear
-) -> OpenRows | None:
-    """x (..., d) -> the residues g · W_o(SiLU(W_g x) ⊙ (W_i x)) of the tokens with an open ReLU gate; None of none."""
-    flat = x.reshape(-1, x.shape[-1])
-    gate = GATES["relu"](block_gate(flat))
+def any_open(logit: Tensor) -> bool:
+    """Tell whether one of some ReLU gates is open: w·x (..., 1). NaN counts as open, so that it is seen."""
+    return bool(logit.numel()) and not logit.max().item() <= 0
+
+
+def open_residue(x: Tensor, logit: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear) -> OpenRows:
+    """Return the residues g · W_o(SiLU(W_g x) ⊙ (W_i x)) of the tokens whose ReLU gate is open, of x (..., d) and
+    w·x (..., 1).
+    """
+    flat, gate = x.reshape(-1, x.shape[-1]), GATES["relu"](logit).reshape(-1, 1)
     rows = gate.squeeze(-1).nonzero().squeeze(-1)
-    if not len(rows):
-        return None
     if len(rows) < MOSTLY_OPEN * len(flat):
         flat, gate = flat.index_select(0, rows), gate.index_select(0, rows)
     else:

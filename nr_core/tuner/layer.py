@@ -19,6 +19,7 @@ from nr_core.tuner.adapter import (
     GatedAdapter,
     OpenRows,
     Skipping,
+    any_open,
     gated_residue,
     joined,
     open_residue,
@@ -171,9 +172,12 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         parts = []
         for name in self.active_adapters:
             if name in self.neutral_residues_in:
-                w_in, w_glu, w_out, block_gate = (getattr(self, part)[name] for part in PARAMETER_NAMES)
-                parts.append(open_residue(self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate))
-        return joined([part for part in parts if part is not None])
+                gate: Any = self.neutral_residues_block_gate[name]
+                states = self._cast_input_dtype(x, gate.weight.dtype)
+                if any_open(logit := gate(states)):  # in decoding mostly not: then nothing else is looked up
+                    inner = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
+                    parts.append(open_residue(states, logit, *inner))
+        return joined(parts)
 
     def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:
         residue, self._residue = self._residue, None
