@@ -13,7 +13,7 @@ stands under a name that is not known but looks drawn at random is masked by its
 import hashlib
 import re
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import idna
 from pydantic import AfterValidator, PlainSerializer
@@ -81,8 +81,10 @@ def _ascii_label(label: str) -> str:
 _CREDENTIAL = re.compile(
     r"^(?:xamz|xgoog|xoss|xcos|xobs|xms|qsign|qak|qkey|qheader|qurl|hdn)|"
     r"token(?!i[sz])|signature|secret|passw|passphrase|credential|apikey|accesskey|authoriz|authkey|hmac|bearer|sessionid|"
-    r"sessid$|^(?:sig|sign|sas|auth|jwt|pwd|pass|pw|sid|cred|creds)$"
+    r"sessid$|^(?:sig|sign|sas|auth|jwt|pwd|pass|pw|sid|cred|creds|session|ticket|otp)$"
 )
+# Of addresses that hold for a time, as nginx's secure_link has them: ?md5=...&expires=..., ?st=...&e=...
+_UNTIL, _OF_TIMED = frozenset({"expires", "expiry", "exp", "e"}), frozenset({"md5", "st", "hash", "h", "s"})
 # Beside one of them these belong to it, and change with it.
 _BESIDE = re.compile(
     r"expires|expiry|expiration|exp|e|ts|timestamp|nonce|md5|policy|keypairid|googleaccessid|user|username|login|"
@@ -123,15 +125,30 @@ def redacted_text(text: str, about: str = "") -> str:
 
 def redacted_query(query: str) -> str:
     """Return the query of an address without credentials and what goes with them."""
-    members = query.split("&")
+    members = [_up_to_credential(member) for member in query.replace("&amp;", "&").split("&")]
     given = [member.partition("=") for member in members]
-    secret = {place for place, (name, _, value) in enumerate(given) if _is_credential(name, value)}
+    is_timed = any(_plain(name) in _UNTIL for name, _, _ in given)
+    secret = {
+        place
+        for place, (name, _, value) in enumerate(given)
+        if _is_credential(name, value) or (is_timed and _plain(name) in _OF_TIMED)
+    }
     kept = [
         f"{name}={_masked(value)}" if mark else member
         for place, (member, (name, mark, value)) in enumerate(zip(members, given, strict=True))
         if place not in secret and not (secret and _BESIDE.fullmatch(_plain(name)))
     ]
     return "&".join(kept)
+
+
+def _up_to_credential(member: str) -> str:
+    """Return what stands before a credential where semicolons part a member, as they once did."""
+    first, *others = member.split(";")
+    if others and not _is_credential(*first.partition("=")[::2]):
+        for place, other in enumerate(others):
+            if _is_credential(*other.partition("=")[::2]):
+                return ";".join([first, *others[:place]])
+    return member
 
 
 def _without_userinfo(rest: str, scheme: str) -> str:
@@ -160,7 +177,17 @@ def _plain(name: str) -> str:
     return re.sub("[-_.]", "", unquote(name)).lower()
 
 
+def _inner(address: str) -> str:
+    """Return an address that stands in an address, without user, and without query if there is a credential in it."""
+    before, _, rest = address.partition("://")
+    clean = f"{before}://{_without_userinfo(rest, before)}"
+    path, _, query = clean.partition("?")
+    return path if any(_is_credential(*member.partition("=")[::2]) for member in re.split("[&;]", query)) else clean
+
+
 def _masked(value: str) -> str:
+    if "://" in (inner := unquote(value)) and (clean := _inner(inner)) != inner:
+        return quote(clean, safe="")
     if not _RANDOM.fullmatch(value):
         return value
     return f"~{hashlib.blake2b(value.encode(), digest_size=6).hexdigest()}"

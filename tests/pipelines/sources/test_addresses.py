@@ -30,6 +30,19 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         (f"{PUBLIC}?key=canary", PUBLIC),
         (f"{PUBLIC}?Api-Key=canary;x#access_token=canary", PUBLIC),
         (f"{PUBLIC};jsessionid=canary", PUBLIC),
+        (f"{PUBLIC}?part=2;sig=canary;x=1", f"{PUBLIC}?part=2"),
+        (f"{PUBLIC}?part=2&amp;sig=canary", f"{PUBLIC}?part=2"),
+        (f"{PUBLIC}?md5=canary&expires=1", PUBLIC),
+        (f"{PUBLIC}?st=canary&e=1&part=2", f"{PUBLIC}?part=2"),
+        (f"{PUBLIC}?otp=canary&ticket=canary", PUBLIC),
+        (
+            "https://p.example/?u=https%3A%2F%2Fme%3Acanary%40x.example%2F",
+            "https://p.example/?u=https%3A%2F%2Fx.example%2F",
+        ),
+        (
+            "https://p.example/?u=https%3A%2F%2Fx.example%2F%3Fsig%3Dcanary",
+            "https://p.example/?u=https%3A%2F%2Fx.example%2F",
+        ),
         ("s3://canary:canary@bucket/a.warc.gz", "s3://bucket/a.warc.gz"),
         ("simplecache::https://user:canary@files.example/a", "simplecache::https://files.example/a"),
         # Nothing secret: as it was.
