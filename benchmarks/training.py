@@ -40,14 +40,15 @@ from flows.steps.jobs import MALLOC
 from nr_core.base.head import Head
 from nr_core.base.load_base import load_base
 from nr_core.base.precision import choose, hold_frozen_in_bf16
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
 from nr_core.tokenization.tokenizer import TokenStream
 from nr_core.training.batches import Batches, Input
+from nr_core.training.flops import peak_tokens
 from nr_core.training.loop import Loop
 from nr_core.training.optimiser import adamw
-from nr_core.training.step_figures import peak_memory, peak_tokens, reset_peak_memory
+from nr_core.training.step_figures import peak_memory, reset_peak_memory
 
 METHODS = ("finetune", "neutral_residues", "lora")
 KEYS = ("step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu")

@@ -27,7 +27,7 @@ from nr_core.base.head import Head
 from nr_core.base.load_base import load_base
 from nr_core.base.precision import choose, hold_frozen_in_bf16
 from nr_core.evaluation.evaluate import score
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec, EvaluationSettings, MethodSettings, TrainingSettings
 from nr_core.tokenization.tokenize_corpus import tokenize

@@ -2,7 +2,7 @@
 
     peft           `import nr_core.peft` registers the tuner `neutral_residues` with PEFT
     tuner/         the tuner: config, layer, model; adapter has the formulas, adapter_sites finds the FFN of any decoder
-    methods/       put_on_base, by the table in settings/; LoRA, block expansion, KL to the base, interpolation, SSU
+    methods/       extend, by the table in settings/; finetune, adapters, LoRA, block expansion; KL to the base, SSU
     training/      train and pretrain; loop, loss, batches, forgetting budget, checkpoints, several devices
     evaluation/    bits per byte, behaviour against the base, tasks/
     base/          a base: loading it, its language model, head, precision, quantization

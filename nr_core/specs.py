@@ -67,17 +67,17 @@ class TrainSpec(JobSpec):
     training: TrainingSettings
     inputs: list[TrainInput] = Field(min_length=1)
     seed: Seed = 0
-    add_to: Annotated[Path | None, Bears.WHERE_SET] = Field(
+    add_to: Annotated[Path | None, Bears.IF_SET] = Field(
         default=None, description="folder of a run whose adapters stay active, frozen, beside the new one"
     )
-    start_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
+    start_from: Annotated[Path | None, Bears.IF_SET] = Field(
         default=None, description="folder of a run whose weights the training starts from"
     )
 
-    interpolate_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
+    interpolate_from: Annotated[Path | None, Bears.IF_SET] = Field(
         default=None, description="folder of a finetuned run: nothing is trained, method.interpolate holds one share"
     )
-    distil_from: Annotated[Path | None, Bears.WHERE_SET] = Field(
+    distil_from: Annotated[Path | None, Bears.IF_SET] = Field(
         default=None, description="folder of the finetuned run that method.distil_from names"
     )
     tracking: Annotated[Tracker, Bears.NOTHING] = Field(

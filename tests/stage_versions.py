@@ -80,7 +80,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/generation/*.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",
-        tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "batches", "loss")),
+        tuple(f"nr_core/training/{name}.py" for name in ("pretrain", "loop", "optimiser", "batches", "loss")),
     ),
     "training": (
         "flows.train:STAGE_VERSIONS",

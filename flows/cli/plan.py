@@ -175,7 +175,7 @@ def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, R
     if not (isinstance(config.base, BaseSpec) and config.inputs):
         return
     from nr_core.errors import ModelError
-    from nr_core.training.step_figures import PEAK, planned_flops  # takes torch's seconds
+    from nr_core.training.flops import PEAK, planned_flops  # takes torch's seconds
 
     training = config.training
     tokens = training.steps * training.batch_size * (training.sequence_length or DEFAULT_LENGTH)

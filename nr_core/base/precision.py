@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nr_core.base.file_pages import FilePages
 from nr_core.base.language_model import text_config
+from nr_core.base.mapped_memory import FilePages
 from nr_core.errors import ModelError
 from nr_core.files import write_json
 from nr_core.settings import Precision, Quantization

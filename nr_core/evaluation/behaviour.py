@@ -21,7 +21,7 @@ from nr_core.base.load_base import context_length, load_base, named
 from nr_core.base.precision import to_read_from
 from nr_core.errors import ModelError
 from nr_core.evaluation.bits_per_byte import choose_documents, fitted, window_batches
-from nr_core.evaluation.tasks.figures import Ratio, bootstrap_error
+from nr_core.evaluation.tasks.ratio import Ratio, bootstrap_error
 from nr_core.runs.build_on_earlier import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
 from nr_core.tokenization.tokenizer import TokenStream

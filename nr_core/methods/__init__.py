@@ -1,6 +1,11 @@
-"""Methods and rivals, and how each is put on a base. Their records: nr_core.settings.method_table."""
+"""Methods and rivals. Their records: nr_core.settings.method_table; extend puts one on a base.
 
-from nr_core.methods.put_on_base import extend
+finetune, adapters (neutral residues too), lora, block_expansion     a method each
+kl_to_base, distillation        terms of the loss; weight_rules: what is done to gradients and weights at each step
+interpolation                   runs out of a run, its weights between the base's and its own
+"""
+
+from nr_core.methods.extend import extend
 from nr_core.settings.method_table import METHODS
 
 __all__ = ["METHODS", "extend"]

@@ -3,7 +3,6 @@
 from nr_core.settings.choices import (
     DEFAULT_LENGTH,
     BaseDtype,
-    Bears,
     Beta,
     Embeddings,
     Gate,
@@ -15,12 +14,12 @@ from nr_core.settings.choices import (
     Precision,
     Quantization,
     Seed,
-    Settings,
     Share,
     Tracker,
     VocabularyRows,
 )
 from nr_core.settings.methods import MethodSettings
+from nr_core.settings.strict import Bears, Settings
 from nr_core.settings.training import BaseSpec, EvaluationSettings, LoopSettings, PretrainSettings, TrainingSettings
 
 __all__ = [

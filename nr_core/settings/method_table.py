@@ -62,7 +62,7 @@ LOW_RANK = Watched("lora_", "lora_B")
 METHODS: dict[MethodName, Method] = {
     "finetune": Method(
         about="all weights, some layers, or half of each",
-        build="nr_core.methods.put_on_base:finetune",
+        build="nr_core.methods.finetune:finetune",
         learning_rate=5e-5,
         fields=frozenset({"embeddings", "layers", "freeze", "l2_to_base", "ema", "interpolate"}),
         watched=None,
@@ -86,7 +86,7 @@ METHODS: dict[MethodName, Method] = {
     ),
     "adapter": Method(
         about="parallel, ungated",
-        build="nr_core.methods.put_on_base:add_adapters",
+        build="nr_core.methods.adapters:add_adapters",
         learning_rate=2e-4,
         fields=frozenset({"budget", "initialisation", "placement", "layers", "embeddings"}),
         watched=RESIDUES,
@@ -95,7 +95,7 @@ METHODS: dict[MethodName, Method] = {
     ),
     "neutral_residues": Method(
         about="gated adapters, silent on the original language",
-        build="nr_core.methods.put_on_base:add_adapters",
+        build="nr_core.methods.adapters:add_adapters",
         learning_rate=2e-4,
         fields=frozenset({"budget", "initialisation", "placement", "layers", "embeddings"})
         | {"gate", "local_loss", "alpha", "max_forgetting", "distil_from"},

@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from nr_core.settings.choices import (
-    Bears,
     Embeddings,
     Gate,
     Initialisation,
@@ -23,10 +22,10 @@ from nr_core.settings.choices import (
     LocalLoss,
     MethodName,
     Placement,
-    Settings,
     Share,
 )
 from nr_core.settings.method_table import METHODS, variant, with_field
+from nr_core.settings.strict import Bears, Settings
 
 # What a field asks for, as the sentence that refuses it where the method has nothing of the kind.
 FIELDS = {
@@ -68,75 +67,75 @@ class MethodSettings(Settings):
     alpha: float | None = Field(
         default=None, ge=0, description="weight of the local loss; default 0.01, the paper's; small models need about 1"
     )
-    gate: Annotated[Gate | None, Bears.WHERE_SET] = Field(
+    gate: Annotated[Gate | None, Bears.IF_SET] = Field(
         default=None, description="what opens an adapter for a token; default relu, the paper's; none: always open"
     )
-    local_loss: Annotated[LocalLoss | None, Bears.WHERE_SET] = Field(
+    local_loss: Annotated[LocalLoss | None, Bears.IF_SET] = Field(
         default=None,
         description="what keeps adapters silent on the original language: l1 (size of the residue), relative_l1 (size "
         "against that of the block's own output), cross_entropy (of a sigmoid gate) or none; default: the gate's",
     )
-    initialisation: Annotated[Initialisation | None, Bears.WHERE_SET] = Field(
+    initialisation: Annotated[Initialisation | None, Bears.IF_SET] = Field(
         default=None, description="of the inner matrices: low_variance, 1/(d·L), or he, 2/d; default: the method's"
     )
-    placement: Annotated[Placement | None, Bears.WHERE_SET] = Field(
+    placement: Annotated[Placement | None, Bears.IF_SET] = Field(
         default=None, description="the block that adapters stand beside: ffn (default) or attention"
     )
-    layers: Annotated[list[int] | None, Bears.WHERE_SET] = Field(
+    layers: Annotated[list[int] | None, Bears.IF_SET] = Field(
         default=None,
         min_length=1,
         description="layers with an adapter or LoRA, or that finetune trains (then without the embeddings, unless "
         "`embeddings: trained`), counted from 0; default: all",
     )
-    rank: Annotated[int | None, Bears.WHERE_SET] = Field(
+    rank: Annotated[int | None, Bears.IF_SET] = Field(
         default=None, ge=1, description="of LoRA and DoRA; default: the one that comes nearest to the budget"
     )
-    freeze: Annotated[Literal["random_half", "source_shielded"] | None, Bears.WHERE_SET] = Field(
+    freeze: Annotated[Literal["random_half", "source_shielded"] | None, Bears.IF_SET] = Field(
         default=None,
         description="finetune: random_half leaves each kind of a layer's tensors as it is in half of the layers, drawn "
         "by the seed; source_shielded half of the columns of each, those that matter most on original-language text",
     )
-    l2_to_base: Annotated[float | None, Bears.WHERE_SET] = Field(
+    l2_to_base: Annotated[float | None, Bears.IF_SET] = Field(
         default=None,
         gt=0,
         description="finetune: weight of half the squared distance of the weights from the base's, in place of "
         "weight_decay",
     )
-    ema: Annotated[float | None, Bears.WHERE_SET] = Field(
+    ema: Annotated[float | None, Bears.IF_SET] = Field(
         default=None,
         gt=0,
         lt=1,
         description="finetune: decay of the weights' moving average, which begins at the base and is what is saved",
     )
-    embeddings: Annotated[Embeddings | None, Bears.WHERE_SET] = Field(
+    embeddings: Annotated[Embeddings | None, Bears.IF_SET] = Field(
         default=None,
         description="finetune: trained (default) or frozen; adapters: frozen (default), new_rows (rows of tokens that "
         "the original text does not use are trained, on top of the budget), residue (one more gated adapter, on the "
         "embedding) or gated_rows (neutral_residues: rows of embedding and output head behind gates that see the "
         "context, on top of the budget)",
     )
-    max_forgetting: Annotated[float | None, Bears.WHERE_SET] = Field(
+    max_forgetting: Annotated[float | None, Bears.IF_SET] = Field(
         default=None,
         gt=0,
         description="bits per byte that may be lost on the original language: alpha is adapted in training so that "
         "this holds on a slice of its text that is kept out of training",
     )
-    kl_to_base: Annotated[float | None, Bears.WHERE_SET] = Field(
+    kl_to_base: Annotated[float | None, Bears.IF_SET] = Field(
         default=None,
         gt=0,
         description="weight of the KL divergence from the base's next-token distributions, on original-language text",
     )
-    kl_direction: Annotated[KLDirection | None, Bears.WHERE_SET] = Field(
+    kl_direction: Annotated[KLDirection | None, Bears.IF_SET] = Field(
         default=None,
         description="of kl_to_base: base_to_model, KL(base ‖ model), the default, or model_to_base, KL(model ‖ base)",
     )
 
-    interpolate: Annotated[list[Share] | None, Bears.WHERE_SET] = Field(
+    interpolate: Annotated[list[Share] | None, Bears.IF_SET] = Field(
         default=None,
         min_length=1,
         description="finetune: one more run for each λ, not trained: the weights base + λ · (finetuned − base)",
     )
-    distil_from: Annotated[str | None, Bears.NOTHING, Bears.WHERE_SET] = Field(  # the id of the teacher's run bears
+    distil_from: Annotated[str | None, Bears.NOTHING, Bears.IF_SET] = Field(  # the id of the teacher's run bears
         default=None,
         min_length=1,
         description="neutral_residues: name of a finetune entry of the same study, whose next-token distributions on "

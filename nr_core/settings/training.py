@@ -11,16 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from nr_core.settings.choices import (
-    DEFAULT_LENGTH,
-    BaseDtype,
-    Bears,
-    Beta,
-    Precision,
-    Quantization,
-    Settings,
-    VocabularyRows,
-)
+from nr_core.settings.choices import DEFAULT_LENGTH, BaseDtype, Beta, Precision, Quantization, VocabularyRows
+from nr_core.settings.strict import Bears, Settings
 
 
 class BaseSpec(Settings):
@@ -32,16 +24,16 @@ class BaseSpec(Settings):
         default=None, description="name of the GGUF file inside the folder or the hub repository"
     )
     trust_remote_code: bool = Field(default=False, description="run Python code that comes with the model")
-    dtype: Annotated[BaseDtype, Bears.WHERE_SET] = Field(
+    dtype: Annotated[BaseDtype, Bears.IF_SET] = Field(
         default="float32",
         description="in which the base's frozen weights are held; bfloat16 halves their memory; adapters stay float32; "
         "not for finetune and llama_pro",
     )
-    quantize: Annotated[Quantization | None, Bears.WHERE_SET] = Field(
+    quantize: Annotated[Quantization | None, Bears.IF_SET] = Field(
         default=None, description="hold the base's linear layers in 8 or 4 bits; not for finetune and llama_pro"
     )
 
-    vocabulary: Annotated[VocabularyRows, Bears.WHERE_SET] = Field(
+    vocabulary: Annotated[VocabularyRows, Bears.IF_SET] = Field(
         default="full",
         description="rows of the embedding and the output head that training holds; trimmed: those of tokens that the "
         "inputs use, of bytes and special tokens, which is faster where there are many others; what is saved fits the "
@@ -89,7 +81,7 @@ class LoopSettings(Settings):
     log_every: Annotated[int, Bears.NOTHING_ANY_MORE] = Field(
         default=10, ge=1, description="steps between rows of steps.parquet"
     )
-    not_finite: Annotated[Literal["stop", "skip"], Bears.WHERE_SET] = Field(
+    not_finite: Annotated[Literal["stop", "skip"], Bears.IF_SET] = Field(
         default="stop", description="a step whose loss or gradient is not finite: stop the run, or skip the step"
     )
     fsdp_from: Annotated[int, Bears.NOTHING] = Field(
@@ -97,12 +89,12 @@ class LoopSettings(Settings):
         ge=0,
         description="on several devices, models of this many parameters and more are cut by FSDP2, others copied",
     )
-    document_mask: Annotated[bool, Bears.WHERE_SET] = Field(
+    document_mask: Annotated[bool, Bears.IF_SET] = Field(
         default=False,
         description="tokens attend to no earlier document of their sequence; positions begin anew in each",
     )
-    precision: Annotated[Precision, Bears.WHERE_SET] = Field(default="auto", description=PRECISION)
-    compile_layers: Annotated[bool, Bears.WHERE_SET] = Field(
+    precision: Annotated[Precision, Bears.IF_SET] = Field(default="auto", description=PRECISION)
+    compile_layers: Annotated[bool, Bears.IF_SET] = Field(
         default=False, description="run each decoder layer through torch.compile"
     )
     recompute_layers: Annotated[bool, Bears.NOTHING] = Field(
@@ -176,15 +168,15 @@ class EvaluationSettings(Settings):
         ge=1,
         description="whole documents are scored until a set has given this many tokens; default: all",
     )
-    stride: Annotated[int | None, Bears.WHERE_SET] = Field(
+    stride: Annotated[int | None, Bears.IF_SET] = Field(
         default=None,
         ge=1,
         description="tokens from one window to the next: below sequence_length windows overlap, and each scores only "
         "what the one before did not; default: they do not overlap",
     )
 
-    precision: Annotated[Precision, Bears.WHERE_SET] = Field(default="auto", description=PRECISION)
-    behaviour_tokens: Annotated[int, Bears.WHERE_SET] = Field(
+    precision: Annotated[Precision, Bears.IF_SET] = Field(default="auto", description=PRECISION)
+    behaviour_tokens: Annotated[int, Bears.IF_SET] = Field(
         default=4096,
         ge=1,
         description="tokens of each text on which a run is held against its base, next token by token",

@@ -24,7 +24,7 @@ from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.settings import BaseSpec
-from nr_core.tokenization.silent_rows import sample_windows, silence, window_of
+from nr_core.tokenization.new_token_head import sample_windows, silence, window_of
 from nr_core.tokenization.tokenize_shards import ENCODE_BATCH, fast_codec
 from nr_core.tokenization.tokenizer import largest_id, load_tokenizer, texts_of
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from nr_core.base.load_base import check_vocabulary, load_base, window_length
+from nr_core.methods.extend import Extension, extend
 from nr_core.methods.kl_to_base import copy_of_base
-from nr_core.methods.put_on_base import Extension, extend
 from nr_core.methods.weight_rules import base_weights
 from nr_core.progress import Progress
 from nr_core.runs.build_on_earlier import (

@@ -16,9 +16,9 @@ from nr_core.base.precision import Choice, choose_once, hold_frozen_in_bf16
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.methods.distillation import load_teacher
+from nr_core.methods.extend import Extension
 from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import kl_to_base
-from nr_core.methods.put_on_base import Extension
 from nr_core.methods.weight_rules import source_shield, weight_rules
 from nr_core.progress import Progress
 from nr_core.runs.build_on_earlier import (
@@ -36,12 +36,13 @@ from nr_core.training.batches import Batches
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, is_cut, shard, whole
 from nr_core.training.distributed import ranks as joined_ranks
+from nr_core.training.flops import peak_tokens
 from nr_core.training.forgetting import ForgettingBudget, reserve
 from nr_core.training.load_and_extend import Extended, extend_base, trim_vocabulary
 from nr_core.training.loop import Loop
 from nr_core.training.optimiser import rate_shares
 from nr_core.training.shut_gates import turn_shut_gates
-from nr_core.training.step_figures import peak_tokens, write_steps
+from nr_core.training.step_figures import write_steps
 from nr_core.training.tracking import tracked
 
 

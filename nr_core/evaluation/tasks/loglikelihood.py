@@ -19,7 +19,7 @@ from nr_core.base.head import Head, ToLogits
 from nr_core.base.load_base import context_length, named
 from nr_core.base.precision import FP32, Choice
 from nr_core.errors import ModelError
-from nr_core.evaluation.tasks.figures import Scored
+from nr_core.evaluation.tasks.ratio import Scored
 from nr_core.evaluation.tasks.token_tree import Tree, batches_of, trees_of
 from nr_core.tokenization.tokenizer import closing_tokens
 

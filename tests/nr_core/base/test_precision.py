@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from nr_core.base.load_base import load_base
 from nr_core.base.precision import PACKAGE
 from nr_core.errors import ModelError
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, MethodSettings
 from tests.nr_core.tiny import tiny_model

@@ -12,8 +12,8 @@ from nr_core.base import head as heads
 from nr_core.base.head import Head
 from nr_core.errors import ModelError
 from nr_core.methods.distillation import Teacher
+from nr_core.methods.extend import extend
 from nr_core.methods.kl_to_base import KLToBase, kl_to_base
-from nr_core.methods.put_on_base import extend
 from nr_core.settings import MethodSettings
 from nr_core.training.loss import lm_loss
 from tests.nr_core.tiny import tiny_model

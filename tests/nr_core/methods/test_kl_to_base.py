@@ -14,8 +14,8 @@ from nr_core.base import head as heads
 from nr_core.base.head import Head
 from nr_core.base.precision import Choice
 from nr_core.errors import ModelError
+from nr_core.methods.extend import extend
 from nr_core.methods.kl_to_base import copy_of_base, kl_to_base
-from nr_core.methods.put_on_base import extend
 from nr_core.settings import KLDirection, MethodSettings
 from nr_core.settings.method_table import METHODS
 from nr_core.training.loss import lm_loss

@@ -139,7 +139,7 @@ def test_new_rows_are_silent_on_old_text(world, extended):
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_the_direction_is_that_of_a_logistic_regression_whatever_scale_the_head_has(scale):
     """One text has the hidden state (1, 0), where no new token comes, the other (0, 1), where each second is new."""
-    from nr_core.tokenization.silent_rows import SHRINK, Seen, fitted
+    from nr_core.tokenization.new_token_head import SHRINK, Seen, fitted
 
     n = 400
     hidden = torch.eye(2).repeat_interleave(n, 0) / scale
@@ -153,7 +153,7 @@ def test_the_direction_is_that_of_a_logistic_regression_whatever_scale_the_head_
 
 
 def test_windows_are_of_documents_drawn_at_random_and_one_is_short_where_text_is():
-    from nr_core.tokenization.silent_rows import STRETCH, TOKENS, sample_windows
+    from nr_core.tokenization.new_token_head import STRETCH, TOKENS, sample_windows
 
     documents = [[number] * 300 for number in range(2000)]
     windows = sample_windows(documents)

@@ -111,7 +111,7 @@ from pathlib import Path
 import torch
 from nr_core.training.distributed import leave, ranks, shard
 from nr_core.base.language_model import decoder_layers
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.base.load_base import load_base
 from nr_core.settings import BaseSpec, MethodSettings
 

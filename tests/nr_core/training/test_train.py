@@ -22,7 +22,7 @@ from nr_core import stopping
 from nr_core.base.head import Head
 from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings

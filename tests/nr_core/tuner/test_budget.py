@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from nr_core.errors import ModelError
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.settings import MethodSettings
 from nr_core.tuner.budget import Backbone
 from tests.nr_core.tiny import tiny_model

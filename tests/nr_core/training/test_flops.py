@@ -5,10 +5,10 @@ import torch
 from peft import get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from nr_core.methods.put_on_base import extend
+from nr_core.methods.extend import extend
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
-from nr_core.training.step_figures import peak_flops, peak_tokens, planned_flops, training_flops
+from nr_core.training.flops import peak_flops, peak_tokens, planned_flops, training_flops
 from tests.nr_core.tiny import tiny_model
 
 LENGTH = 16
