@@ -33,6 +33,8 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
     CONTENT_USAGE: frozenset({"train-ai", "train-genai"}),
     CONTENT_SIGNAL: frozenset({"ai-train"}),
 }
+# Those that hold them, of AIPREF's earlier drafts: they count where a statement says nothing of training itself.
+_WIDER: Mapping[str, frozenset[str]] = {CONTENT_USAGE: frozenset({"bots", "all"}), CONTENT_SIGNAL: frozenset()}
 _NO, _YES = frozenset({"n", "no", "?0"}), frozenset({"y", "yes", "?1", ""})
 _MAX_CHARACTERS = 2000  # of a statement that are looked at
 
@@ -47,16 +49,22 @@ def refuses_training(field: str, statements: Iterable[str]) -> bool:
 def says_of_training(field: str, statement: str) -> bool | None:
     """Tell whether a statement allows training; None where it does not speak of it."""
     said: set[bool] = set()
+    of_wider: set[bool] = set()
     for member in re.split("[,;]", statement[:_MAX_CHARACTERS].lower()):
         category, _, value = member.partition("=")
+        value = value.strip(" \t\"'")
+        answer = {False} if value in _NO else {True} if value in _YES else set()
         if category.strip() in CATEGORIES[field]:
-            value = value.strip(" \t\"'")
-            said |= {False} if value in _NO else {True} if value in _YES else set()
+            said |= answer
+        elif category.strip() in _WIDER[field]:
+            of_wider |= answer
+    said = said or of_wider
     return None if not said else False not in said
 
 
-# `robots`, or the name of one crawler: `googlebot`, `ccbot`.
-_META = "meta[name*=bot i][content], meta[name*=tdm-reservation i][content]"
+# `robots`, or the name of one crawler: `googlebot`, `ccbot`; also where it stands as a header's or a property's name.
+_NAMES = ("name", "http-equiv", "property")
+_META = ", ".join(f"meta[{name}*={word} i][content]" for name in _NAMES for word in ("bot", "tdm-reservation"))
 _SEPARATORS = re.compile(r"[\s,:;]+")
 # To one of `-`, 0 to 9, a to z, or a sign between them: the smallest are 45 and hexadecimal 2d.
 _REFERENCE = re.compile(rb"&#0*(?:4[5-9]|[5-9][0-9]|1[0-2][0-9])(?![0-9])|&#x0*(?:2d|[3-7][0-9a-f])(?![0-9a-f])")
@@ -90,7 +98,7 @@ def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> st
     if tree.document is None or not may_opt_out(markup, settings):
         return None
     for tag in tree.document.query_selector_all(_META)[:]:  # its own list looks each up from the start again
-        name = (tag.get_attribute("name") or "").strip().lower()
+        name = next(filter(None, map(tag.get_attribute, _NAMES)), "").strip().lower()
         content = tag.get_attribute("content") or ""
         if name == "tdm-reservation":
             if settings.tdm and content.strip() == "1":

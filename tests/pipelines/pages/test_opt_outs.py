@@ -172,3 +172,17 @@ def test_the_key_depends_on_what_lists_say_not_on_where_they_lie(
 def test_a_missing_list_is_refused(given_lists: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError, match=field):
         documents_key(DocumentSettings(**given_lists))
+
+
+def test_opt_outs_in_other_places_and_of_wider_categories(reasons_of: Callable[..., list[str]]) -> None:
+    pages = [
+        Page(html(TEXT, head='<meta http-equiv="X-Robots-Tag" content="noai">')),
+        Page(html(TEXT, head='<meta property="robots" content="noai">')),
+        Page(html(TEXT, head='<meta http-equiv="tdm-reservation" content="1">')),
+        Page(html(TEXT, head='<meta property="og:title" content="noai">')),
+        Page(html(TEXT), headers=HTML | {"Content-Usage": "bots=n"}),
+        Page(html(TEXT), headers=HTML | {"Content-Usage": "bots=n, train-ai=y"}),
+        Page(html(TEXT), headers=HTML | {"Content-Usage": "bots=y"}),
+    ]
+    expected = ["meta_robots", "meta_robots", "tdm_meta", "kept", "content_usage_header", "kept", "kept"]
+    assert reasons_of(pages) == expected
