@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from resiliparse.parse.html import HTMLTree
 
@@ -68,16 +68,14 @@ _META = ", ".join(f"meta[{name}*={word} i][content]" for name in _NAMES for word
 _SEPARATORS = re.compile(r"[\s,:;]+")
 # To one of `-`, 0 to 9, a to z, or a sign between them: the smallest are 45 and hexadecimal 2d.
 _REFERENCE = re.compile(rb"&#0*(?:4[5-9]|[5-9][0-9]|1[0-2][0-9])(?![0-9])|&#x0*(?:2d|[3-7][0-9a-f])(?![0-9a-f])")
-# Attributes as the standard has them, where each quote is one around a value. What matched is never tried in another
-# way (`*+`): a hostile tag would take exponential time.
-_ATTRIBUTES = re.compile(
-    rb"(?:[ \t\n\f\r/]++[^ \t\n\f\r/>=\"']++"
-    rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"[^\"]*+\"|'[^']*+'|[^ \t\n\f\r>\"'=<`]++))?+)*+[ \t\n\f\r/]*+"
+_META_TAG = re.compile(rb"<meta([^>]*+)", re.IGNORECASE)
+# What was joined by `>`, of tags that end where the first `>` behind them stands: attributes as the standard has them,
+# where each quote is one around a value. What matched is never tried in another way (`*+`): a hostile tag would take
+# exponential time.
+_WHOLE_TAGS = re.compile(
+    rb"(?:>(?:(?:[ \t\n\f\r/]++|(?<=[\"']))[^ \t\n\f\r/>=\"']++"
+    rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"[^\">]*+\"|'[^'>]*+'|[^ \t\n\f\r>\"'=<`]++))?+)*+[ \t\n\f\r/]*+)*+"
 )
-
-# In tags that are joined by `>`, which none of them holds.
-_QUOTE_AT_END = re.compile(rb"\"[/ ]*+>")
-_OPEN_AT_END = re.compile(rb"[= \t\n\f\r>]\"[/ ]*+>")
 
 
 def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
@@ -115,43 +113,17 @@ def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
     True also where a tag spells with character references (`no&#97;i`), may go on behind its first `>`, or holds the
     beginning of another.
     """
-    tags = []
-    for tag in _meta_tags(markup):
-        if b"<meta" in tag:  # each byte is looked at once, in one tag
-            return True
-        tags.append(tag)
-    if not _all_end_here(tags):
-        return True
-    words = b"".join(tags)
-    if b"&#" in words and _REFERENCE.search(words):
+    end, tags = 0, [b""]
+    for start in markup.tags[markup.first | 0x20 == ord("m")].tolist():
+        if tag := _META_TAG.match(markup.html, start):
+            if start < end:  # each byte is looked at once, in one tag
+                return True
+            end = tag.end()
+            tags.append(tag[1])
+    words = b">".join(tags).lower()
+    if not _WHOLE_TAGS.fullmatch(words) or (b"&#" in words and _REFERENCE.search(words)):
         return True
     return b"tdm-reservation" in words or any(value.encode() in words for value in settings.robots)
-
-
-def _meta_tags(markup: Markup) -> Iterator[bytes]:
-    """Return what stands between each `<meta` and the first `>` behind it, in small letters."""
-    html = markup.html
-    for start in markup.tags[markup.first | 0x20 == ord("m")].tolist():
-        if html[start + 1 : start + 5].lower() == b"meta":
-            end = html.find(b">", start)
-            yield html[start + 5 : end if end >= 0 else None].lower()
-
-
-def _all_end_here(tags: list[bytes]) -> bool:
-    """As _ends_here of each, which on most pages is told of all at once: each ends in a quote that closes a value."""
-    joined = b">%b>" % b">".join(tags)
-    if b"'" not in joined and len(_QUOTE_AT_END.findall(joined)) == len(tags) and not _OPEN_AT_END.search(joined):
-        return True
-    return all(map(_ends_here, tags))
-
-
-def _ends_here(tag: bytes) -> bool:
-    """Tell whether the `>` that cut a tag ends it, and is not part of a value in quotes."""
-    if b"'" not in tag:  # then a `"` at its end closes a value, unless it opens one
-        attributes = tag.rstrip(b"/ ")
-        if attributes[-1:] == b'"' and attributes[-2:-1] not in b"= \t\n\f\r":
-            return True
-    return _ATTRIBUTES.fullmatch(tag) is not None
 
 
 def _says(rules: str, values: Iterable[str]) -> bool:

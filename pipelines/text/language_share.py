@@ -4,12 +4,15 @@ A text is cut into pieces of some hundred characters, most often from the beginn
 which each is told by itself. Its default limit stands in pipelines/text/rules.py, what it keeps in docs/filters.md.
 """
 
+from collections.abc import Collection
+
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import GROUP_OF
 
 # A piece of 400 characters is told as surely as a page; of 250, names and lists are taken for anything. Ten of them
 # bound the time that a long text takes: they are pieces from its beginning to its end.
 PIECE_CHARACTERS, MAX_PIECES = 400, 10
+FIRST_PIECES = 4  # from the beginning to the end; where all are in the text's language, the others are not looked at
 _LINE_WITHIN = 200  # characters, in which a piece may begin with a line
 # A piece is in another language if the identifier is so sure of that, and thinks so little of the text's. Between
 # Danish and Norwegian, say, most are neither: they do not count.
@@ -26,18 +29,27 @@ def language_share(text: str, language: str, score: float, identify: Identifier)
     count = min(MAX_PIECES, round(len(text) / PIECE_CHARACTERS))
     if count < 2 or score >= identify.sure:
         return 1.0
+    pieces = _pieces(text, count)
     wanted = GROUP_OF.get(language, frozenset({language}))
-    own = foreign = 0
-    for piece in _pieces(text, count):
-        ranked = identify.ranked(piece, _LANGUAGES)
-        if not ranked:
-            continue
-        best, best_score = ranked[0]
-        if best in wanted:
-            own += 1
-        elif best_score >= _SURE and sum(share for code, share in ranked if code in wanted) < _MAX_OWN:
-            foreign += 1
+    step = max(1.0, (count - 1) / (FIRST_PIECES - 1))
+    first = {round(step * number) for number in range(min(FIRST_PIECES, count))}
+    are_own = [_is_own(pieces[place], wanted, identify) for place in first]
+    if not all(are_own):
+        are_own += [_is_own(piece, wanted, identify) for place, piece in enumerate(pieces) if place not in first]
+    own, foreign = are_own.count(True), are_own.count(False)
     return own / (own + foreign) if own + foreign else None
+
+
+def _is_own(piece: str, wanted: Collection[str], identify: Identifier) -> bool | None:
+    """Tell whether a piece is in the text's language, or in one that goes by its name; None where that is not sure."""
+    ranked = identify.ranked(piece, _LANGUAGES)
+    if not ranked:
+        return None
+    best, best_score = ranked[0]
+    if best in wanted:
+        return True
+    is_foreign = best_score >= _SURE and sum(share for code, share in ranked if code in wanted) < _MAX_OWN
+    return False if is_foreign else None
 
 
 def _pieces(text: str, count: int) -> list[str]:

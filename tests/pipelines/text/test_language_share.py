@@ -12,7 +12,7 @@ from pipelines.corpus.filter import judge
 from pipelines.documents.row import SCHEMA, measure, measure_together
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.text.identify import UNKNOWN, Identifier, load_identifier
-from pipelines.text.language_share import MAX_PIECES, PIECE_CHARACTERS, language_share
+from pipelines.text.language_share import FIRST_PIECES, PIECE_CHARACTERS, language_share
 from tests.pipelines.warc_files import ENGLISH, FRENCH, prose
 
 
@@ -64,7 +64,13 @@ class Counting:
 def test_little_of_a_text_is_looked_at_whatever_it_holds(part: str, times: int) -> None:
     counting = Counting()
     assert language_share(part * times, "eng", 1.0, counting) == 1  # type: ignore[arg-type]
-    assert counting.characters <= 2 * MAX_PIECES * PIECE_CHARACTERS + MAX_PIECES
+    assert counting.characters <= 2 * FIRST_PIECES * PIECE_CHARACTERS + FIRST_PIECES
+
+
+def test_a_text_that_begins_or_ends_in_another_language_is_looked_at_whole(identify: Identifier) -> None:
+    french, english = (" ".join(prose(language, number) for number in range(12)) for language in (FRENCH, ENGLISH))
+    for text in (french[:1600] + english[:2400], english[:2400] + french[:1600]):
+        assert 0.3 <= (language_share(text, "fra", 0.8, identify) or 0) <= 0.5
 
 
 def test_a_document_that_is_mostly_in_another_language_leaves(
