@@ -20,6 +20,7 @@ from pipelines.corpus.rehydrate import write_clusters, write_repeats
 from pipelines.corpus.shards import ShardWriter, content_hash, number_of, shard_files, take_over
 from pipelines.corpus.split import HeldOutReference, copies_of_held_out, first_sides, later_sides
 from pipelines.corpus.summary import CorpusFunnel
+from pipelines.corpus.text_steps import TextSteps
 from pipelines.dedup.deduplicate import Deduplicated, deduplicate
 from pipelines.dedup.index import Segment, first_doc_nos, write_segment
 from pipelines.dedup.lines import Hashes, LineRule, line_rule
@@ -28,7 +29,6 @@ from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import TakenDown
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import documents_file, write_units
-from pipelines.text.text_steps import TextSteps
 from storage.errors import InputError
 from storage.keys import file_sha256
 from storage.publish import Manifest, read_manifest

@@ -25,7 +25,7 @@ from pipelines.pages.characters import cut
 from pipelines.pages.decode import decode
 from pipelines.pages.warc import Capture, read_items, read_records
 from pipelines.pages.warc.capture import Item as Record
-from pipelines.pages.warc.content_languages import PageLanguages, content_languages
+from pipelines.pages.warc.capture import PageLanguages, content_languages
 from pipelines.settings import DocumentSettings
 from pipelines.sources.common_crawl.snapshots import warc_filename
 from pipelines.sources.fetch_unit import Fetched

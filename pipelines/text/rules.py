@@ -104,7 +104,7 @@ def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
     if language not in FINEWEB2:
         raise ValueError(
             f"profile fineweb2 has no thresholds for {NAME_OF_CODE.get(language, language)}, only for English and the "
-            f"{len(FINEWEB2)} languages of pipelines/text/fineweb2.tsv; take profile gopher or kyutai, or write `rules`"
+            f"{len(FINEWEB2)} languages of fineweb2_thresholds.tsv; take profile gopher or kyutai, or write `rules`"
         )
     limits = {rule.name: rule.fineweb2 for rule in RULES if rule.fineweb2 is not None}
     return {name: FINEWEB2[language][name] if limit == BY_LANGUAGE else limit for name, limit in limits.items()}

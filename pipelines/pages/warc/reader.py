@@ -11,10 +11,9 @@ from typing import BinaryIO
 from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator
 
-from pipelines.pages.warc.capture import Capture, Item, read_record
-from pipelines.pages.warc.content_languages import PageLanguages
+from pipelines.pages.warc.capture import Capture, Item, PageLanguages, read_record
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
-from pipelines.pages.warc.places import Places
+from pipelines.pages.warc.recovery import Places
 from pipelines.sources.compressed_frames import refuse_wide_window
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError

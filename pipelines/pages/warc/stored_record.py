@@ -12,7 +12,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from pipelines.pages.warc.capture import Capture, read_record
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
-from pipelines.pages.warc.places import Places
+from pipelines.pages.warc.recovery import Places
 from pipelines.sources.addresses import redacted
 from pipelines.sources.remote import ByteRange, Remote, is_remote
 from storage.errors import InputError

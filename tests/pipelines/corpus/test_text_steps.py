@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipelines.corpus.text_steps import TextSteps
 from pipelines.pages.repair import repair
 from pipelines.settings import CorpusSettings
-from pipelines.text.text_steps import TextSteps
 
 
 @pytest.mark.parametrize(
