@@ -144,7 +144,7 @@ except Exception as error:
     print(sentence_of(error))
 """
         command = [sys.executable, "-c", program]
-        said = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+        said = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert "belongs to root" in said.stdout and said.stdout.count("\n") == 1, said
 
 
@@ -154,7 +154,7 @@ except Exception as error:
 def test_an_interrupt_is_silent(workspace, arguments):
     program = "import sys; print('here', flush=True); from flows.cli import main; main()"
     command = [sys.executable, "-c", program, *arguments, "--workspace", str(workspace.root)]
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root) as process:
         assert process.stdout.readline() == b"here\n"
         time.sleep(2)  # long enough for the query to be under way; before that it is the same
