@@ -76,13 +76,14 @@ class Writer:
             )
         return prompt_ids(tokenizer, Templated(before)), list(tokenizer(after, add_special_tokens=False)["input_ids"])
 
-    def write(self, seed: int) -> list[list[int]]:
+    def write(self, seed: int, on_step: Callable[[int], None] = lambda tokens: None) -> list[list[int]]:
         """Return a batch of documents, by the seed: their tokens, without those that open and close a text.
 
-        Raises ModelError where the model has written nothing but ends of text, batch after batch.
+        on_step(tokens of the batch so far) is called after each step: a batch takes minutes on a CPU. Raises ModelError
+        where the model has written nothing but ends of text, batch after batch.
         """
         torch.manual_seed(seed)
-        turns = _Turns(self)
+        turns = _Turns(self, on_step)
         start = torch.tensor([self.start] * BATCH, device=next(self.model.parameters()).device)
         with torch.inference_mode():
             written = self.model.generate(
@@ -112,8 +113,8 @@ class _Turns:
     ended: the length of each row, its last end token not counted where it is the end of the text; None: cut off.
     """
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer, self._length = writer, len(writer.start)
+    def __init__(self, writer: Writer, on_step: Callable[[int], None]) -> None:
+        self._writer, self._on_step = writer, on_step
         room = writer.longest - len(writer.start) - len(writer.answer)
         self._last_of_question = len(writer.start) + int(QUESTION_SHARE * room)
         self._answer_at: list[int | None] = [None if writer.answer else 0] * BATCH
@@ -144,6 +145,7 @@ class _Turns:
             begun = at is not None and length > max(at + len(self._writer.answer), len(self._writer.start))
             if self.ended[row] is None and begun and last in self._writer.ends:
                 self.ended[row] = length - (last == end_of_text)
+        self._on_step(sum((length if end is None else end) - len(self._writer.start) for end in self.ended))
         return torch.tensor([end is not None for end in self.ended], device=ids.device)
 
 
@@ -195,18 +197,25 @@ def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
     partial = spec.out / BATCHES
     _, batch = _whole_batches(partial)
     held = _read(partial)
-    done, begun, at_first = sum(map(len, held)), time.monotonic(), sum(map(len, held))
+    begun, at_first = time.monotonic(), sum(map(len, held))
+
+    def report(done: int, most: int) -> None:
+        rate = max(1, done - at_first) / (time.monotonic() - begun)
+        progress.report(min(done, most), spec.tokens, rate, max(0, spec.tokens - done) / rate)
+
+    def within_batch(tokens: int) -> None:
+        if stopping.requested.is_set():
+            raise stopping.Stopped
+        report(sum(map(len, held)) + tokens, spec.tokens - 1)  # all of them: once the batch is whole
+
     with open(partial, "a", encoding="utf-8") as file:
-        while done < spec.tokens:
-            if stopping.requested.is_set():
-                raise stopping.Stopped
-            written = writer.write(spec.seed * 1_000_003 + batch)
+        while sum(map(len, held)) < spec.tokens:
+            written = writer.write(spec.seed * 1_000_003 + batch, within_batch)
             file.write(json.dumps(written) + "\n")
             file.flush()
             held += written
-            done, batch = done + sum(map(len, written)), batch + 1
-            rate = max(1, done - at_first) / (time.monotonic() - begun)
-            progress.report(min(done, spec.tokens), spec.tokens, rate, max(0, spec.tokens - done) / rate)
+            batch += 1
+            report(sum(map(len, held)), spec.tokens)
     _write_stream(held, writer, spec.out)
     partial.unlink()
 

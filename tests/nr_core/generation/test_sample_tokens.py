@@ -1,12 +1,14 @@
 """Token streams that a base writes itself: texts, and conversations by a chat template."""
 
 import shutil
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig
 
+from nr_core import stopping
 from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.generation.own_text import Writer, sample_tokens
@@ -59,7 +61,8 @@ def test_the_same_again_also_after_being_cut_off(world, tmp_path, monkeypatch):
         pass
 
     def kill(*given):
-        raise Killed
+        if (tmp_path / "cut" / "batches.jsonl").stat().st_size:
+            raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "report", kill)
@@ -72,6 +75,19 @@ def test_the_same_again_also_after_being_cut_off(world, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == [
         "byte_lengths.npy", "offsets.npy", "stream.bin", "tokens.json"
     ]  # fmt: skip
+
+
+def test_a_batch_tells_how_far_it_is_and_hears_a_stop(world, tmp_path, monkeypatch):
+    """Sixteen long documents take minutes on a CPU."""
+    told = []
+    monkeypatch.setattr(Progress, "report", lambda self, done, total, *rest: told.append((done, total)))
+    sample(world.base, tmp_path / "text", tokens=20)
+    assert len(told) > 2 and told == sorted(told) and told[0][0] == 16
+    assert [total for done, total in told if done == total] == [20]
+    monkeypatch.setattr(stopping, "requested", Event())
+    stopping.requested.set()
+    with pytest.raises(stopping.Stopped):
+        sample(world.base, tmp_path / "stopped")
 
 
 def test_nothing_is_cut_off_the_distribution(world):
