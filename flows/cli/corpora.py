@@ -25,7 +25,7 @@ def train_quality(
     learning_rate: Annotated[float, typer.Option(help="Of fastText; halved where it diverges.", max=1)] = 0.1,
     epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 5,
 ) -> None:
-    """Train a classifier of good text against random pages, for documents.quality_model."""
+    """Train a classifier of good text against random pages. For documents.quality_model."""
     from pipelines.settings import QualityModelSettings
     from pipelines.text.quality_model import train_quality_model
     from storage.workspace import Workspace
@@ -71,7 +71,7 @@ def inspect(
     characters: Annotated[int, typer.Option(help="Of each text.", min=1)] = 1500,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Show pages dropped for a reason next to pages that were kept; or all that is known of one document."""
+    """Show pages dropped for a reason, beside pages that stayed. Or all that is known of one document."""
     from flows.cli.table import print_document, print_pairs
     from flows.maintenance.inspect_pages import inspect_document, inspect_pages
     from storage.workspace import Workspace
@@ -91,7 +91,7 @@ def verdicts(
     out: Annotated[Path, typer.Argument(**AT_HOME, help="Parquet file to write.")],
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Write what became of each page of a corpus, and why, as a table that joins Common Crawl's index."""
+    """Write what became of each page of a corpus, and why. As a table that joins Common Crawl's index."""
     from flows.maintenance.verdicts import write_verdicts
     from storage.workspace import Workspace
 
@@ -122,7 +122,7 @@ def forget(
     workspace: WorkspaceFolder = Path("workspace"),
     json: AsJson = False,
 ) -> None:
-    """Take a host's pages out of all corpora for good, and list the models trained on them."""
+    """Take a host's pages out of all corpora for good. Lists the models that were trained on them."""
     from flows.cli.table import print_tables
     from flows.maintenance.forget import forget_host
     from storage.workspace import Workspace
@@ -144,7 +144,7 @@ def verify(
     corpus: Annotated[str | None, typer.Argument(help="Check its versions only; none: the whole workspace.")] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Check all files against the checksums recorded when they were written, and versions against the deny list."""
+    """Check all files against their recorded checksums. And versions of corpora against the deny list."""
     from flows.maintenance.verify import verify as check
     from storage.workspace import Workspace
 

@@ -32,7 +32,7 @@ def init(
         typer.Option(help="Text of what the base knows, for replay and to measure forgetting; none: the base writes."),
     ] = None,
 ) -> None:
-    """Write a commented study.yaml and a prefect.yaml, for your own text and model."""
+    """Write a commented study.yaml for your own text and model. And a prefect.yaml, for `nr up`."""
     from flows.cli.study import schema_text
     from flows.config.study import parse_config
 

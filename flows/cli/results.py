@@ -25,7 +25,7 @@ def report(
     title: Annotated[str, typer.Option(help="Its title.")] = "results",
     figures: Annotated[bool, typer.Option("--figures", help="Write its pictures for papers too, PNG and SVG.")] = False,
 ) -> None:
-    """Write the HTML report of a workspace, or a plot of each file of kept results, and print the paths."""
+    """Write the HTML report of a workspace, and print its path. With --results: a plot of each file."""
     if results is not None:
         from flows.report.paper_plots import draw_results
         from storage.kept_results import KeptResults
@@ -59,7 +59,7 @@ def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False
 
 @app.command()
 def runs(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
-    """List the runs, newest first: id, name, state, and what was learned and forgotten."""
+    """List the runs, newest first. With id, name, state, and what each learned and forgot."""
     from flows.cli.table import print_tables
     from flows.report.result_queries import runs as table
     from storage.workspace import Workspace
@@ -74,7 +74,7 @@ def compare(
     workspace: WorkspaceFolder = Path("workspace"),
     json: AsJson = False,
 ) -> None:
-    """Hold two runs against each other: their settings, and their figures item by item."""
+    """Hold two runs against each other. Their settings, and their figures item by item."""
     from flows.cli.table import print_tables
     from flows.report.result_queries import compare as tables
     from storage.workspace import Workspace
@@ -107,7 +107,7 @@ def keep(
     machine: Annotated[str, typer.Option(help="What it ran on, like: 2 cores, AMD EPYC, no GPU.")],
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Keep what every run of a workspace learned and forgot as one small Parquet file, with how it was made."""
+    """Keep what all runs learned and forgot in one Parquet file. With how the runs were made."""
     from storage.kept_results import keep_results
     from storage.workspace import Workspace
 

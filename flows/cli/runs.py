@@ -60,7 +60,7 @@ def push(
     base: Annotated[str | None, typer.Option(help="Hub id of the base, where the run's was a folder.")] = None,
     private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
 ) -> None:
-    """Put a run's adapter or model on the Hugging Face hub (token: HF_TOKEN of the environment)."""
+    """Put a run's adapter or model on the Hugging Face hub. The token is HF_TOKEN of the environment."""
     from flows.cli.push import push as upload
     from flows.cli.talk import run_folder
 
@@ -75,7 +75,7 @@ def sample(
     max_tokens: Annotated[int, typer.Option(help="Longest document.", min=2)] = 512,
     seed: SamplingSeed = 0,
 ) -> None:
-    """Let a base write replay text, where none of its own training data is at hand."""
+    """Let a base write replay text of its own. For where none of its training data is at hand."""
     from nr_core.generation.own_text import sample_text
     from nr_core.settings import BaseSpec
 
@@ -98,7 +98,7 @@ def add_tokens(
     ] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Give a base tokens for a new language, where other text stays tokenised as before."""
+    """Give a base tokens for a new language. Other text stays tokenised as before."""
     from flows.steps.corpora import SIDES, published_version
     from nr_core.settings import BaseSpec
     from nr_core.tokenization.new_tokens import add_tokens as write

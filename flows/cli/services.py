@@ -35,7 +35,7 @@ def up(
         typer.Option(envvar="NR_ALLOWED_HOSTS", help="Name that servers are asked by, as of a proxy before them."),
     ] = None,
 ) -> None:
-    """Start Prefect's server, deploy prefect.yaml, start a worker and serve the reports. Idempotent."""
+    """Start Prefect's server and worker, and serve the reports. Deploys prefect.yaml; what runs already stays."""
     from flows.services import report_server, server
     from flows.services.access import FILE
     from flows.services.user_prefect_settings import take_own_settings
@@ -103,7 +103,7 @@ def gc(
     home: Home = Path(".prefect"),
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
 ) -> None:
-    """Remove what a workspace no longer needs; what a version in use or a run needs stays."""
+    """Remove what a workspace no longer needs. What a version in use or a run needs stays."""
     from flows.maintenance.gc import Keep, find_waste, left_alone, remove
     from flows.services import server
     from storage.workspace import Workspace
@@ -131,7 +131,7 @@ def doctor(
     workspace: WorkspaceFolder = Path("workspace"),
     json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with this machine or installation, and say the fix. Exit code 1 if anything is."""
+    """Say what is wrong with this machine, and the fix. Exit code 1 if anything is."""
     from flows.services.doctor import examine
 
     if json:

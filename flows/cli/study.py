@@ -28,7 +28,7 @@ def run(config: ConfigFile, set_: Overrides = None) -> None:
 
 @app.command()
 def plan(config: ConfigFile, set_: Overrides = None, json: AsJson = False) -> None:
-    """Show what a refresh would read and download, and read no page."""
+    """Show what a config would read, download and train. No page is read."""
     from flows.cli.plan import plan_refresh
     from flows.cli.table import print_tables
     from flows.config.inputs import check_inputs
@@ -48,7 +48,7 @@ def refresh(config: ConfigFile, set_: Overrides = None) -> None:
 
 @app.command()
 def pretrain(config: ConfigFile, set_: Overrides = None) -> None:
-    """Make the base ready: pretrain it on the corpora, or find the given one."""
+    """Make the base ready: find the given one, or pretrain it. It is pretrained on the corpora."""
     from_config(config, set_, "base", "pretrain", needs=("base",))
 
 
@@ -67,7 +67,7 @@ def train(
 
 @app.command()
 def sweep(config: ConfigFile, set_: Overrides = None) -> None:
-    """Train and score methods x rates x alphas x seeds, and mark the Pareto front."""
+    """Train and score methods x rates x alphas x seeds. The Pareto front is marked."""
     from_config(config, set_, "sweep", needs=("base", "inputs", "sweep"))
 
 
@@ -88,7 +88,7 @@ def evaluate(
     items: Annotated[int | None, typer.Option(help="At most so many items of a task.", min=1)] = None,
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
-    """Score the base and the runs of a config on held-out text and tasks; or a run and its base on tasks."""
+    """Score base and runs of a config, or one run on --tasks. A config's: on held-out text, and on its tasks."""
     if tasks is None:
         from_config(what, set_, "evaluate", needs=("base", "inputs"))
         return

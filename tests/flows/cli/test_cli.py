@@ -18,6 +18,8 @@ COMMANDS = (
 def test_help_names_every_command(tmp_path, nr_here):
     shown = nr_here("--help", cwd=tmp_path)
     assert shown.returncode == 0 and all(f"\n  {command} " in shown.stdout for command in COMMANDS)
+    listed = shown.stdout.partition("Commands:")[2]
+    assert "..." not in listed and max(map(len, listed.splitlines())) <= 80, "a command's first sentence is cut"
 
 
 def test_the_version_and_the_short_form_of_help(tmp_path, nr_here):
