@@ -108,7 +108,7 @@ def from_config(
     from flows.config.inputs import check_inputs
     from flows.config.study import load_config
     from flows.report.page import report_file
-    from flows.steps.finished_study import is_finished
+    from flows.steps.finished_study import changeable_elsewhere, is_finished
     from storage.workspace import Workspace
 
     config: Config = load_config(path, parse_overrides(overrides or []))
@@ -119,6 +119,9 @@ def from_config(
         path = report_file(workspace, config.name)
         print(f"nothing to do: study {config.name} is finished, and all that it read and made stands; report: {path}")
         return
+    elsewhere = changeable_elsewhere(config)
+    if elsewhere and workspace.catalog.exists():
+        print(f"looking whether anything is to do, for this may have changed: {elsewhere}", file=sys.stderr)
     home = Path(os.environ.get("PREFECT_HOME") or ".prefect").expanduser()
     found = find_server(home)
     with leaving_on_interrupt():

@@ -1,12 +1,13 @@
 """The record of a finished study: what it read and what it left, by which the same command finds that nothing is to do.
 
 Files are told by size and time, as everywhere here; nothing is decided where a look at this machine's files does not
-tell what a flow would find: sources with an address, a base or a task on the hub, a bucket. Needs no Prefect.
+tell what a flow would find (`changeable_elsewhere`). Needs no Prefect.
 """
 
 import glob
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from flows.config.extends import PROJECT
 from flows.config.study import Config
 from nr_core.settings import BaseSpec
 from pipelines.documents.stage import documents_key
-from pipelines.settings import SampleCrawlSource
+from pipelines.sources.addresses import redacted
 from storage.errors import InputError
 from storage.files import DamagedFile, read_json, write_atomically
 from storage.keys import hash_of
@@ -29,6 +30,7 @@ Stamps = dict[str, list[int] | None]
 CODE = ("flows", "nr_core", "pipelines", "storage", "configs/tasks")
 NO_INPUT = {"data_root", "workspace", "extends", "task_data"}  # folders whose files are named elsewhere, or results
 FAILED = "SELECT count(*) FROM work_units WHERE status <> 'done' AND documents_key = ?"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 DONE = "SELECT count(*) FROM runs WHERE status = 'done' AND run_id IN (SELECT unnest(?))"
 
 
@@ -78,29 +80,34 @@ def remember_finished(
     return True
 
 
-def input_stamps(config: Config) -> Stamps | None:
-    """Return size and time of each file that the config names, and of the deny list; None where it names other things
-    than files of this machine, or files that cannot be told.
+def changeable_elsewhere(config: Config) -> str | None:
+    """Name something that a config reads elsewhere and that may have changed there; None where all else is told by
+    this machine's files. A snapshot of Common Crawl and a commit on the hub never change.
     """
-    workspace, base = Workspace(config.workspace), config.base
-    local = all(
-        isinstance(source, SampleCrawlSource) or len(source.local_patterns()) == len(getattr(source, "paths", [None]))
-        for source in config.sources.values()
-    )
-    if (
-        not local
-        or config.bucket
-        or workspace.bucket_url
-        or (isinstance(base, BaseSpec) and not at_home(base.model).exists())
-    ):
+    base, bucket = config.base, config.bucket or Workspace(config.workspace).bucket_url
+    if bucket:
+        return f"the bucket {redacted(str(bucket))}"
+    for name, source in config.sources.items():
+        if addresses := source.changeable_addresses():
+            return f"{addresses[0]} of sources.{name}"
+    if isinstance(base, BaseSpec) and not at_home(base.model).exists() and not COMMIT.fullmatch(base.revision or ""):
+        return f"base.model {base.model} on the hub (base.revision with a commit would pin it)"
+    if config.evaluation.tasks and _task_patterns(config) is None:
+        return "a task of evaluation.tasks on the hub"
+    return None
+
+
+def input_stamps(config: Config) -> Stamps | None:
+    """Return size and time of each file that the config names, and of the deny list; None where it reads what may
+    change elsewhere.
+    """
+    if changeable_elsewhere(config):
         return None
+    workspace = Workspace(config.workspace)
     patterns = [pattern for source in config.sources.values() for pattern in source.local_patterns()]
     patterns += [glob.escape(text) for text in _texts(config.model_dump(mode="json"))]
     if config.evaluation.tasks:
-        of_tasks = _task_patterns(config)
-        if of_tasks is None:
-            return None
-        patterns += of_tasks
+        patterns += _task_patterns(config) or []
     denied = str(workspace.deny_list)
     stamps: Stamps = {path: _stamp(path) for pattern in patterns for path in _files(pattern, workspace.root)}
     return {**stamps, denied: _stamp(denied) if workspace.deny_list.exists() else None}

@@ -37,6 +37,12 @@ class NeutralResiduesModel(BaseTuner):
 
     def _prepare_model(self, peft_config: PeftConfig, model: nn.Module) -> None:
         assert isinstance(peft_config, NeutralResiduesConfig)
+        if not hasattr(getattr(model, "config", None), "get_text_config"):
+            raise ModelError(
+                f"{type(model).__name__} has no `config` of transformers, which tells an adapter the model's width; "
+                "choose a model of transformers (a PreTrainedModel, AutoModelForCausalLM.from_pretrained), or PEFT's "
+                "LoRA, which takes any linear layer."
+            )
         layers = [module for module in model.modules() if isinstance(module, NeutralResidueLayer)]
         self.taps = layers[0].taps if layers else Taps()
         if peft_config.placement == "attention":

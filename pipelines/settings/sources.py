@@ -40,12 +40,19 @@ class _Source(StrictSettings, ABC):
         """Return the files and patterns of this machine that must be there before anything runs."""
         return []
 
+    def changeable_addresses(self) -> list[str]:
+        """Return what lies elsewhere and may change from one refresh to the next."""
+        return []
+
 
 class _Paths(_Source):
     paths: list[Address] = Field(min_length=1, description=PATHS)
 
     def local_patterns(self) -> list[str]:
         return [pattern for pattern in self.paths if "://" not in pattern]
+
+    def changeable_addresses(self) -> list[str]:
+        return [redacted(address) for address in self.paths if "://" in address]
 
 
 class WarcSource(_Paths):
@@ -153,6 +160,10 @@ class _CommonCrawl(_Source):
                 "without (s3:// takes keys from the environment)"
             )
         return with_scheme_in_small_letters(address)
+
+    def changeable_addresses(self) -> list[str]:
+        """Return none for a snapshot, which never changes: a month of the news crawl grows while it lasts."""
+        return [] if self.crawl.startswith("CC-MAIN-") else [self.crawl]
 
 
 class CommonCrawlSource(_CommonCrawl):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.study import from_config
 from flows.config.study import load_config
-from flows.steps.finished_study import input_stamps, is_finished, remember_finished
+from flows.steps.finished_study import changeable_elsewhere, input_stamps, is_finished, remember_finished
 from pipelines.denylist import deny
 from storage.query import query
 from storage.workspace import Workspace
@@ -87,14 +88,43 @@ def test_other_settings_and_other_code_are_something_to_do(folder, tmp_path, mon
     assert not is_finished(given())
 
 
-def test_what_lies_elsewhere_is_asked_each_time(folder):
-    for elsewhere in (
-        {"sources": {"more": {"kind": "text", "paths": ["https://example.org/a.txt"]}}},
-        {"sources": {"more": {"kind": "common_crawl", "crawl": "latest", "files": 1}}},
-        {"base": {"pretrain": None, "corpora": None, "model": "someone/model"}},
-        {"bucket": "memory://there"},
-    ):
-        assert input_stamps(given(**elsewhere)) is None
+ELSEWHERE = {
+    "https://example.org/a.txt of sources.more": {"paths": ["more/first.txt", "https://example.org/a.txt"]},
+    "latest of sources.more": {"kind": "common_crawl", "crawl": "latest", "files": 1},
+    "CC-NEWS/2026/11 of sources.more": {"kind": "common_crawl", "crawl": "CC-NEWS/2026/11", "files": 1},
+}
+HUB = {"pretrain": None, "corpora": None, "model": "someone/model"}
+
+
+def test_what_may_change_elsewhere_is_asked_each_time_and_named(folder):
+    asked = {said: {"sources": {"more": {"kind": "text", **source}}} for said, source in ELSEWHERE.items()}
+    asked["the bucket memory://there"] = {"bucket": "memory://there"}
+    asked["base.model someone/model on the hub"] = {"base": {**HUB, "revision": "main"}}
+    for said, overrides in asked.items():
+        found = changeable_elsewhere(given(**overrides))
+        assert found is not None and found.startswith(said)
+        assert input_stamps(given(**overrides)) is None
+
+
+def test_a_commit_and_a_snapshot_never_change(folder):
+    crawl = {"kind": "common_crawl", "crawl": "CC-MAIN-2026-17", "files": 1, "paths": None}
+    config = given(sources={"more": crawl}, base={**HUB, "revision": "0f" * 20})
+    assert changeable_elsewhere(config) is None
+    assert remember(config) and is_finished(config)
+
+
+def test_the_command_says_why_it_looks(folder, monkeypatch, capsys):
+    class Started(Exception):
+        pass
+
+    def find_server(home):
+        raise Started
+
+    monkeypatch.setattr("flows.cli.study.find_server", find_server)
+    with pytest.raises(Started):
+        from_config(folder / "study.yaml", ["bucket=memory://there"], "extend_language")
+    said = capsys.readouterr().err
+    assert said == "looking whether anything is to do, for this may have changed: the bucket memory://there\n"
 
 
 def test_a_change_during_the_flow_is_something_to_do(folder):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from peft import PeftModel
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -165,6 +166,27 @@ def test_a_lora_with_rows_is_trained_saved_and_goes_on(world, run, tmp_path):
     assert not torch.allclose(held(TOKENS).logits, plain(TOKENS).logits)
     on = run(world.train_spec(tmp_path / "on", method=method, start_from=str(first)))
     assert not torch.allclose(load_run(base, on)(TOKENS).logits, held(TOKENS).logits)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_lora_with_rows_is_one_of_plain_peft_and_can_be_merged(tied, tmp_path):
+    """What PEFT's trainable_token_indices reads, as do servers that know them; merged, any server of the base does."""
+    extended, names = trained("lora", [5, 40], tied, embeddings="new_rows", rank=2)
+    for p in names.values():
+        torch.nn.init.normal_(p.data, std=0.2)
+    expected = extended.model.eval()(TOKENS + 20).logits
+    extended.model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert saved["peft_type"] == "LORA" and next(iter(saved["trainable_token_indices"].values())) == [5, 40]
+    assert any(name.endswith("embed_tokens.token_adapter.trainable_tokens_delta") for name in saved_names(tmp_path))
+    base = tiny_model("llama", num_hidden_layers=4, tie_word_embeddings=tied)
+    loaded = PeftModel.from_pretrained(base, tmp_path).eval()
+    torch.testing.assert_close(loaded(TOKENS + 20).logits, expected)
+    torch.testing.assert_close(loaded.merge_and_unload()(TOKENS + 20).logits, expected)
+
+
+def saved_names(folder):
+    return list(load_file(folder / "adapter_model.safetensors"))
 
 
 def test_a_point_between_base_and_finetuned_model(world, run, tmp_path):

@@ -117,6 +117,17 @@ def test_a_model_without_ffn_is_refused():
         get_peft_model(model, NeutralResiduesConfig(width=8))
 
 
+@pytest.mark.parametrize("config", [None, {"model_type": "custom", "hidden_size": 8}])
+def test_a_module_without_a_config_of_transformers_is_refused(config):
+    """PEFT asks such models for a dict, or takes none; LoRA works on them."""
+    plain = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU())
+    if config is not None:
+        plain.config = config
+    for placed in ({}, {"sites": ["0"]}, {"placement": "attention"}):
+        with pytest.raises(ModelError, match="Sequential has no `config` of transformers"):
+            get_peft_model(plain, NeutralResiduesConfig(width=4, **placed))
+
+
 def test_sites_can_be_given(tmp_path):
     """A sink inside its source, and an adapter in parallel to attention: places that only the user can ask for."""
     sites = [
