@@ -160,7 +160,11 @@ def _job(
         base=base.spec,
         run=model.run,
         sets=[
-            HeldOutTokens(eval_id=one.eval_id, tokens=_held_out(one.what, base, workspace, tokens, progress))
+            HeldOutTokens(
+                eval_id=one.eval_id,
+                called=one.what.name,
+                tokens=_held_out(one.what, base, workspace, tokens, progress),
+            )
             for one in sets
             if not isinstance(one.what, PinnedTask)
         ],

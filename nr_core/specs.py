@@ -169,11 +169,13 @@ class SampleSpec(JobSpec):
 
 class HeldOutTokens(Settings):
     eval_id: str = Field(description="name that the figures carry")
+    called: Annotated[str, Bears.NOTHING] = Field(default="", description="what progress lines call it")
     tokens: Path = Field(description="token stream of held-out documents")
 
 
 class TaskItems(Settings):
     eval_id: str = Field(description="name that the figures carry")
+    called: Annotated[str, Bears.NOTHING] = Field(default="", description="what progress lines call it")
     kind: Kind = Field(description="how its answers are scored")
     items: Path = Field(description="file of its items, as nr_core.evaluation.tasks.items writes them")
 

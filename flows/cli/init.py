@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
@@ -50,6 +50,8 @@ def init(
 
 def study_text(folder: Path, language: str, model: str, data: str, original: str | None) -> str:
     """Return a study as YAML, with comments. Raises InputError where there is no text at a path of this machine."""
+    from nr_core.settings.choices import MethodName
+
     sources = {"new-text": _source(folder, data, "--data")}
     if original is not None:
         sources["original-text"] = _source(folder, original, "--original")
@@ -60,6 +62,7 @@ def study_text(folder: Path, language: str, model: str, data: str, original: str
         sources="\n".join(f"  {name}: {_yaml(source)}" for name, source in sources.items()),
         original_corpus=ORIGINAL_CORPUS if original else NO_ORIGINAL_CORPUS,
         replay=REPLAY if original else OWN_REPLAY,
+        method_names=", ".join(get_args(MethodName)),
     )
 
 
@@ -174,7 +177,7 @@ inputs:
   - {{ corpus: new-language, role: new, share: 0.9 }}
 {replay}
 
-# One run a method. More of them: docs/methods.md.
+# One run a method: {method_names}. Each setting of them: nr config schema.
 methods:
   - {{ method: neutral_residues, learning_rate: 5.0e-3, alpha: 1.0 }}
   # - {{ method: lora, learning_rate: 1.0e-3 }}
@@ -194,9 +197,9 @@ NO_ORIGINAL_CORPUS = """\
   #   texts: { english: { path: english.txt, language: eng, text_domain: books } }
 """
 REPLAY = "  - { corpus: original-language, role: original, share: 0.1 }"
-OWN_REPLAY = (
-    "  - { from: base, role: original, language: eng, share: 0.1, tokens: 100000 }  # the base writes it itself"
-)
+OWN_REPLAY = """\
+  # The base writes it itself, which is slow without a GPU; text of your own is quicker (nr init --original).
+  - { from: base, role: original, language: eng, share: 0.1, tokens: 100000 }"""
 DEPLOYMENTS_TEXT = """\
 # What `nr up` registers with Prefect's server, to be run by name or by schedule:
 #   prefect deployment run 'extend-language/study' --watch

@@ -1,5 +1,6 @@
 """Tell what a flow would do: the selection of each source, what is still to be downloaded, and which steps stand."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -182,8 +183,10 @@ def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, R
     rows: list[tuple[str, int, int, float | None, float | None]] = []
     try:
         for method in config.methods:
-            flops = planned_flops(config.base, method, training)
-            hours = None if flops is None else round(flops / (PEAK[GPU] * SHARE_OF_PEAK) / 3600, 1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # what the libraries tell one another
+                flops = planned_flops(config.base, method, training)
+            hours = None if flops is None else flops / (PEAK[GPU] * SHARE_OF_PEAK) / 3600
             rows.append((method.label, len(config.seeds), tokens, flops, hours))
     except ModelError as error:
         say(f"the trainings have no price: {error}")

@@ -59,7 +59,8 @@ def print_tables(tables: Iterable[tuple[str, Result]], as_json: bool) -> None:
 
 def _column(values: list[Any]) -> pa.Array:
     try:
-        return pa.array(values)
+        # Of a column without values DuckDB would say that its kind is "null".
+        return pa.array(values, pa.float64() if all(value is None for value in values) else None)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and words in one column
         return pa.array([None if value is None else str(value) for value in values])
 

@@ -44,7 +44,7 @@ class PinnedTask:
 
     @property
     def spec(self) -> TaskItems:
-        return TaskItems(eval_id=self.eval_id, kind=self.settings.kind, items=self.items)
+        return TaskItems(eval_id=self.eval_id, called=self.settings.name, kind=self.settings.kind, items=self.items)
 
     @property
     def settings_hash(self) -> str:

@@ -128,9 +128,10 @@ def score_sets(
         check_vocabulary(head.model, stream.vocabulary_size, stream.folder)
         lost_share(stream, chosen[eval_id])
     base = Base(head, spec.base, spec.run) if spec.run is not None else None
+    called = {entry.eval_id: entry.called for entry in spec.sets}
     advance = _advance(progress, sum(len(streams[one].content(i)) for one in streams for i in chosen[one]))
     for eval_id, stream in streams.items():
-        figures = score(head, taps, stream, chosen[eval_id], settings, partial(advance, name=eval_id))
+        figures = score(head, taps, stream, chosen[eval_id], settings, partial(advance, name=called[eval_id]))
         result["metrics"] += figures.metrics(eval_id)
         result["items"] += figures.by_item(eval_id)
         result["gate_activity"] += figures.gate_activity(eval_id)
@@ -172,11 +173,11 @@ def evaluate_tasks(
     for task in spec.tasks:
         begun = time.monotonic()
 
-        def advance(done: int, total: int, name: str = task.eval_id, begun: float = begun) -> None:
+        def advance(done: int, total: int, name: str = task.called, begun: float = begun) -> None:
             if stopping.requested.is_set():
                 raise stopping.Stopped
             rate = done / max(time.monotonic() - begun, 1e-9)
-            progress.report(done, total, rate, (total - done) / rate, f"{name}, continuations")
+            progress.report(done, total, rate, (total - done) / rate, f"{name}, continuations".lstrip(", "))
 
         asked = read_items(task.items)
         task_metrics, task_items = rows_of(task.eval_id, ask(scorer, task.kind, asked, advance), asked)
