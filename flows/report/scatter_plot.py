@@ -5,6 +5,7 @@ A label stands in the first place beside its marks that hides nothing, else in t
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +32,7 @@ Row = dict[str, Any]
 BESIDE = 1.15  # a label at most this far from its mark, in font sizes, needs no line to it
 LINE_HEIGHT = 1.23  # of the font size
 OFFSETS = (0.85, 1.4, 2.15)  # of the font size, from a mark
+LABEL_SHARE = 0.6  # of the width of the plot, at most, for a name
 OUTSIDE = 1e5  # cost of leaving the picture: more than of any overlap within it
 
 
@@ -150,7 +152,8 @@ def _labels(
     of_styles: dict[Style | None, list[int]] = {}
     for row, number in zip(runs, numbers_of(runs), strict=True):
         of_styles.setdefault(styles.of(row), []).append(number)
-    for text, style, places in [*_texts(marks), ("base", None, [origin])]:
+    longest = min(LONGEST_NAME, int(LABEL_SHARE * area.width / (CHARACTER_WIDTH * look.font_size)))
+    for text, style, places in [*_texts(marks, longest), ("base", None, [origin])]:
         box, of = placer.place(text, places), " ".join(map(str, of_styles.get(style, ())))
         hero = style is not None and style.is_reference
         given: dict[str, Any] = {"ha": "center", "va": "center", "gid": f"label:{of}", "zorder": 7, "parse_math": False}
@@ -165,16 +168,22 @@ def _labels(
 
 
 def _texts(
-    marks: Sequence[tuple[tuple[float, float], Style]],
+    marks: Sequence[tuple[tuple[float, float], Style]], longest: int
 ) -> list[tuple[str, Style, list[tuple[float, float]]]]:
-    """Return what stands beside which marks: a name once, further learning rates of it by the number alone."""
+    """Return what stands beside which marks: a name once, further learning rates of it by the number alone.
+
+    Of names of more than `longest` characters that begin alike, the beginning and the end are shown.
+    """
     groups: dict[Style, list[tuple[float, float]]] = {}
     for place, style in marks:
         groups.setdefault(style, []).append(place)
+    begins = Counter(shortened(name, longest) for name in {style.name for style in groups})
     named: set[str] = set()
     texts = []
     for style, places in sorted(groups.items(), key=lambda one: (not one[0].is_reference, -max(y for _, y in one[1]))):
-        name = shortened(style.name, LONGEST_NAME)
+        name = shortened(style.name, longest)
+        if begins[name] > 1:
+            name = f"{style.name[: longest // 2]}…{style.name[-(longest - longest // 2 - 1) :]}"
         text = name if style.rate is None else style.rate if style.name in named else f"{name} {style.rate}"
         named.add(style.name)
         texts.append((text, style, places))
@@ -219,6 +228,9 @@ class Box:
         x, y = point
         return min(max(x, self.x), self.x + self.width), min(max(y, self.y), self.y + self.height)
 
+    def share_outside(self, other: "Box") -> float:
+        return 1 - self.overlap(other) / (self.width * self.height)
+
     def inside(self, other: "Box") -> bool:
         return self.overlap(other) >= self.width * self.height - 1e-6
 
@@ -239,7 +251,7 @@ class Placer:
         best, best_cost = None, float("inf")
         for rank, box in enumerate(self._candidates(width, marks)):
             cost = rank * 0.5 + sum(weight * box.overlap(taken) for taken, weight in self._taken)
-            cost += 0.0 if box.inside(self._area) else OUTSIDE
+            cost += 0.0 if box.inside(self._area) else OUTSIDE * (1 + box.share_outside(self._area))
             if cost < best_cost:
                 best, best_cost = box, cost
         assert best is not None, "a label belongs to at least one mark"

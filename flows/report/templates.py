@@ -34,7 +34,7 @@ def render(template: str, **values: Any) -> str:
     )
 
 
-def _without_folders(text: str | None) -> str:
+def without_folders(text: str | None) -> str:
     """Cut folders off file names: a page is made to be shared, and where a file lies is nobody's business."""
     return FOLDERS.sub("…/", text or "")
 
@@ -50,7 +50,7 @@ def _environment() -> Environment:
     )
     names = ("bits", "count", "short", "share", "duration", "memory", "rate")
     environment.filters.update({name: getattr(series, name) for name in names})
-    environment.filters["without_folders"] = _without_folders
+    environment.filters["without_folders"] = without_folders
     return environment
 
 

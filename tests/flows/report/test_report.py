@@ -423,6 +423,22 @@ def test_labels_do_not_cover_one_another():
     assert all(a.overlap(b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_a_label_that_finds_no_room_leaves_the_picture_least():
+    placer = Placer(Box(0, 0, 100, 300), 10)
+    box = placer.place("n" * 20, [(90, 150)])  # 112 wide
+    assert box.x + box.width < 100 and box.x > -40, "to the left of its mark, though the right is tried first"
+
+
+def test_names_that_begin_alike_show_their_ends_too():
+    names = ["neutral residues with gated rows", "neutral residues with gated rows, slow head", "lora"]
+    runs = [
+        {"name": name, "method": "lora", "learning_rate": None, "seed": 0, "learning": 0.1 * at, "forgetting": 0.1}
+        for at, name in enumerate(names)
+    ]
+    svg = str(inline_svg(scatter(runs, [], Styles(runs), TRADE_OFF, ("x", "y"), (760, 460), PAGE), "wide", "all"))
+    assert "neutral residu…th gated rows" in svg and "neutral residu…ws, slow head" in svg and "lora" in svg
+
+
 def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
     page, parsed = read(workspace, config_yaml="name: x\n")
     seen = "neutral_residues, seed 0: 0.500 to 0.650, difference +0.150 (95 % interval +0.0"
