@@ -107,7 +107,7 @@ def test_what_may_change_elsewhere_is_asked_each_time_and_named(folder):
 
 
 def test_a_commit_and_a_snapshot_never_change(folder):
-    crawl = {"kind": "common_crawl", "crawl": "CC-MAIN-2026-17", "files": 1, "paths": None}
+    crawl = {"kind": "common_crawl", "crawl": "CC-MAIN-2026-17", "files": 1}
     config = given(sources={"more": crawl}, base={**HUB, "revision": "0f" * 20})
     assert changeable_elsewhere(config) is None
     assert remember(config) and is_finished(config)
