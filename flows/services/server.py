@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
@@ -79,7 +79,7 @@ class Services:
     home: str
     port: int
     server_pid: int
-    worker_pid: int
+    worker_pid: int | None  # None until it is started: who is killed before that leaves the server
     host: str = LOOPBACK
 
     @property
@@ -174,6 +174,8 @@ def start(
     keeper = python_command("flows.services.prefect_processes", host, str(port))
     server = _spawn(keeper, {**clients, **server_settings(credential, url, names)}, home / "server.log")
     worker, api = None, Api(f"{url}/api", credential)
+    services = Services(str(home), port, server.pid, None, host)
+    write_atomically(home / STATE, json.dumps(asdict(services)))
     try:
         _wait_for(api, "health", server, home / "server.log")
         end_orphaned_runs(api, of_stopped_worker=True)
@@ -188,8 +190,9 @@ def start(
         for process in (worker, server):
             if process is not None:
                 end_session(process.pid, STOP_SECONDS, process)
+        (home / STATE).unlink(missing_ok=True)
         raise
-    services = Services(str(home), port, server.pid, worker.pid, host)
+    services = replace(services, worker_pid=worker.pid)
     write_atomically(home / STATE, json.dumps(asdict(services)))
     return services
 
@@ -224,7 +227,7 @@ def _plain(distribution: str) -> str:
 def running(home: Path) -> Services | None:
     """Return the services that were started in this folder, if both live and answer."""
     services = state_of(home)
-    if services is None:
+    if services is None or services.worker_pid is None:
         return None
     alive = runs_prefect(services.server_pid) and runs_prefect(services.worker_pid)
     return services if alive and services.is_healthy() else None
@@ -251,7 +254,7 @@ def stop(home: Path, grace: float = STOP_SECONDS) -> bool:
     services = state_of(home)
     if services is None:
         return False
-    if runs_prefect(services.worker_pid):
+    if services.worker_pid is not None and runs_prefect(services.worker_pid):
         # In sessions of their own, they outlive the worker. While the server lives they can say that they have stopped;
         # the trainings of one that has no time left save when it is gone.
         runs = psutil.Process(services.worker_pid).children()

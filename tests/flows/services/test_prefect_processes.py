@@ -1,12 +1,15 @@
 """The keeper of Prefect's server ends when it is told to, also while it waits to start a new one."""
 
+import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import psutil
 import pytest
 
+from flows.services import server
 from flows.services.addresses import free_port
 
 
@@ -23,3 +26,18 @@ def test_a_signal_between_two_servers_ends_it():
             assert keeper.wait(timeout=120) != 0
         finally:
             keeper.kill()
+
+
+def test_a_server_whose_start_was_killed_is_known_and_stopped(tmp_path):
+    """Before its worker is started."""
+    waits = [sys.executable, "-c", "import time; time.sleep(60)", "prefect"]
+    with subprocess.Popen(waits, start_new_session=True) as process:
+        try:
+            services = server.Services(str(tmp_path), 1, process.pid, None)
+            (tmp_path / server.STATE).write_text(json.dumps(asdict(services)))
+            assert server.running(tmp_path) is None
+            assert server.stop(tmp_path)
+            assert process.poll() is not None
+            assert not (tmp_path / server.STATE).exists()
+        finally:
+            process.kill()
