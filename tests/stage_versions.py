@@ -99,7 +99,7 @@ BESIDE = (
     *("pipelines/settings/*.py", "nr_core/settings/*.py", "nr_core/specs.py"),  # the values stand in the keys
     *("pipelines/workers/*.py", "pipelines/memory_limit.py"),  # by whom and within which bounds
     # Bytes as an owner serves them, by an index that the selection's version holds.
-    *(f"pipelines/sources/{name}.py" for name in ("fsspec_stores", "fetch_unit", "http", "remote", "retries")),
+    *(f"pipelines/sources/{name}.py" for name in ("fsspec_stores", "fetch_unit", "http_ranges", "remote", "retries")),
     *("pipelines/sources/common_crawl/snapshots.py", "pipelines/sources/work_units.py"),  # what is to be read
     "pipelines/text/quality_training.py",  # makes a file whose content is in the key
     # What is told of a version.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipelines.sample_crawl.article import O1, OTHERS, TOPICS, Article, Block, N, Topic, alter, compose
-from pipelines.sample_crawl.html import FURNITURE, render, site_of
+from pipelines.sample_crawl.site_pages import FURNITURE, render, site_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import fsspec
 
 from pipelines.sources.addresses import redacted, redacted_text
-from pipelines.sources.http import Body
+from pipelines.sources.http_ranges import Body
 from pipelines.sources.retries import Permanent, Transient
 from storage.errors import InputError
 from storage.locations import refuse_protocol

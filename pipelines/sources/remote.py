@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipelines.settings import FetchSettings
 from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.fsspec_stores import Buckets
-from pipelines.sources.http import Body, Http
+from pipelines.sources.http_ranges import Body, Http
 from pipelines.sources.retries import FetchError, Permanent, Retries, Stopped, Transient
 from storage.errors import InputError
 from storage.files import write_atomically

@@ -2,6 +2,7 @@
 
 A text is cut into pieces of some hundred characters, most often from the beginning of a line to that of another, of
 which each is told by itself. Its default limit stands in pipelines/text/rules.py, what it keeps in docs/filters.md.
+Pages that are wholly in another language leave before they are parsed (other_language.py).
 """
 
 from collections.abc import Collection

@@ -2,7 +2,8 @@
 
 Of a mixed crawl most pages are: to parse them and take their text takes four times as long as to read and decode them.
 Only a sure answer counts. The figures were chosen on the pages of benchmarks/extraction.py, where its `early_recall`
-tells what they cost; docs/filters.md has the shares.
+tells what they cost; docs/filters.md has the shares. Of a page that is taken, language_share.py says how much is in its
+language.
 """
 
 import re
