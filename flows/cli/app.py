@@ -46,7 +46,9 @@ def _of_all(
 # No shell puts the home in behind an option's =.
 AT_HOME: Any = {"parser": at_home, "metavar": "PATH"}
 
-ConfigFile = Annotated[Path, typer.Argument(**AT_HOME, help="A YAML file, like configs/demo.yaml.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", parser=at_home, help="A YAML file, such as `nr init` writes.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a field: --set training.steps=100 (may be repeated).")
 ]
