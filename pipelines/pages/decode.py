@@ -27,6 +27,7 @@ MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; character
 # What fits no language by any charset is mojibake, if there is enough of it to tell. Chosen here: of 60 real pages that
 # are not UTF-8 none has more than .15 of twenty characters.
 MAX_MISFIT, MIN_REFUSED = 0.3, 30  # share; characters
+MIN_NOT_ASCII = 0.02  # of the text: less are stray signs in text that can be read; 3 % in Spanish, 8 % in Hungarian
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _REPLACED = re.compile("[\x80-\x9f\ufffd]")
@@ -73,6 +74,7 @@ _REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
 _PARTED = bytes.maketrans(bytes([*range(0x20), *b"<>"]), b" " * 34)
 _JUDGED_BYTES, _WORD_BYTES = 1 << 14, 64
 _ASCII = bytes(range(128))
+_TAG = re.compile(rb"<[^<>]*+>")
 
 
 def _as_control(error: UnicodeError) -> tuple[str, int]:
@@ -110,16 +112,23 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
             return decoded
         other = _more_plausible(words := _words(payload), encoding, source)
         decoded = (other and _decoded(payload, other, "detector", not_ascii)) or decoded
-        return None if _is_mojibake(words, decoded.encoding) else decoded
+        return None if _is_mojibake(payload, words, decoded.encoding) else decoded
     other = None if is_binary else _more_plausible(words := _words(payload), "cp1252", "default")
-    return None if other is None or _is_mojibake(words, other) else _decoded(payload, other, "detector", not_ascii)
+    return (
+        None
+        if other is None or _is_mojibake(payload, words, other)
+        else _decoded(payload, other, "detector", not_ascii)
+    )
 
 
-def _is_mojibake(words: bytes, encoding: str) -> bool:
+def _is_mojibake(payload: bytes, words: bytes, encoding: str) -> bool:
     if encoding in _OF_TWO_BYTES:  # of rare characters no table says whether a language has them
         return False
     found = misfit(words.decode(encoding, errors="as_control"))
-    return found.characters >= MIN_REFUSED and found.share > MAX_MISFIT
+    if found.characters < MIN_REFUSED or found.share <= MAX_MISFIT:
+        return False
+    text = _TAG.sub(b" ", payload)
+    return len(text.translate(None, delete=_ASCII)) > MIN_NOT_ASCII * len(text)
 
 
 def _decoded(payload: bytes, encoding: str, source: str, not_ascii: bytes) -> Decoded | None:

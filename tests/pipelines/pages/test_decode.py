@@ -294,3 +294,10 @@ def test_what_fits_no_language_by_any_charset_is_undecodable() -> None:
     letters = random.Random(1)
     words = b" ".join(b"gar" + bytes([letters.randrange(0x80, 0x100)]) + b"den" for _ in range(99))
     assert decode(words, "text/html; charset=windows-1252") is None
+
+
+def test_stray_bytes_cost_no_page_that_can_be_read() -> None:
+    letters = random.Random(1)
+    stray = b" ".join(b"gar" + bytes([letters.randrange(0x80, 0x100)]) + b"den" for _ in range(40))
+    page = b"<p>" + b"The garden behind the house is green. " * 90 + stray
+    assert decode(page, "text/html; charset=windows-1252") is not None
