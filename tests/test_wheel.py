@@ -55,7 +55,7 @@ def installed(tmp_path_factory):
 @pytest.mark.server
 def test_the_wheel_runs_a_small_study_to_its_report(installed, language_model):
     nr = installed / "venv" / "bin" / "nr"
-    assert "The whole way" in call(nr, "--help", cwd=installed)
+    assert "Go the whole way" in call(nr, "--help", cwd=installed)
     config = {**yaml.safe_load(TINY.read_text()), "documents": {"language_model": str(language_model)}}
     config["sources"]["sample"]["pages"] = 20
     (installed / "tiny.yaml").write_text(yaml.safe_dump(config))

@@ -163,8 +163,8 @@ def find_server(home: Path) -> bool:
 def start_server(home: Path) -> None:
     from flows.services.temporary_server import TemporaryServer
 
+    server = TemporaryServer(home)  # refuses what cannot be used
     print("starting Prefect's server for this command; `nr up` keeps one", file=sys.stderr)
-    server = TemporaryServer(home)
     os.environ.update(server.settings)
     import prefect.main  # noqa: F401 (takes as long as the server takes to start)
 

@@ -42,11 +42,6 @@ def get(server, path, host=None):
     return answer.status, answer.read().decode()
 
 
-def accepts(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def test_reports_are_served_and_nothing_beside_them(home, workspace, monkeypatch):
     server = report_server.start(home, workspace, free_port())
     monkeypatch.setenv("PREFECT_HOME", str(home))
@@ -79,7 +74,7 @@ def test_it_listens_on_loopback_alone_once_and_until_it_is_stopped(home, workspa
     assert report_server.start(home, workspace.parent / "another", free_port()) == server
     assert report_server.stop(home) and not report_server.stop(home)
     assert report_server.running(home) is None
-    assert not server.is_alive() and not accepts(server.port)
+    assert not server.is_alive()  # its port may be another's by now
 
 
 def test_two_that_start_it_at_once_have_one(home, workspace):
