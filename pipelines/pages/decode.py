@@ -175,7 +175,9 @@ def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
         return None
     share, other = min(_shares(words, _OTHERS), key=lambda found: found[0])
     if min(share, believed.share) > _MAX_OTHERS_MISFIT:
-        share, other = min((share, other), *_shares(words, _OF_DOS_AND_THE_MAC), key=lambda found: found[0])
+        rarer = min(_shares(words, _OF_DOS_AND_THE_MAC), key=lambda found: found[0])
+        if rarer[0] <= MAX_RELATIVE_MISFIT * share:  # a page of two charsets fits one of so many a little better
+            share, other = rarer
     other = _other_cyrillic(words, other, share) or other
     if source in ("http", "meta"):
         return other if believed.share > MIN_MISFIT and share <= MAX_RELATIVE_MISFIT * believed.share else None
