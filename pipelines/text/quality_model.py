@@ -131,5 +131,5 @@ def _sample(texts: Iterable[str], count: int) -> list[tuple[int, str]]:
 
 
 def _line(text: str) -> str:
-    """As fastText reads: one line, lower-cased, the break at its end."""
+    """Write a text as fastText reads it: one line, lower-cased, the break at its end."""
     return normalise(text[:MAX_CHARACTERS]).lower() + "\n"
