@@ -12,8 +12,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.maintenance.published_version import Page, PublishedVersion
 from flows.maintenance.rollback import current
-from flows.maintenance.verdicts import Page, PublishedVersion, verdict_of
+from flows.maintenance.verdicts import verdict_of
 from pipelines.denylist import TakenDown, denied_hosts
 from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
