@@ -27,7 +27,7 @@ from pipelines.settings import DocumentSettings
 from pipelines.sources.work_units import WorkUnit, documents_file
 from pipelines.text.rules import RULE_OF_NAME, profile_thresholds
 from pipelines.text.scores import SCORES
-from pipelines.text.stop_words import STOP_WORDS
+from pipelines.text.words import STOP_WORDS
 
 FAMILIES = ("repetition", "quality", "c4", "fineweb")
 HASH_CHARACTERS = 8  # of a text's hash, enough to tell some thousand texts apart

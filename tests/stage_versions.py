@@ -101,7 +101,6 @@ BESIDE = (
     # Bytes as an owner serves them, by an index that the selection's version holds.
     *(f"pipelines/sources/{name}.py" for name in ("fsspec_stores", "fetch_unit", "http_ranges", "remote", "retries")),
     *("pipelines/sources/common_crawl/snapshots.py", "pipelines/sources/work_units.py"),  # what is to be read
-    "pipelines/text/quality_training.py",  # makes a file whose content is in the key
     # What is told of a version.
     *(f"pipelines/corpus/{name}.py" for name in ("data_card", "evaluation_sets", "summary")),
     "pipelines/denylist.py",  # its entries are in the key

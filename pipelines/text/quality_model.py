@@ -1,14 +1,16 @@
 """A fastText classifier that tells texts like those of a chosen corpus from random pages, and its score.
 
 As in DCLM (Li et al. 2024, https://arxiv.org/abs/2406.11794, section 4.4) and dactory: what is chosen decides what
-"quality" means. Trained on one thread, so that the same texts give the same model on the same kind of machine.
+"quality" means. Trained on one thread, so that the same texts give the same model on the same kind of machine, and in a
+process of its own: `python -m pipelines.text.quality_model TEXTS MODEL RATE EPOCHS DIMENSIONS`.
 """
 
 import json
 import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ import xxhash
 
 from pipelines.pages.characters import normalise
 from pipelines.settings import DocumentSettings, QualityModelSettings
-from pipelines.text.quality_training import FRESH_MEMORY
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -111,7 +112,7 @@ def _train(texts: Path, settings: QualityModelSettings) -> tuple[Any, float]:
     for rate in rates:
         arguments = map(str, (texts, trained, rate, settings.epochs, settings.dimensions))
         done = subprocess.run(
-            python_command("pipelines.text.quality_training", *arguments),
+            python_command("pipelines.text.quality_model", *arguments),
             env={**os.environ, **python_environment(), **FRESH_MEMORY},
             stderr=subprocess.PIPE,
             text=True,
@@ -133,3 +134,31 @@ def _sample(texts: Iterable[str], count: int) -> list[tuple[int, str]]:
 def _line(text: str) -> str:
     """Write a text as fastText reads it: one line, lower-cased, the break at its end."""
     return normalise(text[:MAX_CHARACTERS]).lower() + "\n"
+
+
+# Large blocks of memory that come from the kernel and are zero: on one thread fastText 0.9.3 initialises a tenth of its
+# matrix and takes the rest as the allocator gives it, so that in a process that has freed memory before, two trainings
+# differ, or end in NaN.
+FRESH_MEMORY: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+
+
+def main() -> None:
+    """Train a classifier, as this module's first lines say."""
+    import fasttext
+
+    texts, model, rate, epochs, dimensions = sys.argv[1:]
+    fasttext.train_supervised(
+        texts,
+        lr=float(rate),
+        epoch=int(epochs),
+        dim=int(dimensions),
+        wordNgrams=2,
+        bucket=200_000,
+        minCount=2,
+        thread=1,
+        verbose=0,
+    ).save_model(model)
+
+
+if __name__ == "__main__":
+    main()

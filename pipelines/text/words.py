@@ -1,13 +1,22 @@
-"""Words of a text: the one definition, for scores, shingles, n-grams and lists of words.
+"""Words of a text: the one definition, for scores, shingles, n-grams and lists of words. Stop words.
 
 White space parts them, as in Gopher's, FineWeb's and datatrove's rules. Languages that are written without spaces are
 segmented by ICU (https://unicode-org.github.io/icu/userguide/boundaryanalysis/), by its dictionaries of Chinese and
 Japanese, Thai, Lao, Khmer and Burmese; Tibetan by its syllables. Another segmenter, or another version of ICU, is
 another definition: raise DOCUMENTS_STAGE_VERSION (pipelines/documents/stage.py).
+
+Stop words stand here too: a text with fewer than two different ones is hardly running text in its language. English:
+Rae et al. 2021 (Gopher), section A1.1. All others: FineWeb2's, the most frequent words of each language's Wikipedia, in
+stop_words.tsv beside this file, out of the same files as the thresholds (rules.py); Serbian has those of srp_Latn too.
+Left out are parts of words that FineWeb2's tokenisers cut off (French l', Maltese il-) and punctuation. Korean has no
+stop words for that: FineWeb2's are endings. Neither have Tatar and Chuvash, whose lists are words of articles about
+rivers.
 """
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Final
 
 # ICU's locale of each: it knows Wu and Cantonese as Chinese.
@@ -59,3 +68,12 @@ def whole_words(text: str) -> list[str]:
 
 def is_whole_word(text: str) -> bool:
     return _WHOLE_WORD.fullmatch(text) is not None
+
+
+with resources.files("pipelines.text").joinpath("stop_words.tsv").open(encoding="utf-8") as _file:
+    _ROWS = list(csv.DictReader(_file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+STOP_WORDS: Mapping[str, frozenset[str]] = {
+    "eng": frozenset(("the", "be", "to", "of", "and", "that", "have", "with")),
+    **{row["language"]: frozenset(row["stop_words"].split()) for row in _ROWS},
+}

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 
 from pipelines.text.scores.line_scores import TERMINALS
-from pipelines.text.stop_words import STOP_WORDS
+from pipelines.text.words import STOP_WORDS
 
 
 def slow_scores(text: str, language: str) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.text.scores.text_parts import ALPHABETIC, MULTIPLIER, SPEAKING, Bools, Integers, TextParts, hash_of_word
-from pipelines.text.stop_words import STOP_WORDS
+from pipelines.text.words import STOP_WORDS
 
 _MULTIPLIER = np.int64(MULTIPLIER)
 _STOP_WORD_PLACES = 1 << 10  # of a language: so many that by some bits no two of its words have the same
