@@ -50,7 +50,7 @@ def init(
 
 def study_text(folder: Path, language: str, model: str, data: str, original: str | None) -> str:
     """Return a study as YAML, with comments. Raises InputError where there is no text at a path of this machine."""
-    from nr_core.settings.choices import MethodName
+    from nr_core.settings import MethodName
 
     sources = {"new-text": _source(folder, data, "--data")}
     if original is not None:

@@ -1,4 +1,5 @@
-"""Rules about the weights of a base that is finetuned: a pull to where it began, a moving average, columns left alone.
+"""Rules about the weights of a base that is finetuned: a pull to where it began, a moving average, columns left alone,
+interpolation with the base.
 
 l2_to_base: L2-SP, (β / 2) · ‖θ − θ_base‖² in the loss (Li, Grandvalet, Davoine, https://arxiv.org/abs/1802.01483), in
 place of weight decay. ema: what is saved is θ̄ ← decay · θ̄ + (1 − decay) · θ after each step, with θ̄ = θ_base at first
@@ -9,9 +10,15 @@ weights takes one input feature j. Its importance is Wanda's, summed over the co
 the feature was over a calibration text. Half of the columns of each layer, the more important ones, keep the base's
 values. After Yamaguchi et al., https://arxiv.org/abs/2512.04844 (500 samples, 50 %); Wanda: Sun et al.,
 https://arxiv.org/abs/2306.11695.
+
+Interpolation between base and finetuned model, weights base + λ · (finetuned − base), takes no training (WiSE-FT:
+Wortsman et al., "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
 """
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +26,18 @@ from transformers.pytorch_utils import Conv1D
 
 from nr_core.base.head import Head
 from nr_core.base.language_model import decoder_layers
+from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
+from nr_core.files import write_json, writing
+from nr_core.runs.build_on_earlier import MODEL_FOLDER
+from nr_core.runs.load_run import load_run
+from nr_core.runs.model_card import model_card
 from nr_core.settings import MethodSettings
+from nr_core.specs import TrainSpec
+from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.training.batches import Batches
 from nr_core.training.distributed import fill
+from nr_core.training.step_figures import write_steps
 
 Weights = dict[str, nn.Parameter]
 
@@ -181,3 +196,31 @@ def most_important(weight: Tensor, norms: Tensor) -> Tensor:
     """Return the indices of the columns of a weight (d_out, d_in) that are kept, in order."""
     scores = weight.detach().float().abs().sum(0) * norms
     return scores.topk(round(SHARE * len(scores))).indices.sort().values
+
+
+INTERPOLATION = "interpolation"  # what run.json and the table of runs call the method
+
+
+@torch.no_grad()
+def interpolate(spec: TrainSpec, finetuned: Path, share: float) -> None:
+    """Write model/, steps.parquet (no steps) and run.json: the finetuned run's figures, since its tokens and seconds
+    are what the model took, with the share.
+
+    Raises ModelError where the finetuned run's weights are not of the base's shapes.
+    """
+    model, other = load_base(spec.base), load_run(spec.base, finetuned)
+    theirs = dict(other.named_parameters())
+    ours = dict(model.named_parameters())
+    if {name: p.shape for name, p in ours.items()} != {name: p.shape for name, p in theirs.items()}:
+        raise ModelError(
+            f"{finetuned} holds weights of other shapes than {spec.base.model}'s; give a run of this base."
+        )
+    for name, parameter in ours.items():
+        parameter.lerp_(theirs[name].to(parameter.dtype), share)
+    report = {**json.loads((finetuned / "run.json").read_text()), "method": INTERPOLATION, "share": share}
+    with writing(spec.out / MODEL_FOLDER) as partial:
+        model.save_pretrained(partial)
+        load_tokenizer(spec.base).save_pretrained(partial)
+        (partial / "README.md").write_text(model_card(spec.base, report["languages"], report))
+    write_steps([], spec.out / "steps.parquet")
+    write_json(spec.out / "run.json", report)

@@ -1,26 +1,31 @@
 """Settings of the method, the training and the evaluation. Needs pydantic only."""
 
-from nr_core.settings.choices import (
-    DEFAULT_LENGTH,
-    BaseDtype,
-    Beta,
-    Embeddings,
+from nr_core.settings.method_table import Embeddings, MethodName
+from nr_core.settings.methods import (
     Gate,
     Initialisation,
     KLDirection,
     LocalLoss,
-    MethodName,
+    MethodSettings,
     Placement,
+    Share,
+)
+from nr_core.settings.strict import Bears, Settings
+from nr_core.settings.training import (
+    DEFAULT_LENGTH,
+    BaseDtype,
+    BaseSpec,
+    Beta,
+    EvaluationSettings,
+    LoopSettings,
     Precision,
+    PretrainSettings,
     Quantization,
     Seed,
-    Share,
     Tracker,
+    TrainingSettings,
     VocabularyRows,
 )
-from nr_core.settings.methods import MethodSettings
-from nr_core.settings.strict import Bears, Settings
-from nr_core.settings.training import BaseSpec, EvaluationSettings, LoopSettings, PretrainSettings, TrainingSettings
 
 __all__ = [
     "DEFAULT_LENGTH",

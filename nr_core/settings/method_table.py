@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
-from nr_core.settings.choices import Embeddings, MethodName
+MethodName = Literal["finetune", "lora", "dora", "adapter", "neutral_residues", "llama_pro"]
+Embeddings = Literal["trained", "frozen", "new_rows", "residue", "gated_rows"]
 
 
 @dataclass(frozen=True)

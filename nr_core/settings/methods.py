@@ -14,18 +14,15 @@ from pydantic import (
     model_validator,
 )
 
-from nr_core.settings.choices import (
-    Embeddings,
-    Gate,
-    Initialisation,
-    KLDirection,
-    LocalLoss,
-    MethodName,
-    Placement,
-    Share,
-)
-from nr_core.settings.method_table import METHODS, variant, with_field
+from nr_core.settings.method_table import METHODS, Embeddings, MethodName, variant, with_field
 from nr_core.settings.strict import Bears, Settings
+
+Gate = Literal["relu", "elu", "sigmoid", "none"]
+LocalLoss = Literal["l1", "relative_l1", "cross_entropy", "none"]
+Initialisation = Literal["low_variance", "he"]
+Placement = Literal["ffn", "attention"]
+KLDirection = Literal["base_to_model", "model_to_base"]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 # What a field asks for, as the sentence that refuses it where the method has nothing of the kind.
 FIELDS = {

@@ -11,8 +11,18 @@ from pydantic import (
     model_validator,
 )
 
-from nr_core.settings.choices import DEFAULT_LENGTH, BaseDtype, Beta, Precision, Quantization, VocabularyRows
 from nr_core.settings.strict import Bears, Settings
+
+DEFAULT_LENGTH = 1024  # tokens a sequence or window, where the model's context is not shorter
+
+# A step seeds torch with seed x 1,000,003 + step for each process, which must fit in 64 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "fp32", "bf16"]
+BaseDtype = Literal["float32", "bfloat16"]
+VocabularyRows = Literal["full", "trimmed"]
+Tracker = Literal["none", "trackio", "wandb", "mlflow"]
+Quantization = Literal["torchao-int8", "bitsandbytes-int8", "bitsandbytes-nf4"]
 
 
 class BaseSpec(Settings):

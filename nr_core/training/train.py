@@ -17,9 +17,8 @@ from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.methods.distillation import load_teacher
 from nr_core.methods.extend import Extension
-from nr_core.methods.interpolation import interpolate
 from nr_core.methods.kl_to_base import kl_to_base
-from nr_core.methods.weight_rules import source_shield, weight_rules
+from nr_core.methods.weight_rules import interpolate, source_shield, weight_rules
 from nr_core.progress import Progress
 from nr_core.runs.build_on_earlier import (
     ADAPTER_FOLDER,

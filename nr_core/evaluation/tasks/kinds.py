@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nr_core.errors import ModelError
-from nr_core.evaluation.tasks.items import Item, Row, expression, sample_items, template
+from nr_core.evaluation.tasks.items import Item, Row, expression, read_rows, sample_items, template
 from nr_core.evaluation.tasks.ratio import Ratio, Scored, bootstrap_error, mean_of
-from nr_core.evaluation.tasks.rows import read_rows
 from nr_core.evaluation.tasks.settings import Kind, TaskSettings
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nr_core.base.load_base import load_base
-from nr_core.base.mapped_memory import FilePages
-from nr_core.base.precision import Choice, to_read_from
+from nr_core.base.precision import Choice, FilePages, to_read_from
 from nr_core.settings import BaseSpec
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of pages on Linux alone")
