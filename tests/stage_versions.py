@@ -102,7 +102,7 @@ BESIDE = (
     *(f"pipelines/sources/{name}.py" for name in ("fsspec_stores", "fetch_unit", "http_ranges", "remote", "retries")),
     *("pipelines/sources/common_crawl/snapshots.py", "pipelines/sources/work_units.py"),  # what is to be read
     # What is told of a version.
-    *(f"pipelines/corpus/{name}.py" for name in ("data_card", "evaluation_sets", "summary")),
+    *(f"pipelines/corpus/{name}.py" for name in ("data_card", "summary")),
     "pipelines/denylist.py",  # its entries are in the key
     *(f"nr_core/{name}.py" for name in ("errors", "files", "progress", "stopping")),
     *("nr_core/peft.py", "nr_core/runs/load_run.py", "nr_core/runs/model_card.py"),

@@ -11,8 +11,8 @@ from typing import cast
 
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
-from pipelines.corpus.evaluation_sets import is_file
 from pipelines.pages.second_extractor import refuse_missing_extractor
+from pipelines.settings.corpora import names_a_file
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.identify import refuse_unknown_languages
 from storage.errors import InputError
@@ -40,7 +40,7 @@ def check_inputs(config: Config, *needs: str) -> None:
         if not Path(text.path).expanduser().is_file():
             raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")
     for name, corpus in config.corpora.items():
-        for item in filter(is_file, corpus.decontaminate):
+        for item in filter(names_a_file, corpus.decontaminate):
             if not Path(item).expanduser().is_file():
                 raise InputError(f"`corpora.{name}.decontaminate`: there is no file {item}; correct the path")
         read_bad_words(name, corpus)

@@ -38,8 +38,8 @@ from flows.config.runs import (
 )
 from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
-from pipelines.corpus.evaluation_sets import is_file
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
+from pipelines.settings.corpora import names_a_file
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters
@@ -145,7 +145,7 @@ class Config(Settings):
     def _names_are_known(self) -> Config:
         for name, corpus in self.corpora.items():
             refuse_unknown(f"corpora.{name}.sources", corpus.sources, "source", self.sources)
-            sets = [item for item in corpus.decontaminate if not is_file(item)]
+            sets = [item for item in corpus.decontaminate if not names_a_file(item)]
             refuse_unknown(f"corpora.{name}.decontaminate", sets, "corpus", self.corpora)
             needed = corpus.dedup.bands * corpus.dedup.rows
             if needed > self.documents.num_perm:

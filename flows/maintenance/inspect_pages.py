@@ -23,7 +23,7 @@ from pipelines.pages.extract import all_text
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.parse import parse
 from pipelines.pages.warc import Capture
-from pipelines.pages.warc.stored_record import StoredRecord, read_stored
+from pipelines.pages.warc.capture import StoredRecord, read_stored
 from pipelines.settings import CommonCrawlSource, DocumentSettings, FetchSettings
 from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import ByteRange, Remote

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from pipelines.corpus.evaluation_sets import evaluation_sets
+from pipelines.corpus.decontaminate import evaluation_sets
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, Inputs, find_lineage
 from pipelines.corpus.shards import shard_files
 from pipelines.corpus.summary import CorpusReport

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.data_card import write_data_card
-from pipelines.corpus.decontaminate import remove_by_text
-from pipelines.corpus.evaluation_sets import DecontaminationSet
+from pipelines.corpus.decontaminate import DecontaminationSet, remove_by_text
 from pipelines.corpus.filter import NOTHING, judge, sizes_of_sides, why_empty
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Lineage
 from pipelines.corpus.read_documents import DocumentFiles

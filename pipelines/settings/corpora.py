@@ -35,6 +35,14 @@ class PiiSettings(StrictSettings):
 Limit = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode="left_to_right")]
 
 
+FILES_OF_SETS = (".txt", ".jsonl", ".jsonl.gz", ".parquet")  # of evaluation sets, which `decontaminate` names
+
+
+def names_a_file(evaluation_set: str) -> bool:
+    """Tell whether an entry of `decontaminate` is a file; else it is a published corpus."""
+    return evaluation_set.endswith(FILES_OF_SETS)
+
+
 class CorpusSettings(StrictSettings):
     """Settings of one corpus: which documents it takes, and how it is split."""
 

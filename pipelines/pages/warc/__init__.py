@@ -1,11 +1,9 @@
 """Reads WARC files record by record, damaged ones too.
 
-reader    the records, and what damage cost
-capture   what is taken of one record
-content_languages    what its crawler says of a page's languages
-stored_record    one record read again, by its place
-header    a record's header, whole or not
-places    where records begin behind damage: places from which reading can go on
+reader     the records, and what damage cost
+capture    what is taken of one record, with what its crawler says of a page's languages; one read again, by its place
+header     a record's header, whole or not
+recovery   where records begin behind damage: places from which reading can go on
 """
 
 from pipelines.pages.warc.capture import Capture

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.corpus import decontaminate
-from pipelines.corpus.decontaminate import NgramIndex, simplified
-from pipelines.corpus.evaluation_sets import DecontaminationSet
+from pipelines.corpus.decontaminate import DecontaminationSet, NgramIndex, simplified
 from pipelines.pages.characters import clean, pieces
 from storage.errors import InputError
 

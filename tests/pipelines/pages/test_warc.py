@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 
 from pipelines.pages.record_filter import why_no_page
 from pipelines.pages.warc import Capture, read_items, read_warc
-from pipelines.pages.warc.capture import PageLanguages
-from pipelines.pages.warc.stored_record import read_stored
+from pipelines.pages.warc.capture import PageLanguages, read_stored
 from pipelines.settings import FetchSettings
 from pipelines.sources.remote import ByteRange, Remote
 from pipelines.sources.retries import ReadFailure
