@@ -16,12 +16,11 @@ from flows.config.study import Config
 from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_trade_off
 from flows.steps.base import PreparedBase, prepare_base
-from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
-from flows.steps.evaluation_texts import PinnedText, pin_texts, text_tokens
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.progress import Progress
 from flows.steps.result_records import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
 from flows.steps.tasks import PinnedTask, pin_tasks
+from flows.steps.tokens import TOKENS_STAGE_VERSION, PinnedText, current_versions, ensure_tokens, pin_texts, text_tokens
 from flows.train import planned_runs
 from nr_core.specs import EvaluateSpec, HeldOutTokens
 from storage.catalog import refresh_catalog

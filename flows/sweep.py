@@ -11,7 +11,7 @@ from flows.config.study import Config
 from flows.evaluate import evaluate
 from flows.services.killed_runs import record_process
 from flows.steps.base import prepare_base
-from flows.steps.corpora import current_versions
+from flows.steps.tokens import current_versions
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
 from nr_core.settings.method_table import METHODS

@@ -20,11 +20,11 @@ from flows.report.result_queries import find_run
 from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
-from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.own_text import ensure_own_text, own_text_key
 from flows.steps.progress import Progress
 from flows.steps.result_records import now, record_model, record_run, record_training_steps, recorded_settings
+from flows.steps.tokens import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from nr_core.settings import MethodSettings
 from nr_core.specs import TrainInput, TrainSpec, first_problem
 from storage.catalog import refresh_catalog

@@ -12,7 +12,7 @@ from flows.evaluate import evaluate
 from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
-from flows.steps.corpora import current_versions
+from flows.steps.tokens import current_versions
 from flows.train import train
 from nr_core.settings import MethodSettings
 from storage.query import query

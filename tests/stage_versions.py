@@ -76,7 +76,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/text/words.py",
         ),
     ),
-    "tokens": ("flows.steps.corpora:TOKENS_STAGE_VERSION", ("nr_core/tokenization/token*.py",)),
+    "tokens": ("flows.steps.tokens:TOKENS_STAGE_VERSION", ("nr_core/tokenization/token*.py",)),
     "own text": ("flows.steps.own_text:OWN_TEXT_STAGE_VERSION", ("nr_core/generation/*.py",)),
     "pretraining": (
         "flows.steps.base:PRETRAIN_STAGE_VERSION",

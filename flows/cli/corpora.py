@@ -47,7 +47,7 @@ def _texts(workspace: "Workspace", corpus: str) -> Iterator[str]:
     """Yield texts of the train side of a corpus's current version."""
     import pyarrow.parquet as pq
 
-    from flows.steps.corpora import published_version
+    from flows.steps.tokens import published_version
     from pipelines.corpus.shards import shard_files
 
     version = workspace.corpus_version(corpus, published_version(corpus, workspace))

@@ -99,7 +99,7 @@ def add_tokens(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Give a base tokens for a new language. Other text stays tokenised as before."""
-    from flows.steps.corpora import SIDES, published_version
+    from flows.steps.tokens import SIDES, published_version
     from nr_core.settings import BaseSpec
     from nr_core.tokenization.new_tokens import add_tokens as write
     from pipelines.corpus.shards import shard_files

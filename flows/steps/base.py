@@ -13,10 +13,10 @@ from flows.config.inputs import take_secrets
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from flows.services.killed_runs import record_process
-from flows.steps.corpora import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
 from flows.steps.progress import Progress
 from flows.steps.result_records import now, record_model, record_training_steps
+from flows.steps.tokens import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from nr_core.settings import BaseSpec
 from nr_core.specs import PretrainInput, PretrainSpec
 from pipelines.corpus.shards import shard_files

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from flows.config.study import Config, load_config, parse_config
 from flows.evaluate import text_settings_hash
 from flows.steps.base import PreparedBase, pretrained_id, tokenizer_key
-from flows.steps.corpora import tokens_hash
+from flows.steps.tokens import tokens_hash
 from flows.train import planned_runs
 from nr_core.settings import BaseSpec
 from nr_core.specs import TrainSpec

@@ -21,8 +21,8 @@ from flows.maintenance.rollback import roll_back
 from flows.maintenance.verdicts import write_verdicts
 from flows.maintenance.verify import verify
 from flows.maintenance.workspace_health import files_wrong
-from flows.steps.corpora import current_versions
 from flows.steps.result_records import record_corpus, record_move
+from flows.steps.tokens import current_versions
 from pipelines.corpus.build import CorpusReport, build_corpus
 from pipelines.corpus.shards import read_shards, shard_files
 from pipelines.documents.stage import documents_key, process_unit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flows.config.runs import EvaluationPlan, EvaluationText
-from flows.steps.evaluation_texts import pin_texts
+from flows.steps.tokens import pin_texts
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.query import query
