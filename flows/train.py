@@ -27,7 +27,7 @@ from flows.steps.result_records import now, record_model, record_run, record_tra
 from flows.steps.tokens import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from nr_core.settings import MethodSettings
 from nr_core.specs import TrainInput, TrainSpec, first_problem
-from storage.catalog import refresh_catalog
+from storage.catalog import columns_of, refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import is_done, read_manifest, resumable_partial
@@ -289,19 +289,10 @@ def _record(workspace: Workspace, run: Run, config: Config, base: PreparedBase, 
         record_run(workspace, {**row, "created": now()}, inputs)
         return
     facts = json.loads((folder / "run.json").read_text())
-    measured = (
-        "learning_rate",
-        "extra_parameters",
-        "share_non_embedding",
-        "share_total",
-        "tokens",
-        "seconds",
-        "peak_memory",
-    )
     created = (read_manifest(folder) or {})["created"]
-    precision = {name: facts.get(name) for name in ("precision", "precision_reason")}  # none in runs of before
-    figures = {name: facts[name] for name in measured}
-    record_run(workspace, {**row, **figures, **precision, "created": created}, inputs)
+    known = {**facts, **row, "created": created}
+    # What a run of before did not report is null.
+    record_run(workspace, {column: known.get(column) for column in columns_of("runs")}, inputs)
     model = {"model_id": run.run_id, "source": "run", "weights_hash": None, "parent_model_id": base.model_id}
     record_model(workspace, {**model, "created": created})
     record_training_steps(workspace, run.run_id, folder / "steps.parquet")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -36,6 +37,14 @@ COMMENT ON COLUMN ingested.modified_ns IS 'modification time of the file when it
 CREATE TABLE IF NOT EXISTS catalog_format (definitions VARCHAR NOT NULL);
 COMMENT ON TABLE catalog_format IS 'What this catalog was made with; another program version makes it anew.';
 COMMENT ON COLUMN catalog_format.definitions IS 'hash of the table and view definitions';"""
+
+
+@cache
+def columns_of(table: str) -> tuple[str, ...]:
+    """Return the columns that schema.sql gives a table, in its order."""
+    with duckdb.connect(config=OFFLINE) as connection:
+        connection.execute(SCHEMA)
+        return tuple(connection.table(table).columns)
 
 
 def refresh_catalog(workspace: Workspace) -> None:
