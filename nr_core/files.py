@@ -67,7 +67,7 @@ LONGEST_REASON = 200  # characters of what a loader says: some quote the file
 
 @contextmanager
 def foreign_files(message: Callable[[str], str]) -> Iterator[None]:
-    """message: the sentence, given the reason. Raises ModelError for whatever the loaders inside raise.
+    """Raise ModelError for whatever the loaders inside raise. message: the sentence, given the reason.
 
     Their errors are of any kind: a wrong type in a JSON file ends in an AttributeError or a TypeError, deep JSON in a
     RecursionError, a size that no memory holds in a RuntimeError, and a tokenizer's in a panic of Rust, which is a

@@ -28,7 +28,8 @@ class Progress:
         seconds_left: float | None = None,
         message: str = "",
     ) -> None:
-        """rate: units (tokens) a second. The last report, done == total, is never held back."""
+        """Report how far the job is. rate: units (tokens) a second. The last report, done == total, is never held
+        back."""
         now = time.monotonic()
         if now - self._last < INTERVAL and done < total:
             return

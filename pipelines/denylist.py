@@ -124,13 +124,14 @@ def refuse_taken_down(name: str, version: str, workspace: Workspace) -> None:
 
 
 def holds_taken_down(name: str, version: str, workspace: Workspace) -> list[str]:
-    """Hosts on the list of which a version has pages."""
+    """Return the hosts on the list of which a version has pages."""
     folder = workspace.corpus_version(name, version)
     return hosts_taken_down([*shard_files(folder, "train"), *shard_files(folder, "held_out")], workspace)
 
 
 def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:
-    """Entries of the list that bear on Parquet files with a column `host`. Reads nothing while the list is empty."""
+    """Return the entries of the list that bear on Parquet files with a column `host`. Reads nothing while the list is
+    empty."""
     entries = [entry.host for entry in denied_hosts(workspace)]
     if not entries or not files:
         return []

@@ -128,7 +128,7 @@ def _has_current_definitions(private: Path) -> bool:
 
 
 def _unpublished(private: Path) -> Path:
-    """Stands while the private catalog is ahead of the published one."""
+    """Return the file that stands while the private catalog is ahead of the published one."""
     return private.with_name("unpublished")
 
 

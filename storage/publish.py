@@ -152,7 +152,7 @@ def is_done(folder: Path) -> bool:
 
 
 def is_whole(folder: Path) -> bool:
-    """`is_done`, where what is damaged can be made anew at little cost: a damaged manifest is none."""
+    """Tell as `is_done`, where what is damaged can be made anew at little cost: a damaged manifest is none."""
     try:
         return is_done(folder)
     except DamagedFile:

@@ -51,7 +51,7 @@ def query(workspace: Asked, sql: str, parameters: list[Any] | dict[str, Any] | N
 
 @contextmanager
 def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
-    """Names of the columns, and what gives the rows of one statement as they are fetched.
+    """Yield the names of the columns, and what gives the rows of one statement as they are fetched.
 
     Raises InputError as `query` does, for what is fetched in the block too.
     """

@@ -124,7 +124,7 @@ class Workspace:
         return self.corpus(name) / "moves"
 
     def published_corpora(self) -> list[str]:
-        """Names of the corpora that have a version in use."""
+        """Return the names of the corpora that have a version in use."""
         return sorted(pointer.parent.name for pointer in (self.root / "corpora").glob(f"*/{POINTER}"))
 
     @property

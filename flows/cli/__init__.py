@@ -10,7 +10,8 @@ from pipelines.workers.child_processes import SAFE
 
 
 def main() -> None:
-    """Entry point: what a user can mend ends with one sentence and exit code 2, an interrupt in silence with 130."""
+    """Run the command: an error that the user can fix ends with one sentence and exit code 2, an interrupt in silence
+    with 130."""
     from flows.plain_errors import sentence_of
 
     os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers

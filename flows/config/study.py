@@ -133,7 +133,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _languages_can_be_told(self) -> Config:
-        """By lid.176: what another model knows is seen when it is loaded."""
+        """Refuse languages that lid.176 does not tell: what another model knows is seen when it is loaded."""
         if self.documents.language_model is None and self.documents.identifier == "fasttext":
             for name, corpus in self.corpora.items():
                 refuse_untold(f"corpora.{name}.language", corpus.language)

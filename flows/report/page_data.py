@@ -62,7 +62,7 @@ class TaskPicture:
 
 
 def task_pictures(rows: Sequence[Row], styles: Styles) -> list[TaskPicture]:
-    """`rows` are rows of queries.TASKS; one picture a task and width, those that show learning first."""
+    """Plot tasks; `rows` are rows of queries.TASKS; one picture a task and width, those that show learning first."""
     return [_task_picture(task_order(members, styles), styles) for members in task_groups(rows)]
 
 

@@ -191,7 +191,7 @@ def _texts(
 
 
 def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Right, then up: what some run reaches at that much forgetting or less."""
+    """Return a line right, then up: what some run reaches at that much forgetting or less."""
     steps: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda point: (point[0], -point[1])):
         if steps:

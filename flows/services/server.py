@@ -214,7 +214,7 @@ def _check(project: Path) -> None:
 
 
 def _needed() -> list[str]:
-    """Names under which the packages are imported that this one cannot do without."""
+    """Return the names under which the packages are imported that this one cannot do without."""
     wanted = [Requirement(text) for text in requires("neutral-residues") or []]
     needed = {_plain(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
     return [name for name, owners in packages_distributions().items() if needed & set(map(_plain, owners))]

@@ -119,7 +119,7 @@ class SourceShield(WeightRule):
     """Columns that keep their values, whatever gradient, decay and momentum would make of them."""
 
     def __init__(self, columns: list[tuple[Tensor, Tensor]]) -> None:
-        """columns: weights (d_out, d_in), and which columns of each are kept."""
+        """Keep the values that columns have now. columns: weights (d_out, d_in), and which of each are kept."""
         self._kept = [(weight, index, weight.detach()[..., index].clone()) for weight, index in columns]
 
     @torch.no_grad()

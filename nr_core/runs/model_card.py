@@ -41,7 +41,8 @@ def full_model_code(address: str, trust_remote_code: bool) -> str:
 
 
 def adapter_code(base: BaseSpec, method: MethodName, address: str, earlier: list[str]) -> str:
-    """earlier: further arguments of load_adapter, of each adapter that is active beside the newest, oldest first."""
+    """Return the code that loads an adapter. earlier: further arguments of load_adapter, of each adapter that is
+    active beside the newest, oldest first."""
     imports, quantized = QUANTIZED[base.quantize] if base.quantize else ([], "")
     own = METHODS[method].leaves_residues
     registered = ["import nr_core.peft  # registers the method with PEFT"] if own else []
@@ -75,8 +76,8 @@ def _arguments(base: BaseSpec) -> str:
 def model_card(
     base: BaseSpec, languages: list[str], report: dict[str, Any], hub_id: str | None = None, earlier: int = 0
 ) -> str:
-    """languages: ISO 639-3 of the new ones; report: what run.json holds; hub_id: where it is loaded from, if not from
-    the run's own folder; earlier: how many adapters are active beside the newest."""
+    """Return the card of a run. languages: ISO 639-3 of the new ones; report: what run.json holds; hub_id: where it is
+    loaded from, if not from the run's own folder; earlier: how many adapters are active beside the newest."""
     method = report["method"]
     record = METHODS.get(method)
     full = record is None or record.trains_base  # no method: made of a full model
@@ -120,7 +121,8 @@ def _count(number: int | None) -> str | None:
 
 
 def _earlier(number: int, hub_id: str | None) -> str:
-    """In a run's folder earlier/ lies beside adapter/, on the hub inside what is uploaded."""
+    """Return the place of an earlier adapter: in a run's folder earlier/ lies beside adapter/, on the hub inside what
+    is uploaded."""
     if hub_id is None:
         return json.dumps(f"this folder/../earlier/{number}")
     return f'{json.dumps(hub_id)}, subfolder="earlier/{number}"'

@@ -155,7 +155,7 @@ def _shared_out(shards: list[tuple[Path, Path]], workers: int) -> list[list[tupl
 
 
 def _in_processes(shares: list[list[tuple[Path, Path]]], task: dict[str, Any], tell: _Progress, held: int) -> None:
-    """held: the descriptor of the lock, for the processes to inherit."""
+    """Tokenise in several processes. held: the descriptor of the lock, for the processes to inherit."""
     # The children must find this package wherever the parent found it, and no file of its name where the user stands.
     # (pipelines.workers.child_processes has this for the other packages, of which nr_core imports nothing.)
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))

@@ -128,7 +128,8 @@ def write_piece(
 
 
 def fast_codec(rules: str) -> Codec:
-    """rules: the JSON of a tokenizer of the library `tokenizers`. Text that spells a special token is text."""
+    """Return what encodes by the rules, the JSON of a tokenizer of the library `tokenizers`. Text that spells a special
+    token is text."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(rules)

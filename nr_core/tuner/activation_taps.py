@@ -50,14 +50,14 @@ class Taps:
         return self._recomputes and _on_the_way_back()
 
     def write(self, adapter: str, layer: int, residue: Tensor, gate: Tensor | None) -> None:
-        """residue (..., d), gate (..., 1) or None."""
+        """Keep the sizes of a residue. residue (..., d), gate (..., 1) or None."""
         if self.adapter in (None, adapter):
             tap = Tap(_size(residue), None if gate is None else gate.flatten())
             if self.collecting:
                 self.slots[adapter, layer] = tap
 
     def write_block(self, adapters: list[str], layer: int, output: Tensor) -> None:
-        """output (..., d): of the block alone, before any residue."""
+        """Keep the size of a block's output (..., d): of the block alone, before any residue."""
         size = _size(output.detach())
         for adapter in adapters:
             if (adapter, layer) in self.slots:

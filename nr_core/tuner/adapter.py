@@ -48,7 +48,7 @@ def gated_residue(
 
 
 def swiglu(x: Tensor, w_in: nn.Linear, w_glu: nn.Linear, w_out: nn.Linear) -> Tensor:
-    """x (..., d) -> W_o( SiLU(W_g x) ⊙ (W_i x) ), the residue of an open adapter before its gate weighs it."""
+    """Map x (..., d) -> W_o( SiLU(W_g x) ⊙ (W_i x) ), the residue of an open adapter before its gate weighs it."""
     return w_out(F.silu(w_glu(x)) * w_in(x))
 
 
@@ -86,7 +86,7 @@ class GatedAdapter(nn.Module):
             nn.init.normal_(self.neutral_residues_block_gate.weight, std=low)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """x (..., d) -> residue (..., d), w·x (..., 1) or None."""
+        """Map x (..., d) -> residue (..., d), w·x (..., 1) or None."""
         return gated_residue(
             x,
             self.neutral_residues_in,
@@ -111,7 +111,8 @@ class OpenRows(NamedTuple):
     residue: Tensor  # (open, d)
 
     def add_to(self, output: Tensor) -> Tensor:
-        """output (..., d), which is changed in place where its memory allows: a copy would cost as much as is saved."""
+        """Add the residue to output (..., d), which is changed in place where its memory allows: a copy would cost as
+        much as is saved."""
         flat = output.reshape(-1, output.shape[-1])
         return flat.index_add_(0, self.rows, self.residue.to(output.dtype)).view_as(output)
 

@@ -73,13 +73,13 @@ class Rows(nn.Module):
         self.place[self.index] = torch.arange(len(tokens), device=device)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """tokens (...) -> (..., d), zero for all other tokens."""
+        """Return the rows of tokens (...) -> (..., d), zero for all other tokens."""
         place: Any = self.place
         found = place[tokens]
         return self.weight[found.clamp(min=0)] * (found >= 0).unsqueeze(-1)
 
     def add_to_logits(self, logits: Tensor, hidden: Tensor) -> Tensor:
-        """logits (..., vocabulary), hidden (..., d)."""
+        """Add the rows' logits, hidden (..., d), to logits (..., vocabulary)."""
         index: Any = self.index
         return logits.index_add(-1, index, F.linear(hidden.to(self.weight.dtype), self.weight).to(logits.dtype))
 

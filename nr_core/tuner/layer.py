@@ -42,7 +42,7 @@ class MixedBatch:
         self._names = names
 
     def residue(self, x: Tensor, adapters: dict[str, Callable[[Tensor], Tensor]]) -> Tensor:
-        """x (rows, ..., d), or flattened to (rows · tokens, d) -> what each row's own adapter adds to it."""
+        """Map x (rows, ..., d), or flattened to (rows · tokens, d) -> what each row's own adapter adds to it."""
         rows = x.reshape(len(self._names), -1, x.shape[-1])
         total = torch.zeros_like(rows)
         for name, adapter in adapters.items():
@@ -58,7 +58,7 @@ class MixedBatch:
 
 @contextmanager
 def mixed_batch(layers: Iterable[Any], names: Any, known: set[str], beams: Any) -> Iterator[None]:
-    """Every layer takes each row's own adapter while open. beams: rows of beam search that each row becomes.
+    """Let every layer take each row's own adapter while open. beams: rows of beam search that each row becomes.
 
     Raises ModelError for a name that is no adapter, and in training or while taps are collected, which know one adapter
     a batch.
@@ -140,7 +140,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         return output if residue is None else self._add(output, residue)
 
     def residue(self, x: Tensor) -> Tensor | None:
-        """x (..., d) -> the sum of the active adapters' residues (..., d); None where none is active in this layer."""
+        """Map x (..., d) -> the sum of the active adapters' residues (..., d); None where none is active in this
+        layer."""
         if self.mixed is not None:
             return self.mixed.residue(x, {name: partial(self._residue_of, name) for name in self.neutral_residues_in})
         total = None
@@ -184,7 +185,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         return output if residue is None else self._add(output, residue)
 
     def _add(self, output: Any, residue: Tensor | OpenRows) -> Any:
-        """Attention returns (hidden states, weights), and a mixture of experts may return (.., router logits)."""
+        """Add the residue to a block's output: attention returns (hidden states, weights), and a mixture of experts may
+        return (.., router logits)."""
         if isinstance(output, tuple):
             return (self._add(output[0], residue), *output[1:])
         if self.taps.with_blocks and self.taps.measures():
@@ -217,8 +219,8 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             self.merged_adapters = [*self.merged_adapters, *names]
 
     def require_mergeable(self, names: list[str]) -> list[str]:
-        """Those of the adapters that this layer has. Raises ModelError where one has a gate, or stands beside something
-        that more width cannot replace."""
+        """Return those of the adapters that this layer has. Raises ModelError where one has a gate, or stands beside
+        something that more width cannot replace."""
         own = [name for name in names if name in self.neutral_residues_in]
         if any(self._gates[name] != "none" for name in own):
             raise ModelError(

@@ -85,7 +85,8 @@ class NeutralResiduesModel(BaseTuner):
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
-        """PEFT's door to every forward pass and generate: `adapter_names` gives each row of the batch its adapter."""
+        """Do what PEFT has done around every forward pass and generate: `adapter_names` gives each row of the batch its
+        adapter."""
         names = kwargs.get("adapter_names")
         if names is None:
             yield
@@ -164,7 +165,7 @@ class NeutralResiduesModel(BaseTuner):
         return NeutralResidueLayer(target, site, sink, self.taps)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        """PEFT's own copies `.weight` of the target, which an FFN has not."""
+        """Replace as PEFT does, whose own way copies `.weight` of the target, which an FFN has not."""
         setattr(parent, child_name, new_module)
         if isinstance(child, NeutralResidueLayer):
             child.detach_sink()

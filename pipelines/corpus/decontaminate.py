@@ -190,7 +190,7 @@ def simplified(text: str) -> str:
 
 
 def _ngrams_of_set(item: DecontaminationSet, n: int, language: str) -> npt.NDArray[np.uint64]:
-    """Hashes without repeats; memory stays within twice what is kept, however long the set."""
+    """Return hashes without repeats; memory stays within twice what is kept, however long the set."""
     found, waiting, size = np.empty(0, np.uint64), [], 0
     for text in item.texts():
         waiting.append(_ngram_hashes(words(simplified(text), language), n))

@@ -113,7 +113,7 @@ def sample_of(
     spill: Path,
     bad_words: BadWords | None = None,
 ) -> list[int]:
-    """doc_nos of at most `number` documents with this verdict, the same ones each time."""
+    """Return the doc_nos of at most `number` documents with this verdict, the same ones each time."""
     with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
         chosen = "SELECT doc_no FROM judged WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
         return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
@@ -195,7 +195,7 @@ def why_empty(name: str, settings: CorpusSettings, judged: Judged) -> str:
 
 
 def sizes_of_sides(name: str, folder: Path, settings: CorpusSettings) -> tuple[dict[str, int], dict[str, int]]:
-    """Documents and characters by side. Raises InputError where one has none."""
+    """Count documents and characters by split. Raises InputError where one has none."""
     documents, characters = {}, {}
     for side in ("train", "held_out"):
         columns = [pq.read_table(file, columns=["characters"])["characters"] for file in shard_files(folder, side)]

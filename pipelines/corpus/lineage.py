@@ -148,7 +148,7 @@ def _holds(parent: Mapping[str, Any], settings: CorpusSettings, inputs: Inputs, 
 
 
 def _published(name: str, workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Manifests from the current version back to the first.
+    """Yield the manifests from the current version back to the first.
 
     Of a version whose folder is gone or damaged the record says what came before: the held-out reference stays as it
     was.

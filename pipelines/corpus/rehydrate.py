@@ -34,7 +34,7 @@ def write_clusters(folder: Path, versions: Sequence[Path]) -> None:
 
 
 def read_weights(folder: Path) -> Mapping[int, int]:
-    """Weights over 1, by doc_no."""
+    """Return the weights over 1, by doc_no."""
     rows = pq.read_table(folder / "clusters.parquet", columns=["doc_no", "weight"]).to_pylist()
     return {row["doc_no"]: row["weight"] for row in rows if row["weight"] > 1}
 

@@ -55,7 +55,7 @@ def is_last_here(workspace: Workspace) -> bool:
 
 
 def version_in_bucket(name: str, workspace: Workspace) -> dict[str, Any] | None:
-    """Manifest of the version of a corpus that is in use in the bucket."""
+    """Return the manifest of the version of a corpus that is in use in the bucket."""
     bucket = workspace.bucket
     version = last_move(name, workspace, bucket)[1] if bucket else None
     content = bucket.read(workspace.corpus_version(name, version) / MANIFEST) if bucket and version else None

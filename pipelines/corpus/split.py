@@ -105,7 +105,7 @@ class HeldOutReference:
 
 
 def first_sides(name: str, documents: pa.Table, settings: CorpusSettings) -> dict[int, str]:
-    """Side (train | held_out) by doc_no, chosen anew. Raises InputError when a side would be left empty."""
+    """Return the split (train | held_out) by doc_no, chosen anew. Raises InputError when a side would be left empty."""
     groups = _groups(documents.select(["url", "host", "doc_id"]).to_pylist(), settings)
     held_out = held_out_groups(name, groups, settings)
     sides = ["held_out" if group in held_out else "train" for group in groups]

@@ -18,7 +18,7 @@ from pipelines.text.pii import replace_pii
 
 
 def break_at_bar_lines(text: str) -> str:
-    """`text` with a paragraph break for each run of lines of `|` and white space; blank lines stay."""
+    """Return `text` with a paragraph break for each run of lines of `|` and white space; blank lines stay."""
     if "|" not in text:
         return text
     lines: list[str] = []

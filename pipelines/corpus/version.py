@@ -44,7 +44,8 @@ _ALL = "SELECT count(*), coalesce(sum(characters), 0)::BIGINT FROM read_parquet(
 
 
 def changes_since(parent: Path | None, folder: Path, duplicates: int) -> dict[str, int]:
-    """Documents, by doc_id, and characters that the version in `folder` has and its parent has not, and the reverse."""
+    """Return the documents, by doc_id, and characters that the version in `folder` has and its parent has not, and the
+    reverse."""
     gained, lost = _gained(folder, parent), _gained(parent, folder) if parent else (0, 0)
     return {
         "documents_gained": gained[0],
@@ -156,7 +157,7 @@ class _Version:
         return documents.filter(~gone)
 
     def divide(self, documents: pa.Table, matches: pa.Table) -> dict[int, str]:
-        """Side of each document by doc_no; those that are on neither are in the funnel."""
+        """Return the split of each document by doc_no; those that are in neither are in the funnel."""
         if self.lineage.reference is None:
             return first_sides(self.name, documents, self.settings)
         reference = HeldOutReference(self._published(self.lineage.reference))

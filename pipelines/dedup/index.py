@@ -91,12 +91,12 @@ class Segment:
                     yield found["doc_no"].to_numpy(), signature_matrix(found["signature"].to_pylist())
 
     def ids(self, wanted: DocNos | None = None) -> pa.Table:
-        """doc_no and doc_id of the wanted kept documents, or of all."""
+        """Return doc_no and doc_id of the wanted kept documents, or of all."""
         table = pq.read_table(self._folder / "kept.parquet", columns=["doc_no", "doc_id"])
         return table if wanted is None else table.filter(among(table["doc_no"].to_numpy(), wanted))
 
     def lines(self) -> npt.NDArray[np.uint64]:
-        """Hashes of the lines, sorted."""
+        """Return the hashes of the lines, sorted."""
         path = self._folder / "lines.parquet"
         return pq.read_table(path, columns=["hash"])["hash"].to_numpy() if path.exists() else np.empty(0, np.uint64)
 

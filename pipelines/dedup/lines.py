@@ -31,7 +31,7 @@ class LineRule(Protocol):
         ...
 
     def first_doc_nos(self) -> tuple[Hashes, Hashes]:
-        """Hashes of the lines seen here first, sorted, and the first document with each."""
+        """Return the hashes of the lines seen here first, sorted, and the first document with each."""
         ...
 
 
@@ -129,7 +129,7 @@ def _sorted_arrays(first: dict[int, int]) -> tuple[Hashes, Hashes]:
 
 
 def _merged(arrays: Sequence[tuple[Hashes, Hashes]]) -> tuple[Hashes, Hashes]:
-    """Arrays have no hash in common, since what was seen is not added again."""
+    """Join arrays that have no hash in common, since what was seen is not added again."""
     keys, doc_nos = (np.concatenate([pair[place] for pair in arrays]) for place in (0, 1))
     order = np.argsort(keys, kind="stable")
     return keys[order], doc_nos[order]

@@ -30,11 +30,11 @@ class KeptBefore(Protocol):
     """The kept documents of an earlier version, from its segment of the index."""
 
     def band(self, band: int) -> Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]:
-        """doc_nos and hashes of one band, in batches."""
+        """Yield doc_nos and hashes of one band, in batches."""
         ...
 
     def signatures(self, wanted: DocNos) -> Iterator[tuple[DocNos, Signatures]]:
-        """Signatures of the wanted ones that are in it, in doc_no order, in batches."""
+        """Yield the signatures of the wanted ones that are in it, in doc_no order, in batches."""
         ...
 
 
@@ -158,7 +158,7 @@ def band_hashes(signatures: Signatures, settings: DedupSettings) -> npt.NDArray[
 def _meet(
     known: npt.NDArray[np.uint64], batches: Iterator[tuple[DocNos, npt.NDArray[np.uint64]]]
 ) -> tuple[DocNos, npt.NDArray[np.int64]]:
-    """Documents of the index that have one of the sorted hashes `known`, and the place of that hash."""
+    """Return the documents of the index that have one of the sorted hashes `known`, and the place of that hash."""
     met_doc_nos, met_places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for doc_nos, hashes in batches:
         place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
@@ -174,7 +174,7 @@ def _spill(
     signatures: Callable[[DocNos], Iterator[tuple[DocNos, Signatures]]],
     index: Sequence[KeptBefore],
 ) -> Signatures:
-    """Signatures of the candidates in their order, from a file: what memory has no room for stays there."""
+    """Return the signatures of the candidates in their order, from a file: what memory has no room for stays there."""
     length = 0
     with path.open("wb") as file:
         # Segments of the index are in doc_no order, one after the other.

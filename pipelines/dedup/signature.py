@@ -40,7 +40,7 @@ def _permutations(num_perm: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt
 
 
 def shingle_hashes(normalised: str, shingle: int) -> npt.NDArray[np.uint32]:
-    """32-bit hashes of all runs of `shingle` words, lower-cased; a shorter text is one shingle. May repeat.
+    """Return the 32-bit hashes of all runs of `shingle` words, lower-cased; a shorter text is one shingle. May repeat.
 
     A shingle's hash is a polynomial of its bytes, mixed: from sums over the whole text, without a string for each, in
     a third of the time of xxhash's. Not meant to withstand an adversary; collisions in 770,000 shingles: none.
@@ -69,7 +69,8 @@ def shingle_hashes(normalised: str, shingle: int) -> npt.NDArray[np.uint32]:
 
 
 def signature(hashes: npt.NDArray[np.uint32], num_perm: int, seed: int) -> npt.NDArray[np.uint32]:
-    """MinHash signature, shape (num_perm,), of a set of 32-bit hashes given as an array that is not empty."""
+    """Return the MinHash signature, shape (num_perm,), of a set of 32-bit hashes given as an array that is not
+    empty."""
     a, b = _permutations(num_perm, seed)
     mixed, room = _mix32(hashes), _room(num_perm)
     least: npt.NDArray[np.uint32] | None = None
@@ -129,12 +130,13 @@ def _powers(base: int) -> npt.NDArray[np.uint64]:
 
 @lru_cache(maxsize=2)
 def _room(num_perm: int) -> npt.NDArray[np.uint32]:
-    """Memory for a block of permuted hashes, the same for each text: new memory would take as long as the sums."""
+    """Return memory for a block of permuted hashes, the same for each text: new memory would take as long as the
+    sums."""
     return np.empty(num_perm * _BLOCK, dtype=np.uint32)
 
 
 def _mix32(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """MurmurHash3's 32-bit finaliser, which datasketch applies before its permutations."""
+    """Apply MurmurHash3's 32-bit finaliser, which datasketch applies before its permutations."""
     values = values ^ (values >> np.uint32(16))
     values = values * np.uint32(0x85EBCA6B)
     values = values ^ (values >> np.uint32(13))
@@ -143,7 +145,7 @@ def _mix32(values: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 def mix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """MurmurHash3's 64-bit finaliser."""
+    """Apply MurmurHash3's 64-bit finaliser."""
     values = values ^ (values >> np.uint64(33))
     values = values * np.uint64(0xFF51AFD7ED558CCD)
     values = values ^ (values >> np.uint64(33))

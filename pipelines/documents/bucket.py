@@ -19,7 +19,7 @@ _SIDE_BY_SIDE = 8  # requests
 
 
 def units_in_bucket(folder: Path, workspace: Workspace) -> set[str]:
-    """Ids of the units whose documents, by the settings of this folder, are whole in the bucket."""
+    """Return the ids of the units whose documents, by the settings of this folder, are whole in the bucket."""
     names = workspace.bucket.names(folder) if workspace.bucket else []
     return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 

@@ -170,14 +170,14 @@ def page_document(
 
 
 def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:
-    """Reason why the owner of a page keeps it out, as far as its address tells."""
+    """Return the reason why the owner of a page keeps it out, as far as its address tells."""
     if (denied := opted_out_hosts(settings)).has_host(host) or denied.has_url(url):
         return "denied_host"
     return robots_rules(settings).opts_out(url)
 
 
 def _listed(url: str, host: str, settings: DocumentSettings) -> str | None:
-    """Reason why the user's block-lists keep a page out."""
+    """Return the reason why the user's block-lists keep a page out."""
     blocked = block_list(settings)
     if blocked.has_host(host):
         return "blocked_host"

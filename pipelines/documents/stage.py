@@ -32,7 +32,8 @@ DOCUMENTS_STAGE_VERSION = 9  # raise it when the same file and settings come to 
 
 
 def documents_key(settings: DocumentSettings) -> str:
-    """Key of all documents made with these settings. Where files lie does not bear on it, their content does.
+    """Return the key of all documents made with these settings. Where files lie does not bear on it, their content
+    does.
 
     Raises InputError when a list or robots.txt capture that the settings name is missing.
     """
@@ -115,7 +116,7 @@ def process_units(
 
 
 def load_what_is_given(settings: DocumentSettings) -> None:
-    """Once, before children would each fetch the identifier, or fail over it, a model or a list.
+    """Load once, before children would each fetch the identifier, or fail over it, a model or a list.
 
     Raises InputError where one cannot be had.
     """

@@ -35,7 +35,7 @@ def without_controls(text: str, instead: str = "") -> str:
 
 
 def cap_marks(text: str) -> str:
-    """`text` with the first MAX_MARKS of each run of combining marks."""
+    """Return `text` with the first MAX_MARKS of each run of combining marks."""
     if text.isascii():
         return text
     mark, likely, long_runs = _patterns()
@@ -85,7 +85,7 @@ _JOINERS = re.compile(
 
 
 def clean(text: str, line_end: str = "\n") -> str:
-    """`text` less unseen characters and space around it, with `line_end` for all ends of lines but `\\n`."""
+    """Return `text` less unseen characters and space around it, with `line_end` for all ends of lines but `\\n`."""
     if not _is_seen(text) and _UNSEEN.search(text):
         if _DOUBLY_ENCODED.search(text):
             text = _decoded_once(text)
@@ -101,7 +101,7 @@ def _is_seen(text: str) -> bool:
 
 
 def one_line(text: str, limit: int) -> str:
-    """`text` in one line of at most `limit` characters."""
+    """Return `text` in one line of at most `limit` characters."""
     text = text[: 4 * limit]
     if not (text.isascii() and text.isprintable() and "  " not in text):
         text = " ".join(clean(text).split())
@@ -170,5 +170,5 @@ def normalise(text: str) -> str:
 
 
 def text_hash(normalised: str) -> bytes:
-    """16 bytes by which exact deduplication tells texts apart."""
+    """Return the 16 bytes by which exact deduplication tells texts apart."""
     return xxhash.xxh3_128_digest(normalised.encode())

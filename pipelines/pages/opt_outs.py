@@ -79,7 +79,7 @@ _WHOLE_TAGS = re.compile(
 
 
 def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
-    """Reason of an opt-out by HTTP headers; None if there is none."""
+    """Return the reason of an opt-out by HTTP headers; None if there is none."""
     if any(_says(value, settings.robots) for value in capture.robots):
         return "x_robots_tag"
     if settings.tdm and capture.tdm_reservation.strip() == "1":
@@ -92,7 +92,7 @@ def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
 
 
 def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> str | None:
-    """Reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
+    """Return the reason of an opt-out by meta tags: meta_robots or tdm_meta; None if there is none."""
     if tree.document is None or not may_opt_out(markup, settings):
         return None
     for tag in tree.document.query_selector_all(_META)[:]:  # its own list looks each up from the start again

@@ -21,5 +21,5 @@ _FAULTS_ONLY = ftfy.TextFixerConfig(
 
 
 def repair(text: str) -> str:
-    """`text` with wrongly decoded letters repaired. Plain ASCII has none, and is returned as it is."""
+    """Return `text` with wrongly decoded letters repaired. Plain ASCII has none, and is returned as it is."""
     return text if text.isascii() else ftfy.fix_text(cap_marks(text), _FAULTS_ONLY)

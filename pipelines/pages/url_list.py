@@ -89,7 +89,7 @@ def _entries(files: Iterable[Path], field: str) -> Iterator[str]:
 
 
 def _normal(url: str) -> str:
-    """`HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
+    """Write a URL as it is compared: `HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
     authority, slash, path = _SCHEME.sub("", url, count=1).partition("/")
     host = ascii_host(authority.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
     return (host + slash + path).rstrip("/")

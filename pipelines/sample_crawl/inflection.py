@@ -157,7 +157,8 @@ def _regular(entry: str) -> list[str]:
 
 
 def inflect_german(speech: str, entry: str) -> Forms:
-    """nm, nf, nn: the noun under its gender; adj: b (as it stands), e, en; verb: inf, s, done."""
+    """Return the German forms of an entry. nm, nf, nn: the noun under its gender; adj: b (as it stands), e, en; verb: inf, s,
+    done."""
     if speech in ("nm", "nf", "nn"):
         return {speech[1]: entry}
     if speech == "adj":
@@ -168,7 +169,8 @@ def inflect_german(speech: str, entry: str) -> Forms:
 
 
 def inflect_spanish(speech: str, entry: str) -> Forms:
-    """nm, nf: singular and plural; adj: ms fs mp fp; verb: the same (third person) and inf."""
+    """Return the Spanish forms of an entry. nm, nf: singular and plural; adj: ms fs mp fp; verb: the same (third person) and
+    inf."""
     parts = entry.split("/")
     if speech in ("nm", "nf"):
         return {speech[1] + "s": parts[0], speech[1] + "p": parts[1] if len(parts) > 1 else parts[0] + "s"}
@@ -184,7 +186,7 @@ def inflect_spanish(speech: str, entry: str) -> Forms:
 
 
 def inflect_hungarian(speech: str, entry: str) -> Forms:
-    """noun: s, acc, in; verb: s (third person, definite object) and inf."""
+    """Return the Hungarian forms of an entry. noun: s, acc, in; verb: s (third person, definite object) and inf."""
     parts = entry.split("/")
     if speech == "noun":
         return dict(zip(("s", "acc", "in"), parts, strict=True))
@@ -192,7 +194,8 @@ def inflect_hungarian(speech: str, entry: str) -> Forms:
 
 
 def inflect_danish(speech: str, entry: str) -> Forms:
-    """nc, nt: c or t (indefinite), with def and p added (cdef, cp); adj: c, t, p; verb: inf, s, past."""
+    """Return the Danish forms of an entry. nc, nt: c or t (indefinite), with def and p added (cdef, cp); adj: c, t, p; verb:
+    inf, s, past."""
     parts = entry.split("/")
     if speech in ("nc", "nt"):
         return {speech[1] + form: word for form, word in zip(("", "def", "p"), parts, strict=True)}
@@ -202,12 +205,12 @@ def inflect_danish(speech: str, entry: str) -> Forms:
 
 
 def polish_german(text: str) -> str:
-    """Contracts a preposition and its article (im, am)."""
+    """Contract a preposition and its article (im, am)."""
     return re.sub(r"\b(i)n dem\b|\b(a)n dem\b", lambda match: (match[1] or match[2]) + "m", text)
 
 
 def polish_spanish(text: str) -> str:
-    """Contracts de el and a el."""
+    """Contract de el and a el."""
     return re.sub(r"\b(de|a) el\b", lambda match: "del" if match[1] == "de" else "al", text)
 
 

@@ -147,7 +147,7 @@ class CorpusSettings(StrictSettings):
         return self
 
     def thresholds(self) -> dict[str, float]:
-        """Threshold by rule, in the order of the filter."""
+        """Return the threshold by rule, in the order of the filter."""
         return thresholds(self.profile, self.language, self.rules)
 
 

@@ -28,7 +28,7 @@ _IN_PATTERN = re.compile(r"[*?\[\]!]")
 
 
 def host_of(url: str) -> str:
-    """Host of a URL as it is compared; '' if it has none."""
+    """Return the host of a URL as it is compared; '' if it has none."""
     if plain := _PLAIN.match(url):
         return plain[1]
     try:

@@ -22,7 +22,7 @@ class Buckets:
     """Opens remote files at an offset, with the keys of the environment."""
 
     def expand(self, pattern: str) -> list[str]:
-        """Addresses of the files that fit a pattern. Raises Transient and Permanent."""
+        """Return the addresses of the files that fit a pattern. Raises Transient and Permanent."""
         with _translated():
             filesystem, path = _open(pattern)
             found = filesystem.glob(path)

@@ -196,7 +196,7 @@ def _refuse(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def _extent(response: urllib3.BaseHTTPResponse) -> tuple[int, int | None]:
-    """First byte that comes and size of the whole file."""
+    """Return the first byte that comes and size of the whole file."""
     if response.status == 206:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if found is None or found[1] is None:

@@ -88,7 +88,7 @@ class Remote:
         self._retries.stop()
 
     def read(self, url: str, wanted: ByteRange) -> bytes:
-        """Exactly these bytes of a file."""
+        """Read exactly these bytes of a file."""
 
         def request() -> bytes:
             with self._open(url, wanted.offset, wanted.end) as body:
@@ -109,7 +109,7 @@ class Remote:
         return self._repeat(url, request)
 
     def read_all(self, url: str, max_bytes: int) -> bytes:
-        """All of a file that is no larger than `max_bytes`."""
+        """Read all of a file that is no larger than `max_bytes`."""
 
         def request() -> bytes:
             with self._open(url, 0, None) as body:

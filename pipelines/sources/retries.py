@@ -124,7 +124,8 @@ class Retries:
 
 
 def retry_after_seconds(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as a number or as a date; None if it says nothing of use."""
+    """Return the seconds that a Retry-After header asks for, given as a number or as a date; None if it says nothing of
+    use."""
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdigit() and len(value.strip()) < 10:

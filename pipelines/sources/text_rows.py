@@ -107,7 +107,7 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
 
 
 def _parse(line: bytes) -> Mapping[str, Any] | str:
-    """Also what is an element of an array, of which damage took the beginning."""
+    """Read a line of JSON, also one that is an element of an array of which damage took the beginning."""
     try:
         row = json.loads(line.rstrip(b" \t\r\n,]"))
     except (ValueError, RecursionError):

@@ -143,7 +143,8 @@ _FILE = "units.parquet"
 def earlier_units(
     name: str, settings: CorpusSettings, listed: Iterable[WorkUnit], workspace: Workspace
 ) -> list[WorkUnit]:
-    """Snapshot units of the current version of corpus `name`, of sources that it still has, that are not `listed`.
+    """Return the snapshot units of the current version of corpus `name`, of sources that it still has, that are not
+    `listed`.
 
     Their licence is what their source states now.
     """

@@ -202,7 +202,8 @@ def load_identifier(settings: DocumentSettings) -> Identifier:
 
 
 def find_language_model(settings: DocumentSettings) -> Path:
-    """Path of the identifier's file: the one in the settings, else the fetched one, fetched now if it is not there.
+    """Return the path of the identifier's file: the one in the settings, else the fetched one, fetched now if it is not
+    there.
 
     Raises InputError when there is no such file, when it is not the file the settings name by its sha256, or when it
     cannot be fetched.

@@ -93,7 +93,7 @@ _LONG_GROUP = re.compile(r"\d{5}")  # no thousands, and no years
 
 
 def replace_phone_numbers(text: str, language: str | None, token: str) -> str:
-    """`text` with the phone numbers of a language's countries replaced by `token`, which is none of them."""
+    """Return `text` with the phone numbers of a language's countries replaced by `token`, which is none of them."""
     regions = REGIONS.get(language or "", _OF_OTHERS)
     left, listed = _MAX_CHARACTERS, -1  # behind which a number is the next of a list
 
@@ -249,7 +249,7 @@ _PHONE_DIGITS = range(9, 16)  # at most 15 by ITU-T E.164; fewer are dates, pric
 
 
 def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -> str:
-    """`text` with the kinds of personal data that `settings` name replaced by their tokens.
+    """Return `text` with the kinds of personal data that `settings` name replaced by their tokens.
 
     `language` (ISO 639-3) tells whose phone numbers it may hold.
     """

@@ -126,7 +126,7 @@ def _train(texts: Path, settings: QualityModelSettings) -> tuple[Any, float]:
 
 
 def _sample(texts: Iterable[str], count: int) -> list[tuple[int, str]]:
-    """Different texts with their hashes, in the order of these: the same whatever order they come in."""
+    """Return different texts with their hashes, in the order of these: the same whatever order they come in."""
     lines = {xxhash.xxh3_64_intdigest(line.encode()): line for line in map(_line, texts) if line.strip()}
     return sorted(lines.items())[:count]
 

@@ -105,7 +105,7 @@ RULE_OF_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
 
 
 def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
-    """Threshold by rule, in the order of RULES. Kyutai's recipe has none: it is a length, a language
+    """Return the threshold by rule, in the order of RULES. Kyutai's recipe has none: it is a length, a language
     score and `line_dedup: paragraphs`.
 
     Raises ValueError when the profile was not made for the language.
@@ -127,7 +127,8 @@ def profile_thresholds(profile: Profile, language: str) -> dict[str, float]:
 
 
 def thresholds(profile: Profile, language: str, overrides: Mapping[str, float | Literal[False]]) -> dict[str, float]:
-    """Threshold by rule of a corpus: that of LANGUAGE_SHARE and the profile's, with `overrides` on top, of which False
+    """Return the threshold by rule of a corpus: that of LANGUAGE_SHARE and the profile's, with `overrides` on top, of
+    which False
     takes a rule out.
 
     Raises ValueError, in a sentence, for an unknown rule, for a profile that was not made for the language, and when

@@ -27,7 +27,8 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def python_environment() -> dict[str, str]:
-    """Variables with which a child finds the packages that this process has: those of a checkout by its path."""
+    """Return the variables with which a child finds the packages that this process has: those of a checkout by its
+    path."""
     root = str(Path(__file__).resolve().parents[2])
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]  # '' is the current folder
     if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *given[:1]}:

@@ -102,7 +102,8 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _clams_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines `True<TAB>sentence`, each followed by its `False` twin (https://github.com/aaronmueller/clams)."""
+    """Yield the rows of lines `True<TAB>sentence`, each followed by its `False` twin
+    (https://github.com/aaronmueller/clams)."""
     good = ""
     for line in path.read_text(encoding="utf-8").split("\n"):
         label, _, sentence = line.partition("\t")
@@ -113,7 +114,7 @@ def _clams_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _conllu_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Sentences of a treebank: words, their universal tags, and whether a space follows each."""
+    """Yield the sentences of a treebank: words, their universal tags, and whether a space follows each."""
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         words: list[str] = []
         tags: list[str] = []

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def choice_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
-    """examples: the rows that few-shot examples are taken from."""
+    """Make the items of multiple choice. examples: the rows that few-shot examples are taken from."""
     description, prompt = template(task, "description"), template(task, "prompt")
     choices, answer, part = (expression(task, name) for name in ("choices", "answer", "part"))
     made = []
@@ -128,7 +128,8 @@ def word_order_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence
 def corrupt(
     words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool], draw: random.Random
 ) -> tuple[str, str] | None:
-    """(delete or swap, the corrupted sentence); None where the sentence is short or nothing in it may be touched."""
+    """Return (delete or swap, the corrupted sentence); None where the sentence is short or nothing in it may be
+    touched."""
     if sum(tag != "PUNCT" for tag in tags) < SHORTEST:
         return None
     choices = [("delete", i) for i in range(len(words)) if _may_go(tags, i)]

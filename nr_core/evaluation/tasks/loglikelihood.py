@@ -46,7 +46,7 @@ class Scorer:
     def score(
         self, pairs: Sequence[Pair], advance: Callable[[int, int], None] = lambda done, total: None
     ) -> list[Scored]:
-        """advance(pairs done, pairs in all) is called after each batch.
+        """Return the score of each pair. advance(pairs done, pairs in all) is called after each batch.
 
         Raises ModelError where the model has no row for a token, no context for a continuation, or where what it puts
         out is not finite.

@@ -72,7 +72,7 @@ def trees_of(sequences: Sequence[Sequence[int]], sharing: bool = True, reach: in
 
 
 def batches_of(trees: Sequence[Tree], batch_tokens: int) -> Iterator[list[Tree]]:
-    """Trees of like size, the largest first: at most `batch_tokens` with their padding, or one tree.
+    """Yield trees of like size, the largest first: at most `batch_tokens` with their padding, or one tree.
 
     Those that branch come first and alone: they need a mask, and plain sequences are not to get one.
     """

@@ -187,7 +187,8 @@ def _values(headers: HeaderMap, name: str) -> str:
 
 
 def _http_length(http: HeaderMap) -> int:
-    """Length of the body that the server announced; 0 if it is of no use, as for bodies that are stored decoded."""
+    """Return the length of the body that the server announced; 0 if it is of no use, as for bodies that are stored
+    decoded."""
     announced = (http.get("Content-Length") or "").strip()
     encoded = "Content-Encoding" in http or "Transfer-Encoding" in http
     return int(announced) if not encoded and announced.isascii() and announced.isdigit() and len(announced) < 19 else 0

@@ -192,7 +192,7 @@ class Places:
         return plain, damage
 
     def _end_of_part(self, place: int, size: int | None = None) -> int | None:
-        """None where it is damaged, or has more than `size` bytes."""
+        """Return the place where a part ends; None where it is damaged, or has more than `size` bytes."""
         assert self._kind is not None
         content = self.bytes if size is None else Window(self.bytes, place, size)
         start, given = place if size is None else 0, 0

@@ -272,7 +272,7 @@ def _query() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _in_threads(function: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Iterator[Result]:
-    """Results in the order of the items; an error ends what has not begun."""
+    """Yield results in the order of the items; an error ends what has not begun."""
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:

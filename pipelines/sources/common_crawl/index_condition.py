@@ -115,7 +115,7 @@ def _surt_interval(host: str) -> Interval | None:
 
 
 def _columns_of(name: str, where: str) -> list[str]:
-    """Columns that an expression names. DuckDB parses it and says so; nothing is run."""
+    """Return the columns that an expression names. DuckDB parses it and says so; nothing is run."""
     names: list[str] = []
     with duckdb.connect(config=OFFLINE) as connection:
         # In brackets alone, "a) OR (b" would pass; bare alone, "a ORDER BY b".

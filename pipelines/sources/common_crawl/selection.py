@@ -38,7 +38,8 @@ def freeze_selection(
     workspace: Workspace,
     say: Callable[[str], None],
 ) -> str:
-    """Key of the selection that this source makes in a snapshot, read from the index if it is not in the workspace.
+    """Return the key of the selection that this source makes in a snapshot, read from the index if it is not in the
+    workspace.
 
     Raises as read_index does.
     """
