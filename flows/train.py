@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from flows.config.resources import refuse_full_disk
 from flows.config.runs import OwnText, refuse_wrong_teachers
 from flows.config.study import Config
-from flows.report.result_queries import find_run
 from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
@@ -31,6 +30,7 @@ from storage.catalog import columns_of, refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import is_done, read_manifest, resumable_partial
+from storage.query import find_run
 from storage.workspace import Workspace
 
 STAGE_VERSIONS = (2, TOKENS_STAGE_VERSION)  # of training, and of the tokens that it reads

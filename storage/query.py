@@ -1,5 +1,7 @@
 """SQL over the published catalog: rows for the program, a relation to show, JSON, CSV or Parquet for other programs.
 
+`find_run` finds a run by its id or name.
+
 Files are written as the rows come, so that memory does not grow with them.
 """
 
@@ -214,3 +216,31 @@ def _cell(value: Any) -> Any:
 def _rows(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
     while rows := found.fetchmany(ROWS_AT_A_TIME):
         yield from rows
+
+
+RUNS_BY = """SELECT run_id, coalesce(name, method), seed FROM runs
+WHERE CASE WHEN EXISTS (FROM runs WHERE run_id = $run) THEN run_id = $run
+      ELSE starts_with(run_id, $run) OR coalesce(name, method) = $run END
+QUALIFY status = 'done' OR count(*) FILTER (status = 'done') OVER () = 0 ORDER BY 2, 3, 1"""
+SHOWN_RUNS = 8
+
+
+def find_run(workspace: Workspace, run: str) -> str:
+    """Return the id of a run by its id, the first letters of its id, or its name; of several those that are done count.
+
+    Raises:
+        InputError: there is none, or there are several, which the sentence lists.
+    """
+    found = query(workspace, RUNS_BY, {"run": run}).rows
+    if len(found) == 1:
+        return str(found[0][0])
+    if not found:
+        raise InputError(
+            f"no run of {workspace.root} has the name {run!r} or an id that begins so; `nr results` lists them"
+        )
+    shown = ", ".join(f"{run_id} ({name} seed {seed})" for run_id, name, seed in found[:SHOWN_RUNS])
+    more = f" and {len(found) - SHOWN_RUNS} more" if len(found) > SHOWN_RUNS else ""
+    raise InputError(
+        f"{len(found)} runs of {workspace.root} have the name {run!r} or an id that begins so: {shown}{more}; "
+        "give the first letters of one id"
+    )

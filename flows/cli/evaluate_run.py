@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.config.resources import Resources
-from flows.report.result_queries import find_run
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
 from flows.steps.progress import Progress
 from flows.steps.result_records import (
@@ -27,7 +26,7 @@ from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import is_done
-from storage.query import query
+from storage.query import find_run, query
 from storage.workspace import Workspace
 
 HARNESS_STAGE_VERSION = 1

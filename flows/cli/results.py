@@ -1,13 +1,17 @@
-"""Commands on the results of a workspace."""
+"""Commands on the results of a workspace, and the SQL of `nr results`, `runs`, `compare` and `export`."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from storage.errors import InputError
+
+if TYPE_CHECKING:
+    from storage.query import Result
+    from storage.workspace import Workspace
 
 catalog_app = typer.Typer(help="The DuckDB catalog of a workspace.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
@@ -51,20 +55,18 @@ def report(
 def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """Show what every run learned and forgot, and its tasks."""
     from flows.cli.table import print_tables
-    from flows.report.result_queries import results as tables
     from storage.workspace import Workspace
 
-    print_tables(tables(Workspace(existing(workspace))), json)
+    print_tables(result_tables(Workspace(existing(workspace))), json)
 
 
 @app.command()
 def runs(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False) -> None:
     """List the runs, newest first. With id, name, state, and what each learned and forgot."""
     from flows.cli.table import print_tables
-    from flows.report.result_queries import runs as table
     from storage.workspace import Workspace
 
-    print_tables([table(Workspace(existing(workspace)))], json)
+    print_tables([run_table(Workspace(existing(workspace)))], json)
 
 
 @app.command()
@@ -76,10 +78,9 @@ def compare(
 ) -> None:
     """Hold two runs against each other. Their settings, and their figures item by item."""
     from flows.cli.table import print_tables
-    from flows.report.result_queries import compare as tables
     from storage.workspace import Workspace
 
-    print_tables(tables(Workspace(existing(workspace)), run_a, run_b), json)
+    print_tables(comparison_tables(Workspace(existing(workspace)), run_a, run_b), json)
 
 
 @app.command()
@@ -91,10 +92,9 @@ def export(
     ] = "parquet",
 ) -> None:
     """Write every table and view of the results to a file."""
-    from flows.report.result_queries import export as write
     from storage.workspace import Workspace
 
-    for path in write(Workspace(existing(workspace)), out, format):
+    for path in write_tables(Workspace(existing(workspace)), out, format):
         print(path)
 
 
@@ -149,3 +149,110 @@ def rebuild(workspace: WorkspaceFolder = Path("workspace")) -> None:
     from storage.workspace import Workspace
 
     rebuild_catalog(Workspace(existing(workspace)))
+
+
+# What matters stands at both ends: a narrow terminal leaves out the columns between.
+LEARNING = """SELECT name, seed, run_id, extra_parameters, seconds, forgetting_in_replay, language, learning, forgetting
+FROM learning_vs_forgetting ORDER BY base_model_id, language, forgetting, name, seed"""
+TASKS = """SELECT name, seed, eval_set AS task, run_id, language, role, n, base_value AS base, value AS run, metric,
+       difference, low, high
+FROM paired_differences WHERE metric IN ('acc', 'acc_norm', 'auc') ORDER BY role, eval_set, metric, name, seed"""
+RUNS = """SELECT r.run_id, coalesce(r.name, r.method) AS name, r.seed, r.status, r.created, r.base_model_id AS base,
+       l.language, l.learning, l.forgetting
+FROM runs r LEFT JOIN learning_vs_forgetting l USING (run_id) ORDER BY r.created DESC, name, r.seed"""
+DIFFERENT_SETTINGS = """WITH flat AS (
+    SELECT r.run_id, k.path, coalesce(json_extract_string(r.settings::JSON, k.path),
+                                      CASE k.path WHEN '$.base.vocabulary' THEN 'full' END) AS setting
+    FROM runs r, (SELECT DISTINCT run_id, unnest(flatten([['$.' || part || '.' || key
+                  for key in coalesce(json_keys(settings::JSON, '$.' || part), [])]
+                  for part in ['base', 'method', 'training']])) AS path FROM runs) k
+    WHERE k.run_id IN ($a, $b) AND r.run_id IN ($a, $b))
+SELECT DISTINCT substr(x.path, 3) AS setting, x.setting AS a, y.setting AS b
+FROM flat x JOIN flat y ON y.path = x.path AND x.run_id = $a AND y.run_id = $b
+WHERE x.setting IS DISTINCT FROM y.setting ORDER BY 1"""
+COMPARED = """SELECT eval_set, language, metric, a, b, difference, low, high, n FROM compare_runs($a, $b)"""
+
+# Tables of MLflow's store by their own columns (mlflow/store/tracking/dbmodels/models.py), one query each.
+MLFLOW = {
+    "runs": """SELECT run_id AS run_uuid, name, 'neutral-residues' AS source_type, 'FINISHED' AS status,
+        epoch_ms(created) - coalesce(seconds * 1000, 0)::BIGINT AS start_time, epoch_ms(created) AS end_time,
+        'active' AS lifecycle_stage FROM runs WHERE status = 'done'""",
+    "params": """SELECT key, json_extract_string(settings::JSON, '$.' || key) AS value, run_id AS run_uuid FROM (
+            SELECT run_id, settings, 'method.' || unnest(json_keys(settings::JSON, '$.method')) AS key FROM runs
+            UNION ALL
+            SELECT run_id, settings, 'training.' || unnest(json_keys(settings::JSON, '$.training')) FROM runs)
+        UNION ALL SELECT 'seed', seed::VARCHAR, run_id FROM runs""",
+    "metrics": """SELECT key, value, timestamp, run_uuid, step, isnan(value) AS is_nan FROM (
+        SELECT s.name || '/' || e.metric AS key, e.value, epoch_ms(r.created) AS timestamp, r.run_id AS run_uuid, e.step
+        FROM evaluations e JOIN eval_sets s USING (eval_id) JOIN runs r ON r.model_id = e.model_id
+        UNION ALL
+        SELECT 'lm_loss', t.lm_loss, epoch_ms(r.created), r.run_id, t.step
+        FROM training_steps t JOIN runs r USING (run_id)
+        WHERE t.lm_loss IS NOT NULL)""",
+}
+
+
+def result_tables(workspace: "Workspace") -> "list[tuple[str, Result]]":
+    """Return titles and tables: what was learned and forgotten, and the tasks with the 95 % interval of the
+    difference.
+    """
+    from storage.query import query
+
+    tables = [("learning and forgetting, bits per byte of held-out text", query(workspace, LEARNING))]
+    tasks = query(workspace, TASKS)
+    return tables + (
+        [("tasks: run against base, with the 95 % interval of the difference", tasks)] if tasks.rows else []
+    )
+
+
+def run_table(workspace: "Workspace") -> "tuple[str, Result]":
+    """Return every run that was begun, newest first, with what it learned and forgot where it was evaluated."""
+    from storage.query import query
+
+    return "runs, newest first; learning and forgetting in bits per byte", query(workspace, RUNS)
+
+
+def comparison_tables(workspace: "Workspace", a: str, b: str) -> "list[tuple[str, Result]]":
+    """Return titles and tables: what was set otherwise, and b minus a on every set that both were measured on.
+
+    Raises:
+        InputError: no such run, or the beginning of several ids.
+    """
+    from storage.query import find_run, query
+
+    runs = {"a": find_run(workspace, a), "b": find_run(workspace, b)}
+    names = {
+        side: query(
+            workspace, "SELECT coalesce(name, method) || ' seed ' || seed FROM runs WHERE run_id = ?", [run]
+        ).rows[0][0]
+        for side, run in runs.items()
+    }
+    return [
+        (
+            f"a: {names['a']} ({runs['a']}), b: {names['b']} ({runs['b']}); set otherwise",
+            query(workspace, DIFFERENT_SETTINGS, runs),
+        ),
+        ("b minus a on the same items, with the 95 % interval", query(workspace, COMPARED, runs)),
+    ]
+
+
+def write_tables(workspace: "Workspace", out: Path, format: Literal["parquet", "csv", "mlflow"]) -> list[Path]:
+    """Write every table and view to a file of its own in `out`; format mlflow: MLflow's tables, as CSV."""
+    from storage.catalog import connect
+
+    out.mkdir(parents=True, exist_ok=True)
+    options = "FORMAT parquet" if format == "parquet" else "FORMAT csv, HEADER"
+    written = []
+    with connect(workspace) as connection:
+        names = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY 1"
+        ).fetchall()
+        queries = MLFLOW if format == "mlflow" else {name: f'FROM "{name}"' for (name,) in names}
+        for name, sql in queries.items():
+            path = out / f"{name}.{'parquet' if format == 'parquet' else 'csv'}"
+            partial = path.with_name(f".{path.name}.partial")
+            target = str(partial).replace("'", "''")
+            connection.execute(f"COPY ({sql}) TO '{target}' ({options})")
+            partial.replace(path)
+            written.append(path)
+    return written

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.table import for_terminal
-from flows.report.result_queries import find_run
 from storage.errors import InputError
 from storage.locations import at_home
 from storage.publish import is_done
+from storage.query import find_run
 from storage.workspace import Workspace
 
 

@@ -157,8 +157,8 @@ def _regular(entry: str) -> list[str]:
 
 
 def inflect_german(speech: str, entry: str) -> Forms:
-    """Return the German forms of an entry. nm, nf, nn: the noun under its gender; adj: b (as it stands), e, en; verb: inf, s,
-    done."""
+    """Return the German forms of an entry. nm, nf, nn: the noun under its gender; adj: b (as it stands), e, en; verb:
+    inf, s, done."""
     if speech in ("nm", "nf", "nn"):
         return {speech[1]: entry}
     if speech == "adj":
@@ -169,8 +169,8 @@ def inflect_german(speech: str, entry: str) -> Forms:
 
 
 def inflect_spanish(speech: str, entry: str) -> Forms:
-    """Return the Spanish forms of an entry. nm, nf: singular and plural; adj: ms fs mp fp; verb: the same (third person) and
-    inf."""
+    """Return the Spanish forms of an entry. nm, nf: singular and plural; adj: ms fs mp fp; verb: the same (third
+    person) and inf."""
     parts = entry.split("/")
     if speech in ("nm", "nf"):
         return {speech[1] + "s": parts[0], speech[1] + "p": parts[1] if len(parts) > 1 else parts[0] + "s"}
@@ -194,8 +194,8 @@ def inflect_hungarian(speech: str, entry: str) -> Forms:
 
 
 def inflect_danish(speech: str, entry: str) -> Forms:
-    """Return the Danish forms of an entry. nc, nt: c or t (indefinite), with def and p added (cdef, cp); adj: c, t, p; verb:
-    inf, s, past."""
+    """Return the Danish forms of an entry. nc, nt: c or t (indefinite), with def and p added (cdef, cp); adj: c, t, p;
+    verb: inf, s, past."""
     parts = entry.split("/")
     if speech in ("nc", "nt"):
         return {speech[1] + form: word for form, word in zip(("", "def", "p"), parts, strict=True)}

@@ -7,12 +7,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.cli.results import comparison_tables, result_tables, write_tables
 from flows.cli.talk import run_folder
-from flows.report.result_queries import compare, export, find_run, results
 from flows.steps.result_records import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
+from storage.query import find_run
 from storage.records import write_records
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
@@ -24,12 +25,12 @@ def workspace(finished_study):
 
 
 def run_ids(workspace):
-    (_, table), *_ = results(workspace)
+    (_, table), *_ = result_tables(workspace)
     return {row["name"]: row["run_id"] for row in table.as_dicts()}
 
 
 def test_results_show_learning_forgetting_and_tasks(workspace, finished_study, nr_here):
-    (_, learning), (_, tasks) = results(workspace)
+    (_, learning), (_, tasks) = result_tables(workspace)
     assert {row["name"] for row in learning.as_dicts()} == {"lora", "neutral_residues"}
     assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
     shown = nr_here("results", cwd=finished_study)
@@ -41,12 +42,12 @@ def test_runs_are_listed_and_tables_are_json_for_programs(workspace, finished_st
     assert {row["run_id"] for row in listed["rows"]} == set(run_ids(workspace).values())
     assert all(row["status"] == "done" and row["language"] == "fra" for row in listed["rows"])
     learning, _ = json.loads(nr_here("results", "--json", cwd=finished_study).stdout)
-    assert [row["learning"] for row in learning["rows"]] == [row[-2] for row in results(workspace)[0][1].rows]
+    assert [row["learning"] for row in learning["rows"]] == [row[-2] for row in result_tables(workspace)[0][1].rows]
 
 
 def test_compare_shows_settings_and_paired_figures(workspace):
     ids = run_ids(workspace)
-    (_, settings), (_, figures) = compare(workspace, ids["lora"], ids["neutral_residues"][:12])
+    (_, settings), (_, figures) = comparison_tables(workspace, ids["lora"], ids["neutral_residues"][:12])
     by_name = {row["setting"]: (row["a"], row["b"]) for row in settings.as_dicts()}
     assert by_name["method.method"] == ("lora", "neutral_residues")
     assert "training.steps" not in by_name
@@ -66,7 +67,7 @@ def test_a_trimmed_vocabulary_is_a_difference(tmp_path):
         row = {"run_id": run_id, "name": run_id, "method": "lora", "seed": 0, "status": "done", "settings": settings}
         write_records(Workspace(tmp_path), "runs", run_id, [row])
     refresh_catalog(Workspace(tmp_path))
-    (_, settings), _ = compare(Workspace(tmp_path), "a", "b")
+    (_, settings), _ = comparison_tables(Workspace(tmp_path), "a", "b")
     assert settings.as_dicts() == [{"setting": "base.vocabulary", "a": "full", "b": "trimmed"}]
 
 
@@ -84,12 +85,12 @@ def test_a_run_is_taken_by_the_beginning_of_its_id_and_by_its_name(workspace, tm
 
 
 def test_export_writes_every_table_and_mlflows(workspace, tmp_path):
-    written = {path.name for path in export(workspace, tmp_path / "parquet", "parquet")}
+    written = {path.name for path in write_tables(workspace, tmp_path / "parquet", "parquet")}
     assert {"runs.parquet", "evaluations.parquet", "learning_vs_forgetting.parquet", "lineage.parquet"} <= written
     assert duckdb.sql(f"FROM '{tmp_path}/parquet/runs.parquet'").to_arrow_table().num_rows == 2
-    export(workspace, tmp_path / "csv", "csv")
+    write_tables(workspace, tmp_path / "csv", "csv")
     assert len((tmp_path / "csv" / "runs.csv").read_text().splitlines()) == 3
-    export(workspace, tmp_path / "mlflow", "mlflow")
+    write_tables(workspace, tmp_path / "mlflow", "mlflow")
     with open(tmp_path / "mlflow" / "metrics.csv") as file:
         metrics = list(csv.DictReader(file))
     assert set(metrics[0]) == {"key", "value", "timestamp", "run_uuid", "step", "is_nan"}
