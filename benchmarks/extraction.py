@@ -44,7 +44,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.corpus.filter import judge
+from pipelines.corpus.filter import filter_documents
 from pipelines.dedup import compared_text
 from pipelines.documents import row as document_row
 from pipelines.documents.stage import process_unit, process_units
@@ -127,7 +127,7 @@ def judged(file: Path, settings: DocumentSettings, rules: CorpusSettings) -> Non
     """Ours, with the filter over the documents."""
     with tempfile.TemporaryDirectory() as folder:
         report = process_unit(unit_of(file), settings, Path(folder))
-        judge([documents_file(Path(folder), report.unit_id)], {report.unit_id: 0}, rules, Path(folder))
+        filter_documents([documents_file(Path(folder), report.unit_id)], {report.unit_id: 0}, rules, Path(folder))
 
 
 def without_minhash(run: Callable[[], None]) -> Callable[[], None]:

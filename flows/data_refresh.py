@@ -156,13 +156,13 @@ def publish_corpus(name: str, settings: CorpusSettings, units: list[WorkUnit], c
         name, "kept" if report.reused else "new", report.version, report.documents, report.held_out_documents,
         report.changes.documents_gained, report.changes.documents_lost, report.characters / 1e6,
     )  # fmt: skip
-    if (said := on_neither_side(report, settings)) and not report.reused:
+    if (said := in_neither_split(report, settings)) and not report.reused:
         get_run_logger().log(logging.WARNING if report.parent_version else logging.INFO, "corpus %s: %s", name, said)
     return report.version
 
 
-def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | None:
-    """Return what the held-out side will cost later refreshes; of a later version what it did cost, where that is
+def in_neither_split(report: CorpusReport, settings: CorpusSettings) -> str | None:
+    """Return what the held-out split will cost later refreshes; of a later version what it did cost, where that is
     much.
     """
     if report.parent_version is None:
@@ -170,14 +170,14 @@ def on_neither_side(report: CorpusReport, settings: CorpusSettings) -> str | Non
             return None
         return (
             f"its {report.held_out_documents} held-out documents stay those of later versions: what later refreshes "
-            f"bring of the same {settings.split_by}s is on neither side, so let the first refresh be a large one"
+            f"bring of the same {settings.split_by}s is in neither split, so let the first refresh be a large one"
         )
     lost = sum(row["documents"] for row in report.funnel if row["reason"] == "held_out_group")
     if lost <= 2 * settings.held_out_share * (report.documents + lost):
         return None
     return (
         f"{lost} of {report.documents + lost} documents are of a {settings.split_by} that its first version held out, "
-        "and on neither side; a corpus of another name would choose anew"
+        "and in neither split; a corpus of another name would choose anew"
     )
 
 

@@ -46,7 +46,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus version whose held-out side is scored."""
+    """A corpus version whose held-out split is scored."""
 
     name: str
     version: str
@@ -61,7 +61,7 @@ class EvaluationSet:
 
 @flow(name="evaluate", on_running=[record_process])
 def evaluate(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> None:
-    """Score the base and the runs that are done on the held-out sides of the corpora."""
+    """Score the base and the runs that are done on the held-out splits of the corpora."""
     versions = versions or current_versions(config)
     base = base or prepare_base(config, versions)
     evaluate_models(config, versions, base)

@@ -1,7 +1,7 @@
 """Hosts whose pages were taken down after publication: a list in the workspace that every version honours.
 
 A host stands for its subdomains too. Its documents still take part in deduplication, so that copies of them on other
-hosts do not come back in their stead; they are on neither side of any version made since.
+hosts do not come back in their stead; they are in neither split of any version made since.
 """
 
 import json
@@ -100,8 +100,8 @@ def _write(entries: Sequence[Denied], workspace: Workspace) -> None:
     write_atomically(workspace.deny_list, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
 
-class TakenDown:
-    """The documents that are taken down, by their host."""
+class DenyList:
+    """Hosts on the list, and which documents are theirs."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self.hosts = hosts

@@ -48,15 +48,15 @@ COMMENT ON COLUMN funnel.characters IS 'Unicode characters of their main content
 CREATE TABLE IF NOT EXISTS corpora (
     version VARCHAR NOT NULL PRIMARY KEY, name VARCHAR, language VARCHAR, text_domain VARCHAR, parent_version VARCHAR,
     documents BIGINT, characters BIGINT, held_out_documents BIGINT, settings VARCHAR, created TIMESTAMPTZ);
-COMMENT ON TABLE corpora IS 'Published versions of corpora; documents and characters count both the train and the held-out side.';
+COMMENT ON TABLE corpora IS 'Published versions of corpora; documents and characters count both the train and the held-out split.';
 COMMENT ON COLUMN corpora.version IS 'hash of the corpus''s name, settings and inputs';
 COMMENT ON COLUMN corpora.name IS 'name of the corpus in the config';
 COMMENT ON COLUMN corpora.language IS 'ISO 639-3';
 COMMENT ON COLUMN corpora.text_domain IS 'what the text is about, in the config''s words';
 COMMENT ON COLUMN corpora.parent_version IS 'the version that was current before this one; NULL for the first';
-COMMENT ON COLUMN corpora.documents IS 'documents on both sides';
-COMMENT ON COLUMN corpora.characters IS 'Unicode characters of the texts on both sides, as published';
-COMMENT ON COLUMN corpora.held_out_documents IS 'documents on the held-out side';
+COMMENT ON COLUMN corpora.documents IS 'documents in both splits';
+COMMENT ON COLUMN corpora.characters IS 'Unicode characters of the texts in both splits, as published';
+COMMENT ON COLUMN corpora.held_out_documents IS 'documents on the held-out split';
 COMMENT ON COLUMN corpora.settings IS 'corpus settings as JSON';
 COMMENT ON COLUMN corpora.created IS 'when the version was published';
 
@@ -153,10 +153,10 @@ CREATE TABLE IF NOT EXISTS eval_sets (
     content_hash VARCHAR, chance DOUBLE, parallel_to VARCHAR);
 COMMENT ON TABLE eval_sets IS 'Held-out text, further texts and tasks, pinned by content hash, so that a refresh does not move what is compared.';
 COMMENT ON COLUMN eval_sets.eval_id IS 'hash of the name and the content hash';
-COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out side it is, of the text, or of the task';
+COMMENT ON COLUMN eval_sets.name IS 'name of the corpus whose held-out split it is, of the text, or of the task';
 COMMENT ON COLUMN eval_sets.language IS 'ISO 639-3';
 COMMENT ON COLUMN eval_sets.text_domain IS 'what it is about, in the config''s or the task file''s words';
-COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out side; NULL for a text or a task';
+COMMENT ON COLUMN eval_sets.corpus_version IS 'corpora.version of the first version that had this held-out split; NULL for a text or a task';
 COMMENT ON COLUMN eval_sets.content_hash IS 'hash in hex over the held-out documents (ids and texts), the text''s documents or the task''s items, in order';
 COMMENT ON COLUMN eval_sets.chance IS 'accuracy or auc that guessing gives on a task; NULL for text, and where it is not known';
 COMMENT ON COLUMN eval_sets.parallel_to IS 'eval_id of the text that says the same in another language, document by document; NULL where there is none';

@@ -221,7 +221,7 @@ COMMENT ON COLUMN language_yield.pages IS 'documents that are pages or texts: wh
 COMMENT ON COLUMN language_yield.opted_out IS 'of these, documents that their owners keep out (stage opt_out)';
 COMMENT ON COLUMN language_yield.opted_out_share IS 'opted_out over pages, 0 to 1; NULL of pages whose language is not known: those that stayed have one';
 COMMENT ON COLUMN language_yield.with_text IS 'documents that reached main content';
-COMMENT ON COLUMN language_yield.in_corpus IS 'documents of the version in this language, on both sides; NULL for a language that the corpus does not take';
+COMMENT ON COLUMN language_yield.in_corpus IS 'documents of the version in this language, in both splits; NULL for a language that the corpus does not take';
 COMMENT ON COLUMN language_yield.in_corpus_share IS 'in_corpus over pages, 0 to 1';
 COMMENT ON COLUMN language_yield.characters IS 'Unicode characters of in_corpus';
 
@@ -521,9 +521,9 @@ COMMENT ON COLUMN latest_refresh.name IS 'corpora.name';
 COMMENT ON COLUMN latest_refresh.version IS 'corpora.version';
 COMMENT ON COLUMN latest_refresh.language IS 'ISO 639-3';
 COMMENT ON COLUMN latest_refresh.text_domain IS 'what the text is about, in the config''s words';
-COMMENT ON COLUMN latest_refresh.documents IS 'documents on both sides';
-COMMENT ON COLUMN latest_refresh.characters IS 'Unicode characters of the texts on both sides';
-COMMENT ON COLUMN latest_refresh.held_out_documents IS 'documents on the held-out side';
+COMMENT ON COLUMN latest_refresh.documents IS 'documents in both splits';
+COMMENT ON COLUMN latest_refresh.characters IS 'Unicode characters of the texts in both splits';
+COMMENT ON COLUMN latest_refresh.held_out_documents IS 'documents on the held-out split';
 COMMENT ON COLUMN latest_refresh.created IS 'when the version was published';
 
 -- A terminal of 80 columns shows the first two and the last two: what identifies a page and how it fared, not its hashes.

@@ -44,7 +44,7 @@ def train_quality(
 
 
 def _texts(workspace: "Workspace", corpus: str) -> Iterator[str]:
-    """Yield texts of the train side of a corpus's current version."""
+    """Yield texts of the train split of a corpus's current version."""
     import pyarrow.parquet as pq
 
     from flows.steps.tokens import published_version

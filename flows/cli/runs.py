@@ -28,8 +28,8 @@ def generate(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Let a run go on from a text, shown as it is made."""
-    from flows.cli.talk import generate as write
-    from flows.cli.talk import run_folder
+    from flows.cli.generate import generate as write
+    from flows.cli.generate import run_folder
 
     options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
     write(run_folder(run, workspace), prompt, trust_remote_code, **options)
@@ -45,8 +45,8 @@ def chat(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Talk to a run, a line at a time; Ctrl-D ends."""
-    from flows.cli.talk import chat as talk
-    from flows.cli.talk import run_folder
+    from flows.cli.generate import chat as talk
+    from flows.cli.generate import run_folder
 
     options = {"max_new_tokens": max_tokens, "temperature": temperature, "seed": seed}
     talk(run_folder(run, workspace), trust_remote_code, **options)
@@ -61,8 +61,8 @@ def push(
     private: Annotated[bool, typer.Option(help="Visible to you only.")] = True,
 ) -> None:
     """Put a run's adapter or model on the Hugging Face hub. The token is HF_TOKEN of the environment."""
+    from flows.cli.generate import run_folder
     from flows.cli.push import push as upload
-    from flows.cli.talk import run_folder
 
     print(upload(run_folder(run, workspace), hub_id, base, private, workspace))
 
@@ -99,7 +99,7 @@ def add_tokens(
     workspace: WorkspaceFolder = Path("workspace"),
 ) -> None:
     """Give a base tokens for a new language. Other text stays tokenised as before."""
-    from flows.steps.tokens import SIDES, published_version
+    from flows.steps.tokens import SPLITS, published_version
     from nr_core.settings import BaseSpec
     from nr_core.tokenization.new_tokens import add_tokens as write
     from pipelines.corpus.shards import shard_files
@@ -111,7 +111,7 @@ def add_tokens(
     new, *kept = [place.corpus_version(name, published_version(name, place)) for name in (corpus, *keep)]
     if strange := set(replay or []) - set(keep):
         raise InputError(f"--replay: {', '.join(sorted(strange))} is no corpus of --keep; name it there too")
-    original = [shard for version in kept for side in SIDES for shard in shard_files(version, side)]
+    original = [shard for version in kept for split in SPLITS for shard in shard_files(version, split)]
     silent_on = [version for name, version in zip(keep, kept, strict=True) if name in (replay or keep)]
     seen = [shard for version in silent_on for shard in shard_files(version, "train")]
     base, text = BaseSpec(model=model), shard_files(new, "train")

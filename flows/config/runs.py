@@ -89,7 +89,7 @@ class EvaluationPlan(EvaluationSettings):
     """Sets to score, and how. Only the how is in its identity: each set has an id of its own."""
 
     sets: Annotated[list[str] | None, Bears.NOTHING] = Field(
-        None, description="corpora whose held-out side is scored; default: all of this config"
+        None, description="corpora whose held-out split is scored; default: all of this config"
     )
     texts: Annotated[dict[CorpusName, EvaluationText], Bears.NOTHING] = Field(
         default_factory=dict, description="further texts that are scored, by name"

@@ -228,7 +228,7 @@ class Config(Settings):
         return run_form(handler(core_schema), handler.resolve_ref_schema)
 
     def in_order(self) -> list[str]:
-        """Return the corpora, each after those whose held-out sides it is decontaminated of."""
+        """Return the corpora, each after those whose held-out splits it is decontaminated of."""
         needs = {
             name: {item for item in corpus.decontaminate if item in self.corpora}
             for name, corpus in self.corpora.items()

@@ -14,7 +14,7 @@ from pipelines.corpus.lineage import CORPUS_STAGE_VERSION
 from pipelines.corpus.shards import shard_files
 from pipelines.corpus.shared_versions import changing_corpus, clear_bucket
 from pipelines.dedup.signature import SignatureScheme
-from pipelines.denylist import TakenDown, deny
+from pipelines.denylist import DenyList, deny
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import read_units
 from storage.errors import InputError
@@ -65,12 +65,12 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
 
     Every later version honours the list. Versions made before, and the documents that were read, keep the text until
     they are deleted: the former are listed. What has pages of the host in the workspace's bucket is removed there. A
-    corpus that cannot be published again, for instance since all of its held-out side is of this host, is said and
+    corpus that cannot be published again, for instance since all of its held-out split is of this host, is said and
     costs that corpus only.
     """
     entry = deny(host, reason, workspace)
     say(f"{entry.host} is on {workspace.deny_list}; every version made from now on honours it")
-    holding = [(name, version, count) for name, version, count in _holding(workspace, TakenDown([entry.host]))]
+    holding = [(name, version, count) for name, version, count in _holding(workspace, DenyList([entry.host]))]
     rows = []
     for name in workspace.published_corpora():
         try:
@@ -142,13 +142,13 @@ def _bases(workspace: Workspace, versions: Sequence[str]) -> list[tuple[str, str
     return found
 
 
-def _holding(workspace: Workspace, taken_down: TakenDown) -> list[tuple[str, str, int]]:
+def _holding(workspace: Workspace, taken_down: DenyList) -> list[tuple[str, str, int]]:
     """Query versions of corpora with documents of the host: name, version, number."""
     found = []
     for name in workspace.published_corpora():
         for manifest in sorted(workspace.corpus(name).glob("*/manifest.json")):
             folder = manifest.parent
-            files = [file for side in ("train", "held_out") for file in shard_files(folder, side)]
+            files = [file for split in ("train", "held_out") for file in shard_files(folder, split)]
             count = sum(int(taken_down.mask(pq.read_table(file, columns=["host"])).sum()) for file in files)
             if count:
                 found.append((name, folder.name, count))

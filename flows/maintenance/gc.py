@@ -141,7 +141,7 @@ def remove(waste: list[Waste], workspace: Workspace) -> None:
 
 def needed_versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], newest: int) -> set[str]:
     """Return versions in use, the newest of each corpus, those that runs were or are being trained on or figures were
-    measured on, and all whose index segments or held-out sides these name.
+    measured on, and all whose index segments or held-out splits these name.
     """
     needed = _current(workspace) | _newest(manifests, newest) | _of_runs(workspace) | _in_work(workspace)
     waiting = list(needed)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from flows.maintenance.published_version import Page, PublishedVersion
 from flows.maintenance.rollback import current
 from flows.maintenance.verdicts import verdict_of
-from pipelines.denylist import TakenDown, denied_hosts
+from pipelines.denylist import DenyList, denied_hosts
 from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
 from pipelines.pages.decode import decode
@@ -84,7 +84,7 @@ def inspect_document(workspace: Workspace, asked: str, fetch: bool = False, file
     is not to be had.
     """
     row = _find(workspace, asked)
-    denied = TakenDown([entry.host for entry in denied_hosts(workspace)])
+    denied = DenyList([entry.host for entry in denied_hosts(workspace)])
     hidden = _why_hidden(row, denied)
     shown = {name: value for name, value in row.items() if name not in _KEPT_FROM_SIGHT and value is not None}
     found = Inspected(shown, list(_verdicts(workspace, row)), "" if hidden else row["text"] or "", hidden or "its text")
@@ -117,7 +117,7 @@ def _find(workspace: Workspace, asked: str) -> dict[str, Any]:
     return missing | row | {"documents_key": Path(file).parent.name}
 
 
-def _why_hidden(row: Mapping[str, Any], denied: TakenDown) -> str | None:
+def _why_hidden(row: Mapping[str, Any], denied: DenyList) -> str | None:
     """Return why the text of a document is not shown."""
     if STAGE_OF_REASON[row["reason"]] == "opt_out":
         return f"no text: its owner keeps it out ({row['reason']})"

@@ -27,7 +27,7 @@ WITH documents AS (
     SELECT u.first_doc_no + row AS doc_no, *
     FROM (FROM read_parquet($files, union_by_name = true) UNION ALL BY NAME FROM no_document)
     JOIN units u USING (unit_id)),
-sides AS (SELECT doc_no, starts_with(parse_filename(filename), 'train') AS is_train
+splits AS (SELECT doc_no, starts_with(parse_filename(filename), 'train') AS is_train
           FROM read_parquet($shards, filename = true)),
 left_later AS (
     SELECT doc_no, any_value(stage) AS stage, any_value(reason) AS reason FROM read_parquet($left) GROUP BY 1)
@@ -43,7 +43,7 @@ SELECT d.url, d.host AS url_host_name, try_cast(d.date AS TIMESTAMPTZ) AT TIME Z
     d.language AS nr_language, d.language_score AS nr_language_score, d.characters AS nr_characters,
     d.doc_id AS nr_doc_id
 FROM documents d JOIN read_parquet($judged) j USING (doc_no)
-LEFT JOIN sides s USING (doc_no) LEFT JOIN left_later l USING (doc_no) LEFT JOIN stages r ON r.reason = j.verdict
+LEFT JOIN splits s USING (doc_no) LEFT JOIN left_later l USING (doc_no) LEFT JOIN stages r ON r.reason = j.verdict
 ORDER BY d.warc_filename, d.warc_record_offset, doc_no
 """
 
@@ -95,7 +95,7 @@ def connected(version: PublishedVersion, unit_id: str | None, spill: Path) -> It
                 "files": [str(file) for file in files.values()],
                 "judged": str(judged),
                 "left": [str(folder / "left.parquet") for folder in version.judged_in],
-                "shards": [str(file) for side in ("train", "held_out") for file in shard_files(version.folder, side)],
+                "shards": [str(file) for split in ("train", "held_out") for file in shard_files(version.folder, split)],
             },
         )
         found.create_view("verdicts")

@@ -20,7 +20,7 @@ class Checks(BaseModel):
     """Limits that every corpus must keep. One that does not is kept, but no flow goes on with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    min_documents: int = Field(1, ge=0, description="fewest documents on both sides")
+    min_documents: int = Field(1, ge=0, description="fewest documents in both splits")
     min_language_share: float = Field(
         0.0, ge=0, le=1, description="least share of the judged documents that is in the corpus's language"
     )
@@ -28,7 +28,7 @@ class Checks(BaseModel):
         1.0, ge=0, le=1, description="most copies, exact and near, as a share of the documents that passed the filter"
     )
     max_contamination: float = Field(
-        0.01, ge=0, le=1, description="most held-out documents whose text stands in a training side, as a share"
+        0.01, ge=0, le=1, description="most held-out documents whose text stands in a train split, as a share"
     )
 
 
@@ -108,5 +108,5 @@ def _contamination(
         ) from None
     documents, found = row or (0, 0)
     share, most = found / max(documents, 1), checks.max_contamination
-    remedy = "set `decontaminate`, or split the corpora by host so that copies fall on one side"
+    remedy = "set `decontaminate`, or split the corpora by host so that copies fall into one split"
     return Check("max_contamination", share, most, share <= most, remedy)

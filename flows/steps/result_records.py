@@ -97,7 +97,7 @@ def record_move(
 
 
 def eval_id(corpus: str, content_hash_held_out: str) -> str:
-    """Return the id of an evaluation set: a held-out side is one for as long as its text stays the same."""
+    """Return the id of an evaluation set: a held-out split is one for as long as its text stays the same."""
     return hash_of(corpus, content_hash_held_out)
 
 
@@ -111,7 +111,7 @@ def record_task_set(
     chance: float | None = None,
     parallel_to: str | None = None,
 ) -> None:
-    """Record a set that is no corpus's held-out side.
+    """Record a set that is no corpus's held-out split.
 
     It is a task, with what guessing gives on it if known, or a text, with the eval_id of the one it is parallel to.
     """

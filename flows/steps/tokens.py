@@ -40,7 +40,7 @@ def published_version(name: str, workspace: Workspace) -> str:
 
 
 TOKENS_STAGE_VERSION = 2
-SIDES = ("train", "held_out")
+SPLITS = ("train", "held_out")
 
 
 def tokens_hash(tokenizer: BaseSpec) -> str:
@@ -53,7 +53,7 @@ def tokens_hash(tokenizer: BaseSpec) -> str:
 def ensure_tokens(
     workspace: Workspace, name: str, version: str, tokenizer: BaseSpec, progress: Progress, workers: int = 1
 ) -> Path:
-    """Tokenise both sides of a corpus version unless that was done before; return the folder of the two streams.
+    """Tokenise both splits of a corpus version unless that was done before; return the folder of the two streams.
 
     What a kill cut off goes on from its last whole shard.
     """
@@ -65,13 +65,13 @@ def ensure_tokens(
 
     def write(partial: Path) -> Manifest:
         counts = {}
-        for side in SIDES:
+        for split in SPLITS:
 
-            def on_progress(done: int, total: int, label: str = f"tokens of {name}, {side}") -> None:
+            def on_progress(done: int, total: int, label: str = f"tokens of {name}, {split}") -> None:
                 progress.update({"label": label, "done": done, "total": total, "unit": "documents"})
 
-            texts = shard_files(workspace.corpus_version(name, version), side, repeats=True)
-            counts[side] = tokenize(texts, tokenizer, partial / side, on_progress, workers)
+            texts = shard_files(workspace.corpus_version(name, version), split, repeats=True)
+            counts[split] = tokenize(texts, tokenizer, partial / split, on_progress, workers)
         return Manifest("tokens", key, {"corpus_version": version}, {"tokenizer": hashed}, counts)
 
     make_once(folder, write, workspace.lock(f"tokens-{key}"), resumable=True)

@@ -41,7 +41,7 @@ def build_corpus(
     A version that stands is returned at once. To `units` come those of earlier snapshots that the corpus keeps
     (sources/work_units.py). Units that have not been read (their report is not `done`) stay out, and count as
     later when they come in. The caller holds the corpus (bucket_corpora.changing_corpus). `run_jobs` runs the joins of
-    the bands. Raises InputError when the corpus or one of its sides would be empty: it names the filter that took
+    the bands. Raises InputError when the corpus or one of its splits would be empty: it names the filter that took
     most; and when the disk is full.
     """
     _check(name, settings, units, documents)
@@ -104,7 +104,7 @@ def _check(name: str, settings: CorpusSettings, units: Sequence[WorkUnit], docum
         raise InputError(f"corpus {name}: its sources {sorted(without)} have no file; check corpora.{name}.sources")
     if name in settings.decontaminate:
         raise InputError(
-            f"corpora.{name}.decontaminate names the corpus itself: its held-out side is kept apart by split_by"
+            f"corpora.{name}.decontaminate names the corpus itself: its held-out split is kept apart by split_by"
         )
     if QUALITY in settings.thresholds() and documents.quality_model is None:
         raise InputError(f"corpora.{name}.rules.{QUALITY} needs documents.quality_model: `nr train-quality` makes one")

@@ -94,7 +94,7 @@ def escape(text: str) -> str:
 
 
 def _front_matter(settings: CorpusSettings) -> str:
-    files = "".join(f"      - {{ split: {side}, path: '{side}-*.parquet' }}\n" for side in ("train", "held_out"))
+    files = "".join(f"      - {{ split: {split}, path: '{split}-*.parquet' }}\n" for split in ("train", "held_out"))
     return f"---\nlanguage: {settings.language}\nconfigs:\n  - config_name: default\n    data_files:\n{files}---"
 
 
@@ -199,8 +199,8 @@ def _personal_data(settings: CorpusSettings, counts: Mapping[str, Any]) -> str:
 
 def _hosts(folder: Path) -> list[tuple[str, int]]:
     hosts: Counter[str] = Counter()
-    for side in ("train", "held_out"):
-        for file in shard_files(folder, side):
+    for split in ("train", "held_out"):
+        for file in shard_files(folder, split):
             counted = pq.read_table(file, columns=["host"])["host"].value_counts().to_pylist()
             hosts.update({row["values"]: row["counts"] for row in counted})
     return hosts.most_common(_HOSTS_SHOWN)

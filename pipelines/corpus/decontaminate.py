@@ -2,7 +2,7 @@
 
 Texts are compared in lower case, with digits as 0, without diacritics and with white space for punctuation, as
 datatrove does (its n is 12; 13 is that of Brown et al., "Language models are few-shot learners", 2020, appendix C).
-A text of an evaluation set with fewer words than n cannot be found. Evaluation sets are held-out sides of corpora, or
+A text of an evaluation set with fewer words than n cannot be found. Evaluation sets are held-out splits of corpora, or
 files.
 """
 

@@ -54,7 +54,7 @@ FROM read_parquet($files) d JOIN units u USING (unit_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Filtered:
     """`kept`: doc_no, doc_id, url, host, characters, text_hash, in doc_no order.
 
     `left`: language, reason, documents, characters of those that the filter left out.
@@ -67,7 +67,7 @@ class Judged:
 
 
 # What the filter leaves where no unit is new: only hosts were taken down.
-NOTHING = Judged(
+NOTHING = Filtered(
     pa.schema(
         [
             ("doc_no", pa.uint64()),
@@ -81,14 +81,14 @@ NOTHING = Judged(
 )
 
 
-def judge(
+def filter_documents(
     files: Sequence[Path],
     first_doc_nos: Mapping[str, int],
     settings: CorpusSettings,
     spill: Path,
     bad_words: BadWords | None = None,
-) -> Judged:
-    """Judge all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
+) -> Filtered:
+    """Filter all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
     with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
         kept = connection.sql(
             "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
@@ -101,7 +101,7 @@ def judge(
         unread = connection.sql(
             "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
         ).fetchall()
-    return Judged(kept, left.to_pylist(), dict(unread))
+    return Filtered(kept, left.to_pylist(), dict(unread))
 
 
 def sample_of(
@@ -177,10 +177,10 @@ def _condition(rule: Rule) -> str:
     return f"WHEN d.{rule.score} {'<' if rule.is_minimum else '>'} ${rule.name}::FLOAT THEN '{rule.name}'"
 
 
-# Corpora, and sides of them, that would hold no document: refused with a sentence that names what took them.
+# Corpora, and splits of them, that would hold no document: refused with a sentence that names what took them.
 
 
-def why_empty(name: str, settings: CorpusSettings, judged: Judged) -> str:
+def why_empty(name: str, settings: CorpusSettings, judged: Filtered) -> str:
     left = Counter(judged.unread)
     for row in judged.left:
         left[row["reason"]] += row["documents"]
@@ -194,21 +194,21 @@ def why_empty(name: str, settings: CorpusSettings, judged: Judged) -> str:
     )
 
 
-def sizes_of_sides(name: str, folder: Path, settings: CorpusSettings) -> tuple[dict[str, int], dict[str, int]]:
+def sizes_of_splits(name: str, folder: Path, settings: CorpusSettings) -> tuple[dict[str, int], dict[str, int]]:
     """Count documents and characters by split. Raises InputError where one has none."""
     documents, characters = {}, {}
-    for side in ("train", "held_out"):
-        columns = [pq.read_table(file, columns=["characters"])["characters"] for file in shard_files(folder, side)]
-        documents[side] = sum(map(len, columns))
-        characters[side] = sum(pc.sum(column).as_py() for column in columns)
+    for split in ("train", "held_out"):
+        columns = [pq.read_table(file, columns=["characters"])["characters"] for file in shard_files(folder, split)]
+        documents[split] = sum(map(len, columns))
+        characters[split] = sum(pc.sum(column).as_py() for column in columns)
     if not documents["train"]:
         raise InputError(
-            f"corpus {name}: the train side would be empty, since every {settings.split_by} in it is held out since "
+            f"corpus {name}: the train split would be empty, since every {settings.split_by} in it is held out since "
             "its first version or was taken down; add sources, or publish it under a new name"
         )
     if not documents["held_out"]:
         raise InputError(
-            f"corpus {name}: the held-out side would be empty, since all its hosts were taken down; publish the "
+            f"corpus {name}: the held-out split would be empty, since all its hosts were taken down; publish the "
             "corpus under a new name, which holds out others"
         )
     return documents, characters

@@ -1,7 +1,8 @@
-"""Lineage of a corpus version: its id by its inputs, its parent, what it continues, and its held-out reference.
+"""Lineage of a corpus version: its id by its inputs, its parent, the version that it is incremental from, and its
+held-out reference.
 
 The parent is the version that came before. What can be taken over from it is, and only new units are judged: then the
-version continues it. The held-out side of the first version remains the reference of all that follow.
+version continues it. The held-out split of the first version remains the reference of all that follow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,17 +42,17 @@ class Inputs:
 @dataclass(frozen=True, slots=True)
 class Lineage:
     """`version` of a corpus, its parent, the refresh of each of its units in doc_no order, and its held-out reference:
-    the version whose held-out side it repeats (None where it chooses its own).
+    the version whose held-out split it repeats (None where it chooses its own).
 
-    `continues` is the version whose outcome holds for the documents of its units, the parent where it can be; only
-    documents of the other units are judged. None: all are.
+    `incremental_from` is the version whose outcome holds for the documents of its units, the parent where it can be;
+    only documents of the other units are filtered. None: all are.
     """
 
     version: str
     parent: str | None
     refreshes: dict[str, int]
     reference: str | None
-    continues: str | None
+    incremental_from: str | None
 
 
 def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace: Workspace) -> Lineage:
@@ -60,23 +61,23 @@ def find_lineage(name: str, settings: CorpusSettings, inputs: Inputs, workspace:
     for manifest in published:
         if _is_made_of(manifest, settings, inputs):
             own = manifest["inputs"]
-            continues = own["continues"]
-            if continues and not can_continue(name, continues, workspace):
-                continues = None
-            return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], continues)
+            incremental_from = own["continues"]
+            if incremental_from and not can_continue(name, incremental_from, workspace):
+                incremental_from = None
+            return Lineage(manifest["key"], own["parent_version"], own["refreshes"], own["yardstick"], incremental_from)
     parent = published[0] if published else None
     chosen = settings.identity()
     if parent is None or _chooses_anew(parent["settings"], chosen):
-        refreshes, reference, continues = number_units(inputs.units, {}), None, None
+        refreshes, reference, incremental_from = number_units(inputs.units, {}), None, None
     else:
         refreshes = number_units(inputs.units, parent["inputs"]["refreshes"])
         reference = _reference(name, parent, workspace)
         holds = _holds(parent, settings, inputs, refreshes) and can_continue(name, parent["key"], workspace)
-        continues = parent["key"] if holds else None
+        incremental_from = parent["key"] if holds else None
     bears = [list(refreshes.items()), reference, sorted(inputs.denied), dict(inputs.evaluation_sets)]
     bears += [inputs.bad_words_hash] if inputs.bad_words is not None else []
     version = hash_of("corpus", CORPUS_STAGE_VERSION, name, chosen, inputs.documents_key, *bears)
-    return Lineage(version, parent["key"] if parent else None, refreshes, reference, continues)
+    return Lineage(version, parent["key"] if parent else None, refreshes, reference, incremental_from)
 
 
 def segment_hash(manifest: Mapping[str, Any]) -> str | None:
@@ -101,7 +102,7 @@ def can_continue(name: str, version: str, workspace: Workspace) -> bool:
 
 def _reference(name: str, parent: Mapping[str, Any], workspace: Workspace) -> str:
     """Return the first version, or the parent where that is gone, as by a take-down: it repeats what may stay of that
-    side.
+    split.
     """
     first = parent["inputs"]["yardstick"]
     return first if first and _manifest(name, first, workspace) else str(parent["key"])

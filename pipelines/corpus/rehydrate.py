@@ -40,7 +40,7 @@ def read_weights(folder: Path) -> Mapping[int, int]:
 
 
 def write_repeats(folder: Path) -> int:
-    """Write what the train side repeats into shards of its own, `train-repeats-…`; return the number of documents.
+    """Write what the train split repeats into shards of its own, `train-repeats-…`; return the number of documents.
 
     Apart from the others, since each version has other weights, while it takes over its parent's shards.
     """

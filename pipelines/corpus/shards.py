@@ -1,4 +1,4 @@
-"""Shards of a corpus: Parquet files of one side, named by number and content, with their schema.
+"""Shards of a corpus: Parquet files of one split, named by number and content, with their schema.
 
 `train-00000-3f2a….parquet`: the second part is the hash of the ids and texts in the file, so that equal names are equal
 content. A later version takes over the shards of its parent by hard link and adds its own behind them.
@@ -48,19 +48,19 @@ SHARD_CHARACTERS = 400_000_000  # some 150 MB of Parquet
 _NAME = re.compile(r"[a-z_]+-(\d{5,})-[0-9a-f]{16}\.parquet")
 
 
-def shard_files(version: Path, side: str, *, repeats: bool = False) -> list[Path]:
-    """Return the shards of a side (train | held_out) in order, with or without re-hydration's repeats (rehydrate.py).
+def shard_files(version: Path, split: str, *, repeats: bool = False) -> list[Path]:
+    """Return the shards of a split (train | held_out) in order, with or without re-hydration's repeats (rehydrate.py).
 
     With them it is what one trains on; without, each document once.
     """
-    return sorted(version.glob(f"{side}-*.parquet" if repeats else f"{side}-[0-9]*.parquet"))
+    return sorted(version.glob(f"{split}-*.parquet" if repeats else f"{split}-[0-9]*.parquet"))
 
 
 class ShardWriter:
-    """Writes documents in order to `<folder>/<side>-<number>-<hash>.parquet`, numbered from `first` on."""
+    """Writes documents in order to `<folder>/<split>-<number>-<hash>.parquet`, numbered from `first` on."""
 
-    def __init__(self, folder: Path, side: str, first: int = 0) -> None:
-        self._folder, self._side, self._number = folder, side, first
+    def __init__(self, folder: Path, split: str, first: int = 0) -> None:
+        self._folder, self._split, self._number = folder, split, first
         self._rows: list[Mapping[str, Any]] = []
         self._buffered = self._in_shard = 0
         self._writer: pq.ParquetWriter | None = None
@@ -93,7 +93,7 @@ class ShardWriter:
 
     @property
     def _partial(self) -> Path:
-        return self._folder / f".{self._side}.parquet"
+        return self._folder / f".{self._split}.parquet"
 
     def _write_row_group(self) -> None:
         if self._writer is None:
@@ -107,20 +107,20 @@ class ShardWriter:
             return
         self._writer.close()
         content = self._hash.hexdigest()[:KEY_CHARACTERS]
-        self._partial.rename(self._folder / f"{self._side}-{self._number:05d}-{content}.parquet")
+        self._partial.rename(self._folder / f"{self._split}-{self._number:05d}-{content}.parquet")
         self._writer, self._in_shard, self._hash = None, 0, hashlib.sha256()
         self._number += 1
 
 
-def take_over(version: Path, folder: Path, side: str, goes: Callable[[pa.Table], Any] | None) -> tuple[int, int]:
-    """Put the shards of a side of another version into `folder`, less the documents that `goes` marks in a table of
+def take_over(version: Path, folder: Path, split: str, goes: Callable[[pa.Table], Any] | None) -> tuple[int, int]:
+    """Put the shards of a split of another version into `folder`, less the documents that `goes` marks in a table of
     doc_no, doc_id, host. Returns how many documents and characters went.
 
     A shard that loses nothing is linked, the others, and those without the columns of today, are written anew under
     their number.
     """
     documents = characters = 0
-    for file in shard_files(version, side):
+    for file in shard_files(version, split):
         table = pq.read_table(file, columns=["doc_no", "doc_id", "host", "characters"]) if goes else None
         gone = table.filter(goes(table)) if goes and table is not None else None
         if (gone is None or not gone.num_rows) and pq.read_schema(file).equals(SCHEMA):
@@ -129,7 +129,7 @@ def take_over(version: Path, folder: Path, side: str, goes: Callable[[pa.Table],
         documents += gone.num_rows if gone else 0
         characters += sum(gone["characters"].to_pylist()) if gone else 0
         doc_nos = set(gone["doc_no"].to_pylist()) if gone else set()
-        with ShardWriter(folder, side, number_of(file)) as writer:
+        with ShardWriter(folder, split, number_of(file)) as writer:
             for row in read_shards([file]):
                 if row["doc_no"] not in doc_nos:
                     writer.add(row)

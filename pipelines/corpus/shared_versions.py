@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipelines.denylist import TakenDown, holds_taken_down, take_over_deny_list
+from pipelines.denylist import DenyList, holds_taken_down, take_over_deny_list
 from pipelines.sources.work_units import report_file
 from storage.bucket import Bucket
 from storage.errors import InputError
@@ -69,7 +69,7 @@ def clear_bucket(host: str, workspace: Workspace) -> list[str]:
     """
     bucket = workspace.bucket
     assert bucket is not None
-    taken_down = TakenDown([host])
+    taken_down = DenyList([host])
     gone: list[Path] = []
 
     def files_with_pages(below: Path, *starts: str) -> Iterator[Path]:

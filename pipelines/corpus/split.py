@@ -24,7 +24,7 @@ from pipelines.settings import CorpusSettings, DedupSettings
 from pipelines.text.languages import CODE_OF_LABEL, NAME_OF_CODE
 from storage.errors import InputError
 
-# Train and held-out side: whole hosts, url paths or documents, chosen by their hash alone.
+# Train and held-out split: whole hosts, url paths or documents, chosen by their hash alone.
 #
 # By hash, so that two corpora with the same url paths, a help page in two languages, hold out the same ones.
 
@@ -61,9 +61,9 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
     In the order of their hashes more are taken until there are enough documents.
 
     A group with more of the documents than the share asked is held out only where without such there are not enough:
-    what a large host brings later would be on neither side.
+    what a large host brings later would be in neither split.
 
-    Raises InputError when either side would be left with too little.
+    Raises InputError when either split would be left with too little.
     """
     sizes = Counter(groups)
     hashes = {group: xxhash.xxh3_64_intdigest(group.encode(errors="replace")) for group in sizes}
@@ -82,20 +82,20 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
     field = f"corpora.{name}.held_out_min_documents ({settings.held_out_min_documents})"
     if groups and documents == len(groups):
         raise InputError(
-            f"corpus {name}: the train side would be empty, since all {documents} documents are held out; "
+            f"corpus {name}: the train split would be empty, since all {documents} documents are held out; "
             f"add sources, or lower {field}"
         )
     if documents < settings.held_out_min_documents:
         or_lower = f", or lower {field}" if documents else ""
         raise InputError(
-            f"corpus {name}: the held-out side would have {documents} of {len(groups)} documents, since nearly all are "
-            f"of one {settings.split_by}; set corpora.{name}.split_by to document{or_lower}"
+            f"corpus {name}: the held-out split would have {documents} of {len(groups)} documents, since nearly all "
+            f"are of one {settings.split_by}; set corpora.{name}.split_by to document{or_lower}"
         )
     return chosen
 
 
 class HeldOutReference:
-    """The held-out side of an earlier version, which later ones repeat."""
+    """The held-out split of an earlier version, which later ones repeat."""
 
     def __init__(self, version: Path) -> None:
         self.files = shard_files(version, "held_out")
@@ -104,24 +104,24 @@ class HeldOutReference:
         self.ids = {row["doc_id"] for row in self.rows}
 
 
-def first_sides(name: str, documents: pa.Table, settings: CorpusSettings) -> dict[int, str]:
-    """Return the split (train | held_out) by doc_no, chosen anew. Raises InputError when a side would be left empty."""
+def first_splits(name: str, documents: pa.Table, settings: CorpusSettings) -> dict[int, str]:
+    """Return the split (train | held_out) by doc_no, chosen anew. Raises InputError when one would be left empty."""
     groups = _groups(documents.select(["url", "host", "doc_id"]).to_pylist(), settings)
     held_out = held_out_groups(name, groups, settings)
-    sides = ["held_out" if group in held_out else "train" for group in groups]
-    return dict(zip(documents["doc_no"].to_pylist(), sides, strict=True))
+    splits = ["held_out" if group in held_out else "train" for group in groups]
+    return dict(zip(documents["doc_no"].to_pylist(), splits, strict=True))
 
 
-def later_sides(
+def later_splits(
     documents: pa.Table,
     reference: HeldOutReference,
     copies: npt.NDArray[np.bool_],
     settings: CorpusSettings,
     funnel: CorpusFunnel,
 ) -> dict[int, str]:
-    """Return the train side by doc_no, where the held-out side is the first version's documents, `reference`.
+    """Return the train split by doc_no, where the held-out split is the first version's documents, `reference`.
 
-    New documents of the hosts, paths or pages held out there, and `copies` of documents there, are on neither side,
+    New documents of the hosts, paths or pages held out there, and `copies` of documents there, are in neither split,
     and counted in the funnel.
     """
     held_out = set(_groups(reference.rows, settings))

@@ -25,7 +25,7 @@ class CorpusChanges(BaseModel):
 
 
 class CorpusReport(BaseModel):
-    """A published version of a corpus. documents and characters count both sides, without repeats."""
+    """A published version of a corpus. documents and characters count both splits, without repeats."""
 
     model_config = ConfigDict(frozen=True)
     version: str
@@ -36,7 +36,7 @@ class CorpusReport(BaseModel):
     documents: int
     characters: int
     held_out_documents: int
-    repeats: int  # documents of the train side that re-hydration added
+    repeats: int  # documents of the train split that re-hydration added
     texts_changed: dict[str, int] = {}  # by text step (repair, pii): in how many documents it changed something
     funnel: list[dict[str, Any]]  # unit_id, language, stage, reason, documents, characters
     changes: CorpusChanges
@@ -47,7 +47,8 @@ class CorpusReport(BaseModel):
 
 
 class CorpusFunnel:
-    """Count dropped documents by stage and reason. `before` are the rows of the version that this one continues."""
+    """Count dropped documents by stage and reason. `before` are the rows of the version that it is incremental
+    from."""
 
     def __init__(self, language: str, before: Sequence[dict[str, Any]] = ()) -> None:
         self._language = language

@@ -1,4 +1,4 @@
-"""One version of a corpus, written step by step: a version that continues another judges new units only."""
+"""One version of a corpus, written step by step: one that is incremental from another filters new units only."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from pipelines.corpus.data_card import write_data_card
 from pipelines.corpus.decontaminate import DecontaminationSet, remove_by_text
-from pipelines.corpus.filter import NOTHING, judge, sizes_of_sides, why_empty
+from pipelines.corpus.filter import NOTHING, filter_documents, sizes_of_splits, why_empty
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Lineage
 from pipelines.corpus.read_documents import DocumentFiles
 from pipelines.corpus.rehydrate import write_clusters, write_repeats
 from pipelines.corpus.shards import ShardWriter, content_hash, number_of, shard_files, take_over
-from pipelines.corpus.split import HeldOutReference, copies_of_held_out, first_sides, later_sides
+from pipelines.corpus.split import HeldOutReference, copies_of_held_out, first_splits, later_splits
 from pipelines.corpus.summary import CorpusFunnel
 from pipelines.corpus.text_steps import TextSteps
 from pipelines.dedup.deduplicate import Deduplicated, deduplicate
@@ -25,7 +25,7 @@ from pipelines.dedup.index import Segment, first_doc_nos, write_segment
 from pipelines.dedup.lines import Hashes, LineRule, line_rule
 from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme
-from pipelines.denylist import TakenDown
+from pipelines.denylist import DenyList
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import documents_file, write_units
 from storage.errors import InputError
@@ -65,7 +65,7 @@ def _gained(folder: Path, other: Path | None) -> tuple[int, int]:
 
 
 def _shards(folder: Path) -> list[str]:
-    return [str(file) for side in ("train", "held_out") for file in shard_files(folder, side)]
+    return [str(file) for split in ("train", "held_out") for file in shard_files(folder, split)]
 
 
 def write_version(
@@ -79,14 +79,14 @@ def write_version(
     workspace: Workspace,
     run_jobs: RunJobs = map,
 ) -> Manifest:
-    """Write a version into the empty `folder`; return its manifest. Raises InputError when a side would be empty."""
+    """Write a version into the empty `folder`; return its manifest. Raises InputError when a split would be empty."""
     version = _Version(folder, name, settings, lineage, inputs, scheme, workspace)
-    found = version.deduplicate(version.judge(), run_jobs)
+    found = version.deduplicate(version.filter(), run_jobs)
     remaining = remove_by_text(folder, found.kept, version.files, version.line_rule(), sets, settings, version.funnel)
-    remaining = version.take_down(remaining)
-    sides = version.divide(remaining, found.matches)
+    remaining = version.apply_deny_list(remaining)
+    splits = version.divide(remaining, found.matches)
     version.take_over_shards()
-    texts_changed, lines_seen = version.write_shards(found.kept, sides)
+    texts_changed, lines_seen = version.write_shards(found.kept, splits)
     version.write_segment(found, lines_seen)
     version.write_clusters()
     return version.describe(texts_changed, found.matches.num_rows)
@@ -95,8 +95,8 @@ def write_version(
 class _Version:
     """A version on its way into `folder`: what it is made of, and in `funnel` what has left it so far.
 
-    `before` is the manifest of the version that it continues, whose documents are not judged again; `files` are the
-    documents of its other units.
+    `before` is the manifest of the version that it is incremental from, whose documents are not filtered again;
+    `files` are the documents of its other units.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class _Version:
     ) -> None:
         self.folder, self.name, self.settings = folder, name, settings
         self.lineage, self.inputs, self.scheme, self.workspace = lineage, inputs, scheme, workspace
-        self.before = read_manifest(self._published(lineage.continues)) if lineage.continues else None
+        self.before = read_manifest(self._published(lineage.incremental_from)) if lineage.incremental_from else None
         self.segments: dict[str, str] = self.before["inputs"]["segments"] if self.before else {}
         self.index = [Segment(self._published(version) / "index") for version in self.segments]
         self.funnel = CorpusFunnel(settings.language, self.before["counts"]["funnel"] if self.before else [])
-        self.taken_down = TakenDown(inputs.denied)
+        self.deny_list = DenyList(inputs.denied)
         self._first_doc_nos = first_doc_nos(lineage.refreshes)
         known = self.before["inputs"]["refreshes"] if self.before else {}
         documents = workspace.documents(inputs.documents_key)
@@ -131,35 +131,34 @@ class _Version:
             return None
         return line_rule(self.settings.line_dedup, self.settings.min_characters, self._lines_before)
 
-    def judge(self) -> pa.Table:
+    def filter(self) -> pa.Table:
         """Return the new documents that the filter keeps."""
         files = list(self.files.files.values())
-        judged = (
-            judge(files, self._first_doc_nos, self.settings, self.folder, self.inputs.bad_words) if files else NOTHING
-        )
-        for row in judged.left:
+        settings, bad_words = self.settings, self.inputs.bad_words
+        found = filter_documents(files, self._first_doc_nos, settings, self.folder, bad_words) if files else NOTHING
+        for row in found.left:
             self.funnel.add("verdict", row["reason"], row["documents"], row["characters"], row["language"])
-        if not judged.kept.num_rows and not self.before:
-            raise InputError(why_empty(self.name, self.settings, judged))
-        return judged.kept
+        if not found.kept.num_rows and not self.before:
+            raise InputError(why_empty(self.name, self.settings, found))
+        return found.kept
 
-    def deduplicate(self, judged: pa.Table, run_jobs: RunJobs) -> Deduplicated:
-        found = deduplicate(judged, self.files.signatures, self.index, self.settings.dedup, self.folder, run_jobs)
+    def deduplicate(self, filtered: pa.Table, run_jobs: RunJobs) -> Deduplicated:
+        found = deduplicate(filtered, self.files.signatures, self.index, self.settings.dedup, self.folder, run_jobs)
         self.funnel.add_table("exact_dedup", "exact_copy", found.exact_copies)
         self.funnel.add_table("minhash_dedup", "near_copy", found.near_copies)
         pq.write_table(found.matches, self.folder / "duplicates.parquet", compression="zstd")
         return found
 
-    def take_down(self, documents: pa.Table) -> pa.Table:
+    def apply_deny_list(self, documents: pa.Table) -> pa.Table:
         """Return the documents whose host was not taken down."""
-        gone = self.taken_down.mask(documents)
+        gone = self.deny_list.mask(documents)
         self.funnel.add_table("take_down", "forgotten_host", documents.filter(gone))
         return documents.filter(~gone)
 
     def divide(self, documents: pa.Table, matches: pa.Table) -> dict[int, str]:
         """Return the split of each document by doc_no; those that are in neither are in the funnel."""
         if self.lineage.reference is None:
-            return first_sides(self.name, documents, self.settings)
+            return first_splits(self.name, documents, self.settings)
         reference = HeldOutReference(self._published(self.lineage.reference))
         copies = copies_of_held_out(
             documents,
@@ -171,29 +170,29 @@ class _Version:
             self.settings.dedup,
             self.folder,
         )
-        return later_sides(documents, reference, copies, self.settings, self.funnel)
+        return later_splits(documents, reference, copies, self.settings, self.funnel)
 
     def take_over_shards(self) -> None:
-        """Take over the reference's held-out side and the train side that goes on, less what was taken down since."""
+        """Take over the reference's held-out split and the train split that goes on, less what was taken down since."""
         if self.lineage.reference:
-            goes = self.taken_down.mask if self.inputs.denied else None
+            goes = self.deny_list.mask if self.inputs.denied else None
             take_over(self._published(self.lineage.reference), self.folder, "held_out", goes)
-        if self.before and self.lineage.continues:
+        if self.before and self.lineage.incremental_from:
             news = set(self.inputs.denied) - set(self.before["inputs"]["denied"])
-            goes = self.taken_down.mask if news else None
-            lost = take_over(self._published(self.lineage.continues), self.folder, "train", goes)
+            goes = self.deny_list.mask if news else None
+            lost = take_over(self._published(self.lineage.incremental_from), self.folder, "train", goes)
             self.funnel.add("take_down", "forgotten_host", *lost)
 
-    def write_shards(self, kept: pa.Table, sides: dict[int, str]) -> tuple[Counter[str], tuple[Hashes, Hashes]]:
-        """Write the new documents that are on a side. Returns how many texts each step changed, and the lines seen."""
+    def write_shards(self, kept: pa.Table, splits: dict[int, str]) -> tuple[Counter[str], tuple[Hashes, Hashes]]:
+        """Write the new documents that are in a split. Returns how many texts each step changed, and the lines seen."""
         # The lines are gone through a second time, to the same end, rather than all texts held in memory or written
         # twice.
         lines, text_steps = self.line_rule(), TextSteps(self.settings)
         first = 1 + max((number_of(file) for file in shard_files(self.folder, "train")), default=-1)
         with ShardWriter(self.folder, "train", first) as train, ShardWriter(self.folder, "held_out") as held_out:
             for document in self.files.rows(kept["doc_no"].to_numpy(), lines, text_steps):
-                if side := sides.get(document["doc_no"]):
-                    (held_out if side == "held_out" else train).add(document)
+                if split := splits.get(document["doc_no"]):
+                    (held_out if split == "held_out" else train).add(document)
         seen = lines.first_doc_nos() if lines else (np.empty(0, np.uint64), np.empty(0, np.uint64))
         changed = Counter(self.before["counts"]["texts_changed"] if self.before else {}) + text_steps.changed
         return changed, seen
@@ -226,7 +225,7 @@ class _Version:
                 "signatures": scheme,
                 "refreshes": lineage.refreshes,
                 "parent_version": lineage.parent,
-                "continues": lineage.continues,
+                "continues": lineage.incremental_from,
                 "yardstick": lineage.reference,
                 "segments": self.segments,
                 "denied": sorted(inputs.denied),
@@ -235,13 +234,15 @@ class _Version:
             },
             settings=self.settings.model_dump(mode="json"),
             counts=counts,
-            linked_from=[self._published(version) for version in (lineage.continues, lineage.reference) if version],
+            linked_from=[
+                self._published(version) for version in (lineage.incremental_from, lineage.reference) if version
+            ],
         )
 
     def _counts(self, texts_changed: Counter[str], copies: int) -> dict[str, Any]:
         """Return the fields of CorpusReport, less those that publication adds."""
         repeats = write_repeats(self.folder) if self.settings.rehydrate else 0
-        documents, characters = sizes_of_sides(self.name, self.folder, self.settings)
+        documents, characters = sizes_of_splits(self.name, self.folder, self.settings)
         self.funnel.add("corpus", "kept", sum(documents.values()), sum(characters.values()))
         parent = self._published(self.lineage.parent) if self.lineage.parent else None
         return {

@@ -96,7 +96,7 @@ class CorpusSettings(StrictSettings):
     )
     decontaminate: tuple[str, ...] = Field(
         default=(),
-        description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out sides), "
+        description="Evaluation sets that share no n-gram with it: corpora of this config (their held-out splits), "
         "or files (.txt, .jsonl, .jsonl.gz, .parquet)",
     )
     decontamination_ngram: int = Field(default=13, ge=3, description="Words of an n-gram of decontaminate")

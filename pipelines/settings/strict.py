@@ -16,7 +16,7 @@ class Bears(Enum):
 
     BY_CONTENT = auto()  # names files: a hash of their content stands in keys, not where they lie
     IF_SET = auto()  # came after the first ids: in keys only where it is not the default, so that those hold
-    ON_HELD_OUT = auto()  # of a corpus: with another value it is another corpus, whose held-out side is chosen anew
+    ON_HELD_OUT = auto()  # of a corpus: with another value it is another corpus, whose held-out split is chosen anew
     ON_NO_DOCUMENT = auto()  # of a corpus: gives another version, but what became of earlier documents holds
 
 

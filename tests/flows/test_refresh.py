@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 import yaml
 
-from flows.data_refresh import on_neither_side
+from flows.data_refresh import in_neither_split
 from pipelines.corpus.summary import CorpusChanges, CorpusReport
 from pipelines.settings import CorpusSettings
 from storage.query import query
@@ -168,7 +168,7 @@ def test_what_a_held_out_side_costs_is_said_beforehand_and_where_it_is_much():
     def said(parent, documents, lost):
         funnel = [{"reason": "held_out_group", "documents": lost}, {"reason": "kept", "documents": documents}]
         report = CorpusReport(**facts, parent_version=parent, documents=documents, funnel=funnel, changes=changes)
-        return on_neither_side(report, settings)
+        return in_neither_split(report, settings)
 
     assert "20 held-out documents stay those of later versions" in said(None, 180, 0)
     assert said("v0", 1000, 60) is None

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.cli.generate import run_folder
 from flows.cli.results import comparison_tables, result_tables, write_tables
-from flows.cli.talk import run_folder
 from flows.steps.result_records import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog

@@ -177,7 +177,7 @@ def test_a_take_down_reaches_the_bucket(machines: Callable[[str], Crawl]) -> Non
     assert found.version == without.version and texts(second, found) == texts(first, without)
 
     second.add("b.warc.gz", [english(seed) for seed in range(20, 40)])
-    later = refresh(second)  # although the first version, whose held-out side is the reference, has gone
+    later = refresh(second)  # although the first version, whose held-out split is the reference, has gone
     assert second.read(later, "held_out-*.parquet") == first.read(without, "held_out-*.parquet")
 
 

@@ -60,9 +60,9 @@ def test_about_the_share_is_held_out() -> None:
 @pytest.mark.parametrize(
     ("groups", "fields", "sentence"),
     [
-        (["one.example"] * 100, {}, "held-out side would have 0 of 100 documents.*corpora.a.split_by to document"),
-        ([str(number) for number in range(8)], {}, "train side would be empty, since all 8 .*held_out_min_documents"),
-        ([], {}, "held-out side would have 0 of 0"),
+        (["one.example"] * 100, {}, "held-out split would have 0 of 100 documents.*corpora.a.split_by to document"),
+        ([str(number) for number in range(8)], {}, "train split would be empty, since all 8 .*held_out_min_documents"),
+        ([], {}, "held-out split would have 0 of 0"),
     ],
 )
 def test_an_empty_side_is_refused(groups: list[str], fields: dict[str, object], sentence: str) -> None:
@@ -81,7 +81,7 @@ def test_a_large_group_is_held_out_only_where_there_are_not_enough_small_ones() 
 
 
 def test_small_groups_are_held_out_as_they_were() -> None:
-    """By hash alone: a corpus whose groups are small keeps the side that it would have had before there were limits."""
+    """By hash alone: a corpus whose groups are small keeps the split that it had before there were limits."""
     groups = [f"group {number % 400}" for number in range(900)]
     held_out = held_out_groups("a", groups, corpus(held_out_share=0.05, held_out_min_documents=1))
     by_hash = {group for group in groups if xxhash.xxh3_64_intdigest(group.encode()) < 0.05 * 2**64}

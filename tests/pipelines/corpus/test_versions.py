@@ -84,7 +84,7 @@ def test_version_after_version_gives_what_all_at_once_gives(
     assert manifest is not None
     assert manifest["inputs"]["continues"] == reports[1].version
     assert list(manifest["inputs"]["segments"]) == [report.version for report in reports]
-    # Judged afresh: the same units in the same order, and the first version's held-out side.
+    # Judged afresh: the same units in the same order, and the first version's held-out split.
     index = [(path, path.with_name("away")) for path in (folder(crawl, report) / "index" for report in reports[:1])]
     for path, away in index:
         path.rename(away)

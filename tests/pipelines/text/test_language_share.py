@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpus.filter import judge
+from pipelines.corpus.filter import filter_documents
 from pipelines.documents.row import SCHEMA, measure, measure_together
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.text.identify import UNKNOWN, Identifier, load_identifier
@@ -93,8 +93,8 @@ def test_a_document_that_is_mostly_in_another_language_leaves(
     file = tmp_path / "u.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file)
     corpus = {"language": "fra", "text_domain": "x", "sources": ["s"]}
-    judged = judge([file], {"u": 0}, CorpusSettings.model_validate(corpus), tmp_path)
+    judged = filter_documents([file], {"u": 0}, CorpusSettings.model_validate(corpus), tmp_path)
     assert judged.kept["doc_id"].to_pylist() == ["1"]
     assert judged.left[0]["reason"] == "language_share_min"
     off = CorpusSettings.model_validate(corpus | {"rules": {"language_share_min": False}})
-    assert judge([file], {"u": 0}, off, tmp_path).kept.num_rows == 2
+    assert filter_documents([file], {"u": 0}, off, tmp_path).kept.num_rows == 2

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from pipelines.corpus.filter import REMEDIES, judge
+from pipelines.corpus.filter import REMEDIES, filter_documents
 from pipelines.documents.row import SCHEMA
 from pipelines.settings import CorpusSettings
 from pipelines.text.rules import LANGUAGE_SHARE, QUALITY, RULES, Rule, rules_table
@@ -70,7 +70,7 @@ def verdicts(rows: list[dict[str, Any]], settings: CorpusSettings, folder: Path)
         }
         file = folder / "unit.parquet"
         pq.write_table(pa.Table.from_pylist([plain | row], schema=SCHEMA), file)
-        judged = judge([file], {"unit": 0}, settings, folder)
+        judged = filter_documents([file], {"unit": 0}, settings, folder)
         found.append("kept" if judged.kept.num_rows else judged.left[0]["reason"])
     return found
 
