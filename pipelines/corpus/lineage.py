@@ -1,8 +1,15 @@
 """Lineage of a corpus version: its id by its inputs, its parent, the version that it is incremental from, and its
 held-out reference.
 
-The parent is the version that came before. What can be taken over from it is, and only new units are judged: then the
-version continues it. The held-out split of the first version remains the reference of all that follow.
+Of three versions, of which the second has more units and the third another rule of the filter:
+
+                        v1      v2        v3
+    parent              none    v1        v2      the version that came before
+    incremental from    none    v1        none    v2 filters its new units alone, v3 all of them
+    reference           none    v1        v1      v1 chose the held-out split, the others repeat it
+    segments            v1      v1, v2    v3      of the dedup index, which the next one reads if incremental
+
+In manifests `incremental from` is called `continues`, and the reference `yardstick`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
