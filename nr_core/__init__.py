@@ -8,6 +8,7 @@
     base/          a base: loading it, its language model, head, precision, quantization
     tokenization/  tokenizers, texts to token streams, new tokens;  generation/: text that models write
     runs/          finished runs: loading, building on them, their card
+    trainer        the local loss in a trainer of your own
     settings/      what a user sets; specs: what one job of `python -m nr_core` is given
 
 It needs torch, transformers, peft, tokenizers and pyarrow, and no other package of this project. Importing it imports

@@ -1,1 +1,4 @@
-"""Text that models write: for people, and as replay in place of the base's training data."""
+"""Text that models write.
+
+generate         for people, token by token; own_text: as replay in place of the base's training data
+"""

@@ -1,8 +1,8 @@
 """Methods and rivals. Their records: nr_core.settings.method_table; extend puts one on a base.
 
 finetune, adapters (neutral residues too), lora, block_expansion     a method each
-kl_to_base, distillation        terms of the loss; weight_rules: what is done to gradients and weights at each step
-interpolation                   runs out of a run, its weights between the base's and its own
+kl_to_base, distillation        terms of the loss
+weight_rules                    what is done to gradients and weights at each step, and between base and finetuned model
 """
 
 from nr_core.methods.extend import extend

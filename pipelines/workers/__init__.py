@@ -1,1 +1,5 @@
-"""Processes that read work units: the pool, what kills its workers, and what they print."""
+"""Processes that read work units.
+
+pool             hands units out; worker: reads them; shared_position: the record at which one died
+child_processes  how children find the packages, end with their parent, and what they print
+"""
