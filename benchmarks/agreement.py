@@ -1,4 +1,4 @@
-"""Whether our scorer and lm-evaluation-harness give the same accuracies, item by item, on a task of the harness.
+"""Tells whether our scorer and lm-evaluation-harness give the same accuracies, item by item, on a task of the harness.
 
     python benchmarks/agreement.py --model MODEL --task arc_easy --rows arc_easy.jsonl [--items 100]
     python benchmarks/agreement.py --model MODEL --task blimp --rows blimp/data/*.jsonl --items 8

@@ -1,4 +1,4 @@
-"""Whether training can be made to close more gates on the original language at no loss of learning.
+"""Tells whether training can be made to close more gates on the original language at no loss of learning.
 
     python benchmarks/closing_gates.py RUN --new STREAM --replay STREAM --other STREAM --out FOLDER [--variants V ...]
 

@@ -1,4 +1,4 @@
-"""How fast tasks are scored: against the bare forward pass, and against lm-evaluation-harness on HellaSwag.
+"""Measures how fast tasks are scored: against the bare forward pass, and against lm-evaluation-harness on HellaSwag.
 
     python benchmarks/evaluation.py --model MODEL.gguf --hellaswag hellaswag_val_full.txt.bz2 [--items 24] [--width 192]
 

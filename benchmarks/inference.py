@@ -1,4 +1,4 @@
-"""What an adapter costs at inference, dense and with closed gates skipped, over the backbone alone.
+"""Measures what an adapter costs at inference, dense and with closed gates skipped, over the backbone alone.
 
     python benchmarks/inference.py                            # Llama, d = 1024, 6 layers, 512 tokens, one thread
     python benchmarks/inference.py --hidden-size 64 --pairs 3 # toy size

@@ -1,4 +1,4 @@
-"""What orchestration costs: a refresh with nothing new, a flow's time outside its tasks, and batches of empty units.
+"""Measures what orchestration costs: a refresh with nothing new, a flow's time outside its tasks, empty units.
 
     python -m benchmarks.orchestration --units 10000 --folder FOLDER
     python -m benchmarks.orchestration --study configs/demo.yaml --folder FOLDER

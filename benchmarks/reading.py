@@ -1,4 +1,4 @@
-"""What it costs to read a crawl: CPU seconds a GB of WARC and pages a CPU second, for docs/scale.md.
+"""Measures what it costs to read a crawl: CPU seconds a GB of WARC and pages a CPU second, for docs/scale.md.
 
     python benchmarks/reading.py [FOLDER] [--rounds 2]
 

@@ -1,4 +1,4 @@
-"""How fast text becomes a token stream, against the bare kernel of the library `tokenizers`.
+"""Measures how fast text becomes a token stream, against the bare kernel of the library `tokenizers`.
 
     python benchmarks/tokens.py                                    # generated text, a byte-level BPE of 8,192 entries
     python benchmarks/tokens.py --text FILE.parquet --tokenizer FOLDER --workers 2

@@ -1,4 +1,4 @@
-"""What a step of training costs: neutral residues against full finetuning and against LoRA at an equal budget.
+"""Measures what a step of training costs: neutral residues against full finetuning and against LoRA at an equal budget.
 
     python benchmarks/training.py                     # Llama, d = 512, 4 layers, 2 x 512 tokens, one thread
     python benchmarks/training.py --toy               # seconds: shows that the script runs, its figures mean nothing

@@ -1,4 +1,4 @@
-"""What `base.vocabulary: trimmed` gains and changes: a step's cost, and the softmax over fewer rows beside the whole.
+"""Measures what `base.vocabulary: trimmed` gains and changes: a step's cost, the softmax over fewer rows.
 
     python benchmarks/vocabulary.py --model gemma-3-270m --new hun.jsonl.gz --old eng.jsonl.gz [--precision bf16]
 

@@ -17,7 +17,7 @@ DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """Return what is wrong, where, and what to do; None for what only a programmer can mend."""
+    """Return what is wrong, where, and what to do; None for what only a programmer can fix."""
     from nr_core.errors import ModelError
 
     if isinstance(error, InputError | ModelError):

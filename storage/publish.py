@@ -124,7 +124,7 @@ def _links(folder: Path, other: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return what a published folder says of itself; None where nothing was published.
+    """Return the manifest of a published folder; None where nothing was published.
 
     Raises:
         DamagedFile: a power cut or a full disk has left no manifest of ours.

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS funnel (
 COMMENT ON TABLE funnel IS 'How many documents left at which stage and why; reason kept where they stayed.';
 COMMENT ON COLUMN funnel.scope IS 'documents: scope_id is the key of the document settings; corpus: scope_id is the corpus version';
 COMMENT ON COLUMN funnel.scope_id IS 'documents_key or corpus version, as scope says';
-COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is judged as a whole';
+COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is filtered as a whole';
 COMMENT ON COLUMN funnel.language IS 'ISO 639-3; of documents that left before their language was looked at the first of content_languages, which the crawler found, else und';
 COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split, corpus (scope corpus)';
 COMMENT ON COLUMN funnel.reason IS 'why they left at this stage; kept where they stayed to the end of the scope';
@@ -70,7 +70,7 @@ COMMENT ON COLUMN corpus_changes.documents_gained IS 'documents that the version
 COMMENT ON COLUMN corpus_changes.characters_gained IS 'Unicode characters of their texts';
 COMMENT ON COLUMN corpus_changes.documents_lost IS 'documents that the parent has and the version has not';
 COMMENT ON COLUMN corpus_changes.characters_lost IS 'Unicode characters of their texts';
-COMMENT ON COLUMN corpus_changes.duplicates IS 'documents judged for this version that were copies of earlier ones, or of one another: duplicates() lists them';
+COMMENT ON COLUMN corpus_changes.duplicates IS 'documents filtered for this version that were copies of earlier ones, or of one another: duplicates() lists them';
 
 CREATE TABLE IF NOT EXISTS corpus_moves (
     corpus VARCHAR NOT NULL, moved TIMESTAMPTZ NOT NULL, version VARCHAR, version_before VARCHAR, action VARCHAR,

@@ -47,7 +47,7 @@ class PublishedVersion:
         self._documents = workspace.documents(inputs["documents_key"])
         self.first_doc_nos = first_doc_nos(inputs["refreshes"])
         self._unit = {first >> _UNIT_BITS: unit_id for unit_id, first in self.first_doc_nos.items()}
-        # Who left is written by the version that judged: this one, and those that it continues.
+        # Who left is written by the version that filtered: this one, and those that it is incremental from.
         versions = {**dict.fromkeys(inputs["segments"]), version: None}
         self.judged_in = [workspace.corpus_version(corpus, name) for name in versions]
 

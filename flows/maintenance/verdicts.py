@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from flows.maintenance.published_version import PublishedVersion
 from flows.maintenance.rollback import current
-from pipelines.corpus.filter import write_judged
+from pipelines.corpus.filter import write_filtered
 from pipelines.corpus.shards import shard_files
 from pipelines.documents.row import SCHEMA, STAGE_OF_REASON
 from storage.errors import InputError, os_sentence
@@ -36,13 +36,13 @@ SELECT d.url, d.host AS url_host_name, try_cast(d.date AS TIMESTAMPTZ) AT TIME Z
     d.warc_filename, d.warc_record_offset, d.warc_record_length, d.content_digest, d.content_languages,
     s.doc_no IS NOT NULL AS nr_kept,
     CASE WHEN s.is_train THEN 'train' WHEN NOT s.is_train THEN 'held_out' END AS nr_side,
-    CASE WHEN s.doc_no IS NOT NULL THEN 'corpus' WHEN NOT j.judged THEN r.stage
+    CASE WHEN s.doc_no IS NOT NULL THEN 'corpus' WHEN NOT j.filtered THEN r.stage
          WHEN j.verdict <> 'kept' THEN 'verdict' ELSE coalesce(l.stage, 'take_down') END AS nr_stage,
     CASE WHEN s.doc_no IS NOT NULL THEN 'kept' WHEN j.verdict <> 'kept' THEN j.verdict
          ELSE coalesce(l.reason, 'forgotten_host') END AS nr_reason,
     d.language AS nr_language, d.language_score AS nr_language_score, d.characters AS nr_characters,
     d.doc_id AS nr_doc_id
-FROM documents d JOIN read_parquet($judged) j USING (doc_no)
+FROM documents d JOIN read_parquet($filtered) j USING (doc_no)
 LEFT JOIN splits s USING (doc_no) LEFT JOIN left_later l USING (doc_no) LEFT JOIN stages r ON r.reason = j.verdict
 ORDER BY d.warc_filename, d.warc_record_offset, doc_no
 """
@@ -81,8 +81,8 @@ def connected(version: PublishedVersion, unit_id: str | None, spill: Path) -> It
     """Open a database with the table `verdicts`, of all units of a version or of one."""
     files = {unit: file for unit, file in version.files().items() if unit_id in (None, unit)}
     first = {unit: version.first_doc_nos[unit] for unit in files}
-    judged = spill / "judged.parquet"
-    write_judged(judged, list(files.values()), first, version.settings, spill, version.bad_words())
+    filtered = spill / "filtered.parquet"
+    write_filtered(filtered, list(files.values()), first, version.settings, spill, version.bad_words())
     units = {"unit_id": pa.array(first, pa.string()), "first_doc_no": pa.array(first.values(), pa.uint64())}
     with duckdb.connect(config={"temp_directory": str(spill), "autoinstall_known_extensions": "false"}) as connection:
         connection.register("units", pa.table(units))
@@ -93,7 +93,7 @@ def connected(version: PublishedVersion, unit_id: str | None, spill: Path) -> It
             _VERDICTS,
             params={
                 "files": [str(file) for file in files.values()],
-                "judged": str(judged),
+                "filtered": str(filtered),
                 "left": [str(folder / "left.parquet") for folder in version.judged_in],
                 "shards": [str(file) for split in ("train", "held_out") for file in shard_files(version.folder, split)],
             },

@@ -36,7 +36,7 @@ REMEDIES: Mapping[str, str] = {
 }
 
 _JUDGE = """
-CREATE TEMP TABLE judged AS
+CREATE TEMP TABLE filtered AS
 SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash,
     CASE
         WHEN d.reason <> 'kept' THEN d.reason
@@ -48,7 +48,7 @@ SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.
         {bad_words}
         ELSE 'kept'
     END AS verdict,
-    d.reason = 'kept' AS judged
+    d.reason = 'kept' AS filtered
 FROM read_parquet($files) d JOIN units u USING (unit_id)
 """
 
@@ -89,17 +89,17 @@ def filter_documents(
     bad_words: BadWords | None = None,
 ) -> Filtered:
     """Filter all documents of some units, given each unit's documents file and first doc_no. `spill` is a folder."""
-    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
+    with _filtered(files, first_doc_nos, settings, spill, bad_words) as connection:
         kept = connection.sql(
             "SELECT doc_no::UBIGINT AS doc_no, doc_id, url, host, characters, text_hash "
-            "FROM judged WHERE verdict = 'kept' ORDER BY doc_no"
+            "FROM filtered WHERE verdict = 'kept' ORDER BY doc_no"
         ).to_arrow_table()
         left = connection.sql(
             "SELECT language, verdict AS reason, count(*) AS documents, sum(characters)::BIGINT AS characters "
-            "FROM judged WHERE judged AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
+            "FROM filtered WHERE filtered AND verdict <> 'kept' GROUP BY ALL ORDER BY ALL"
         ).to_arrow_table()
         unread = connection.sql(
-            "SELECT verdict, count(*) FROM judged WHERE NOT judged GROUP BY ALL ORDER BY 2 DESC, 1"
+            "SELECT verdict, count(*) FROM filtered WHERE NOT filtered GROUP BY ALL ORDER BY 2 DESC, 1"
         ).fetchall()
     return Filtered(kept, left.to_pylist(), dict(unread))
 
@@ -114,12 +114,12 @@ def sample_of(
     bad_words: BadWords | None = None,
 ) -> list[int]:
     """Return the doc_nos of at most `number` documents with this verdict, the same ones each time."""
-    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
-        chosen = "SELECT doc_no FROM judged WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
+    with _filtered(files, first_doc_nos, settings, spill, bad_words) as connection:
+        chosen = "SELECT doc_no FROM filtered WHERE verdict = ? ORDER BY hash(doc_no::UBIGINT), doc_no LIMIT ?"
         return [int(row[0]) for row in connection.execute(chosen, [verdict, number]).fetchall()]
 
 
-def write_judged(
+def write_filtered(
     path: Path,
     files: Sequence[Path],
     first_doc_nos: Mapping[str, int],
@@ -127,20 +127,20 @@ def write_judged(
     spill: Path,
     bad_words: BadWords | None = None,
 ) -> None:
-    """Write doc_no and verdict of all documents of some units to a Parquet file: kept, or why they left so far."""
-    with _judged(files, first_doc_nos, settings, spill, bad_words) as connection:
-        connection.sql("SELECT doc_no, verdict, judged FROM judged").to_parquet(str(path), compression="zstd")
+    """Write doc_no and verdict of all documents of some units to a Parquet file: kept, or why they left."""
+    with _filtered(files, first_doc_nos, settings, spill, bad_words) as connection:
+        connection.sql("SELECT doc_no, verdict, filtered FROM filtered").to_parquet(str(path), compression="zstd")
 
 
 @contextmanager
-def _judged(
+def _filtered(
     files: Sequence[Path],
     first_doc_nos: Mapping[str, int],
     settings: CorpusSettings,
     spill: Path,
     bad_words: BadWords | None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database with the table `judged`."""
+    """Open a database with the table `filtered`."""
     units = pa.table(
         {
             "unit_id": pa.array(first_doc_nos.keys(), pa.string()),
@@ -180,9 +180,9 @@ def _condition(rule: Rule) -> str:
 # Corpora, and splits of them, that would hold no document: refused with a sentence that names what took them.
 
 
-def why_empty(name: str, settings: CorpusSettings, judged: Filtered) -> str:
-    left = Counter(judged.unread)
-    for row in judged.left:
+def why_empty(name: str, settings: CorpusSettings, filtered: Filtered) -> str:
+    left = Counter(filtered.unread)
+    for row in filtered.left:
         left[row["reason"]] += row["documents"]
     if not left:
         return f"corpus {name} is empty: its sources {settings.sources} hold no document; give other sources"

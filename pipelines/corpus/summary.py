@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-ALL_UNITS = ""  # unit_id of the funnel's rows: a corpus is judged as a whole
+ALL_UNITS = ""  # unit_id of the funnel's rows: a corpus is filtered as a whole
 _LEFT = pa.schema([("doc_no", pa.uint64()), ("doc_id", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
 
 

@@ -209,7 +209,7 @@ class _Version:
         write_clusters(self.folder, [*earlier, self.folder])
 
     def describe(self, texts_changed: Counter[str], copies: int) -> Manifest:
-        """Write re-hydration's repeats and what the version says of itself; return the manifest."""
+        """Write re-hydration's repeats and the data card; return the manifest."""
         lineage, inputs = self.lineage, self.inputs
         counts = self._counts(texts_changed, copies)
         self.funnel.write_left(self.folder / "left.parquet")

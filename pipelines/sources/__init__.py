@@ -1,4 +1,4 @@
-"""Where text comes from, and bringing it here. A kind of source is a class of pipelines/settings/sources.py.
+"""Finds text and brings it here. A kind of source is a class of pipelines/settings/sources.py.
 
 work_units       what is read at a time, and reports of it; fetch_unit: one unit here for as long as it is read
 common_crawl/    snapshots resolves a snapshot and lists its files; columnar_index and selection choose pages of it

@@ -1,4 +1,4 @@
-"""Which record a worker process reads, in memory that outlives it, so that the pool can skip one that killed it."""
+"""Shares which record a worker process reads, in memory that outlives it, so that the pool skips one that killed it."""
 
 import mmap
 import tempfile
