@@ -35,7 +35,7 @@ REMEDIES: Mapping[str, str] = {
     BAD_WORDS: "they hold a word of the list corpora.{name}.bad_words; shorten it, or leave the field out",
 }
 
-_JUDGE = """
+_FILTER = """
 CREATE TEMP TABLE filtered AS
 SELECT u.first_doc_no + d.row AS doc_no, d.doc_id, d.url, d.host, d.language, d.characters, d.text_hash,
     CASE
@@ -157,7 +157,7 @@ def _filtered(
         if bad_words is not None:
             connection.create_function("holds_bad_word", bad_words.found_in, ["VARCHAR"], "BOOLEAN")
         connection.execute(
-            _JUDGE.format(  # names out of our own table
+            _FILTER.format(  # names out of our own table
                 rules="\n        ".join(map(_condition, rules)),
                 # Last: the one rule that reads texts, and only those that no other rule left out.
                 bad_words=f"WHEN holds_bad_word(d.text) THEN '{BAD_WORDS}'" if bad_words is not None else "",
