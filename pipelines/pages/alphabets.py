@@ -57,7 +57,11 @@ _SYMBOL_INSIDE = re.compile(
     "(?<=[^\\W\\d_])[\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xba\xbc-\xbf\xd7\xf7\u201a\u201e\u2039\u203a\u2020-\u2022\u2030\u20ac\u2122](?=[^\\W\\d_])"
     "|(?<=[a-zß-ÿ])[±¶]"
 )
+# Thai signs above and below a letter where there is none: at a word's start, behind a vowel that stands on its own.
+_SIGN_ON_NOTHING = re.compile("(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]")
 _BROKEN = re.compile("[\x80-\x84\x86-\x9f\u2500-\u259f\ufffd\ue000-\uf8ff]")  # U+0085 ends lines
+
+_SIGNS_OF_MOJIBAKE = (_MIXED, _CAPITAL_INSIDE, _SYMBOL_INSIDE, _SIGN_ON_NOTHING, _BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def misfit(text: str) -> Misfit:
     for character, count in all_counts.items():
         if unicodedata.category(character)[0] in "LM" and character not in "ªº":
             counts[character.lower()] += count
-    broken = sum(len(pattern.findall(text)) for pattern in (_MIXED, _CAPITAL_INSIDE, _SYMBOL_INSIDE, _BROKEN))
+    broken = sum(len(pattern.findall(text)) for pattern in _SIGNS_OF_MOJIBAKE)
     known = max(sum(count for character, count in counts.items() if character in alphabet) for alphabet in _alphabets())
     return Misfit(broken, counts.total() - known, all_counts.total())
 

@@ -68,7 +68,8 @@ _PAIRS = re.compile(rb"[\xb0-\xf7][\xa1-\xfe]")
 # here.
 _CYRILLIC = ("cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic")
 _MIN_CYRILLIC, _MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN = 40, 0.47, 1.3
-_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", "iso2022_jp_ext")  # they fit or they do not
+_ISO_2022_JP = "iso2022_jp_ext"
+_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", _ISO_2022_JP)  # they fit or they do not
 # A word from its first byte on that is not ASCII, and what parts words: no second byte of Chinese or Japanese.
 _REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
 _PARTED = bytes.maketrans(bytes([*range(0x20), *b"<>"]), b" " * 34)
@@ -100,8 +101,8 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     """Decode a page, given its HTTP Content-Type. None if nothing gives readable text."""
     if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
         return Decoded(text, "utf-8", "bom" if payload.startswith(UTF_8_MARK) else "utf-8", is_whole=True)
-    not_ascii = payload.translate(None, delete=_ASCII)
     is_binary = _share_of(_CONTROLS_BUT_ESCAPE, payload) > MAX_CONTROL_SHARE
+    not_ascii = payload.translate(None, delete=_ASCII)
     for encoding, source in _candidates(payload, content_type):
         # Control characters are the same bytes in all but UTF-16: no need to decode megabytes of binary data.
         if is_binary and not encoding.startswith("utf-16"):
@@ -250,6 +251,8 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
     declared = [(codec, source) for label, source in labels if label and (codec := codec_of(label))]
     # What tells UTF-16 in a meta tag was read as ASCII.
     declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
+    if _is_iso_2022_jp(payload):  # which is ASCII to the other charsets
+        yield _ISO_2022_JP, next((source for codec, source in declared if codec == _ISO_2022_JP), "detector")
     if _is_broken_utf8(payload):
         yield "utf-8", next((source for codec, source in declared if codec == "utf-8"), "utf-8")
     yield from declared
@@ -261,9 +264,13 @@ def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
 
 def _is_broken_utf8(payload: bytes) -> bool:
     """Tell whether nearly all that is not ASCII is UTF-8."""
-    if _JAPANESE_ESCAPE in payload and payload.isascii():
+    if _is_iso_2022_jp(payload):
         return False
     text = payload.decode("utf-8", errors="replace")
     broken = text.count("\ufffd") - payload.count(b"\xef\xbf\xbd")
     not_ascii = len(text) - len(text.encode("ascii", errors="ignore"))
     return broken <= MAX_BROKEN_SHARE * not_ascii
+
+
+def _is_iso_2022_jp(payload: bytes) -> bool:
+    return _JAPANESE_ESCAPE in payload and payload.isascii()

@@ -301,3 +301,26 @@ def test_stray_bytes_cost_no_page_that_can_be_read() -> None:
     stray = b" ".join(b"gar" + bytes([letters.randrange(0x80, 0x100)]) + b"den" for _ in range(40))
     page = b"<p>" + b"The garden behind the house is green. " * 90 + stray
     assert decode(page, "text/html; charset=windows-1252") is not None
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "windows-1251", ""])
+def test_japanese_in_bytes_of_ascii_is_told_whatever_is_declared(declared: str) -> None:
+    page = JAPANESE * 4
+    decoded = decode(page.encode("iso2022_jp"), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.text == page
+
+
+@pytest.mark.parametrize("declared", ["", "utf-8", "iso-8859-1"])
+@pytest.mark.parametrize("text", [RUSSIAN, UKRAINIAN.replace("і", "и").replace("ї", "и"), BULGARIAN])
+def test_cyrillic_of_dos_is_not_taken_for_thai(text: str, declared: str) -> None:
+    decoded = decode(text.encode("cp855"), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.text == text
+
+
+def test_thai_is_read_as_thai() -> None:
+    thai = "<p>สวนหลังบ้านของเราค่อย ๆ โตขึ้นทุกฤดูใบไม้ผลิ และเด็ก ๆ มักเล่นที่นั่นจนถึงเย็น น้ำไหลเลียบกำแพงหินเก่า</p>" * 3
+    decoded = decode(thai.encode("cp874"), "text/html; charset=iso-8859-1")
+    assert decoded is not None
+    assert decoded.text == thai
