@@ -2,6 +2,9 @@
 
 Each run has a label with its machine and process. A database may serve several machines, and each of them looks at its
 own processes only.
+
+Not Prefect's heartbeats and an automation: those come every 30 s at most, and a run is told dead once some are missing,
+while it holds its slot; here the next start tells it at once.
 """
 
 import logging

@@ -123,7 +123,10 @@ def _chunks(metadata: pq.FileMetaData, row_group: int, columns: Sequence[str]) -
 
 
 class _SparseFile(io.RawIOBase):
-    """A file of which only some parts are here. Reading elsewhere is an error, never a silent zero."""
+    """A file of which only some parts are here. Reading elsewhere is an error, never a silent zero.
+
+    Not pyarrow's pre_buffer over fsspec: requests go through `remote`, at its pace and with its retries.
+    """
 
     def __init__(self, parts: list[tuple[int, bytes]]) -> None:
         self._parts = parts
