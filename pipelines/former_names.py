@@ -29,6 +29,7 @@ FORMER_NAMES = {
     "pipelines.doc_no": "pipelines.dedup.index",
     "pipelines.document": "pipelines.documents.row",
     "pipelines.document_row": "pipelines.documents.row",
+    "pipelines.documents.bucket": "pipelines.documents.shared_units",
     "pipelines.documents_stage": "pipelines.documents.stage",
     "pipelines.dom_guard": "pipelines.pages.dom_guard",
     "pipelines.empty_corpus": "pipelines.corpus.filter",

@@ -15,7 +15,7 @@ from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.lineage import has_settings
 from pipelines.corpus.shared_versions import version_in_bucket
 from pipelines.denylist import holds_taken_down
-from pipelines.documents.bucket import units_in_bucket
+from pipelines.documents.shared_units import units_in_bucket
 from pipelines.documents.stage import documents_key
 from pipelines.settings import CommonCrawlIndexSource, CorpusSettings
 from pipelines.sources.common_crawl.selection import read_batch, read_units

@@ -33,7 +33,7 @@ def on_cluster(resources: Resources) -> Callable[[list[list[WorkUnit]], Config],
 
 @flow(name="read-on-cluster", on_running=[record_process])
 def read_on_cluster(parts: list[list[WorkUnit]], config: Config) -> list[list[WorkUnit]]:
-    from pipelines.documents.bucket import fetch_units
+    from pipelines.documents.shared_units import fetch_units
     from pipelines.documents.stage import documents_key
     from pipelines.sources.work_units import is_unit_done, read_report, write_report
 

@@ -13,7 +13,7 @@ from pipelines.corpus.version import write_version
 from pipelines.dedup.minhash import RunJobs
 from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import hosts_taken_down
-from pipelines.documents.bucket import fetch_units, share_units, units_in_bucket
+from pipelines.documents.shared_units import fetch_units, share_units, units_in_bucket
 from pipelines.documents.stage import documents_key
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.sources.work_units import WorkUnit, documents_file, earlier_units, is_unit_done, read_report

@@ -3,7 +3,7 @@
 row            one page or text -> one row: language, scores, signature
 unit           one file -> its rows, and what left
 stage          all files -> `documents/<key>/`, by the worker processes of pipelines/workers/ or, in cluster_worker, one
-bucket         the documents of other machines; given_files: lists that the settings name
+shared_units   units that other machines read, by way of the bucket; given_files: lists that the settings name
 """
 
 from pipelines.documents.stage import DOCUMENTS_STAGE_VERSION, UnitReport, documents_key, process_unit, process_units

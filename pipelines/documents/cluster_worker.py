@@ -7,7 +7,7 @@ does to the child costs that record (pool.py).
 from collections.abc import Callable, Sequence
 
 from pipelines.denylist import take_over_deny_list
-from pipelines.documents.bucket import fetch_units, share_units
+from pipelines.documents.shared_units import fetch_units, share_units
 from pipelines.documents.stage import documents_key, load_what_is_given, record_failure
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.addresses import redacted_text

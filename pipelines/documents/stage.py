@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.denylist import take_over_deny_list
-from pipelines.documents.bucket import fetch_units, share_units, units_in_bucket
 from pipelines.documents.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
+from pipelines.documents.shared_units import fetch_units, share_units, units_in_bucket
 from pipelines.documents.unit import UnitReader
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings import DocumentSettings, FetchSettings

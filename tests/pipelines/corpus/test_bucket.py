@@ -15,7 +15,7 @@ import pipelines.documents.stage
 from pipelines.corpus.build import CorpusReport
 from pipelines.corpus.shared_versions import changing_corpus, clear_bucket, last_move
 from pipelines.denylist import denied_hosts, deny
-from pipelines.documents.bucket import units_in_bucket
+from pipelines.documents.shared_units import units_in_bucket
 from pipelines.documents.stage import documents_key
 from storage.bucket import Bucket
 from storage.errors import InputError
