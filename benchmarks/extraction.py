@@ -162,6 +162,7 @@ def early_recall(files: Sequence[Path], settings: DocumentSettings) -> float:
                 capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes
             )
             if row["reason"] == "kept" and (decoded := decode(body, capture.content_type)):
+                document_row.measure([row], everything, identify)
                 pages += 1
                 kept[row["language"]] += 1
                 lost[row["language"]] += other_language(decoded.text, (row["language"],), identify) is not None

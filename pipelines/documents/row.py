@@ -129,7 +129,7 @@ def page_document(
         return document | {"reason": reason}
     if capture.record_type == "conversion":  # text already, without the headers and tags that could opt out
         text = clean(capture.payload.decode(errors="replace"))
-        return measure(document, text, settings, identify) if text else document | {"reason": "no_text"}
+        return kept_document(document, text) if text else document | {"reason": "no_text"}
     try:
         body = undo_transfer(capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes)
     except BodyTooLarge:
@@ -166,7 +166,7 @@ def page_document(
     text = longer_text(main_content(tree, settings.extraction), decoded.text, settings.extraction)
     if not text:
         return document | {"reason": "no_main_content"}
-    return measure(document, text, settings, identify)
+    return kept_document(document, text)
 
 
 def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:
@@ -184,9 +184,7 @@ def _listed(url: str, host: str, settings: DocumentSettings) -> str | None:
     return "blocked_url" if blocked.has_url(url) else None
 
 
-def text_document(
-    record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings, identify: Identifier
-) -> dict[str, Any]:
+def text_document(record: TextRecord, text: str, part: int, source: str, settings: DocumentSettings) -> dict[str, Any]:
     """Return the row of one part of a text.
 
     Where the row gives no address of a page, its host is the source, its url the record: the parts of a novel share it.
@@ -206,37 +204,33 @@ def text_document(
     if host and (reason := _owners_reason(record.url, host, settings) or _listed(record.url, host, settings)):
         return document | {"reason": reason}
     text = clean(text)
-    return measure(document, text, settings, identify) if text else document | {"reason": "no_text"}
+    return kept_document(document, text) if text else document | {"reason": "no_text"}
 
 
-def measure(document: Mapping[str, Any], text: str, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
-    """Add to a row its text and what is measured on it, whatever the figures are: the filter over them comes later.
+def kept_document(document: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the row of a text that stays, whatever figures `measure` adds: the filter over them comes later."""
+    return {**document, "reason": "kept", "text": text, "characters": len(text)}
 
-    Scores and signature are not in it yet, but the shingle hashes of which `measure_together` makes the latter.
+
+def measure(documents: Sequence[dict[str, Any]], settings: DocumentSettings, identify: Identifier) -> None:
+    """Add to the rows with a text what is measured on it: language, hash, scores, signature.
+
+    Of many rows at a time: what one measure takes of memory, as the identifier's table of two million entries, is near
+    for all of them. After a page was parsed it is not, and the same text takes three to five times as long.
     """
-    language, score = identify(text)
+    kept = [document for document in documents if document["reason"] == "kept"]
     quality = load_quality_model(settings)
-    row = {
-        **document,
-        "reason": "kept",
-        "text": text,
-        "characters": len(text),
-        "language": language,
-        "language_score": score,
-        "language_share": language_share(text, language, score, identify),
-        "quality": quality(text) if quality else None,
-    }
-    row["text_hash"], row["shingle_hashes"] = hashes_of(row, settings.shingle)
-    return row
-
-
-def measure_together(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:
-    """Add scores, and put signatures in the place of shingle hashes: of many rows at a time, which is faster."""
-    hashed = [document for document in documents if "shingle_hashes" in document]
-    texts, languages = ([document[column] for document in hashed] for column in ("text", "language"))
-    for document, found in zip(hashed, scores_of_texts(texts, languages), strict=True):
+    for document in kept:
+        text = document["text"]
+        document["language"], document["language_score"] = language, score = identify(text)
+        document["language_share"] = language_share(text, language, score, identify)
+        document["quality"] = quality(text) if quality else None
+    texts, languages = ([document[column] for document in kept] for column in ("text", "language"))
+    for document, found in zip(kept, scores_of_texts(texts, languages), strict=True):
         document |= found
-    sign(hashed, settings)
+    for document in kept:
+        document["text_hash"], document["shingle_hashes"] = hashes_of(document, settings.shingle)
+    sign(kept, settings)
 
 
 def sign(documents: Sequence[dict[str, Any]], settings: DocumentSettings) -> None:

@@ -17,7 +17,7 @@ from pipelines.documents.row import (
     SCHEMA,
     STAGE_OF_REASON,
     capture_document,
-    measure_together,
+    measure,
     page_document,
     text_document,
 )
@@ -91,7 +91,9 @@ class UnitReader:
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
-                    writer.write_table(pa.Table.from_pylist(self._measured(rows, settings), schema=SCHEMA))
+                    measured = self._measured(rows, settings, identify)
+                    self._count(measured)
+                    writer.write_table(pa.Table.from_pylist(measured, schema=SCHEMA))
             if self.counts[UNDETERMINED, DAMAGED]:
                 error = self.failures[-1]["error"]
                 logger.warning(
@@ -124,33 +126,34 @@ class UnitReader:
             file_sha256=file_hash,
         )
 
-    def _measured(self, rows: list[dict[str, Any]], settings: DocumentSettings) -> list[dict[str, Any]]:
+    def _measured(
+        self, rows: list[dict[str, Any]], settings: DocumentSettings, identify: Identifier
+    ) -> list[dict[str, Any]]:
         """Measure rows together; where one of them cannot be, each alone, so that it costs itself only."""
         before = [dict(row) for row in rows]
         try:
-            measure_together(rows, settings)
+            measure(rows, settings, identify)
             return rows
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # as in _guarded
             logger.exception("%s: rows %d to %d could not be measured", self.unit.path, rows[0]["row"], rows[-1]["row"])
-        return [self._measured_alone(row, settings) for row in before]
+        return [self._measured_alone(row, settings, identify) for row in before]
 
-    def _measured_alone(self, row: dict[str, Any], settings: DocumentSettings) -> dict[str, Any]:
+    def _measured_alone(self, row: dict[str, Any], settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
         def alone(document: dict[str, Any]) -> dict[str, Any]:
             rows = [dict(document)]
-            measure_together(rows, settings)
+            measure(rows, settings, identify)
             return rows[0]
 
-        key = _language(row), row["reason"]
         made = self._guarded(row, str(row["row"]), alone)
-        if made["reason"] != row["reason"]:  # it was counted as it was read
-            left = key[0], made["reason"]
-            for counts, count in ((self.counts, 1), (self.characters, row["characters"])):
-                counts[key] -= count
-                counts[left] += count
-            made |= {"text": None, "text_hash": None}
-        return made
+        return made if made["reason"] == row["reason"] else made | {"text": None}
+
+    def _count(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            key = _language(row), row["reason"]
+            self.counts[key] += 1
+            self.characters[key] += row["characters"]
 
     def failed(self, error: str) -> UnitReport:
         return self._report(status="failed", error=error)
@@ -171,11 +174,8 @@ class UnitReader:
         )
 
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
-        read = {"warc": self._pages, "ranges": self._pages, "text": self._texts}[self.unit.kind]
-        for row, document in enumerate(read(settings, identify)):
-            key = _language(document), document["reason"]
-            self.counts[key] += 1
-            self.characters[key] += document["characters"]
+        documents = self._texts(settings) if self.unit.kind == "text" else self._pages(settings, identify)
+        for row, document in enumerate(documents):
             yield document | {"row": row, "unit_id": self.unit.unit_id}
 
     def _pages(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
@@ -248,7 +248,7 @@ class UnitReader:
             logger.exception("%s: the record %s could not be extracted", self.unit.path, where)
             return document | {"reason": "extraction_failed"}
 
-    def _texts(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
+    def _texts(self, settings: DocumentSettings) -> Iterator[dict[str, Any]]:
         options = self.unit.options
         source = options["source"]
         for number, record in self._records(read_text(self.file, options, settings.max_bytes, _in_its_charset)):
@@ -257,10 +257,10 @@ class UnitReader:
             for part, text in enumerate(_parts(record, options["max_characters"])):
                 failed = replace(record, fault=record.fault or "extraction_failed")
                 yield self._guarded(
-                    text_document(failed, "", part, source, settings, identify),
+                    text_document(failed, "", part, source, settings),
                     f"{record.record_id!r}",
                     lambda _, *given: text_document(*given),
-                    *(record, text, part, source, settings, identify),
+                    *(record, text, part, source, settings),
                 )
 
     def _failure(self, failure: ReadFailure) -> None:

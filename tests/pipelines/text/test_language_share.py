@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpus.filter import filter_documents
-from pipelines.documents.row import SCHEMA, measure, measure_together
+from pipelines.documents.row import SCHEMA, kept_document, measure
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.text.identify import UNKNOWN, Identifier, load_identifier
 from pipelines.text.language_share import FIRST_PIECES, PIECE_CHARACTERS, language_share
@@ -77,19 +77,16 @@ def test_a_document_that_is_mostly_in_another_language_leaves(
     tmp_path: Path, document_settings: DocumentSettings
 ) -> None:
     texts = [mixed(3, 6), mixed(6, 3)]
+    identify = load_identifier(document_settings)
     rows = [
-        measure(
-            {"doc_id": str(number), "row": number, "unit_id": "u", "url": "x", "host": "h", "payload_bytes": 1},
-            text,
-            document_settings,
-            load_identifier(document_settings),
+        kept_document(
+            {"doc_id": str(number), "row": number, "unit_id": "u", "url": "x", "host": "h", "payload_bytes": 1}, text
         )
-        | {"language": "fra", "language_score": 0.9}  # as where the identifier errs
         for number, text in enumerate(texts)
     ]
-    for row, text in zip(rows, texts, strict=True):
-        row["language_share"] = language_share(text, "fra", 0.9, load_identifier(document_settings))
-    measure_together(rows, document_settings)
+    measure(rows, document_settings, identify)
+    for row, text in zip(rows, texts, strict=True):  # as where the identifier errs
+        row |= {"language": "fra", "language_score": 0.9, "language_share": language_share(text, "fra", 0.9, identify)}
     file = tmp_path / "u.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file)
     corpus = {"language": "fra", "text_domain": "x", "sources": ["s"]}

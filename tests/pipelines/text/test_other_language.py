@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.documents.row import capture_document, page_document
+from pipelines.documents.row import capture_document, measure, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.sample_crawl.article import TOPICS, compose
 from pipelines.settings import DocumentSettings
@@ -117,6 +117,7 @@ def test_real_pages_stay(shared_data: Path, document_settings: DocumentSettings,
         for capture in [item for item in captures if isinstance(item, Capture)][::15]:
             document = page_document(capture_document(capture), capture, document_settings, identify)
             if document["reason"] == "kept":
+                measure([document], document_settings, identify)
                 language = document["language"]
                 html = capture.payload.decode(errors="replace")
                 kept[name] += 1

@@ -186,14 +186,14 @@ def test_stopping_early_ends_the_children(
     assert set(children(os.getpid())) == before
 
 
-# Python imports this at the start of every process: some pages hang, or crash the process, when they are measured.
+# Python imports this at the start of every process: some pages hang, or crash the process, once their text is known.
 POISONOUS = """
 import os, signal, sys
 if "pipelines.workers.worker" in sys.orig_argv:
     from pipelines.documents import row as document_row
 
-    measure = document_row.measure
-    def poisoned(row, text, *given):
+    kept_document = document_row.kept_document
+    def poisoned(row, text):
         if "hangs" in text:
             signal.pause()
         if "crashes" in text:
@@ -202,8 +202,8 @@ if "pipelines.workers.worker" in sys.orig_argv:
             os.kill(os.getpid(), signal.SIGKILL)
         if "panics" in text:
             raise BaseException("a panic")
-        return measure(row, text, *given)
-    document_row.measure = poisoned
+        return kept_document(row, text)
+    document_row.kept_document = poisoned
 """
 
 
