@@ -2,6 +2,7 @@
 
     python benchmarks/inference.py                            # Llama, d = 1024, 6 layers, 512 tokens, one thread
     python benchmarks/inference.py --hidden-size 64 --pairs 3 # toy size
+    python benchmarks/inference.py --dtype bfloat16           # a base held in bf16; adapters stay in fp32
     python benchmarks/inference.py --run RUN --tokens STREAM  # also at a trained run's closed share (base: RUN's own)
 
 Medians of interleaved rounds, in CPU seconds (on a GPU, seconds). Gates are open at random with a given probability, so
@@ -34,15 +35,18 @@ from nr_core.tokenization.tokenizer import TokenStream
 
 
 class RandomGate(nn.Linear):
-    """Costs what the gate costs, and is open with a given probability, for other tokens in each round and layer."""
+    """Costs what the gate costs and an addition, and is open for the tokens that were drawn before the clock ran."""
 
-    open_share = 0.05
-    round = 0
+    opened: Tensor
+
+    def draw(self, shape: torch.Size, open_share: float, round_: int, layer: int) -> None:
+        """Draw the open ones of tokens (B, T), others in each round and layer."""
+        nn.init.zeros_(self.weight)
+        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(1000 * round_ + layer))
+        self.opened = (drawn < open_share).to(self.weight).unsqueeze(-1)
 
     def forward(self, x: Tensor) -> Tensor:
-        seed = hash((self.round, float(self.weight[0, 0])))
-        draw = torch.rand(x.shape[:-1], generator=torch.Generator().manual_seed(seed)).to(x.device)
-        return super().forward(x) * 0 + (draw < self.open_share).to(x.dtype).unsqueeze(-1)
+        return super().forward(x) + self.opened
 
 
 def clock() -> float:
@@ -64,7 +68,8 @@ def build(arguments: argparse.Namespace) -> Any:
         tie_word_embeddings=True,
     )
     torch.manual_seed(0)
-    model: Any = get_peft_model(LlamaForCausalLM(config), NeutralResiduesConfig()).eval()
+    base = LlamaForCausalLM(config).to(getattr(torch, arguments.dtype))
+    model: Any = get_peft_model(base, NeutralResiduesConfig(), autocast_adapter_dtype=False).eval()
     for name, parameter in model.named_parameters():
         if "neutral_residues_out" in name:
             nn.init.normal_(parameter, std=0.02)
@@ -78,8 +83,8 @@ def build(arguments: argparse.Namespace) -> Any:
 @torch.inference_mode()
 def measure(model: Any, tokens: Tensor, open_share: float, pairs: int) -> dict[str, float]:
     """tokens (1, T): T = 512 for prefill, 1 for a decoded token."""
-    RandomGate.open_share = open_share
     backbone = model.get_base_model()
+    gates = [module for module in model.modules() if isinstance(module, RandomGate)]
 
     def run(mode: str) -> Tensor:
         skip_closed_gates(model, "always" if mode == "sparse" else "never")
@@ -89,7 +94,8 @@ def measure(model: Any, tokens: Tensor, open_share: float, pairs: int) -> dict[s
     seconds: dict[str, list[float]] = {"backbone": [], "dense": [], "sparse": []}
     logits: dict[str, Tensor] = {}
     for round_ in range(pairs + 1):  # the first warms up
-        RandomGate.round = round_
+        for layer, gate in enumerate(gates):
+            gate.draw(tokens.shape, open_share, round_, layer)
         for mode in seconds:
             if mode == "backbone":
                 with model.disable_adapter():
@@ -126,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden-size", type=int, default=1024)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the backbone's weights")
     parser.add_argument("--tokens-in-prefill", type=int, default=512)
     parser.add_argument("--closed", type=float, default=0.95, help="share of closed gates")
     parser.add_argument("--pairs", type=int, default=20)
