@@ -162,7 +162,8 @@ class Reports(SimpleHTTPRequestHandler):
         folder, rest = _links(Path(self.directory)).get(parts[0]), "/".join(parts[1:])
         if folder is not None and "\0" not in rest and not any(part.startswith(".") for part in rest.split("/")):
             file = (folder / rest).resolve()
-            if file.is_relative_to(folder) and file.suffix in SHOWN:
+            # No folder, whose index.html may be a link to anywhere, and no pipe, which would hold the thread.
+            if file.is_relative_to(folder) and file.suffix in SHOWN and file.is_file():
                 return str(file)
         return str(Path(self.directory, "nothing"))
 

@@ -7,7 +7,7 @@ without a port and without the dot of the root.
 What is kept or said of an address has no secret in it.
 
 A signature changes whenever an address is signed anew, and the file stays the same: so its key has none either. What
-stands under a name that is not known but looks drawn at random is masked by its fingerprint: two files stay two.
+may be a credential, by its name or because it looks drawn at random, is masked by its fingerprint: two files stay two.
 """
 
 import hashlib
@@ -79,10 +79,13 @@ def _ascii_label(label: str) -> str:
 # and 4) and CloudFront, Google Cloud Storage, Azure (SAS), Alibaba, Tencent, Huawei and Akamai, by their documentation,
 # and the names that services give to tokens.
 _CREDENTIAL = re.compile(
-    r"^(?:xamz|xgoog|xoss|xcos|xobs|xms|qsign|qak|qkey|qheader|qurl|hdn)|"
-    r"token(?!i[sz])|signature|secret|passw|passphrase|credential|apikey|accesskey|authoriz|authkey|hmac|bearer|sessionid|"
-    r"sessid$|^(?:sig|sign|sas|auth|jwt|pwd|pass|pw|sid|cred|creds|session|ticket|otp)$"
+    r"^(?:xamz|xgoog|xoss|xcos|xobs|xms|qsign|qak|qkey|qheader|qurl|hdn|cloudfront)|"
+    r"token(?!i[sz])|signature|secret|passw|passphrase|credential|apikey|accesskey|authoriz|authenti|authkey|hmac|bearer|"
+    r"sessionid|sessid$|(?<!com)pass$|sig$|^(?:sign|sas|auth|jwt|pwd|psw|pw|sid|cred|creds|session|ticket|otp)$"
 )
+# Keys of interfaces, licences and shared links have many names; some of them name a file in other places.
+_MAYBE = re.compile(r"key$|clearance$|^(?:code|mac)$")
+_MASK = re.compile(r"~[0-9a-f]{12}")
 # Of addresses that hold for a time, as nginx's secure_link has them: ?md5=...&expires=..., ?st=...&e=...
 _UNTIL, _OF_TIMED = frozenset({"expires", "expiry", "exp", "e"}), frozenset({"md5", "st", "hash", "h", "s"})
 # Beside one of them these belong to it, and change with it.
@@ -92,6 +95,7 @@ _BESIDE = re.compile(
 )
 _RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+_=~%-]{24,}")
 _CONTAINER_SCHEMES = ("abfs", "abfss", "wasb", "wasbs")  # container@account, which is no password
+_MISTYPED = re.compile(r"\s*(https?)(:[/\\]+)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>`{}|\\^]+")
 _PARTS = re.compile(r"[/?#&=:@;]+")
 _QUERY = re.compile(r"\?[^\s'\"<>`{}|\\^()]+")
@@ -101,14 +105,17 @@ def redacted(address: str) -> str:
     """Return an address without passwords, tokens and signatures; a path on this machine as it is."""
     before, mark, rest = address.partition("://")
     if not mark:
-        return address
+        if (mistyped := _MISTYPED.match(address)) is None:
+            return address
+        before, mark, rest = mistyped[1], mistyped[2], address[mistyped.end() :]
     scheme = re.split(r"[^A-Za-z0-9+.-]", before)[-1].lower()  # of the last of a chain, simplecache::https
+    rest = _without_userinfo(rest, scheme)  # first: a password may have a # in it
     if scheme in ("http", "https"):
         rest = rest.partition("#")[0]  # no server gets to see it
-    path, question, query = _without_userinfo(rest, scheme).partition("?")
+    path, question, query = rest.partition("?")
     path = re.sub(r";([^;/=]{1,50})=([^;/]*)", _without_credential, path)
     kept = redacted_query(query)
-    return f"{before}://{path}{question if kept or not query else ''}{kept}"
+    return f"{before}{mark}{path}{question if kept or not query else ''}{kept}"
 
 
 def redacted_text(text: str, about: str = "") -> str:
@@ -134,7 +141,7 @@ def redacted_query(query: str) -> str:
         if _is_credential(name, value) or (is_timed and _plain(name) in _OF_TIMED)
     }
     kept = [
-        f"{name}={_masked(value)}" if mark else member
+        f"{name}={_masked(name, value)}" if mark else member
         for place, (member, (name, mark, value)) in enumerate(zip(members, given, strict=True))
         if place not in secret and not (secret and _BESIDE.fullmatch(_plain(name)))
     ]
@@ -185,10 +192,11 @@ def _inner(address: str) -> str:
     return path if any(_is_credential(*member.partition("=")[::2]) for member in re.split("[&;]", query)) else clean
 
 
-def _masked(value: str) -> str:
+def _masked(name: str, value: str) -> str:
     if "://" in (inner := unquote(value)) and (clean := _inner(inner)) != inner:
         return quote(clean, safe="")
-    if not _RANDOM.fullmatch(value):
+    may_be_key = _MAYBE.search(_plain(name)) and value and not re.search("[./]", inner)
+    if not (may_be_key or _RANDOM.fullmatch(value)) or _MASK.fullmatch(value):
         return value
     return f"~{hashlib.blake2b(value.encode(), digest_size=6).hexdigest()}"
 

@@ -129,7 +129,9 @@ def _files(name: str, patterns: list[str]) -> list[Path]:
         found = [Path(match).resolve() for match in glob.glob(expanded, recursive=True)]
         found = [path for path in found if path.is_file()]
         if not found:
-            raise InputError(f"sources.{name}.paths: {pattern} matches no file; correct the path or the pattern")
+            raise InputError(
+                f"sources.{name}.paths: {redacted(pattern)} matches no file; correct the path or the pattern"
+            )
         for path in found:
             if not os.access(path, os.R_OK):
                 raise InputError(f"sources.{name}.paths: {path} cannot be read; give yourself read permission")

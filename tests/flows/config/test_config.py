@@ -172,6 +172,8 @@ def test_wrong_values_name_the_field_and_what_it_takes():
 def test_a_password_in_the_address_of_the_bucket_is_refused_and_not_repeated():
     said = refused(bucket="sftp://me:canary@host/folder")
     assert said.startswith("`bucket`: ") and "as FSSPEC_SFTP_PASSWORD" in said and "canary" not in said
+    said = refused(bucket="abfs://box@account/folder?sv=2024&sig=canary")
+    assert said.startswith("`bucket`: ") and "canary" not in said
 
 
 def test_what_is_missing_is_said():

@@ -1,6 +1,7 @@
 """Reports over HTTP: a workspace's reports and their pictures, and nothing else of the machine."""
 
 import http.client
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +25,9 @@ def workspace(tmp_path):
     (reports / ".drafts" / "a.html").write_text("secret")
     (reports.parent / "catalog.html").write_text("secret")
     (reports / "out.html").symlink_to(reports.parent / "catalog.html")
+    (reports / "folder.html").mkdir()
+    (reports / "folder.html" / "index.html").symlink_to(reports.parent / "catalog.html")
+    os.mkfifo(reports / "pipe.html")
     return reports.parent
 
 
@@ -55,7 +59,7 @@ def test_reports_are_served_and_nothing_beside_them(home, workspace, monkeypatch
         f"/{name}/key.txt", f"/{name}/../catalog.html", f"/{name}/..%2fcatalog.html", f"/{name}/out.html",
         f"/{name}/", f"/{name}", f"/{name}/%2fetc%2fhostname", f"/{name}//etc/hostname", f"/{name}/%00.html",
         f"/{name}/.draft.html", f"/{name}/.drafts/a.html", f"/{name}/figures/../.draft.html", f"/{name}/%2edraft.html",
-        "/../reports.json", "/%2e%2e/reports.json", "/..", "//etc/hostname", f"/{name}/figures", f"/{name}/nothing",
+        f"/{name}/folder.html/", f"/{name}/folder.html", f"/{name}/pipe.html", "/../reports.json", "/%2e%2e/reports.json", "/..", "//etc/hostname", f"/{name}/figures", f"/{name}/nothing",
     ):  # fmt: skip
         status, page = get(server, path)
         assert "secret" not in page and (status == 404 or "<h1>Reports" in page), path

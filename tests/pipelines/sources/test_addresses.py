@@ -18,6 +18,9 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         ("https://canary@files.example/crawl/a.warc.gz", PUBLIC),
         ("https://user:c@n@ry@files.example/crawl/a.warc.gz", PUBLIC),
         ("https://user:ca/nary@files.example/crawl/a.warc.gz", PUBLIC),
+        ("https://user:can#ary@files.example/crawl/a.warc.gz", PUBLIC),
+        ("https:/user:canary@files.example/crawl/a.warc.gz", "https:/files.example/crawl/a.warc.gz"),
+        (r"HTTPS:\\user:canary@files.example\a", r"HTTPS:\\files.example\a"),
         (f"{PUBLIC}?{SIGV4}", PUBLIC),
         (f"{PUBLIC}?{SAS}", PUBLIC),
         (f"{PUBLIC}?X-Goog-Signature=canary&X-Goog-Date=1", PUBLIC),
@@ -35,6 +38,8 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         (f"{PUBLIC}?md5=canary&expires=1", PUBLIC),
         (f"{PUBLIC}?st=canary&e=1&part=2", f"{PUBLIC}?part=2"),
         (f"{PUBLIC}?otp=canary&ticket=canary", PUBLIC),
+        (f"{PUBLIC}?userPass=canary&psw=canary&urlSig=canary&Authentication=canary", PUBLIC),
+        (f"{PUBLIC}?CloudFront-Policy=canary", PUBLIC),
         (
             "https://p.example/?u=https%3A%2F%2Fme%3Acanary%40x.example%2F",
             "https://p.example/?u=https%3A%2F%2Fx.example%2F",
@@ -47,6 +52,7 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         ("simplecache::https://user:canary@files.example/a", "simplecache::https://files.example/a"),
         # Nothing secret: as it was.
         (f"{PUBLIC}?key=crawl/b.warc.gz&page=2&exp=7", f"{PUBLIC}?key=crawl/b.warc.gz&page=2&exp=7"),
+        (f"{PUBLIC}?compass=n&object_key=b.gz&code=", f"{PUBLIC}?compass=n&object_key=b.gz&code="),
         ("https://files.example/a@b/c?tokenizer=x", "https://files.example/a@b/c?tokenizer=x"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         ("abfs://container@account.dfs.core.windows.net/a", "abfs://container@account.dfs.core.windows.net/a"),
@@ -62,6 +68,12 @@ def test_addresses(address: str, expected: str) -> None:
 def test_what_looks_random_is_masked_and_tells_two_files_apart() -> None:
     one, two = (redacted(f"{PUBLIC}?f={name * 12}") for name in ("a1", "b2"))
     assert one != two and "a1a1" not in one + two and one == redacted(one)
+
+
+@pytest.mark.parametrize("name", ["license_key", "rlkey", "subscription-key", "cf_clearance", "code", "mac"])
+def test_what_may_be_a_key_by_its_name_is_masked_too(name: str) -> None:
+    one, two = (redacted(f"{PUBLIC}?{name}={value}&part=2") for value in ("canary", "bird"))
+    assert one != two and "canary" not in one and one.endswith("&part=2") and one == redacted(one)
 
 
 def test_errors() -> None:
