@@ -24,7 +24,7 @@ from pipelines.settings import OptOutSettings
 # - `Content-Signal: ai-train=no`: https://contentsignals.org/, which Cloudflare writes for millions of sites.
 #
 # Both are dictionaries of structured fields (RFC 9651). They are read more leniently than that: who wrote
-# `ai-train="No"` or a semicolon for a comma meant it.
+# `ai-train="No"`, `ai-train: false` or a semicolon for a comma meant it.
 
 
 CONTENT_USAGE, CONTENT_SIGNAL = "content-usage", "content-signal"
@@ -35,7 +35,7 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
 }
 # Those that hold them, of AIPREF's earlier drafts: they count where a statement says nothing of training itself.
 _WIDER: Mapping[str, frozenset[str]] = {CONTENT_USAGE: frozenset({"bots", "all"}), CONTENT_SIGNAL: frozenset()}
-_NO, _YES = frozenset({"n", "no", "?0"}), frozenset({"y", "yes", "?1", ""})
+_NO, _YES = frozenset({"n", "no", "?0", "0", "false"}), frozenset({"y", "yes", "?1", "1", "true", ""})
 _MAX_CHARACTERS = 2000  # of a statement that are looked at
 
 
@@ -51,8 +51,8 @@ def says_of_training(field: str, statement: str) -> bool | None:
     said: set[bool] = set()
     of_wider: set[bool] = set()
     for member in re.split("[,;]", statement[:_MAX_CHARACTERS].lower()):
-        category, _, value = member.partition("=")
-        value = value.strip(" \t\"'")
+        category, *rest = re.split("[=:]", member, maxsplit=1)
+        value = "".join(rest).strip(" \t\"'")
         answer = {False} if value in _NO else {True} if value in _YES else set()
         if category.strip() in CATEGORIES[field]:
             said |= answer
@@ -65,9 +65,10 @@ def says_of_training(field: str, statement: str) -> bool | None:
 # `robots`, or the name of one crawler: `googlebot`, `ccbot`; also where it stands as a header's or a property's name.
 _NAMES = ("name", "http-equiv", "property")
 _META = ", ".join(f"meta[{name}*={word} i][content]" for name in _NAMES for word in ("bot", "tdm-reservation"))
-_SEPARATORS = re.compile(r"[\s,:;]+")
+_WORD = re.compile(r"[\w-]+")  # whatever stands around it: commas, colons, quotes, a byte order mark
 # To one of `-`, 0 to 9, a to z, or a sign between them: the smallest are 45 and hexadecimal 2d.
 _REFERENCE = re.compile(rb"&#0*(?:4[5-9]|[5-9][0-9]|1[0-2][0-9])(?![0-9])|&#x0*(?:2d|[3-7][0-9a-f])(?![0-9a-f])")
+_RESERVED = ("1",)  # value of tdm-reservation; of several the one that reserves holds
 _META_TAG = re.compile(rb"<meta([^>]*+)", re.IGNORECASE)
 # What was joined by `>`, of tags that end where the first `>` behind them stands: attributes as the standard has them,
 # where each quote is one around a value. What matched is never tried in another way (`*+`): a hostile tag would take
@@ -82,7 +83,7 @@ def header_opt_out(capture: Capture, settings: OptOutSettings) -> str | None:
     """Return the reason of an opt-out by HTTP headers; None if there is none."""
     if any(_says(value, settings.robots) for value in capture.robots):
         return "x_robots_tag"
-    if settings.tdm and capture.tdm_reservation.strip() == "1":
+    if settings.tdm and _says(capture.tdm_reservation, _RESERVED):
         return "tdm_header"
     if settings.usage_preferences and refuses_training(CONTENT_USAGE, capture.content_usage):
         return "content_usage_header"
@@ -99,7 +100,7 @@ def page_opt_out(markup: Markup, tree: HTMLTree, settings: OptOutSettings) -> st
         name = next(filter(None, map(tag.get_attribute, _NAMES)), "").strip().lower()
         content = tag.get_attribute("content") or ""
         if name == "tdm-reservation":
-            if settings.tdm and content.strip() == "1":
+            if settings.tdm and _says(content, _RESERVED):
                 return "tdm_meta"
         elif _says(content, settings.robots):
             return "meta_robots"
@@ -127,4 +128,4 @@ def may_opt_out(markup: Markup, settings: OptOutSettings) -> bool:
 
 
 def _says(rules: str, values: Iterable[str]) -> bool:
-    return not set(values).isdisjoint(_SEPARATORS.split(rules.lower()))
+    return not set(values).isdisjoint(_WORD.findall(rules.lower()))

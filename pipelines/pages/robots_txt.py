@@ -32,6 +32,8 @@ _USER_AGENT = ("user-agent", "useragent", "user agent")
 _ACCESS = ("allow", "disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")
 _RULES = (*_ACCESS, CONTENT_USAGE, CONTENT_SIGNAL)
 _HAS_PATH = re.compile(r"/\S*\s")  # before the statement of a usage preference
+# Between product tokens: `GPTBot/1.0`, and what the RFC knows no lists and patterns of (`GPTBot, CCBot`, `"GPTBot*"`).
+_BETWEEN_TOKENS = re.compile(r"[/\s,;()\"'*]+")
 _GROUP_END = "allow:"  # a rule without a value, which only ends the lines of user agents
 _AROUND = " \t\r\0\xa0\u200b\u200c\u200d\ufeff"  # what editors leave around a line
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -78,7 +80,8 @@ def _page(url: str) -> str:
     """Return a URL of the same path and query, of bounded length, that can be parsed."""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    return f"http://host/{path.removeprefix('/')[:_MAX_PATH_CHARACTERS]}"
+    page = f"http://host/{path.removeprefix('/')[:_MAX_PATH_CHARACTERS]}"
+    return page.encode(errors="replace").decode()  # half of a surrogate pair, as JSON may have it
 
 
 def _allowed(text: str, page: str, agents: Iterable[str]) -> bool:
@@ -126,7 +129,7 @@ def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
             if lines:
                 yield agents or {"*"}, lines
                 agents, lines = set(), []
-            agents.add(re.split(r"[/\s]", value.lower(), maxsplit=1)[0])  # a product token, without a version
+            agents.update(["*"] if value.strip("\"'") == "*" else _BETWEEN_TOKENS.split(value.lower()))
     yield agents or {"*"}, lines
 
 

@@ -140,7 +140,7 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         transfer_encoding=_values(http, "Transfer-Encoding").lower(),
         content_encoding=_values(http, "Content-Encoding").lower(),
         robots=http.get_multiple("X-Robots-Tag"),
-        tdm_reservation=http.get("TDM-Reservation") or "",
+        tdm_reservation=_values(http, "TDM-Reservation"),
         content_usage=http.get_multiple("Content-Usage"),
         content_signal=http.get_multiple("Content-Signal"),
         payload_digest=headers.get("WARC-Payload-Digest") or "",

@@ -59,7 +59,8 @@ def test_reports_are_served_and_nothing_beside_them(home, workspace, monkeypatch
         f"/{name}/key.txt", f"/{name}/../catalog.html", f"/{name}/..%2fcatalog.html", f"/{name}/out.html",
         f"/{name}/", f"/{name}", f"/{name}/%2fetc%2fhostname", f"/{name}//etc/hostname", f"/{name}/%00.html",
         f"/{name}/.draft.html", f"/{name}/.drafts/a.html", f"/{name}/figures/../.draft.html", f"/{name}/%2edraft.html",
-        f"/{name}/folder.html/", f"/{name}/folder.html", f"/{name}/pipe.html", "/../reports.json", "/%2e%2e/reports.json", "/..", "//etc/hostname", f"/{name}/figures", f"/{name}/nothing",
+        f"/{name}/folder.html/", f"/{name}/folder.html", f"/{name}/pipe.html",
+        "/../reports.json", "/%2e%2e/reports.json", "/..", "//etc/hostname", f"/{name}/figures", f"/{name}/nothing",
     ):  # fmt: skip
         status, page = get(server, path)
         assert "secret" not in page and (status == 404 or "<h1>Reports" in page), path

@@ -186,3 +186,19 @@ def test_opt_outs_in_other_places_and_of_wider_categories(reasons_of: Callable[.
     ]
     expected = ["meta_robots", "meta_robots", "tdm_meta", "kept", "content_usage_header", "kept", "kept"]
     assert reasons_of(pages) == expected
+
+
+def test_opt_outs_as_owners_write_them(reasons_of: Callable[..., list[str]]) -> None:
+    kept_out = {
+        "x_robots_tag": [("X-Robots-Tag", value) for value in ('"noai"', "[noai]", "noindex, noai.")],
+        "tdm_header": [("TDM-Reservation", value) for value in ("1, 1", "0, 1", "1; policy", '"1"')],
+        "content_signal_header": [("Content-Signal", value) for value in ("search: yes, ai-train: no", "ai-train=0")],
+        "content_usage_header": [("Content-Usage", "train-ai=false")],
+        "kept": [("TDM-Reservation", "10"), ("X-Robots-Tag", "noai-not"), ("Content-Signal", "ai-train: true")],
+    }
+    for reason, headers in kept_out.items():
+        pages = [Page(html(TEXT), headers=HTML | {name: value}) for name, value in headers]
+        assert reasons_of(pages) == [reason] * len(headers)
+    of_tags = ["\ufeffnoai", "&quot;noai&quot;", "index; noai."]
+    pages = [Page(html(TEXT, head=f'<meta name="robots" content="{content}">')) for content in of_tags]
+    assert reasons_of(pages) == ["meta_robots"] * len(of_tags)

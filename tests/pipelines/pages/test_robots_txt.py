@@ -107,6 +107,18 @@ def test_usage_preferences(text: str, path: str, reason: str | None) -> None:
     assert ignoring.opts_out(SITE + path) is None
 
 
+@pytest.mark.parametrize(
+    "named", ["Other, CCBot", '"CCBot"', "CCBot*", "Mozilla/5.0 (compatible; ccbot/2.0)", "'CCBot' 'Other'", "CCBot;"]
+)
+def test_agents_named_otherwise_than_by_the_rfc(named: str) -> None:
+    assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "CCBot") == "robots_txt"
+    assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "GPTBot") is None
+
+
+def test_half_of_a_surrogate_pair_in_an_address() -> None:
+    assert said_of("User-agent: CCBot\nDisallow: /k\n", "/k/\ud83d") == "robots_txt"
+
+
 @given(st.text(st.sampled_from("/*$%aé2\n:#"), max_size=80), st.text(st.sampled_from("/%aé2"), max_size=40))
 def test_no_rule_breaks_it(pattern: str, path: str) -> None:
     assert said_of(f"user-agent: ccbot\nallow: {pattern}", f"/{path}") in (None, "robots_txt")
