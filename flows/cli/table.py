@@ -103,7 +103,7 @@ def print_pairs(pairs: Sequence["Pair"], reason: str, characters: int) -> None:
         table.add_column("kept", ratio=1, overflow="fold")
         pages = [pair.left, pair.kept]
         table.add_row(*(_cell(f"{page.url}\n{page.title}") if page else "" for page in pages))
-        table.add_row(*(_cell(page.text[:characters]) or "(no text was extracted)" if page else "" for page in pages))
+        table.add_row(*(_cell(page.text[:characters]) or f"({page.no_text})" if page else "" for page in pages))
         console.print(table)
 
 

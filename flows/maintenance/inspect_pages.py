@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.maintenance.published_version import Page, PublishedVersion
+from flows.maintenance.published_version import TAKEN_DOWN, Page, PublishedVersion
 from flows.maintenance.rollback import current
 from flows.maintenance.verdicts import verdict_of
 from pipelines.denylist import DenyList, denied_hosts
@@ -58,6 +58,8 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
         left = [(doc_no, None, "") for doc_no in version.left_by_filter(reason, number)]
     if not left:
         known = sorted({row["reason"] for row in version.manifest["counts"]["funnel"]} - {"kept"})
+        if reason in known:  # they were in the shards of the version before, which are taken over
+            raise InputError(f"which pages left corpus {corpus} for {reason!r} is told by `nr verdicts {corpus} OUT`")
         raise InputError(f"no page left corpus {corpus} for reason {reason!r}; reasons are: {', '.join(known)}")
     stayed = version.kept_pages(len(left))
     return [
@@ -122,7 +124,7 @@ def _why_hidden(row: Mapping[str, Any], denied: DenyList) -> str | None:
     if STAGE_OF_REASON[row["reason"]] == "opt_out":
         return f"no text: its owner keeps it out ({row['reason']})"
     if denied.mask(pa.table({"host": [row["host"]]})).any():
-        return "no text: its host was taken down"
+        return TAKEN_DOWN
     return None
 
 

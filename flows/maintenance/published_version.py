@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.corpus.filter import sample_of
 from pipelines.corpus.shards import shard_files
 from pipelines.dedup.index import first_doc_nos
+from pipelines.denylist import DenyList, denied_hosts
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import documents_file
 from pipelines.text.bad_words import BAD_WORDS, BadWords, read_bad_words
@@ -20,16 +22,19 @@ from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.workspace import Workspace
 
+TAKEN_DOWN = "no text: its host was taken down"
+_COLUMNS = ["url", "title", "text", "host"]
 _UNIT_BITS = 32  # of a doc_no, below them the row
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page as it is shown. A page that left before its main content was extracted has no text."""
+    """A page as it is shown. It has no text where it left before main content was extracted, or was taken down."""
 
     url: str
     title: str
     text: str
+    no_text: str = "no text was extracted"  # said in place of it
 
 
 class PublishedVersion:
@@ -37,6 +42,7 @@ class PublishedVersion:
 
     def __init__(self, workspace: Workspace, corpus: str, version: str) -> None:
         self.folder, self._corpus = workspace.corpus_version(corpus, version), corpus
+        self._denied = DenyList([entry.host for entry in denied_hosts(workspace)])
         manifest = read_manifest(self.folder)
         if manifest is None or "segments" not in manifest["inputs"]:
             raise InputError(
@@ -96,25 +102,27 @@ class PublishedVersion:
     def kept_pages(self, number: int) -> Iterator[Page]:
         for file in shard_files(self.folder, "train"):
             with pq.ParquetFile(file) as shard:
-                batches = shard.iter_batches(max(number, 1), columns=["url", "title", "text"])
-                yield from (_page(row) for row in next(batches).to_pylist())
+                batches = shard.iter_batches(max(number, 1), columns=_COLUMNS)
+                yield from map(self._page, next(batches).to_pylist())
 
     def page(self, doc_no: int) -> Page:
-        """Return a document as it was extracted."""
+        """Return a document as it was extracted; without its text where its host was taken down."""
         file = documents_file(self._documents, self._unit[doc_no >> _UNIT_BITS])
         with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
             row = connection.execute(
-                "SELECT url, title, text FROM read_parquet(?) WHERE row = ?", [str(file), doc_no % (1 << _UNIT_BITS)]
+                f"SELECT {', '.join(_COLUMNS)} FROM read_parquet(?) WHERE row = ?",  # noqa: S608
+                [str(file), doc_no % (1 << _UNIT_BITS)],
             ).fetchone()
         assert row is not None
-        return _page(dict(zip(("url", "title", "text"), row, strict=True)))
+        return self._page(dict(zip(_COLUMNS, row, strict=True)))
+
+    def _page(self, row: dict[str, Any]) -> Page:
+        if self._denied.mask(pa.table({"host": [row["host"]]})).any():
+            return Page(row["url"] or "", "", "", TAKEN_DOWN)
+        return Page(row["url"] or "", row["title"] or "", row["text"] or "")
 
 
 def _by_doc_no(path: Path, doc_nos: list[int]) -> dict[int, dict[str, Any]]:
     table = pq.read_table(path)
     wanted = pc.is_in(table["doc_no"], pc.cast(doc_nos, table["doc_no"].type)) if doc_nos else None
     return {row["doc_no"]: row for row in table.filter(wanted).to_pylist()} if wanted is not None else {}
-
-
-def _page(row: dict[str, Any]) -> Page:
-    return Page(row["url"] or "", row["title"] or "", row["text"] or "")

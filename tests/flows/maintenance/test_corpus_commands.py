@@ -288,6 +288,20 @@ def test_pages_that_left_are_shown_beside_those_that_stayed(study: Study) -> Non
         inspect_pages(study.workspace, "english", "mood", 3)
 
 
+def test_pages_of_a_forgotten_host_are_not_shown_for_any_reason(study: Study) -> None:
+    for host in ("host0.example", "host1.example"):
+        forget_host(study.workspace, host, "asked", lambda said: None)
+    with pytest.raises(InputError, match="is told by `nr verdicts english OUT`"):
+        inspect_pages(study.workspace, "english", "forgotten_host", 3)
+    study.refresh("c", [english(99, host=0), *map(english, range(70, 76))])
+    [near] = inspect_pages(study.workspace, "english", "near_copy", 3)
+    forgotten = inspect_pages(study.workspace, "english", "forgotten_host", 3)
+    assert forgotten and all(pair.kept is not None and pair.kept.text for pair in forgotten)
+    for page in (near.left, near.kept, *(pair.left for pair in forgotten)):
+        assert page is not None
+        assert (page.title, page.text, page.no_text) == ("", "", "no text: its host was taken down")
+
+
 def documents_of(study: Study) -> list[dict[str, Any]]:
     return rows_of(sorted((study.workspace.root / "documents").glob("*/*.parquet")))
 
