@@ -79,7 +79,8 @@ _TAG = re.compile(rb"<[^<>]*+>")
 
 
 def _as_control(error: UnicodeError) -> tuple[str, int]:
-    """Bytes without a character in windows-125x are control characters to browsers, which leave the text later."""
+    """Return bytes without a character in windows-125x as browsers do, as control characters; they leave the text
+    later."""
     assert isinstance(error, UnicodeDecodeError)
     broken = error.object[error.start : error.end]
     single = len(broken) == 1 and 0x80 <= broken[0] < 0xA0 and error.encoding == "charmap"
@@ -166,7 +167,7 @@ def _last_word(text: bytes) -> bytes:
 
 
 def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
-    """Another charset by which words are much more those of a language; None if there is none."""
+    """Return another charset by which words are much more those of a language; None if there is none."""
     believed = misfit(words.decode(encoding, errors="as_control"))
     if other := _narrower(words, encoding, believed.share) or _other_cyrillic(words, encoding, believed.share):
         return other
@@ -229,7 +230,7 @@ def _rows(words: bytes, encoding: str) -> tuple[int, int]:
 
 
 def _utf8(payload: bytes) -> str | None:
-    """Most pages are strict UTF-8. Their control characters are counted at the start, in bytes: that is fast."""
+    """Decode strict UTF-8, which most pages are. Control characters are counted at the start, in bytes: that is fast."""
     if _ESCAPE in payload and _JAPANESE_ESCAPE in payload:  # a single byte is looked for in a tenth of the time
         return None
     try:

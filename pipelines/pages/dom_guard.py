@@ -91,7 +91,7 @@ def _end_of_attributes(html: bytes, name: int) -> int:
 
 
 def _count(html: bytes, name: int, end: int) -> int:
-    """Attributes of the tag between the end of its name and theirs; no more than _MANY."""
+    """Count attributes of the tag between the end of its name and theirs; no more than _MANY."""
     return sum(1 for _ in _ATTRIBUTE.finditer(html, name, end))
 
 
@@ -107,7 +107,7 @@ def _names_of_tags(html: bytes, start: int, end: int) -> Iterator[int]:
 
 
 def _long_ways(html: bytes, length: int) -> Iterator[tuple[int, int]]:
-    """Ways of more than `length` bytes in which no `>` surely ends a tag: each longer tag lies in one of them.
+    """Yield ways of more than `length` bytes in which no `>` surely ends a tag: each longer tag lies in one of them.
 
     Of most pages little is looked at: what stands before each `length` of bytes.
     """
@@ -232,7 +232,7 @@ def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
 
 
 def _open_sum(markup: Markup) -> int:
-    """Elements that stand open at each tag, summed. Those that their parents close count on: only more can be said."""
+    """Sum the elements that stand open at each tag. Those that their parents close count on: only more can be said."""
     open_now: Counter[bytes] = Counter()
     depth = together = 0
     for closes, name in _TAG.findall(markup.html):

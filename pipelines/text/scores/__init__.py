@@ -23,7 +23,7 @@ _CHARACTERS_TOGETHER = 200_000  # of several texts that are scored together: the
 
 
 def scores(text: str, language: str) -> dict[str, float | None]:
-    """Scores by name, in the order of SCORES. `text` is not empty, stripped, and without control characters.
+    """Return the scores by name, in the order of SCORES. `text` is not empty, stripped, and without control characters.
 
     Of a text that is longer, its first MAX_CHARACTERS are scored.
     """
@@ -42,7 +42,7 @@ def scores_of_texts(texts: Sequence[str], languages: Sequence[str]) -> list[dict
 
 
 def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Bounds of consecutive groups of no more than so many characters, or of one text."""
+    """Yield the bounds of consecutive groups of no more than so many characters, or of one text."""
     start = characters = 0
     for number, text in enumerate(texts):
         if characters + len(text) > _CHARACTERS_TOGETHER and number > start:

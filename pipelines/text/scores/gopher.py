@@ -146,7 +146,7 @@ def _duplicates(elements: Sequence[str]) -> tuple[int, int]:
 
 
 def _repeated_grams(parts: TextParts) -> dict[str, Integers]:
-    """Characters of each text by score: of its top n-grams, and of the duplicate ones.
+    """Count characters of each text by score: of its top n-grams, and of the duplicate ones.
 
     An n-gram can occur twice only where both (n-1)-grams in it do. So only those places are looked at that were left
     for n - 1: few in most texts, and none from some n on.
@@ -195,7 +195,7 @@ def _repeated(grams: Integers) -> tuple[npt.NDArray[np.intp], Integers]:
 
 
 def _top_characters(n: int, places: Integers, counts: Integers, ends: Integers, parts: TextParts) -> Integers:
-    """Length of each text's most frequent n-gram, with its spaces, times its count, given those that occur twice or
+    """Return the length of each text's most frequent n-gram, with its spaces, times its count, given those that occur twice or
     more.
     """
     # Where all of a text occur once, the first counts.
@@ -211,7 +211,8 @@ def _top_characters(n: int, places: Integers, counts: Integers, ends: Integers, 
 
 
 def _duplicate_characters(n: int, grams: Integers, places: Integers, ends: Integers, parts: TextParts) -> Integers:
-    """Characters in n-grams that came before. One that was seen is stepped over, and nothing inside it is seen."""
+    """Count characters in n-grams that came before. One that was seen is stepped over, and nothing inside it is
+    seen."""
     seen: set[int] = set()
     again: list[int] = []
     free = 0

@@ -67,7 +67,7 @@ def _may_be_removed(text: str) -> bool:
 
 
 def _sentences(parts: TextParts) -> Integers:
-    """Sentences of each line: marks at which one ends, and one more where the line goes on behind the last."""
+    """Count sentences of each line: marks at which one ends, and one more where the line goes on behind the last."""
     marks = np.flatnonzero(parts.kinds & MARK)
     behind = marks + 1  # a line break at the end of each text
     is_end = (parts.kinds[marks] & FREE_MARK) | (parts.kinds[behind] & CLOSING) | (parts.codes[behind] == ord("\n"))
