@@ -122,3 +122,26 @@ def test_blank_lines_at_both_ends_are_passed_in_linear_time() -> None:
     blank = "\n" * 100_000
     lines = text_of(f"<article><pre>Menu{blank}</pre>{PARAGRAPHS}<pre>Home{blank}Imprint</pre></article>")
     assert lines == SENTENCES.split("\n")
+
+
+@pytest.mark.parametrize(
+    "attribute", ["class=comment", "class='forum-reply'", "id=comments", "class=hidden", "id=banner"]
+)
+def test_a_page_that_would_lose_nearly_all_its_prose_keeps_it(attribute: str) -> None:
+    posts = "".join(f"<div {attribute}><p>{prose(ENGLISH, seed, 40)}</p></div>" for seed in range(6))
+    text = "\n".join(text_of(f"<nav><a href=/>Home</a></nav><h2>A thread</h2><p>Which soil?</p>{posts}<p>Log in</p>"))
+    assert all(" ".join(prose(ENGLISH, seed, 40).split()) in " ".join(text.split()) for seed in range(6))
+    assert "Home" not in text and "Log in" not in text
+
+
+def test_comments_beside_an_article_stay_out_where_its_prose_was_lost() -> None:
+    article = f"<div class=related><p>{prose(ENGLISH, 1, 200)}</p></div>"
+    comments = f"<div class=comments><p>{prose(ENGLISH, 2, 100)}</p></div>"
+    text = " ".join(text_of(article + comments))
+    assert " ".join(prose(ENGLISH, 1, 200).split()) in " ".join(text.split())
+    assert prose(ENGLISH, 2, 100).split("\n")[0] not in text
+
+
+def test_comments_below_a_short_article_stay_out() -> None:
+    comments = "".join(f"<div class=comment><p>{prose(ENGLISH, seed, 40)}</p></div>" for seed in range(3))
+    assert len("\n".join(text_of(f"<article><p>{prose(ENGLISH, 9, 90)}</p></article>{comments}")).split()) == 90
