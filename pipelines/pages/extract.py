@@ -114,7 +114,10 @@ _MIN_ARTICLE_SHARE = 0.5  # of the prose: what is left beside comments is then t
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
 _LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
 # One query for all parts that are looked at: a walk through the page takes a tenth of the time of main content.
-_LOOKED_AT = ",".join(["body>ul", "body>*>ul", "body>*>*>ul", *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
+_LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
+# Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
+_BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
+_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _MAX_SIGNATURE_LINES = 4  # with the closing line
 _SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
@@ -179,6 +182,8 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
         name = part.getattr("class") or ""
         if part.tag == "ul":
             _deepen_list(tree, part)
+        elif part.tag in _BLOCKS:
+            _put_into_box(tree, part)
         if not any(word in name for word in _FURNITURE_WORDS):
             continue
         if _names_content(name.lower()):
@@ -199,10 +204,14 @@ def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
     if part.query_selector(_CONTROLS) is not None or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
         return
     for _ in range(_MIN_LIST_DEPTH - 1):
-        if tree.document is not None and part.parent is not None:
-            box = tree.document.create_element("div")
-            part.parent.replace_child(box, part)
-            box.append_child(part)
+        _put_into_box(tree, part)
+
+
+def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:
+    if tree.document is not None and part.parent is not None:
+        box = tree.document.create_element("div")
+        part.parent.replace_child(box, part)
+        box.append_child(part)
 
 
 def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:

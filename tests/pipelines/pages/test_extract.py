@@ -145,3 +145,9 @@ def test_comments_beside_an_article_stay_out_where_its_prose_was_lost() -> None:
 def test_comments_below_a_short_article_stay_out() -> None:
     comments = "".join(f"<div class=comment><p>{prose(ENGLISH, seed, 40)}</p></div>" for seed in range(3))
     assert len("\n".join(text_of(f"<article><p>{prose(ENGLISH, 9, 90)}</p></article>{comments}")).split()) == 90
+
+
+@pytest.mark.parametrize("tag", ["summary", "legend", "dialog", "menu", "dir", "search"])
+def test_blocks_are_not_joined_with_the_words_beside_them(tag: str) -> None:
+    text = text_of(f"<article>{PARAGRAPHS}<div>before<{tag}>inside</{tag}>behind</div>{PARAGRAPHS}</article>")
+    assert {"before", "inside", "behind"} <= {line.strip() for line in text}
