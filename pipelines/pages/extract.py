@@ -117,6 +117,7 @@ _LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a 
 _LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
 # Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
 _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
+_MAX_BOXES = 5000  # .1 s
 _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _MAX_SIGNATURE_LINES = 4  # with the closing line
@@ -177,13 +178,14 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
 
     It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
     """
-    seeming = []
+    seeming, boxes = [], 0
     for part in _parts(tree, _LOOKED_AT):
         name = part.getattr("class") or ""
         if part.tag == "ul":
             _deepen_list(tree, part)
-        elif part.tag in _BLOCKS:
+        elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
             _put_into_box(tree, part)
+            boxes += 1
         if not any(word in name for word in _FURNITURE_WORDS):
             continue
         if _names_content(name.lower()):
