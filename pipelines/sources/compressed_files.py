@@ -5,6 +5,7 @@ those the blocks where each stands for itself.
 """
 
 import bz2
+import codecs
 import io
 import lzma
 import mmap
@@ -38,6 +39,8 @@ MAX_LOOKS = 20_000  # at what may begin a part and does not, in one file
 _BEGIN_BYTES = 1 << 10  # that a part has to give, or its end, to be taken for one
 _CAREFUL_STEPS = (1 << 9, 1)  # bytes at a time, where a part is known to be damaged
 _PADDING = re.compile(rb"\0*+")
+_START_BYTES = 64
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +160,33 @@ def kind_of(suffix: str, dictionary: bytes = b"") -> Kind:
     return kind._replace(read=partial(_read_zstd, dictionary=dictionary)) if dictionary else kind
 
 
+def _kind_of_content(path: Path, start: bytes) -> Kind | None:
+    """Return how a file is compressed, given its first bytes; None where it is not.
+
+    Names tell it, but for what a program unpacked or packed on its way and left under its name.
+    """
+    by_name = _KINDS.get(path.suffix.lower())
+    if by_name and by_name.begin.match(start):
+        return by_name
+    if found := next((kind for kind in _KINDS.values() if kind.begin.match(start)), None):
+        return found
+    return None if _is_text(start) else by_name
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        return _CONTROLS.search(codecs.getincrementaldecoder("utf-8")().decode(start)) is None
+    except UnicodeDecodeError:
+        return False
+
+
 def decompressed(path: Path, raw: BinaryIO) -> Iterator[bytes | Damage]:
     """Yield the content of a file by chunks, and what was damaged in it, each said behind what came of it.
 
     Raises InputError where zstd would take too much memory.
     """
-    kind = _KINDS.get(path.suffix.lower())
+    kind = _kind_of_content(path, raw.read(_START_BYTES))
+    raw.seek(0)
     if kind is None:
         while data := raw.read(CHUNK_BYTES):
             yield data

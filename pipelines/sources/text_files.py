@@ -25,6 +25,7 @@ TEXT_SUFFIXES = (*(kind + packed for kind in (*JSON_KINDS, ".txt") for packed in
 # So many objects without the text's field are read before it is taken for the wrong one.
 MAX_WITHOUT_TEXT = 10_000
 _NAMES_SHOWN = 20
+_MIN_NO_OBJECTS = 3  # lines: one or two may be damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,14 @@ class _Fields:
     def __init__(self, path: Path, text_field: str) -> None:
         self._path, self._text_field = path, text_field
         self._found, self._rows, self._names = False, 0, dict[str, str]()
+        self._no_objects = 0
 
     def look_at(self, row: Mapping[str, Any] | str, record: TextRecord) -> None:
-        if self._found or isinstance(row, str):
+        if self._found:
+            return
+        if isinstance(row, str):
+            self._no_objects += row == "unreadable"
+            self._found = row != "unreadable"
             return
         if record.fault != "no_text":
             self._found = True
@@ -107,7 +113,14 @@ class _Fields:
 
     def end(self) -> None:
         """Raise InputError where there were rows, but not one text."""
-        if self._found or not self._rows:
+        if self._found:
+            return
+        if not self._rows and self._no_objects >= _MIN_NO_OBJECTS:
+            raise InputError(
+                f"{self._path}: none of its {self._no_objects} lines is a JSON object in UTF-8, such as "
+                f'{{"{self._text_field}": "..."}}: write it as JSON lines, or as .txt where it is plain text'
+            )
+        if not self._rows:
             return
         names = ", ".join(f"{name!r} ({kind})" for name, kind in self._names.items())
         raise InputError(

@@ -226,6 +226,12 @@ _SECTION = (
 _WORD_BEFORE = re.compile(r"(?<![^\W\d_])(?:§|([^\W\d_]{1,20}+))[ \t.:]{0,3}\Z|[A-Za-z]/\Z")
 _IP_BEFORE = re.compile(r"\bip\b[^\d\n]{0,16}\Z", re.IGNORECASE)
 _SECTION_WORD = re.compile(_SECTION, re.IGNORECASE)
+# They refer to a section, or to a page of the net: which, the size of the numbers tells.
+_SEE_WORD = re.compile(
+    r"siehe|vgl|see|cf|voir|lásd|ld|vö|zob|por|viz|viď|vid|véase|vedi|veja|zie|se|jfr|jf|katso|ks|см|ср|див|vezi|"
+    r"vaata|vt|žr|sk|glej|gl|βλ|bkz",
+    re.IGNORECASE,
+)
 # Hungarian and Turkish put an ending to the number: a 3.2.1.4-es szakasz, a 3.2.1.4-ben.
 _ENDING_BEHIND = re.compile(r"[-'’][^\W\d_]{1,5}(?![^\W_])")
 _SECTION_BEHIND = re.compile(
@@ -275,6 +281,8 @@ def _is_ipv4(match: re.Match[str]) -> bool:
     if _SECTION_BEHIND.match(behind):
         return False
     is_small = all(int(number) <= _MOST_OF_SECTIONS for number in match[0].split("."))
+    if is_small and word and _SEE_WORD.fullmatch(word[1]):
+        return False
     if is_small and _ENDING_BEHIND.match(behind) and not _IP_BEFORE.search(before):
         return False
     if is_small and (ordinal := _ORDINAL_BEHIND.match(behind)) and ordinal[1].islower():

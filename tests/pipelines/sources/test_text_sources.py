@@ -358,6 +358,8 @@ def test_a_bomb_stays_small(
         ("good.jsonl", {}, r"no text in the field 'text' of its 2 rows; they have 'id' \(str\), 'body' \(str\)"),
         ("good.jsonl", {"text_field": "many"}, r"'many' \(list\).*set the source's text_field"),
         ("one.json", {}, "one JSON object over many lines"),
+        ("strings.jsonl", {}, r"none of its 4 lines is a JSON object in UTF-8, such as \{\"text\": "),
+        ("latin2.jsonl", {}, "none of its 4 lines is a JSON object in UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_failed_unit(
@@ -374,6 +376,10 @@ def test_a_file_that_cannot_be_read_is_a_failed_unit(
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
     elif name == "good.jsonl":
         (tmp_path / name).write_bytes(as_lines(rows))
+    elif name == "strings.jsonl":
+        (tmp_path / name).write_text('"a text of its own"\n' * 4)
+    elif name == "latin2.jsonl":
+        (tmp_path / name).write_bytes('{"text": "őszi eső"}\n'.encode("iso8859-2") * 4)
     elif name == "one.json":
         (tmp_path / name).write_text(json.dumps({"rows": rows}, indent=1))
     report, _ = process(tmp_path / name, workspace, document_settings, **fields)
@@ -557,3 +563,21 @@ def test_of_what_seems_to_begin_a_part_no_more_than_a_block_is_read(
     path.write_bytes(gzip.compress(b"{}\n") + b"?" + b"\x1f\x8b\x08\x08name" * 33_000)
     assert [row for row in json_rows(path, 1000) if isinstance(row, ReadFailure)]
     assert len(read) > 10 and max(read) <= kind.block_bytes
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json.xz", "a.txt.bz2"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_what_was_packed_or_unpacked_under_another_name_is_read(
+    name: str,
+    pack: Callable[[bytes], bytes],
+    tmp_path: Path,
+    workspace: Workspace,
+    document_settings: DocumentSettings,
+) -> None:
+    """As a proxy leaves it that takes a server's compression away, or a program that forgets to."""
+    text = prose(ENGLISH, 1)
+    content = text.encode() if ".txt" in name else as_lines([{"text": text}])
+    (tmp_path / name).write_bytes(pack(content))
+    report, documents = process(tmp_path / name, workspace, document_settings)
+    assert (report.status, report.failures) == ("done", [])
+    assert [document["text"] for document in documents] == [text]

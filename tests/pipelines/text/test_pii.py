@@ -68,6 +68,7 @@ def test_an_address_among_words_without_spaces() -> None:
         "a 2.4.3.1. fejezet szerint",
         "lásd 2.14.3.1 § és 7.1.2.3. pont",
         "siehe Abschnitt 3.2.1.4, Kap. 12.1.1.2",
+        "siehe 1.10.2.3, lásd 4.2.1.3, cf. 7.1.2.2, voir 3.3.1.2, см. 2.5.1.4, zob. 6.1.1.2",
         "version 5.10.2.1, v. 12.16.3.20, Firmware: 1.104.2.3, Chrome/90.0.1.2",
         "  3.1.4.1 A mérés elve\n3.1.4.2. Das Prinzip\n## 3.1.4.3) Le principe",
         "(Table 2.1.1.3) Figure 9.1.2.3",
