@@ -230,7 +230,8 @@ def _rows(words: bytes, encoding: str) -> tuple[int, int]:
 
 
 def _utf8(payload: bytes) -> str | None:
-    """Decode strict UTF-8, which most pages are. Control characters are counted at the start, in bytes: that is fast."""
+    """Decode strict UTF-8, which most pages are. Control characters are counted at the start, in bytes, which is
+    fast."""
     if _ESCAPE in payload and _JAPANESE_ESCAPE in payload:  # a single byte is looked for in a tenth of the time
         return None
     try:

@@ -37,8 +37,8 @@ _LAST_SPACE = ord(" ")  # what comes before it among the bytes is white space or
 
 
 def mark_short_texts(markup: Markup, text: str) -> str:
-    """Return `text`, the page of `markup`, with MARK behind each text between two tags that extraction could take for an
-    icon.
+    """Return `text`, the page of `markup`, with MARK behind each text between two tags that extraction could take for
+    an icon.
 
     Few places can be one. They are found by array: a regex over the whole page takes five times as long.
     """

@@ -195,8 +195,8 @@ def _repeated(grams: Integers) -> tuple[npt.NDArray[np.intp], Integers]:
 
 
 def _top_characters(n: int, places: Integers, counts: Integers, ends: Integers, parts: TextParts) -> Integers:
-    """Return the length of each text's most frequent n-gram, with its spaces, times its count, given those that occur twice or
-    more.
+    """Return the length of each text's most frequent n-gram, with its spaces, times its count, given those that occur
+    twice or more.
     """
     # Where all of a text occur once, the first counts.
     tops, times = parts.words_before[:-1].copy(), np.ones(len(parts.texts), dtype=np.int64)
