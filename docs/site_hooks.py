@@ -52,6 +52,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:
     """Point links of the project's own files to the pages here, and leave those to code as plain names."""
+    if page.file.src_uri == "concepts.md":
+        page.meta["hide"] = ["toc"]  # the drawings need its room
     folder = ROOT / "docs" / Path(page.file.src_uri).parent
     if page.file.src_uri in OWN_FILES:
         markdown = re.sub(r"\((?:\./)?docs/", "(", markdown).replace('src="docs/', 'src="')
@@ -175,8 +177,16 @@ def commands_page() -> str:
     from flows.cli import app
 
     command = typer.main.get_command(app)
+    for each in _subcommands(command):  # else a list of commands breaks off after 45 characters
+        each.short_help = re.split(r"(?<=\.)\s", each.help or "", maxsplit=1)[0]
     found = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="nr"), name="nr")
     return re.sub(r"^# `nr`", "# Commands", found, count=1, flags=re.MULTILINE)
+
+
+def _subcommands(group: Any) -> Iterator[Any]:
+    for each in getattr(group, "commands", {}).values():
+        yield each
+        yield from _subcommands(each)
 
 
 def tables_page() -> str:
