@@ -183,10 +183,10 @@ methods:
   # - {{ method: lora, learning_rate: 1.0e-3 }}
   # - {{ method: finetune, learning_rate: 1.0e-4 }}
 
-# A first run, which shows in minutes that all works: 60 steps of 2 x 256 are 30,000 tokens. To learn the language take
-# more, for instance steps: 500, batch_size: 4, sequence_length: 512, micro_batch_size: 1, a million tokens: an evening of
-# two cores for a model of 135 M parameters, minutes on a GPU. `nr plan` tells the minutes beforehand.
-training: {{ steps: 60, batch_size: 2, sequence_length: 256, warmup_share: 0.05 }}
+# A first run, which shows in minutes that all works: 40 steps of 2 x 256 are 20,000 tokens. To learn the language take
+# more, for instance {{ steps: 500, batch_size: 4, sequence_length: 512, micro_batch_size: 1 }}, a million tokens: an
+# evening of two cores for a model of 135 M parameters, minutes on a GPU. `nr plan` tells the minutes beforehand.
+training: {{ steps: 40, batch_size: 2, sequence_length: 256, warmup_share: 0.05 }}
 # So many tokens of each held-out text are scored, of the base and of each run; 20000 tell smaller differences apart.
 evaluation: {{ sequence_length: 256, max_tokens: 8000 }}
 resources: {{ training_processes: 1, threads: 2 }}
@@ -201,9 +201,9 @@ NO_ORIGINAL_CORPUS = """\
 """
 REPLAY = "  - { corpus: original-language, role: original, share: 0.1 }"
 OWN_REPLAY = """\
-  # The base writes it itself, slower than it is trained; text of your own is quicker (nr init --original). `tokens` should
-  # be what a run sees of it, its share of all steps: 100000 and document_tokens: 1024 for a million tokens.
-  - { from: base, role: original, language: eng, share: 0.1, tokens: 3000, document_tokens: 256 }"""
+  # The base writes it itself, slower than it is trained; text of your own is quicker (nr init --original). `tokens`:
+  # what a run sees of it, its share of all steps; for a million tokens 100000, and document_tokens: 1024.
+  - { from: base, role: original, language: eng, share: 0.1, tokens: 2000, document_tokens: 256 }"""
 DEPLOYMENTS_TEXT = """\
 # What `nr up` registers with Prefect's server, to be run by name or by schedule:
 #   prefect deployment run 'extend-language/study' --watch

@@ -167,7 +167,7 @@ def _run(
 
 SHOWN_RECORDS = 20
 
-# What trainings of a given model cost, whatever stands. A small base trained here needs no GPU.
+# What trainings of a given model cost, whatever stands, before any has run. A small base trained here needs no GPU.
 
 GPU, SHARE_OF_PEAK = "H100", 0.4  # the share is assumed: loops of transformers reach .3 to .5 of the peak in bf16
 
@@ -176,23 +176,26 @@ def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, R
     if not (isinstance(config.base, BaseSpec) and config.inputs):
         return
     from nr_core.errors import ModelError
-    from nr_core.training.flops import PEAK, planned_flops  # takes torch's seconds
+    from nr_core.training.flops import PEAK, planned_flops, product_flops  # takes torch's seconds
 
     training = config.training
     tokens = training.steps * training.batch_size * (training.sequence_length or DEFAULT_LENGTH)
-    rows: list[tuple[str, int, int, float | None, float | None]] = []
+    rows: list[tuple[str, int, int, float | None, float | None, float | None]] = []
+    here = product_flops(config.resources.training_threads())
     try:
         for method in config.methods:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # what the libraries tell one another
                 flops = planned_flops(config.base, method, training)
             hours = None if flops is None else flops / (PEAK[GPU] * SHARE_OF_PEAK) / 3600
-            rows.append((method.label, len(config.seeds), tokens, flops, hours))
+            minutes = round(flops / (here * SHARE_OF_PEAK) / 60, 1) if flops and here else None
+            rows.append((method.label, len(config.seeds), tokens, flops, hours, minutes))
     except ModelError as error:
         say(f"the trainings have no price: {error}")
         return
-    columns = ["run", "seeds", "tokens", "FLOPs a seed", "GPU hours a seed"]
-    yield f"trainings, at {SHARE_OF_PEAK:.0%} of an {GPU}'s peak in bf16", Result(columns, list(rows))
+    columns = ["run", "seeds", "tokens", "FLOPs a seed", "GPU hours a seed", "minutes a seed here"]
+    title = f"trainings, at {SHARE_OF_PEAK:.0%} of an {GPU}'s peak in bf16, or of a matrix product's speed here now"
+    yield title, Result(columns, list(rows))
 
 
 def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:

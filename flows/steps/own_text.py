@@ -16,7 +16,7 @@ from storage.keys import hash_of
 from storage.publish import Manifest, is_whole, make_once, read_manifest
 from storage.workspace import OWN_TEXT, Workspace
 
-OWN_TEXT_STAGE_VERSION = 1
+OWN_TEXT_STAGE_VERSION = 2
 
 
 def own_text_key(item: OwnText, model_id: str, base: BaseSpec) -> str:

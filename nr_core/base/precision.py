@@ -67,7 +67,7 @@ def choose(asked: Precision, model: Any, place: torch.device | None = None) -> C
             if torch.cuda.is_bf16_supported()
             else Choice("fp32", "the GPU knows no bf16")
         )
-    if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+    if not cpu_knows_bf16():
         return Choice("fp32", "the processor has neither AMX nor AVX512-BF16")
     config = text_config(model)
     if config.hidden_size < SMALLEST_WIDTH:
@@ -75,6 +75,11 @@ def choose(asked: Precision, model: Any, place: torch.device | None = None) -> C
     gain = _gain(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
     what = f"a matrix product of the model's size is {gain:.1f} times as fast in bf16 as in fp32"
     return Choice("bf16" if gain >= LEAST_GAIN else "fp32", what)
+
+
+def cpu_knows_bf16() -> bool:
+    """Return whether the processor has products of bf16; without them they are tens of times slower than of fp32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def choose_once(asked: Precision, model: Any, folder: Path, place: torch.device | None = None) -> Choice:
@@ -124,11 +129,17 @@ def _keep_no_rows(embedding: nn.Module) -> None:
         embedding.register_forward_hook(lambda module, *_: pages.let_go(module.weight.detach()))
 
 
-@torch.no_grad()
 def _gain(inner: int, outer: int) -> float:
     """Tell how many times as fast a product (tokens × inner) · (inner × outer) is in bf16, from fp32 input as under
     autocast."""
-    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    seconds = product_seconds(inner, outer, (torch.float32, torch.bfloat16))
+    return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+@torch.no_grad()
+def product_seconds(inner: int, outer: int, dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
+    """Time a product (TIMED_TOKENS × inner) · (inner × outer) on the CPU, from fp32 input."""
+    seconds = dict.fromkeys(dtypes, float("inf"))
     tokens, weights = torch.ones(TIMED_TOKENS, inner), torch.ones(outer, inner)
     for _ in range(TIMED_ROUNDS):
         for dtype in seconds:
@@ -136,7 +147,7 @@ def _gain(inner: int, outer: int) -> float:
             begun = time.perf_counter()
             F.linear(tokens.to(dtype), held)
             seconds[dtype] = min(seconds[dtype], time.perf_counter() - begun)
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+    return seconds
 
 
 PACKAGE: dict[Quantization, str] = {

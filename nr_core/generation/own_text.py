@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from nr_core import stopping
 from nr_core.base.load_base import context_length, load_base, named
+from nr_core.base.precision import FP32, PRECISION_FILE, choose_once, to_read_from
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
 from nr_core.generation.generate import Templated, chat_prompt, end_tokens, prompt_ids
@@ -42,17 +43,16 @@ SAID = "QUESTION"  # stands for what a user says, to see what the template write
 
 
 class Writer:
-    """A base and its tokenizer. longest: tokens of a document, what opens it included."""
+    """A base and its tokenizer. longest: tokens of a document, what opens it included; folder: remembers the precision
+    in which the base computes, the faster one here (none: fp32)."""
 
-    def __init__(self, base: BaseSpec, longest: int) -> None:
-        from transformers import GenerationConfig
-
-        self.tokenizer, self.model = load_tokenizer(base), load_base(base).eval()
+    def __init__(self, base: BaseSpec, longest: int, folder: Path | None = None) -> None:
+        model = load_base(base)
+        self._precision = choose_once("auto", model, folder) if folder else FP32
+        self.tokenizer, self.model = load_tokenizer(base), to_read_from(model, self._precision)
         self.start, self.answer = self._opening()
         self._opened = int(not self.answer or self.start[0] == opening_token(self.tokenizer))
         self.ends = end_tokens(self.model, self.tokenizer) | set(self.answer[:1])
-        # A model's own settings (top_k, repetition_penalty) make nicer text than what it knows.
-        self.model.generation_config = GenerationConfig()
         context = context_length(self.model.config)
         self.longest = longest if context is None else min(longest, context)
         of_template = len(self.start) + len(self.answer)
@@ -83,70 +83,73 @@ class Writer:
         where the model has written nothing but ends of text, batch after batch.
         """
         torch.manual_seed(seed)
-        turns = _Turns(self, on_step)
-        start = torch.tensor([self.start] * BATCH, device=next(self.model.parameters()).device)
-        with torch.inference_mode():
-            written = self.model.generate(
-                start,
-                attention_mask=torch.ones_like(start),
-                max_length=self.longest,
-                do_sample=True,
-                top_k=0,
-                logits_processor=[turns],
-                stopping_criteria=[turns.done],
-                pad_token_id=self.tokenizer.eos_token_id,
-            )
-        documents = [row[self._opened : end] for row, end in zip(written.tolist(), turns.ended, strict=True)]
+        written = [_Document(self) for _ in range(BATCH)]
+        with torch.inference_mode(), self._precision.autocast(self.model.device):
+            self._go_on(written, on_step)
+        documents = [document.ids[self._opened :] for document in written]
         documents = [document for document in documents if self.text(document).strip()]
         self._empty = 0 if documents else self._empty + 1
         if self._empty == EMPTY_BATCHES:
             raise ModelError(f"{named(self.model)} writes nothing but ends of text; take another source of replay.")
         return documents
 
+    def _go_on(self, documents: list[_Document], on_step: Callable[[int], None]) -> None:
+        """Write until all documents are whole. Rows that are whole are no longer computed: the longest of sixteen is
+        some twice as long as their mean."""
+        cache, rows, device = None, documents, self.model.device
+        unseen = [document.ids for document in rows]
+        while True:
+            output = self.model(input_ids=torch.tensor(unseen, device=device), past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            drawn = torch.multinomial(torch.softmax(output.logits[:, -1].float(), -1), 1)
+            for document, token in zip(rows, drawn[:, 0].tolist(), strict=True):
+                document.add(token)
+            on_step(sum(len(document.ids) - len(self.start) for document in documents))
+            left = [row for row, document in enumerate(rows) if not document.whole]
+            if not left:
+                return
+            if len(left) < len(rows) and _can_drop_rows(cache):
+                cache.batch_select_indices(torch.tensor(left, device=device))
+                rows = [rows[row] for row in left]
+            unseen = [document.ids[-1:] for document in rows]
+
     def text(self, document: list[int]) -> str:
         return str(self.tokenizer.decode(document, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-class _Turns:
-    """Follows each row: where its question ends, the template's words come next, and where its answer ends, it does.
+class _Document:
+    """A row of a batch as it grows. Where its question ends, the template's words come next; its answer's end ends it.
 
-    ended: the length of each row, its last end token not counted where it is the end of the text; None: cut off.
+    ids: its tokens, without a last one that is the end of the text.
     """
 
-    def __init__(self, writer: Writer, on_step: Callable[[int], None]) -> None:
-        self._writer, self._on_step = writer, on_step
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.ids, self.whole = list(writer.start), False
         room = writer.longest - len(writer.start) - len(writer.answer)
         self._last_of_question = len(writer.start) + int(QUESTION_SHARE * room)
-        self._answer_at: list[int | None] = [None if writer.answer else 0] * BATCH
-        self.ended: list[int | None] = [None] * BATCH
+        self._answer_at = None if writer.answer else 0
 
-    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
-        """Return what comes next, (rows, vocabulary): the model's own scores, or the template's token for certain."""
-        answer, ends = self._writer.answer, self._writer.ends
-        length = ids.shape[1]
-        for row, last in enumerate(ids[:, -1].tolist()):
-            at = self._answer_at[row]
-            if at is None and length > len(self._writer.start) and last in ends:
-                at = length - 1  # its end token is the first of the template's words, or stands for it
-                self._answer_at[row] = at
-            elif at is None and length >= self._last_of_question:
-                at = length
-                self._answer_at[row] = at
-            if at is not None and answer and 0 <= length - at < len(answer):
-                scores[row] = float("-inf")
-                scores[row, answer[length - at]] = 0.0
-        return scores
+    def add(self, drawn: int) -> None:
+        """Take the token that was drawn, or the template's in its place where one is due; once whole, take nothing."""
+        if self.whole:
+            return
+        answer, opened = self._writer.answer, len(self._writer.start)
+        if self._answer_at is None and len(self.ids) > opened and self.ids[-1] in self._writer.ends:
+            self._answer_at = len(self.ids) - 1  # its end token is the first of the template's words, or stands for it
+        elif self._answer_at is None and len(self.ids) >= self._last_of_question:
+            self._answer_at = len(self.ids)
+        due = None if self._answer_at is None else len(self.ids) - self._answer_at
+        self.ids.append(answer[due] if due is not None and 0 <= due < len(answer) else drawn)
+        ends = due is not None and due >= len(answer) and self.ids[-1] in self._writer.ends
+        self.whole = ends or len(self.ids) == self._writer.longest
+        if ends and self.ids[-1] == self._writer.tokenizer.eos_token_id:
+            self.ids.pop()
 
-    def done(self, ids: Tensor, scores: Any, **options: Any) -> Tensor:
-        """Tell which rows have ended."""
-        length, end_of_text = ids.shape[1], self._writer.tokenizer.eos_token_id
-        for row, last in enumerate(ids[:, -1].tolist()):
-            at = self._answer_at[row]
-            begun = at is not None and length > max(at + len(self._writer.answer), len(self._writer.start))
-            if self.ended[row] is None and begun and last in self._writer.ends:
-                self.ended[row] = length - (last == end_of_text)
-        self._on_step(sum((length if end is None else end) - len(self._writer.start) for end in self.ended))
-        return torch.tensor([end is not None for end in self.ended], device=ids.device)
+
+def _can_drop_rows(cache: Any) -> bool:
+    """Return whether a cache can go on with some of its rows; that of a recurrent layer cannot."""
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
 
 
 BATCHES = "batches.jsonl"  # what a job that was cut off goes on from
@@ -193,7 +196,7 @@ def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
 
     Goes on from the last whole batch. Raises ModelError as sample_text does, Stopped where the job was asked to stop.
     """
-    writer = Writer(spec.base, spec.document_tokens)
+    writer = Writer(spec.base, spec.document_tokens, spec.out)
     partial = spec.out / BATCHES
     _, batch = _whole_batches(partial)
     held = _read(partial)
@@ -218,6 +221,7 @@ def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
             report(sum(map(len, held)), spec.tokens)
     _write_stream(held, writer, spec.out)
     partial.unlink()
+    (spec.out / PRECISION_FILE).unlink()
 
 
 def _write_stream(documents: list[list[int]], writer: Writer, out: Path) -> None:

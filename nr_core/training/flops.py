@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from nr_core.base.load_base import device, load_shape
+from nr_core.base.precision import TIMED_TOKENS, cpu_knows_bf16, product_seconds
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings, TrainingSettings
 
+TIMED_WIDTHS = 576, 1536  # of a product that is timed: those of a model of 135 M parameters
 PROBE = 4  # tokens of the forward pass that shows where gradients flow
 
 # Dense bf16 FLOPs a second by what the device calls itself, from NVIDIA's data sheets.
@@ -38,6 +40,20 @@ def peak_flops(place: torch.device) -> float | None:
         return None
     name = torch.cuda.get_device_name(place)
     return next((peak for known, peak in PEAK.items() if known in name), None)
+
+
+def product_flops(threads: int) -> float | None:
+    """Return the FLOPs a second of a large matrix product here: timed on a CPU, a GPU's peak by the table above."""
+    if device().type == "cuda":
+        return peak_flops(device())
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        dtypes = (torch.float32, torch.bfloat16) if cpu_knows_bf16() else (torch.float32,)
+        fastest = min(product_seconds(*TIMED_WIDTHS, dtypes).values())
+    finally:
+        torch.set_num_threads(before)
+    return 2.0 * TIMED_TOKENS * TIMED_WIDTHS[0] * TIMED_WIDTHS[1] / fastest
 
 
 def peak_tokens(model: Any, sequence_length: int, devices: int) -> float | None:

@@ -227,6 +227,10 @@ def test_trainings_of_a_given_model_have_a_price_though_no_source_answers(config
     assert full["FLOPs a seed"] == pytest.approx(6 * 2.5e9 * tokens, rel=0.03)  # Gemma-2B has 2.5 G parameters
     assert 4 / 6 < few["FLOPs a seed"] / full["FLOPs a seed"] < 1
     assert full["GPU hours a seed"] == pytest.approx(full["FLOPs a seed"] / (0.4 * 989e12 * 3600), abs=0.1)
+    ratio = full["minutes a seed here"] / few["minutes a seed here"]  # by one measurement of this machine
+    assert (
+        ratio == pytest.approx(full["FLOPs a seed"] / few["FLOPs a seed"], rel=0.01) and few["minutes a seed here"] > 1
+    )
 
 
 def test_a_model_that_is_not_at_hand_has_no_price_and_the_plan_goes_on(config, tmp_path):
