@@ -7,8 +7,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 from packaging.requirements import InvalidRequirement, Requirement
 
 from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
@@ -21,6 +23,8 @@ from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
 DATABASE, SQLITE = "prefect.db", b"SQLite format 3\0"  # of Prefect's server; what such a file begins with
+LOW_MEMORY_GB = 2.0  # server, worker, one reader and the training of a model of 135 M parameters took some 3 in all
+EXTRAS = {"gguf": ("gguf", "a base in a .gguf file"), "eval": ("lm_eval", "tasks of lm_eval"), "s3": ("s3fs", "s3://")}
 HUB_SECONDS = 5  # that the hub may take to answer
 # What breaks where a bound is passed; pip's own check says only that it is passed.
 SYMPTOMS = {
@@ -45,6 +49,8 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("versions", _versions),
         ("workspace", lambda: _workspace(workspace)),
         ("disk", lambda: _disk(workspace)),
+        ("memory", _memory),
+        ("extras", _extras),
         ("files", lambda: _files(workspace)),
         ("language model", _language_model),
         ("GPU", _gpu),
@@ -109,6 +115,26 @@ def _workspace(folder: Path) -> Finding:
 def _disk(folder: Path) -> Finding:
     says, wrong = disk_wrong(folder)
     return Finding("disk", wrong.says, wrong.fix) if wrong else Finding("disk", says)
+
+
+def _memory() -> Finding:
+    says = f"{(free := psutil.virtual_memory().available / 1e9):.1f} GB free"
+    if free >= LOW_MEMORY_GB:
+        return Finding("memory", says)
+    return Finding(
+        "memory", says, f"have {LOW_MEMORY_GB:g} GB or more free: end other programs, or take a smaller model"
+    )
+
+
+def _extras() -> Finding:
+    """Tell which parts that not everybody needs are not installed: no fault, until a config asks for one."""
+    missing = {extra: use for extra, (package, use) in EXTRAS.items() if find_spec(package) is None}
+    if not missing:
+        return Finding("extras", f"installed: {', '.join(EXTRAS)}")
+    uses = ", ".join(f"{extra} ({use})" for extra, use in missing.items())
+    return Finding(
+        "extras", f"not installed: {uses}; where you need one: pip install '{DISTRIBUTION}[{next(iter(missing))}]'"
+    )
 
 
 def _files(folder: Path) -> Finding:

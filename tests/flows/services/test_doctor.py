@@ -114,6 +114,21 @@ def test_a_full_disk_is_found(tmp_path, monkeypatch):
     assert "nr gc" in found(tmp_path, "disk").fix
 
 
+def test_too_little_memory_is_found(tmp_path, monkeypatch):
+    assert found(tmp_path, "memory").says.endswith("GB free")
+    monkeypatch.setattr("flows.services.doctor.LOW_MEMORY_GB", 1e9)
+    assert "a smaller model" in found(tmp_path, "memory").fix
+
+
+def test_an_extra_that_is_not_installed_is_named_with_its_use_and_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "flows.services.doctor.EXTRAS", {"gguf": ("no_such_package", "a .gguf base"), "x": ("json", "")}
+    )
+    finding = found(tmp_path, "extras")
+    assert "not installed: gguf (a .gguf base); " in finding.says and "'neutral-residues[gguf]'" in finding.says
+    assert not finding.fix
+
+
 def test_a_hub_out_of_reach_is_told_and_one_that_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "hf_x")
