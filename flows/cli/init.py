@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-import yaml
 
 from flows.cli.app import AT_HOME, app
 from storage.errors import InputError
@@ -35,12 +34,15 @@ def init(
     """Write a commented study.yaml for your own text and model. And a prefect.yaml, for `nr up`."""
     from flows.cli.study import schema_text
     from flows.config.study import parse_config
+    from flows.config.yaml_files import parse_yaml
 
     for name in (STUDY, DEPLOYMENTS):
         if (folder / name).exists():
             raise InputError(f"{folder / name} is there already: nothing was written; give another folder")
     study = study_text(folder, language, model, data, original)
-    parse_config(yaml.safe_load(study), "nr init")  # a language that is none is refused before anything is written
+    parse_config(
+        parse_yaml(study, "nr init"), "nr init"
+    )  # a language that is none is refused before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((SCHEMA, schema_text()), (STUDY, study), (DEPLOYMENTS, DEPLOYMENTS_TEXT)):
         write_atomically(folder / name, text)

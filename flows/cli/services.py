@@ -56,7 +56,7 @@ def up(
 def exports(services: "Services", credential: Path) -> str:
     """Return a shell's line after which Prefect's own commands talk to these services; the credential by reference."""
     names = {"PREFECT_API_URL": f"{services.url}/api", "PREFECT_HOME": str(Path(services.home).resolve())}
-    if proxies():
+    if proxies() or os.environ.get("no_proxy") or os.environ.get("NO_PROXY"):
         names |= without_proxy(services.url)
     given = [f"{name}={quote(value)}" for name, value in names.items()]
     return " ".join(["export", *given, f'PREFECT_API_AUTH_STRING="$(cat {quote(str(credential.resolve()))})"'])

@@ -164,7 +164,8 @@ def _refuse_duplicates(node: MappingNode) -> None:
 def _refuse_lone_keys(node: MappingNode) -> None:
     """Refuse `{rate: 1,5}`, which is a rate of 1 and a key `5` without a word behind it."""
     for key, value in node.value:
-        if _is_empty(value) and value.start_mark.index == key.end_mark.index:
+        between = value.start_mark.buffer[key.end_mark.pointer : value.start_mark.pointer]
+        if _is_empty(value) and ":" not in between:
             name = shorten(key.value, 80)
             problem = f"`{name}` has no colon and no value: decimals have a point, text with a comma quotes"
             raise Refused(problem=problem, problem_mark=key.start_mark)

@@ -16,6 +16,7 @@ REACHED_AT = {"0.0.0.0": LOOPBACK, "::": "::1"}  # addresses to listen on that n
 ALLOWED_HOSTS = "NR_ALLOWED_HOSTS"  # environment: further names that our servers answer to, with spaces between
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNPROXIED = re.compile(r"(?:https?://)?[a-z0-9.*_-]+(?::[0-9]{1,5}|/[0-9]{1,3})?", re.IGNORECASE)  # a name in no_proxy
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
@@ -108,14 +109,19 @@ def _names(reached: str) -> set[str]:
 
 def without_proxy(url: str) -> dict[str, str]:
     """Return the proxy variables of this environment, so changed that loopback and the host of `url` are asked
-    directly.
+    directly, and that httpx can read them: it would break at any name that it cannot, at each call.
     """
     named = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").strip()
     if named == "*":  # nothing is asked through one, and beside other names it would mean itself
         return {"no_proxy": named, "NO_PROXY": named}
+    readable = filter(_is_unproxied, map(str.strip, named.split(",")))
     hosts = [*LOOPBACK_NAMES, urlsplit(url).hostname or LOOPBACK]
-    joined = ",".join(dict.fromkeys([*filter(None, map(str.strip, named.split(","))), *sorted(hosts)]))
+    joined = ",".join(dict.fromkeys([*readable, *sorted(hosts)]))
     return {"no_proxy": joined, "NO_PROXY": joined}
+
+
+def _is_unproxied(name: str) -> bool:
+    return bool(_UNPROXIED.fullmatch(name) or ("[" not in name and _number(name)))
 
 
 def proxies() -> dict[str, str]:
@@ -127,11 +133,21 @@ def proxies() -> dict[str, str]:
 def refuse_unusable_proxies() -> None:
     """Raise InputError for a proxy variable at which httpx, which Prefect's clients use, would break at each call."""
     for name, value in proxies().items():
+        if not _names_a_server(value):
+            raise InputError(f"{name} names no proxy: write it as http://HOST:PORT, or unset it")
         scheme = value.partition("://")[0].lower() if "://" in value else "http"
         if scheme not in ("http", "https", "socks5", "socks5h"):
             raise InputError(f"{name} is {scheme}://...: a proxy is http, https, socks5 or socks5h; change or unset it")
         if scheme.startswith("socks") and not _has_socks():
             raise InputError(f"{name} names a SOCKS proxy, which needs a package: pip install socksio, or unset {name}")
+
+
+def _names_a_server(proxy: str) -> bool:
+    try:
+        place = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return bool(place.hostname) and place.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _has_socks() -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from flows.config.yaml_files import read_yaml
 from flows.services.prefect_api import Api
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
@@ -51,11 +52,8 @@ def deploy(project: Path, home: Path, api: Api, settings: Mapping[str, str], say
 
 
 def read(file: Path) -> Form:
-    """Return the content of prefect.yaml. Raises InputError where it is none."""
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from None
+    """Return the content of prefect.yaml, read as a config is. Raises InputError where it is none."""
+    content = read_yaml(file)
     listed = content.get("deployments") if isinstance(content, dict) else None
     if not isinstance(listed, list) or not all(
         isinstance(entry, dict) and {"name", "entrypoint"} <= set(entry) for entry in listed

@@ -72,8 +72,8 @@ def answer_of(url: str, login: str | None = None) -> int | None:
 
     login: what the header Authorization is to say.
     """
-    opener = DIRECT if is_loopback(urlsplit(url).hostname or "") else urllib.request.build_opener()
     try:
+        opener = DIRECT if is_loopback(urlsplit(url).hostname or "") else urllib.request.build_opener()
         request = urllib.request.Request(url, headers={"Authorization": login} if login else {})
         with opener.open(request, timeout=ANSWER_SECONDS) as response:
             return int(response.status)

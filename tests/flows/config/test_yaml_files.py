@@ -45,6 +45,8 @@ def test_a_key_with_nothing_behind_it_says_nothing_and_null_is_a_value():
 def test_a_decimal_comma_in_braces_is_refused_where_it_would_be_a_key_of_its_own():
     assert "`25` has no colon and no value" in refused("training: {clip: 0,25}")
     assert "no colon" in refused("a: {b: 1, c}")
+    assert "`25` has no colon" in refused("training: { clip: 0,25 }")
+    assert parse_yaml("{b: 1, c: , d : }", "x") == {"b": 1}
     assert parse_yaml("{b: 1, }", "x") == {"b": 1}
 
 

@@ -250,7 +250,11 @@ def test_elsewhere_a_server_answers_to_its_number_its_name_and_what_was_allowed(
 
 def test_a_folder_that_cannot_be_deployed_is_refused_before_anything_starts(tmp_path):
     file = tmp_path / "prefect.yaml"
-    for written, says in (("deployments: [", "cannot be read"), ("deployments: {a: 1}", "needs a list")):
+    for written, says in (
+        ("deployments: [", "not YAML"),
+        ("deployments: {a: 1}", "needs a list"),
+        ("a: 1\na: 2", "twice"),
+    ):
         file.write_text(written)
         with pytest.raises(InputError, match=says):
             up(tmp_path / "home", free_port(), tmp_path)

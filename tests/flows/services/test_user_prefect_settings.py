@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.cli.services import exports
@@ -89,6 +90,29 @@ def test_a_proxy_is_not_asked_for_loopback_beside_what_was_excepted_before(monke
     assert excepted == ["example.org", "10.0.0.1", "127.0.0.1", "192.0.2.7", "::1", "localhost"]
     monkeypatch.setenv("no_proxy", "*")
     assert without_proxy("http://192.0.2.7:4200")["NO_PROXY"] == "*"
+
+
+@pytest.mark.parametrize("names", ["fd00::/8,::1", "[::1]:4200", "a.example:port,.b.example", "á.example"])
+def test_names_at_which_httpx_breaks_are_not_handed_to_it(names, monkeypatch):
+    monkeypatch.setenv("no_proxy", names)
+    with pytest.raises(httpx.InvalidURL):
+        httpx.Client()
+    monkeypatch.setenv("no_proxy", without_proxy("http://127.0.0.1:4200")["no_proxy"])
+    httpx.Client().close()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://h:abc", "http://[::1", "h:70000", "http://", "socks5://", "http://u:secret@h:x"]
+)
+def test_a_proxy_that_is_none_is_refused_without_what_it_may_hide(proxy, tmp_path):
+    done = nr("refresh", TINY, cwd=tmp_path, https_proxy=proxy)
+    assert done.returncode == 2 and done.stderr.startswith("error: https_proxy names no proxy: write it as")
+    assert "secret" not in done.stderr
+
+
+def test_an_address_of_prefect_that_is_none_is_no_server(tmp_path):
+    done = nr("refresh", TINY, cwd=tmp_path, PREFECT_API_URL="http://[::1/api")
+    assert done.returncode == 2 and "no server answers there" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_printed_exports_are_quoted_for_the_shell(tmp_path):
