@@ -259,7 +259,7 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str], m
 
 
 def _trim_ends(text: str) -> str:
-    """`text` without short lines before its first sentence and after its last, if they are a small part of it.
+    """Return `text` without short lines before its first sentence and after its last, if they are a small part of it.
 
     Lists stay, with the line above them, and so do salutations and what closes a letter.
     """
