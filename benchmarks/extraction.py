@@ -48,8 +48,6 @@ from pipelines.corpus.filter import filter_documents
 from pipelines.dedup import compared_text
 from pipelines.documents import row as document_row
 from pipelines.documents.stage import process_unit, process_units
-from pipelines.pages.decode import decode
-from pipelines.pages.http_body import undo_transfer
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.sources.work_units import WorkUnit, documents_file
@@ -157,16 +155,16 @@ def early_recall(files: Sequence[Path], settings: DocumentSettings) -> float:
         for capture in read_warc(file, settings.max_bytes):
             if not isinstance(capture, Capture) or (row := document_row.capture_document(capture))["reason"]:
                 continue
-            row = document_row.page_document(row, capture, everything, identify)
-            body = undo_transfer(
-                capture.payload, capture.transfer_encoding, capture.content_encoding, settings.max_bytes
-            )
-            if row["reason"] == "kept" and (decoded := decode(body, capture.content_type)):
+            page = document_row.open_page(row, capture, everything)
+            if not isinstance(page, document_row.HtmlPage):
+                continue
+            row = document_row.page_document(page, everything, identify)
+            if row["reason"] == "kept":
                 document_row.measure([row], everything, identify)
                 pages += 1
                 kept[row["language"]] += 1
-                lost[row["language"]] += other_language(decoded.text, (row["language"],), identify) is not None
-                told += other_language(decoded.text, (wanted,), identify) is not None
+                lost[row["language"]] += other_language(page.decoded.text, (row["language"],), identify) is not None
+                told += other_language(page.decoded.text, (wanted,), identify) is not None
     print(
         f"early          {told / pages:.3f} of {pages} pages leave where {wanted} is wanted; lost: {+lost}", flush=True
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from pipelines.dedup.compared_text import hashes_of
 from pipelines.dedup.signature import signatures
 from pipelines.documents.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.pages.characters import clean, one_line
-from pipelines.pages.decode import decode
+from pipelines.pages.decode import Decoded, decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
 from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
@@ -119,10 +120,20 @@ def capture_document(capture: Capture) -> dict[str, Any]:
     }
 
 
-def page_document(
-    document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: Identifier
-) -> dict[str, Any]:
-    """Return the row of a capture that passed the record filter. Text of an opted-out page is not looked at further."""
+@dataclass(frozen=True, slots=True)
+class HtmlPage:
+    """A page whose HTML is known and not yet parsed; `document` is its row so far."""
+
+    document: dict[str, Any]
+    body: bytes
+    decoded: Decoded
+
+
+def open_page(document: dict[str, Any], capture: Capture, settings: DocumentSettings) -> dict[str, Any] | HtmlPage:
+    """Return the page of a capture that passed the record filter, or its row, where it left or is text already.
+
+    Text of an opted-out page is not looked at further.
+    """
     if reason := _owners_reason(capture.url, document["host"], settings) or header_opt_out(capture, settings.opt_outs):
         return document | {"reason": reason}
     if reason := _listed(capture.url, document["host"], settings):
@@ -139,10 +150,20 @@ def page_document(
     decoded = decode(body, capture.content_type)
     if decoded is None:
         return document | {"reason": "undecodable"}
-    document = document | {"encoding": decoded.encoding, "encoding_source": decoded.source}
-    if settings.languages is not None and (other := other_language(decoded.text, settings.languages, identify)):
-        return document | {"language": other[0], "language_score": other[1], "reason": "other_language"}
-    markup = Markup.of(body, decoded)
+    return HtmlPage(document | {"encoding": decoded.encoding, "encoding_source": decoded.source}, body, decoded)
+
+
+def leave_early(page: HtmlPage, settings: DocumentSettings, identify: Identifier) -> dict[str, Any] | HtmlPage:
+    """Return the row of a page that is surely in no wanted language, else the page."""
+    if settings.languages is not None and (other := other_language(page.decoded.text, settings.languages, identify)):
+        return page.document | {"language": other[0], "language_score": other[1], "reason": "other_language"}
+    return page
+
+
+def page_document(page: HtmlPage, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
+    """Return the row of a page: its main content, or why it left."""
+    document, decoded = page.document, page.decoded
+    markup = Markup.of(page.body, decoded)
     if is_too_costly(markup):
         return document | {"reason": "dom_too_large"}
     # Only main content loses short texts: where most pages leave before, few are looked at for them, and parsed again.
@@ -152,7 +173,7 @@ def page_document(
         return document | {"reason": "dom_too_large"}
     if reason := page_opt_out(markup, tree, settings.opt_outs):
         return document | {"reason": reason}
-    document["title"] = title(tree)
+    document = document | {"title": title(tree)}
     if settings.languages is not None:
         text = all_text(tree)
         likely = identify.likely(text)
@@ -215,8 +236,8 @@ def kept_document(document: Mapping[str, Any], text: str) -> dict[str, Any]:
 def measure(documents: Sequence[dict[str, Any]], settings: DocumentSettings, identify: Identifier) -> None:
     """Add to the rows with a text what is measured on it: language, hash, scores, signature.
 
-    Of many rows at a time: what one measure takes of memory, as the identifier's table of two million entries, is near
-    for all of them. After a page was parsed it is not, and the same text takes three to five times as long.
+    Of many rows at a time: what one measure takes of memory, as the identifier's table, is near for all of them. After
+    a page was parsed it is not, and the same text takes some times as long.
     """
     kept = [document for document in documents if document["reason"] == "kept"]
     quality = load_quality_model(settings)

@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 from pipelines.documents.row import (
     SCHEMA,
     STAGE_OF_REASON,
+    HtmlPage,
     capture_document,
+    leave_early,
     measure,
+    open_page,
     page_document,
     text_document,
 )
@@ -41,10 +44,25 @@ from storage.files import sync
 from storage.keys import file_sha256
 
 Item = TypeVar("Item", TextRecord, Record)
+Made = TypeVar("Made", bound=dict[str, Any] | HtmlPage)
 DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
 logger = logging.getLogger(__name__)
 
 ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
+
+# Where one language is wanted, so many pages wait for the early look at them, up to so much HTML.
+PAGES_TOGETHER, CHARACTERS_TOGETHER = 32, 4_000_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A record that was read: a page, or its row where it left; and what the record behind it says of its languages."""
+
+    number: int
+    offset: int
+    record_id: str
+    page: dict[str, Any] | HtmlPage
+    languages: dict[str, str] = field(default_factory=dict)
 
 
 class UnitReader:
@@ -183,22 +201,44 @@ class UnitReader:
             captures = read_items(self.file, settings.max_bytes)
         else:
             captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
-        document: dict[str, Any] | None = None  # given when what goes with its record was read
-        record_id = ""
+        waiting: list[_Waiting] = []  # the last one also for what goes with its record
+        characters = 0
+        most = 1 if settings.languages is None else PAGES_TOGETHER
         for number, item in self._records(captures):
-            if isinstance(item, PageLanguages) and document is not None and item.record_id == record_id:
-                document["content_languages"] = item.languages
+            if isinstance(item, PageLanguages) and waiting and item.record_id == waiting[-1].record_id:
+                waiting[-1].languages = {"content_languages": item.languages}
             if not isinstance(item, Capture):
                 continue
-            if document is not None:
-                yield document
-            record_id, document = item.record_id, capture_document(item) | self._place(number, item)
+            if len(waiting) == most or characters > CHARACTERS_TOGETHER:
+                yield from self._looked_at(waiting, settings, identify)
+                waiting, characters = [], 0
+                self.on_record(2 * number + 1)
+            document = capture_document(item) | self._place(number, item)
             if number in self.poison.records:
                 document["reason"] = "poison_record"
+            page: dict[str, Any] | HtmlPage = document
             if document["reason"] is None:
-                document = self._guarded(document, f"at byte {item.offset}", page_document, item, settings, identify)
-        if document is not None:
-            yield document
+                page = self._guarded(document, f"at byte {item.offset}", open_page, item, settings)
+            waiting.append(_Waiting(number, item.offset, item.record_id, page))
+            characters += len(page.decoded.text) if isinstance(page, HtmlPage) else 0
+        yield from self._looked_at(waiting, settings, identify)
+
+    def _looked_at(
+        self, waiting: list["_Waiting"], settings: DocumentSettings, identify: Identifier
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of pages. First the early look at all of them: it is quicker without parsing between."""
+        for look in (leave_early, page_document):
+            for one in waiting:
+                if isinstance(page := one.page, HtmlPage):
+                    self.on_record(2 * one.number + 1)
+                    one.page = self._guarded(
+                        page.document,
+                        f"at byte {one.offset}",
+                        lambda _, page=page, look=look: look(page, settings, identify),
+                    )
+        for one in waiting:
+            assert isinstance(one.page, dict)
+            yield one.page | one.languages
 
     def _place(self, number: int, capture: Capture) -> dict[str, Any]:
         """Return where a record lies, as Common Crawl's index says it; of the unit's file where it is no batch."""
@@ -237,8 +277,8 @@ class UnitReader:
                 yield number, item
 
     def _guarded(
-        self, document: dict[str, Any], where: str, make: Callable[..., dict[str, Any]], *given: Any
-    ) -> dict[str, Any]:
+        self, document: dict[str, Any], where: str, make: Callable[..., Made], *given: Any
+    ) -> Made | dict[str, Any]:
         try:
             return make(document, *given)
         except (KeyboardInterrupt, SystemExit):

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.documents.row import STAGE_OF_REASON, capture_document, page_document
+from pipelines.documents.row import (
+    STAGE_OF_REASON,
+    HtmlPage,
+    capture_document,
+    leave_early,
+    open_page,
+    page_document,
+)
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.settings import DocumentSettings
 from pipelines.sources.retries import ReadFailure
@@ -80,7 +87,11 @@ def documents_of(content: bytes, folder: Path, settings: DocumentSettings, ident
         assert isinstance(capture, Capture)
         document = capture_document(capture)
         if document["reason"] is None:
-            document = page_document(document, capture, settings, identify)
+            page = open_page(document, capture, settings)
+            for look in (leave_early, page_document):
+                page = look(page, settings, identify) if isinstance(page, HtmlPage) else page
+            assert isinstance(page, dict)
+            document = page
         assert document["reason"] in STAGE_OF_REASON
         for field in ("url", "host", "title", "text"):
             value = document.get(field) or ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.documents.row import capture_document, measure, page_document
+from pipelines.documents.row import HtmlPage, capture_document, measure, open_page, page_document
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.sample_crawl.article import TOPICS, compose
 from pipelines.settings import DocumentSettings
@@ -115,7 +115,10 @@ def test_real_pages_stay(shared_data: Path, document_settings: DocumentSettings,
     for name in ("webpages-00000", "libreoffice-help-hu", "libreoffice-help-da"):
         captures = (item for item in read_warc(shared_data / "crawl" / f"{name}.warc.gz", 10**7) if item)
         for capture in [item for item in captures if isinstance(item, Capture)][::15]:
-            document = page_document(capture_document(capture), capture, document_settings, identify)
+            page = open_page(capture_document(capture), capture, document_settings)
+            if not isinstance(page, HtmlPage):
+                continue
+            document = page_document(page, document_settings, identify)
             if document["reason"] == "kept":
                 measure([document], document_settings, identify)
                 language = document["language"]
