@@ -1,5 +1,6 @@
 """Nobody changes or reads anything of Prefect's server without its credential, nor from another origin with it."""
 
+import asyncio
 import base64
 import json
 import os
@@ -19,6 +20,7 @@ from websockets.sync.client import connect
 from flows.services.access import FILE, client_settings, credential_for, credential_of, make_private, server_settings
 from flows.services.addresses import LOOPBACK, address, free_port, hosts_of, refusal, refuse_unusable
 from flows.services.prefect_api import Api
+from flows.services.prefect_app import Guard
 from flows.services.server import environment, up
 from flows.services.temporary_server import TemporaryServer
 from pipelines.workers.child_processes import python_command, python_environment
@@ -185,6 +187,23 @@ def test_the_pages_ask_the_api_where_they_came_from(api):
     with urllib.request.urlopen(api.url.removesuffix("/api") + "/ui-settings") as answer:
         settings = json.load(answer)
     assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == ("/api", "BASIC", True)
+
+
+def test_the_pages_may_ask_nobody_else():
+    """By the guard alone, without Prefect: its log-in page would tell Amplitude of the visit."""
+
+    async def page(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"page"})
+
+    async def say(message):
+        said.append(message)
+
+    said = []
+    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1:4200")], "server": ("127.0.0.1", 4200)}
+    asyncio.run(Guard(page)(scope, None, say))
+    assert said[0]["headers"] == [(b"content-type", b"text/html"), (b"content-security-policy", b"connect-src 'self'")]
+    assert said[1]["body"] == b"page"
 
 
 def test_no_module_of_the_current_folder_is_imported(api, hostile_folder):
