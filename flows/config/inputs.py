@@ -13,6 +13,7 @@ from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings.corpora import names_a_file
+from pipelines.sources.addresses import redacted
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.identify import refuse_unknown_languages
 from storage.errors import InputError
@@ -33,8 +34,8 @@ def check_inputs(config: Config, *needs: str) -> None:
         for pattern in source.local_patterns():
             if not any(_matches(pattern)):
                 raise InputError(
-                    f"`sources.{name}.paths`: nothing matches {pattern} (from {Path.cwd()}); correct the path, or set "
-                    "`data_root` if it begins with ${data_root}"
+                    f"`sources.{name}.paths`: nothing matches {redacted(pattern)} (from {Path.cwd()}); correct the "
+                    "path, or set `data_root` if it begins with ${data_root}"
                 )
     for name, text in config.evaluation.texts.items():
         if not Path(text.path).expanduser().is_file():

@@ -4,7 +4,7 @@ JSON lines (or one array of objects), Parquet, and plain text, of which a file i
 Parquet file costs itself where that can be, and none takes more memory than it may.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ TEXT_SUFFIXES = (*(kind + packed for kind in (*JSON_KINDS, ".txt") for packed in
 MAX_WITHOUT_TEXT = 10_000
 _NAMES_SHOWN = 20
 _MIN_NO_OBJECTS = 3  # lines: one or two may be damaged
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +56,24 @@ def read_text(
     """Yield a TextRecord per row, and a ReadFailure where the file breaks.
 
     `options` holds text_field, id_field, title_field and, where a source names it, url_field. `decode` is asked for
-    plain text that is no UTF-8. Raises InputError when the file is of no known kind or no row has the field of the
-    text.
+    plain text that is no UTF-8. Raises InputError when the file is of no known kind, or no row has the field of the
+    text, or the one that a source names for the address: opt-outs would be passed over in silence.
     """
     suffix = text_suffix(path.name)
     if suffix is None:
         raise InputError(f"{path} is of no known kind: a text source reads {known_kinds()}")
     rows = _rows(path, suffix, options, max_bytes, decode)
-    seen = _Fields(path, options["text_field"])
+    fields = _Fields(path, options)
     for number, row in enumerate(rows):
         if isinstance(row, ReadFailure):
             yield row
         else:
             # A remote file is read under another name than its own.
             record = _record(row, options, f"{options.get('file_name', path.name)}:{number}", max_bytes)
-            if suffix != ".parquet":
-                seen.look_at(row, record)
+            if suffix.startswith(JSON_KINDS):
+                fields.look_at(row, record)
             yield record
-    seen.end()
+    fields.end()
 
 
 def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int, decode: Decode) -> Iterator[Row]:
@@ -85,35 +86,37 @@ def _rows(path: Path, suffix: str, options: Mapping[str, Any], max_bytes: int, d
 
 
 class _Fields:
-    """Watches whether the rows of a JSON file have the field that the text is said to be in, and which they have
-    instead.
+    """Watches whether the rows of a JSON file have the fields that text and address are said to be in, and which they
+    have instead.
     """
 
-    def __init__(self, path: Path, text_field: str) -> None:
-        self._path, self._text_field = path, text_field
-        self._found, self._rows, self._names = False, 0, dict[str, str]()
-        self._no_objects = 0
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        self._path, self._rows, self._no_objects, self._names = path, 0, 0, dict[str, str]()
+        self._text_field = options["text_field"]
+        self._unseen = {name: field for name in ("text_field", "url_field") if (field := options.get(name))}
 
     def look_at(self, row: Mapping[str, Any] | str, record: TextRecord) -> None:
-        if self._found:
+        if not self._unseen:
             return
         if isinstance(row, str):
             self._no_objects += row == "unreadable"
-            self._found = row != "unreadable"
+            if row != "unreadable":
+                self._unseen.pop("text_field", None)
             return
         if record.fault != "no_text":
-            self._found = True
-            return
+            self._unseen.pop("text_field", None)
+        if (field := self._unseen.get("url_field")) and value_of(row, field, _ABSENT) is not _ABSENT:
+            del self._unseen["url_field"]
         self._rows += 1
         for name, value in row.items():
             if len(self._names) < _NAMES_SHOWN:
                 self._names.setdefault(name[:100], type(value).__name__)
-        if self._rows >= MAX_WITHOUT_TEXT:
+        if self._rows >= MAX_WITHOUT_TEXT and "text_field" in self._unseen:
             self.end()
 
     def end(self) -> None:
-        """Raise InputError where there were rows, but not one text."""
-        if self._found:
+        """Raise InputError where there were rows, but not one with the field."""
+        if not self._unseen:
             return
         if not self._rows and self._no_objects >= _MIN_NO_OBJECTS:
             raise InputError(
@@ -122,10 +125,11 @@ class _Fields:
             )
         if not self._rows:
             return
+        option, field = next(iter(self._unseen.items()))
         names = ", ".join(f"{name!r} ({kind})" for name, kind in self._names.items())
         raise InputError(
-            f"{self._path} has no text in the field {self._text_field!r} of its {self._rows} rows; they have {names}: "
-            "set the source's text_field"
+            f"{self._path} has no {'text' if option == 'text_field' else 'address'} in the field {field!r} of its "
+            f"{self._rows} rows; they have {names}: set the source's {option}"
         )
 
 
@@ -135,7 +139,7 @@ def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str,
     own = value_of(row, options["id_field"]) if options["id_field"] else None
     name = name if own is None else str(own)
     title = str(value_of(row, options["title_field"]) or "") if options["title_field"] else ""
-    url = _address(value_of(row, options.get("url_field") or URL))
+    url = _address(value_of(row, options.get("url_field") or _url_field(row)))
     text = value_of(row, options["text_field"])
     if not isinstance(text, str):
         return TextRecord(name, title, "", "no_text", own is not None, url)
@@ -144,14 +148,19 @@ def _record(row: Mapping[str, Any] | str, options: Mapping[str, Any], name: str,
     return TextRecord(name, title, text, None, own is not None, url)
 
 
-def value_of(row: Mapping[str, Any], field: str) -> Any:
+def value_of(row: Mapping[str, Any], field: str, absent: Any = None) -> Any:
     """Return a field of a row; `a.b` is field b of the object in a, unless the row has a field of that very name."""
     if field in row:
         return row[field]
     value: Any = row
     for name in field.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name, absent) if isinstance(value, Mapping) else absent
     return value
+
+
+def _url_field(names: Iterable[str]) -> str:
+    """Return the field of the address where a source names none: `url`, or the same in other letters (`URL`)."""
+    return next((name for name in names if name.lower() == URL), URL)
 
 
 def _address(value: object) -> str:
@@ -210,8 +219,8 @@ def _columns(path: Path, schema: pa.Schema, fields: Mapping[str, str | None]) ->
             raise InputError(f"{path}: its column {name} holds {kind}, no text: set the source's text_field to another")
     if missing:
         raise InputError(f"{path} has no column {sorted(missing)}, only {schema.names}: set the source's field names")
-    if not fields.get("url_field") and URL in schema.names:
-        found[URL] = [URL]
+    if not fields.get("url_field") and (name := _url_field(schema.names)) in schema.names:
+        found[name] = [name]
     return found
 
 

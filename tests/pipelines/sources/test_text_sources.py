@@ -162,6 +162,25 @@ def test_a_row_knows_the_address_of_its_page(
         ]
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_the_field_of_the_address_is_found_in_any_letters_and_refused_where_it_is_nowhere(
+    suffix: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    (tmp_path / "denied.txt").write_text("kert.example\n")
+    settings = document_settings.model_copy(update={"opt_outs": OptOutSettings(hosts=(str(tmp_path / "denied.txt"),))})
+    rows = [{"text": prose(ENGLISH, n), "URL": url} for n, url in enumerate(["https://kert.example/1", None])]
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_bytes(as_lines(rows))
+    for fields in ({}, {"url_field": "URL"}):
+        _, documents = process(path, workspace, settings, **fields)
+        assert [document["reason"] for document in documents] == ["denied_host", "kept"]
+    report, _ = process(path, workspace, settings, url_field="meta.url")
+    assert report.status == "failed" and "meta.url" in str(report.error) and "URL" in str(report.error)
+
+
 def test_a_row_with_an_address_is_held_to_opt_outs_and_lists_as_a_page_is(
     tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, write_warc: Callable[..., Path]
 ) -> None:
