@@ -34,7 +34,11 @@ def add_lora(
 
     head = model.get_output_embeddings()
     chosen = list(_chosen_modules(model, settings.layers))
-    linear = {name: module for name, module in chosen if isinstance(module, nn.Linear | Conv1D) and module is not head}
+    linear = {
+        name: module
+        for name, module in chosen
+        if isinstance(module, nn.Linear | Conv1D) and module is not head and "Router" not in type(module).__name__
+    }  # Llama 4's router is a linear layer that gives back two tensors
     experts = _experts(chosen)
     if use_dora and experts:
         raise ModelError(

@@ -43,7 +43,10 @@ class MixedBatch:
 
     def residue(self, x: Tensor, adapters: dict[str, Callable[[Tensor], Tensor]]) -> Tensor:
         """Map x (rows, ..., d), or flattened to (rows · tokens, d) -> what each row's own adapter adds to it."""
-        rows = x.reshape(len(self._names), -1, x.shape[-1])
+        count = len(self._names)
+        if (x.ndim > 2 and len(x) != count) or x.shape[:-1].numel() % count:
+            raise ModelError(f"adapter_names: {count} names for {len(x)} rows; give one a row, {BASE} for none.")
+        rows = x.reshape(count, -1, x.shape[-1])
         total = torch.zeros_like(rows)
         for name, adapter in adapters.items():
             chosen = self.mask(name, x.device)

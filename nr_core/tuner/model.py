@@ -104,6 +104,13 @@ class NeutralResiduesModel(BaseTuner):
         resized: nn.Module = self.model.resize_token_embeddings(*args, **kwargs)
         return resized
 
+    def add_weighted_adapter(self, *args: Any, **kwargs: Any) -> None:
+        """Raise ModelError: what LoRA and IA³ have by this name has no sense here."""
+        raise ModelError(
+            "Adapters with a gate or an activation are no sums of their weights, so no adapter is the average of "
+            "others; use them together instead: model.base_model.set_adapter([...]) adds up what each puts out."
+        )
+
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
         self._require_mergeable(adapter_names)
         super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)

@@ -13,6 +13,7 @@ from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.alphabets import misfit, often_cyrillic
 from pipelines.pages.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
+from pipelines.pages.two_charsets import decode_parts, is_utf_8_part, parts
 
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
 # ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
@@ -28,6 +29,10 @@ MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; character
 # are not UTF-8 none has more than .15 of twenty characters.
 MAX_MISFIT, MIN_REFUSED = 0.3, 30  # share; characters
 MIN_NOT_ASCII = 0.02  # of the text: less are stray signs in text that can be read; 3 % in Spanish, 8 % in Hungarian
+
+# Of a page that can be read in one charset, however badly, a part is read as UTF-8 where it has so many characters
+# beyond ASCII: with few, it is as likely that they quote how text looks when it is read wrongly. Chosen here.
+MIN_IN_UTF_8 = 40
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _REPLACED = re.compile("[\x80-\x9f\ufffd]")
@@ -93,7 +98,7 @@ codecs.register_error("as_control", _as_control)
 @dataclass(frozen=True, slots=True)
 class Decoded:
     text: str
-    encoding: str  # name of Python's codec
+    encoding: str  # name of Python's codec; `utf-8+` and a name where parts of the page are UTF-8 and others are not
     source: str  # bom | utf-8 | http | meta | detector | default
     is_whole: bool = False  # nothing was mended: the body is the text in UTF-8, but for a byte order mark
 
@@ -103,6 +108,24 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     if not payload.startswith(_UTF_16_MARKS) and (text := _utf8(payload)) is not None:
         return Decoded(text, "utf-8", "bom" if payload.startswith(UTF_8_MARK) else "utf-8", is_whole=True)
     is_binary = _share_of(_CONTROLS_BUT_ESCAPE, payload) > MAX_CONTROL_SHARE
+    decoded = _in_one_charset(payload, content_type, is_binary)
+    if is_binary or (decoded and (decoded.source == "bom" or decoded.encoding in _UNJUDGED)):
+        return decoded
+    return _in_two_charsets(payload, content_type, MIN_JUDGED if decoded is None else MIN_IN_UTF_8) or decoded
+
+
+def _in_two_charsets(payload: bytes, content_type: str, least: int) -> Decoded | None:
+    """Decode a page of which a part is UTF-8, with at least so many characters; None where it has none."""
+    in_utf_8, not_utf_8 = parts(payload)
+    if len(in_utf_8) < least or (other := _in_one_charset(not_utf_8, content_type, is_binary=False)) is None:
+        return None
+    if other.encoding in _UNJUDGED or not is_utf_8_part(in_utf_8, other.encoding, least):
+        return None
+    text = decode_parts(payload, other.encoding, parts_words=other.encoding not in _OF_TWO_BYTES)
+    return Decoded(text, f"utf-8+{other.encoding}", "detector")
+
+
+def _in_one_charset(payload: bytes, content_type: str, is_binary: bool) -> Decoded | None:
     not_ascii = payload.translate(None, delete=_ASCII)
     for encoding, source in _candidates(payload, content_type):
         # Control characters are the same bytes in all but UTF-16: no need to decode megabytes of binary data.
@@ -230,8 +253,7 @@ def _rows(words: bytes, encoding: str) -> tuple[int, int]:
 
 
 def _utf8(payload: bytes) -> str | None:
-    """Decode strict UTF-8, which most pages are. Control characters are counted at the start, in bytes, which is
-    fast."""
+    """Decode strict UTF-8, as most pages are. Control characters are counted at the start, in bytes: that is fast."""
     if _ESCAPE in payload and _JAPANESE_ESCAPE in payload:  # a single byte is looked for in a tenth of the time
         return None
     try:

@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from transformers import Llama4ForCausalLM, Llama4TextConfig
 
 from nr_core import stopping
 from nr_core.base.head import Head
@@ -38,6 +39,17 @@ def test_lora_of_some_layers_spends_the_same_budget_and_a_rank_is_taken_as_it_is
         assert {p.shape[0] for name, p in names.items() if "lora_A" in name} == {3}
     with pytest.raises(ModelError, match="has no layer 4: its 4 layers are 0 to 3"):
         trained("lora", layers=[4])
+
+
+def test_lora_leaves_a_router_alone_that_is_a_linear_layer_by_name():
+    """Llama 4's gives back two tensors; the experts beside it have a LoRA."""
+    sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "intermediate_size_mlp": 32, "head_dim": 16}
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 4}
+    model = extend(Llama4ForCausalLM(Llama4TextConfig(**sizes, **heads)), MethodSettings(method="lora")).model
+    targets = model.peft_config["default"]
+    assert any("experts" in name for name in targets.target_parameters)
+    assert not any("router" in name for name in targets.target_modules)
+    assert model(TOKENS).logits.shape == (2, 10, 64)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -100,8 +100,19 @@ def test_every_row_of_a_batch_has_its_own_adapter(architecture, embeddings):
     assert generated.shape[0] == 3
     with pytest.raises(ModelError, match="no adapter 'missing'; choose among default, other"):
         model(input_ids=TOKENS, adapter_names=["missing"] * 3)
+    if architecture != "opt":  # whose FFN sees the tokens of all rows as one
+        for wrong in (names[:1], [*names, "other"]):
+            with pytest.raises(ModelError, match=f"{len(wrong)} names for 3 rows"):
+                model(TOKENS, adapter_names=wrong)
     with pytest.raises(ModelError, match="for inference"):
         model.train()(input_ids=TOKENS, adapter_names=names)
+
+
+def test_adapters_are_not_averaged():
+    model = extended()
+    model.add_adapter("other", NeutralResiduesConfig(width=8))
+    with pytest.raises(ModelError, match="no adapter is the average"):
+        model.add_weighted_adapter(["default", "other"], [0.5, 0.5], "mean")
 
 
 @pytest.mark.parametrize("autocast", [True, False])

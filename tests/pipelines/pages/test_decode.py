@@ -303,6 +303,42 @@ def test_stray_bytes_cost_no_page_that_can_be_read() -> None:
     assert decode(page, "text/html; charset=windows-1252") is not None
 
 
+GREEK = "<p>Το καράβι άφησε το λιμάνι νωρίς το πρωί και οι ψαράδες γύρισαν στην ταβέρνα για καφέ.</p>" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        (FRENCH, "cp1252"),
+        (HUNGARIAN, "iso8859-2"),
+        (POLISH, "cp1250"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (GREEK, "cp1253"),
+        (TURKISH, "cp1254"),
+        (JAPANESE, "cp932"),
+        (JAPANESE, "euc_jp"),
+        (KOREAN, "cp949"),
+    ],
+)
+@pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "right", ""])
+@pytest.mark.parametrize("times", [1, 6])
+def test_a_page_in_two_charsets_is_read_part_by_part(text: str, charset: str, declared: str, times: int) -> None:
+    old, new = f"<p>{text * times}</p>", f"<p>{text * 2}</p>"
+    page = old.encode(charset) + new.encode()
+    decoded = decode(page, f"text/html; charset={charset if declared == 'right' else declared}")
+    assert decoded is not None
+    assert (decoded.text, decoded.encoding[:6]) == (old + new, "utf-8+")
+
+
+@pytest.mark.parametrize("text", ["ÃSCHE und Ã©", "½ Ü¼ber, Â± 5, 20 Â°C", "naïve Ä™"])
+def test_few_letters_that_are_utf_8_by_chance_are_no_part_of_it(text: str) -> None:
+    page = f"<p>{text}</p>{FRENCH}"
+    decoded = decode(page.encode("cp1252"), "text/html; charset=windows-1252")
+    assert decoded is not None
+    assert decoded.text == page
+
+
 @pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "windows-1251", ""])
 def test_japanese_in_bytes_of_ascii_is_told_whatever_is_declared(declared: str) -> None:
     page = JAPANESE * 4
