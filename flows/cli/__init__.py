@@ -1,19 +1,27 @@
 """The command line `nr`. Heavy packages are imported in the commands, so that `nr --help` answers at once."""
 
 import os
+import signal
 import sys
+import threading
+
+_HANDLED = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT)
+if _HANDLED is signal.default_int_handler:  # amid the imports below too an interrupt ends in silence
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
-from flows.cli import init, study, runs, results, corpora, services  # noqa: F401  # isort: skip
-from flows.cli.app import app, leaving_on_interrupt
-from pipelines.workers.child_processes import SAFE
+from flows.cli import init, study, runs, results, corpora, services  # noqa: E402, F401  # isort: skip
+from flows.cli.app import app, leaving_on_interrupt  # noqa: E402
+from flows.plain_errors import sentence_of  # noqa: E402
+from pipelines.workers.child_processes import SAFE  # noqa: E402
+
+if _HANDLED is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _HANDLED)
 
 
 def main() -> None:
     """Run the command: an error that the user can fix ends with one sentence and exit code 2, an interrupt in silence
     with 130."""
-    from flows.plain_errors import sentence_of
-
     os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers
     with leaving_on_interrupt(""):
         try:

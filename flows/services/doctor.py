@@ -1,17 +1,19 @@
 """`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
 
 import os
+import platform
 import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
 from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
 from flows.services import server, user_prefect_settings
@@ -47,6 +49,7 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
     """Look at everything that a flow needs, cheapest first. A check that breaks is a finding too."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("versions", _versions),
+        ("compiler", _compiler),
         ("workspace", lambda: _workspace(workspace)),
         ("disk", lambda: _disk(workspace)),
         ("memory", _memory),
@@ -73,10 +76,21 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
 
 
 def _versions() -> Finding:
+    python = metadata(DISTRIBUTION)["Requires-Python"] or ""
     wrong = list(out_of_bounds(requires(DISTRIBUTION) or []))
+    if platform.python_version() not in SpecifierSet(python, prereleases=True):
+        wrong.insert(0, f"Python {platform.python_version()} (wanted {python})")
     if not wrong:
         return Finding("versions", f"within the bounds of {DISTRIBUTION} {version(DISTRIBUTION)}")
     return Finding("versions", "; ".join(wrong), "pip install -c constraints.txt -e .")
+
+
+def _compiler() -> Finding:
+    names = filter(None, (os.environ.get("CXX"), "g++", "clang++"))
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        return Finding("compiler", "none: all works but training.compile_layers, which needs g++ and python3-dev")
+    return Finding("compiler", f"{found}, for training.compile_layers")
 
 
 def out_of_bounds(requirements: list[str]) -> Iterator[str]:

@@ -95,3 +95,24 @@ with leaving_on_interrupt():
         query.send_signal(signal.SIGINT)
         told = query.communicate(timeout=60)[1].decode()
     assert (query.returncode, told.strip()) == (INTERRUPTED, SENTENCE)
+
+
+AT_THE_IMPORT_OF = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from flows.cli import main
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print("imported")
+"""
+
+
+@pytest.mark.parametrize("module", ["flows.cli.init", "typer", "flows.cli.services", "none"])
+def test_an_interrupt_before_the_command_has_begun_ends_it_in_silence(module):
+    done = subprocess.run([sys.executable, "-c", AT_THE_IMPORT_OF, module], capture_output=True, text=True)
+    assert done.stderr == "" and (done.returncode, done.stdout) == (
+        (0, "imported\n") if module == "none" else (-signal.SIGINT, "")
+    )

@@ -1,6 +1,7 @@
 """`nr doctor`: each illness is found, and has its fix."""
 
 import json
+import platform
 import socket
 import subprocess
 import sys
@@ -35,6 +36,18 @@ def test_versions_out_of_bounds_say_what_breaks():
         "no-such-package is missing (wanted >1)",
         f"SQLAlchemy {version('sqlalchemy')} (wanted <1): schedules never create a run, and nothing says so",
     ]
+
+
+def test_python_out_of_bounds_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(platform, "python_version", lambda: "3.8.10")
+    assert found(tmp_path, "versions").says.startswith("Python 3.8.10 (wanted >=3")
+
+
+def test_a_missing_compiler_is_said_and_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    finding = found(tmp_path, "compiler")
+    assert "needs g++" in finding.says and not finding.fix
 
 
 def test_this_installation_is_within_its_bounds(tmp_path):
