@@ -71,6 +71,10 @@ def test_the_test_that_a_block_names_knows_its_page(block):
     assert block.page.name in (ROOT / block.test).read_text(encoding="utf-8")
 
 
+def test_the_readme_is_soon_read():
+    assert len(without_blocks(ROOT / "README.md").split()) <= 900
+
+
 # Commands
 
 TARGETS = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()

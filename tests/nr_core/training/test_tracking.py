@@ -46,6 +46,15 @@ def test_trackio_has_each_logged_step(world, run, tmp_path, monkeypatch):
     assert set(logs[-1]) >= SHOWN
 
 
+def test_wandb_offline_keeps_the_run_in_its_folder(world, run, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    for name, value in (("MODE", "offline"), ("DIR", tmp_path), ("SILENT", "true"), ("CACHE_DIR", tmp_path / "cache")):
+        monkeypatch.setenv(f"WANDB_{name}", str(value))
+    run(asked(world, tmp_path / ".0123.partial", "wandb", label="gated seed 0"))
+    [kept] = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert b"gates/new/layer_00" in kept.read_bytes() and b"gated seed 0" in kept.read_bytes()
+
+
 def test_a_tracker_that_is_not_installed_is_refused(world, run, tmp_path, monkeypatch):
     monkeypatch.setattr("nr_core.training.tracking.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="wandb is not installed"):
