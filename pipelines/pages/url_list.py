@@ -3,7 +3,8 @@
 A list is a text file with an entry a line; `#` starts a comment. An entry without `/` is a host and stands for its
 subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
 at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
-hosts are the same in Unicode and in punycode (sources.addresses).
+hosts are the same in Unicode and in punycode (sources.addresses). Entries as other lists write them mean the same:
+`*.example.org`, `.example.org`, `||example.org^`, `0.0.0.0 example.org`.
 
 A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
 the files named `domains` and `urls` in it and in its subfolders, one folder a category; `expressions` are not read.
@@ -23,6 +24,8 @@ from storage.errors import InputError
 
 UT1_FILES = ("domains", "urls")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://|^//", re.IGNORECASE)
+# What stands around a host in files of hosts, and in lists of Squid, dnsmasq and ad blockers.
+_AROUND = re.compile(r"^(?:(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+(?=\S))?(?:\|\|)?(?:\*?\.)?(?=[^\s.*])|\^(?:\$.*)?$")
 _MAX_SEGMENTS = 32  # of a URL's path that are looked up
 _BLOCK = 1 << 16
 
@@ -36,7 +39,7 @@ class UrlList:
     def __init__(self, entries: Iterable[str]) -> None:
         blocks, hashes = [], []
         for entry in entries:
-            hashes.append(_hash(_normal(entry)))
+            hashes.append(_hash(_normal(_AROUND.sub("", entry))))
             if len(hashes) == _BLOCK:
                 blocks.append(np.array(hashes, dtype=np.uint64))
                 hashes = []

@@ -82,3 +82,13 @@ def test_plain_hosts_are_answered_as_all_others(text: str, scheme: str) -> None:
     except ValueError:
         expected = ""
     assert host_of(scheme + text) == expected
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["*.szilva.example", ".szilva.example", "||szilva.example^", "||szilva.example^$all", "0.0.0.0 szilva.example"],
+)
+def test_entries_as_other_lists_write_them(entry: str) -> None:
+    found = UrlList([entry])
+    assert found.has_host("szilva.example") and found.has_host("bolt.szilva.example")
+    assert not found.has_host("barack.example") and not found.has_host("example")
