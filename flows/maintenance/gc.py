@@ -40,6 +40,10 @@ class Workers:
             return _is_alive(int(writer[1]))
         if path.is_dir() and any(is_held(lock) for lock in path.rglob(JOB_LOCK)):
             return True
+        if path.parent.name == "documents":  # read, and then sifted into corpora; no lock of its own
+            writers = (_WRITER.search(partial.name) for partial in path.glob(".*.partial"))
+            in_work = any(held == "fetching" or held.startswith("corpus-") for held in self._held)
+            return in_work or any(_is_alive(int(writer[1])) for writer in writers if writer)
         if path.parent.name == "scratch":
             return any(held.startswith("evaluate-") for held in self._held)
         step = path.name.removeprefix(".").removesuffix(".partial")
@@ -106,7 +110,7 @@ def find_waste(workspace: Workspace, keep: Keep) -> list[Waste]:
     found = [
         *_versions(workspace, manifests, needed),
         *_tokens(workspace, recent),
-        *_documents(workspace, manifests, needed, keep.days),
+        *(item for item in _documents(workspace, manifests, needed, keep.days) if not workers.are_in(item.path)),
         *(item for item in _unfinished(workspace, keep.days) if not workers.are_in(item.path)),
     ]
     folders = {waste.path for waste in found}

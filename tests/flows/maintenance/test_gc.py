@@ -121,3 +121,14 @@ def test_what_somebody_is_at_work_in_stays_and_is_named(workspace):
         remove([*found, Waste(training, "somebody has begun meanwhile")], workspace)
         assert training.exists() and not other.exists()
     assert {training, tokens} <= {item.path for item in find_waste(workspace, keep)}
+
+
+@pytest.mark.parametrize("held", ["corpus-hungarian", "fetching"])
+def test_documents_of_a_refresh_under_way_stay(held, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    folder = workspace.documents("of-other-settings")
+    folder.mkdir(parents=True)
+    (folder / "unit.parquet").write_bytes(b"x")
+    with workspace.lock(held):
+        assert find_waste(workspace, Keep(days=0)) == []
+    assert [item.path for item in find_waste(workspace, Keep(days=0))] == [folder]
