@@ -6,7 +6,7 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://dow
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-fast test-kill lint docs docs-serve up down results-check evidence evidence-real leaderboard
+.PHONY: setup demo test test-fast test-kill lint audit docs docs-serve up down results-check evidence evidence-real leaderboard
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -70,6 +70,11 @@ leaderboard: setup $(WARCS)
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
+
+# Known holes in what a user installs, by PyPI's advisories.
+audit: setup
+	$(BIN)/pip install -q pip-audit
+	$(BIN)/pip-audit --strict -r requirements.lock --disable-pip --require-hashes --progress-spinner off
 
 # The site, in site/; a link that leads nowhere fails it. The variable: a notice of mkdocs-material's on its successor.
 docs: setup
