@@ -158,7 +158,7 @@ def early_recall(files: Sequence[Path], settings: DocumentSettings) -> float:
             page = document_row.open_page(row, capture, everything)
             if not isinstance(page, document_row.HtmlPage):
                 continue
-            row = document_row.page_document(page, everything, identify)
+            row = document_row.extract_page(page, everything, identify)
             if row["reason"] == "kept":
                 document_row.measure([row], everything, identify)
                 pages += 1

@@ -160,7 +160,7 @@ def leave_early(page: HtmlPage, settings: DocumentSettings, identify: Identifier
     return page
 
 
-def page_document(page: HtmlPage, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
+def extract_page(page: HtmlPage, settings: DocumentSettings, identify: Identifier) -> dict[str, Any]:
     """Return the row of a page: its main content, or why it left."""
     document, decoded = page.document, page.decoded
     markup = Markup.of(page.body, decoded)
@@ -188,6 +188,19 @@ def page_document(page: HtmlPage, settings: DocumentSettings, identify: Identifi
     if not text:
         return document | {"reason": "no_main_content"}
     return kept_document(document, text)
+
+
+def page_document(
+    document: dict[str, Any], capture: Capture, settings: DocumentSettings, identify: Identifier
+) -> dict[str, Any]:
+    """Return the whole row of a capture that passed the record filter, as a unit makes it of many at a time."""
+    page = open_page(document, capture, settings)
+    for look in (leave_early, extract_page):
+        if isinstance(page, HtmlPage):
+            page = look(page, settings, identify)
+    assert isinstance(page, dict)
+    measure([page], settings, identify)
+    return page
 
 
 def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:

@@ -18,10 +18,10 @@ from pipelines.documents.row import (
     STAGE_OF_REASON,
     HtmlPage,
     capture_document,
+    extract_page,
     leave_early,
     measure,
     open_page,
-    page_document,
     text_document,
 )
 from pipelines.pages.characters import cut
@@ -38,7 +38,7 @@ from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit, documents_file
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED, code_of_label
-from pipelines.workers.shared_position import NOTHING, Poison
+from pipelines.workers.shared_position import NOTHING, TOGETHER, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import sync
 from storage.keys import file_sha256
@@ -109,7 +109,7 @@ class UnitReader:
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
-                    measured = self._measured(rows, settings, identify)
+                    measured = rows if self.poison.apart else self._measured(rows, settings, identify)
                     self._count(measured)
                     writer.write_table(pa.Table.from_pylist(measured, schema=SCHEMA))
             if self.counts[UNDETERMINED, DAMAGED]:
@@ -148,6 +148,8 @@ class UnitReader:
         self, rows: list[dict[str, Any]], settings: DocumentSettings, identify: Identifier
     ) -> list[dict[str, Any]]:
         """Measure rows together; where one of them cannot be, each alone, so that it costs itself only."""
+        if not self.poison.apart:
+            self.on_record(TOGETHER)
         before = [dict(row) for row in rows]
         try:
             measure(rows, settings, identify)
@@ -194,7 +196,8 @@ class UnitReader:
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         documents = self._texts(settings) if self.unit.kind == "text" else self._pages(settings, identify)
         for row, document in enumerate(documents):
-            yield document | {"row": row, "unit_id": self.unit.unit_id}
+            made = document | {"row": row, "unit_id": self.unit.unit_id}
+            yield from self._measured([made], settings, identify) if self.poison.apart else [made]
 
     def _pages(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         if self.records_of_batch is None:
@@ -203,7 +206,7 @@ class UnitReader:
             captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
         waiting: list[_Waiting] = []  # the last one also for what goes with its record
         characters = 0
-        most = 1 if settings.languages is None else PAGES_TOGETHER
+        most = 1 if settings.languages is None or self.poison.apart else PAGES_TOGETHER
         for number, item in self._records(captures):
             if isinstance(item, PageLanguages) and waiting and item.record_id == waiting[-1].record_id:
                 waiting[-1].languages = {"content_languages": item.languages}
@@ -227,7 +230,7 @@ class UnitReader:
         self, waiting: list["_Waiting"], settings: DocumentSettings, identify: Identifier
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of pages. First the early look at all of them: it is quicker without parsing between."""
-        for look in (leave_early, page_document):
+        for look in (leave_early, extract_page):
             for one in waiting:
                 if isinstance(page := one.page, HtmlPage):
                     self.on_record(2 * one.number + 1)
@@ -237,6 +240,7 @@ class UnitReader:
                         lambda _, page=page, look=look: look(page, settings, identify),
                     )
         for one in waiting:
+            self.on_record(2 * one.number + 1)
             assert isinstance(one.page, dict)
             yield one.page | one.languages
 

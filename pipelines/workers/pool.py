@@ -19,7 +19,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum, auto
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.retries import Stopped
 from pipelines.sources.work_units import UnitReport, WorkUnit
 from pipelines.workers.child_processes import python_command, python_environment, relay_in_background
-from pipelines.workers.shared_position import NOTHING, Poison, ReadingPlace
+from pipelines.workers.shared_position import NOTHING, TOGETHER, Poison, ReadingPlace
 from storage.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -206,14 +206,18 @@ class _Slot(threading.Thread):
             if end is _End.OTHER or self._stopped.is_set() or len(poison.records) >= MAX_POISON:
                 break
             number, was_read = place
-            if number <= 0 and not was_read:  # nothing of the file could be read
+            if number == TOGETHER:
+                if killed >= PROCESSES_FOR_A_UNIT:
+                    break
+                poison = replace(poison, apart=True)
+            elif number <= 0 and not was_read:  # nothing of the file could be read
                 if end is _End.BY_THE_RECORD or killed >= PROCESSES_FOR_A_UNIT:
                     break
             elif end is _End.BY_THE_RECORD or place == before:
                 if number == poison.stop:
                     break
                 passed = {*poison.records, number} if was_read else poison.records
-                poison = Poison(passed, poison.stop if was_read else number)
+                poison = replace(poison, records=passed, stop=poison.stop if was_read else number)
                 how += f"; record {number} of the file is left out"
             elif killed >= PROCESSES_FOR_A_UNIT:
                 break

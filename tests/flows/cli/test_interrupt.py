@@ -97,8 +97,10 @@ with leaving_on_interrupt():
     assert (query.returncode, told.strip()) == (INTERRUPTED, SENTENCE)
 
 
+# The first line: who is started in the background of a script is deaf to SIGINT, and this test with it.
 AT_THE_IMPORT_OF = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupts:
     def find_spec(self, name, path, target=None):
         if name == sys.argv[1]:

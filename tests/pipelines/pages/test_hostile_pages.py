@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.documents.row import (
     STAGE_OF_REASON,
-    HtmlPage,
     capture_document,
-    leave_early,
-    open_page,
     page_document,
 )
 from pipelines.pages.warc import Capture, read_warc
@@ -87,11 +84,7 @@ def documents_of(content: bytes, folder: Path, settings: DocumentSettings, ident
         assert isinstance(capture, Capture)
         document = capture_document(capture)
         if document["reason"] is None:
-            page = open_page(document, capture, settings)
-            for look in (leave_early, page_document):
-                page = look(page, settings, identify) if isinstance(page, HtmlPage) else page
-            assert isinstance(page, dict)
-            document = page
+            document = page_document(document, capture, settings, identify)
         assert document["reason"] in STAGE_OF_REASON
         for field in ("url", "host", "title", "text"):
             value = document.get(field) or ""

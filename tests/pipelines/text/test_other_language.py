@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.documents.row import HtmlPage, capture_document, measure, open_page, page_document
+from pipelines.documents.row import HtmlPage, capture_document, extract_page, measure, open_page
 from pipelines.pages.warc import Capture, read_warc
 from pipelines.sample_crawl.article import TOPICS, compose
 from pipelines.settings import DocumentSettings
@@ -118,7 +118,7 @@ def test_real_pages_stay(shared_data: Path, document_settings: DocumentSettings,
             page = open_page(capture_document(capture), capture, document_settings)
             if not isinstance(page, HtmlPage):
                 continue
-            document = page_document(page, document_settings, identify)
+            document = extract_page(page, document_settings, identify)
             if document["reason"] == "kept":
                 measure([document], document_settings, identify)
                 language = document["language"]

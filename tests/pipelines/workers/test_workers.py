@@ -186,14 +186,16 @@ def test_stopping_early_ends_the_children(
     assert set(children(os.getpid())) == before
 
 
-# Python imports this at the start of every process: some pages hang, or crash the process, once their text is known.
+# Python imports this at the start of every process: some texts hang, or crash the process, where they come to a
+# function.
 POISONOUS = """
 import os, signal, sys
 if "pipelines.workers.worker" in sys.orig_argv:
     from pipelines.documents import row as document_row
 
-    kept_document = document_row.kept_document
-    def poisoned(row, text):
+    healthy = document_row.{function}
+    def poisoned(*given):
+        text = next(one for one in given if isinstance(one, str) and len(one) > 20)
         if "hangs" in text:
             signal.pause()
         if "crashes" in text:
@@ -202,8 +204,8 @@ if "pipelines.workers.worker" in sys.orig_argv:
             os.kill(os.getpid(), signal.SIGKILL)
         if "panics" in text:
             raise BaseException("a panic")
-        return kept_document(row, text)
-    document_row.kept_document = poisoned
+        return healthy(*given)
+    document_row.{function} = poisoned
 """
 
 
@@ -216,10 +218,18 @@ def by_processes(units: list[WorkUnit], settings: DocumentSettings, workspace: W
     return process_units(units, settings, workspace, 1, lambda report: None)
 
 
-@pytest.mark.parametrize(("kind", "read"), [("warc", by_processes), ("text", on_a_cluster)])
+@pytest.mark.parametrize(
+    ("kind", "function", "read"),
+    [
+        ("warc", "kept_document", by_processes),
+        ("text", "kept_document", on_a_cluster),
+        ("warc", "language_share", by_processes),  # among the texts that are measured together
+    ],
+)
 @pytest.mark.slow
 def test_a_record_that_ends_its_process_costs_itself(
     kind: str,
+    function: str,
     read: Callable[[list[WorkUnit], DocumentSettings, Workspace], list[UnitReport]],
     write_warc: WriteWarc,
     tmp_path: Path,
@@ -229,7 +239,7 @@ def test_a_record_that_ends_its_process_costs_itself(
 ) -> None:
     monkeypatch.setattr("pipelines.workers.pool.RECORD_SECONDS", 3)
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(POISONOUS)
+    (tmp_path / "site" / "sitecustomize.py").write_text(POISONOUS.replace("{function}", function))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parents[3])]))
     texts = [
         f"{prose(ENGLISH, n)} This page {what}." for n, what in enumerate(("hangs", "is fine", "crashes", "bursts"))
