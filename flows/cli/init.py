@@ -40,9 +40,8 @@ def init(
         if (folder / name).exists():
             raise InputError(f"{folder / name} is there already: nothing was written; give another folder")
     study = study_text(folder, language, model, data, original)
-    parse_config(
-        parse_yaml(study, "nr init"), "nr init"
-    )  # a language that is none is refused before anything is written
+    # A language that is none is refused before anything is written.
+    parse_config(parse_yaml(study, "nr init"), "nr init")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((SCHEMA, schema_text()), (STUDY, study), (DEPLOYMENTS, DEPLOYMENTS_TEXT)):
         write_atomically(folder / name, text)

@@ -17,7 +17,7 @@ def test_families_agree_on_nearly_all_documents() -> None:
     for family in FAMILIES:
         counts = KEPT["agreement"][family]
         same = counts["both_keep"] + counts["both_drop"]
-        assert same / counts["documents"] > (0.92 if family == "quality" else 0.97)
+        assert same / counts["documents"] > (0.91 if family == "quality" else 0.97)
 
 
 @pytest.mark.shared
