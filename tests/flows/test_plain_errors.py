@@ -151,6 +151,7 @@ except Exception as error:
 @pytest.mark.parametrize(
     "arguments", [["sql", "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"]]
 )
+@pytest.mark.slow
 def test_an_interrupt_is_silent(workspace, arguments):
     program = "import sys; print('here', flush=True); from flows.cli import main; main()"
     command = [sys.executable, "-c", program, *arguments, "--workspace", str(workspace.root)]

@@ -115,6 +115,7 @@ def test_gradients_are_those_of_our_loop(tmp_path, cut):
     assert_same(of_a_trainer(tmp_path, **cut), of_our_loop())
 
 
+@pytest.mark.slow
 def test_over_two_processes_too(tmp_path):
     script = (
         "import sys, torch\nfrom tests.nr_core.test_trainer import of_a_trainer\n"

@@ -97,6 +97,7 @@ def test_every_config_that_ships_is_valid(path):
     assert load_config(path).language
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_paper_are_at_its_scale_and_ask_for_tasks_that_there_are():
     studies = {path.stem: load_config(path) for path in (CONFIGS / "paper").glob("*.yaml")}
     for study in studies.values():

@@ -38,6 +38,7 @@ def crawl(tmp_path: Path, write_warc: Callable[..., Path], document_settings) ->
     return crawl
 
 
+@pytest.mark.slow
 def test_commands_keep_bucket_and_folder_in_step(crawl: Crawl, tmp_path: Path) -> None:
     bucket = tmp_path / "bucket"
     in_use = bucket / "corpora" / "english" / "CURRENT"

@@ -27,6 +27,7 @@ def workspace(tmp_path_factory):
     return workspace
 
 
+@pytest.mark.slow
 def test_runs_of_two_studies_stand_in_one_plot_and_table_with_links_to_their_reports(workspace):
     first = write_report(workspace, title="first", base_model_id="base")
     assert "/home/me" not in (workspace.reports / FILE).read_text(encoding="utf-8"), "of a base without a report"

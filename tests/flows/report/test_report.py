@@ -318,6 +318,7 @@ def test_runs_without_figures_gates_or_steps_get_sentences(tmp_path):
         assert sentence in parsed.text
 
 
+@pytest.mark.slow
 def test_several_bases_are_told_apart_and_one_can_be_chosen(workspace):
     record_base(workspace, "it's other")
     record_run(workspace, "adapter", 0, 0.2, 0.1, base_model_id="it's other")
@@ -335,6 +336,7 @@ def test_a_workspace_without_a_catalog_is_a_sentence(tmp_path):
         write_report(Workspace(tmp_path / "empty"), title="x")
 
 
+@pytest.mark.slow
 def test_file_names_come_from_titles(tmp_path):
     workspace = Workspace(tmp_path)
     refresh_catalog(workspace)

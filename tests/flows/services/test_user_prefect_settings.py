@@ -64,6 +64,7 @@ def test_so_is_one_that_a_file_of_prefects_names(tmp_path, dead, file):
         ({"HTTPS_PROXY": "socks4://127.0.0.1:1"}, "https_proxy is socks4://"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_used_is_one_sentence(tmp_path, variables, says):
     refused = nr("refresh", TINY, cwd=tmp_path, **variables)
     assert refused.returncode == 2 and says in refused.stderr and len(refused.stderr.splitlines()) == 1, refused.stderr

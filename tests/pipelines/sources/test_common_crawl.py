@@ -118,6 +118,7 @@ def test_a_corpus_is_the_same_when_a_fifth_of_the_answers_fail(
     assert server.sent() < 1.5 * bytes_undisturbed
 
 
+@pytest.mark.slow
 def test_a_selection_takes_the_pages_that_fit_and_a_small_part_of_the_index(
     server: Loopback, snapshot: Snapshot, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_selection_is_what_a_plain_scan_gives(
 HOSTS = ("www.site-1.com", "www.site-2.com")
 
 
+@pytest.mark.slow
 def test_a_sample_of_pages_is_drawn_by_its_seed(server: Loopback, tmp_path: Path) -> None:
     def draw(folder: str, seed: int | None) -> Any:
         source = by_index(server, languages=["eng"], pages=50, seed=seed)
@@ -236,6 +238,7 @@ def test_latest_stays_the_same_until_a_refresh_has_ended(server: Loopback, works
         list_work_units({"web": source}, workspace, FETCH)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_costs_its_unit_only(
     server: Loopback, snapshot: Snapshot, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -251,6 +254,7 @@ def test_a_file_that_is_gone_costs_its_unit_only(
     assert [(report.status, report.attempts) for report in reports][1] == ("done", 2)
 
 
+@pytest.mark.slow
 def test_records_that_are_not_where_the_index_says_are_in_the_ledger(
     server: Loopback, snapshot: Snapshot, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -275,6 +279,7 @@ def test_records_that_are_not_where_the_index_says_are_in_the_ledger(
     assert (report.status, report.error is not None and "not one of the" in report.error) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_after_the_last_answer_that_came_whole(
     server: Loopback, snapshot: Snapshot, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:

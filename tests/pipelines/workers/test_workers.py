@@ -84,6 +84,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_children_import_neither_prefect_nor_main(
     write_warc: WriteWarc, tmp_path: Path, document_settings: DocumentSettings
 ) -> None:
@@ -125,6 +126,7 @@ def has_open(process: int, path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_unit_whose_child_is_killed_is_read_again_and_given_up_after_three(
     write_warc: WriteWarc, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
