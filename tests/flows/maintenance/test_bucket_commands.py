@@ -17,6 +17,8 @@ from storage.workspace import Workspace
 from tests.pipelines.conftest import document_settings, write_warc  # noqa: F401 (fixtures)
 from tests.pipelines.growing_crawl import Crawl, english
 
+pytestmark = pytest.mark.slow
+
 
 def refresh(crawl: Crawl, **fields: Any) -> CorpusReport:
     with changing_corpus("english", crawl.workspace):

@@ -59,6 +59,7 @@ def test_what_a_version_in_use_or_a_run_needs_stays(workspace):
     assert waste(workspace, versions=4) == {"tokens/trained"}
 
 
+@pytest.mark.slow
 def test_what_becomes_whole_meanwhile_does_no_harm(workspace):
     def write():
         for number in range(150):

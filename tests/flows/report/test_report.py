@@ -413,6 +413,7 @@ def test_names_of_runs_are_text_in_a_plot_and_no_mathematics():
     assert not re.search(r"url\(|https?:|<b>| id=|font-family", svg)
 
 
+@pytest.mark.slow
 def test_a_matplotlibrc_of_the_users_changes_no_picture(workspace):
     page, _ = read(workspace)
     with matplotlib.rc_context({"text.usetex": True, "font.size": 40, "lines.linewidth": 9}):

@@ -13,6 +13,8 @@ from flows.cli.services import exports
 from flows.services.addresses import without_proxy
 from flows.services.server import Services
 
+pytestmark = pytest.mark.slow
+
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 REPOSITORY = Path(__file__).parents[3]
 MODULES = ("flows", "pipelines", "nr_core", "storage", "prefect", "uvicorn", "torch", "pip", "secrets", "json")

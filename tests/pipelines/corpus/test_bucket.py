@@ -23,6 +23,8 @@ from storage.keys import file_sha256
 from storage.workspace import Workspace
 from tests.pipelines.growing_crawl import Crawl, english
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:

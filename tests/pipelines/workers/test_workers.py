@@ -148,6 +148,7 @@ def test_a_unit_whose_child_is_killed_is_read_again_and_given_up_after_three(
     assert [(report.status, report.attempts) for report in reports] == [("done", 1), ("done", 2), ("done", 1)]
 
 
+@pytest.mark.slow
 def test_a_child_that_gets_no_further_is_ended(
     write_warc: WriteWarc,
     tmp_path: Path,
@@ -164,6 +165,7 @@ def test_a_child_that_gets_no_further_is_ended(
     assert stuck.error == "the worker process was ended: it got no further for 2 s, in one record of the file"
 
 
+@pytest.mark.slow
 def test_children_end_when_their_parent_is_killed(tmp_path: Path, document_settings: DocumentSettings) -> None:
     os.mkfifo(tmp_path / "stuck.warc")
     with start_main(tmp_path, [unit(tmp_path / "stuck.warc", "unit")], document_settings) as main:
