@@ -72,9 +72,9 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 
 # Known holes in what a user installs, by PyPI's advisories.
-audit: setup
-	$(BIN)/pip install -q pip-audit
-	$(BIN)/pip-audit --strict -r requirements.lock --disable-pip --require-hashes --progress-spinner off
+audit:
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install -q pip-audit; }
+	.venv-audit/bin/pip-audit --strict -r requirements.lock --disable-pip --require-hashes --progress-spinner off
 
 # The site, in site/; a link that leads nowhere fails it. The variable: a notice of mkdocs-material's on its successor.
 docs: setup
