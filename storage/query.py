@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from storage.catalog import connect, damaged
 from storage.errors import InputError
@@ -62,18 +63,47 @@ def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckD
         yield unique([column[0] for column in asked.description or []]), asked
 
 
-_DATED = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+_DATED = ("date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone")
 
 
 def _with_finite_dates(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """Return a statement whose infinite dates and times are NULL: to Python they would be its last and first days."""
     found = connection.sql(sql)
-    is_dated = [str(kind) in _DATED for kind in found.types] if found is not None else []
-    if not any(is_dated):
+    fields = [_finite(f"#{n}", kind) for n, kind in enumerate(found.types, 1)] if found is not None else []
+    if all(field == f"#{n}" for n, field in enumerate(fields, 1)):
         return sql
-    fields = [f"CASE WHEN isfinite(#{n}) THEN #{n} END" if dated else f"#{n}" for n, dated in enumerate(is_dated, 1)]
     names = map(quoted, unique(found.columns))
     return found.project(", ".join(f"{field} AS {name}" for field, name in zip(fields, names, strict=True))).sql_query()
+
+
+def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
+    """Return SQL that makes NULL of what is infinite in a value: `value` itself where nothing in it has a date."""
+    if kind.id in _DATED:
+        return f"CASE WHEN isfinite({value}) THEN {value} END"
+    if kind.id not in ("list", "array", "struct", "map"):
+        return value
+    each = f"x{depth}"
+    children: dict[str, Any] = dict(kind.children)
+    if kind.id in ("list", "array"):
+        inner = _finite(each, children["child"], depth + 1)
+        return value if inner == each else f"list_transform({value}, lambda {each}: {inner})"
+    if kind.id == "map":  # its keys stay: none may be NULL
+        inner = _finite(f"{each}.value", children["value"], depth + 1)
+        entry = f"{{'key': {each}.key, 'value': {inner}}}"
+        entries = f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
+        return value if inner == f"{each}.value" else entries
+    parts = {
+        name: f"struct_extract({value}, {_literal(name)})" for name in children if name
+    }  # those of row() have no names
+    inner_parts = {name: _finite(part, children[name], depth + 1) for name, part in parts.items()}
+    if inner_parts == parts:
+        return value
+    packed = ", ".join(f"{_literal(name)}: {part}" for name, part in inner_parts.items())
+    return f"CASE WHEN {value} IS NOT NULL THEN {{{packed}}} END"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from storage.errors import InputError
 
 RunToUse = Annotated[str, typer.Argument(help="A run's id or its beginning, its name, or its folder.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest text.", min=1)]
-Temperature = Annotated[float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0)]
+Temperature = Annotated[
+    float, typer.Option(help="Of the sampling; 0 takes the likeliest token each time.", min=0, max=1000)
+]
 TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python that comes with the base.")]
 SamplingSeed = Annotated[int, typer.Option("--seed", help="Of the sampling.", min=0, max=2**32 - 1)]
 

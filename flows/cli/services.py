@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flows.services.server import Services
 
 Home = Annotated[Path, typer.Option(**AT_HOME, help="Folder for the state and logs of server and worker.")]
+DAYS: Any = {"min": 0, "max": 36_500}
 
 
 @app.command()
@@ -98,8 +99,8 @@ def notify(
 def gc(
     workspace: WorkspaceFolder = Path("workspace"),
     versions: Annotated[int, typer.Option(help="Newest versions of each corpus to keep.", min=1)] = 3,
-    days: Annotated[float, typer.Option(help="Days that unfinished work stays.", min=0)] = 30,
-    prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", min=0)] = 90,
+    days: Annotated[float, typer.Option(help="Days that unfinished work stays.", **DAYS)] = 30,
+    prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", **DAYS)] = 90,
     home: Home = Path(".prefect"),
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from flows.maintenance.workspace_health import MISPLACED_FIX, misplaced
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.errors import InputError, os_sentence
 from storage.files import DamagedFile
@@ -47,10 +48,14 @@ def verify(workspace: Workspace, corpus: str | None, on_file: Callable[[int, int
 
     `on_file` hears how many files are done, of how many, and the next. Raises InputError for an unknown corpus.
     """
+    damages: list[Damage] = []
+    for place, says in misplaced(workspace.root):
+        damages.append(Damage(str(place.relative_to(workspace.root)), f"it {says}", MISPLACED_FIX))
+    if damages:  # they hide what should lie there
+        return damages
     if corpus is not None and corpus not in workspace.published_corpora():
         known = ", ".join(workspace.published_corpora()) or "none"
         raise InputError(f"there is no corpus {corpus!r} in {workspace.root}; there are: {known}")
-    damages: list[Damage] = []
     files = list(_files(workspace, corpus, damages))
     checked: dict[tuple[int, int], str] = {}  # of a shard that versions share, by device and inode
     for done, written in enumerate(files):

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +15,18 @@ import duckdb
 from flows.maintenance.gc import JOB_REMEDY
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.catalog import connect, log_beside
-from storage.errors import InputError, os_sentence
+from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import read_json
 from storage.publish import MANIFEST, is_done
 from storage.records import refuse_torn
-from storage.workspace import Workspace
+from storage.workspace import POINTER, Workspace
 
 LOW_DISK_GB = 5.0  # one WARC of Common Crawl has about 1 GB, and a few are on disk at a time
 LOW_INODES = 10_000
 FOLDERS = ("documents", "corpora", "runs", "models", "tokens", "records", "reports", "private", "private/locks")
+FILES = ("workspace.json", "catalog.duckdb", "deny-list.jsonl", "private/catalog.duckdb")
+MISPLACED_FIX = "move it away"
+TRIED_BYTES = 1 << 20  # that a disk is asked to keep a place for: what is left of a quota shows in no figure
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,26 @@ def folder_wrong(folder: Path) -> Wrong | None:
     existing = nearest(folder)
     if not existing.is_dir():
         return Wrong(f"{existing} is a file, where a folder should be", "move it away, or give another place")
+    for place, says in misplaced(folder):
+        return Wrong(f"{place} {says}", MISPLACED_FIX)
     for place in [existing, *(folder / name for name in FOLDERS if existing == folder.resolve())]:
-        if place.exists() and not place.is_dir():
-            return Wrong(f"{place} is a file, where a folder should be", "move it away")
         if place.exists() and (refused := _not_writable(place)):
             return Wrong(f"{place} cannot be written to", refused)
     for lock in sorted((folder / "private" / "locks").glob("*.lock")):
         if not os.access(lock, os.R_OK | os.W_OK):
             return Wrong(f"{lock} cannot be opened", os_sentence(OSError(errno.EACCES, "Permission denied", str(lock))))
     return None
+
+
+def misplaced(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what of a workspace is a file where a folder should be, or the other way round, and which of the two."""
+    for name in FOLDERS:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            yield folder / name, "is a file, where a folder should be"
+    pointers = sorted((folder / "corpora").glob(f"*/{POINTER}"))
+    for file in [*(folder / name for name in FILES), *pointers]:
+        if file.is_dir():
+            yield file, "is a folder, where a file should be"
 
 
 def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
@@ -56,6 +71,13 @@ def disk_wrong(folder: Path) -> tuple[str, Wrong | None]:
         return says, Wrong(says, f"have {LOW_DISK_GB:g} GB or more free: `nr gc` says what can go")
     if status.f_files and status.f_favail < LOW_INODES:  # some file systems do not count them
         return says, Wrong(f"room for {status.f_favail} files at {existing}", "remove files: `nr gc` says what can go")
+    if os.access(existing, os.W_OK | os.X_OK):
+        try:
+            with tempfile.TemporaryFile(dir=existing) as file:
+                os.posix_fallocate(file.fileno(), 0, TRIED_BYTES)
+        except OSError as error:
+            if is_disk_full(error):
+                return says, Wrong(f"{says}, and not for you", os_sentence(error, existing))
     return says, None
 
 

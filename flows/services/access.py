@@ -18,6 +18,7 @@ from storage.errors import InputError
 FILE = "credential"
 USER = "nr"  # Prefect asks for user:password, and compares both as one string
 OWN, CLIENT = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+OTHER_HOME = "give another in PREFECT_HOME, or to `nr up` with --home"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 ORIGINS = ("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS")
 
@@ -30,13 +31,10 @@ def make_private(home: Path) -> None:
             home.chmod(home.stat().st_mode & ~OTHERS)
     except OSError as error:
         raise InputError(
-            f"{home}, for Prefect's state, cannot be made yours alone ({error.strerror}): give another with --home, or "
-            "in PREFECT_HOME"
+            f"{home}, for Prefect's state, cannot be made yours alone ({error.strerror}): {OTHER_HOME}"
         ) from None
     if home.stat().st_mode & OTHERS:
-        raise InputError(
-            f"the file system of {home} keeps no permissions: give another with --home, or in PREFECT_HOME"
-        )
+        raise InputError(f"the file system of {home} keeps no permissions: {OTHER_HOME}")
 
 
 def own_credential() -> str | None:

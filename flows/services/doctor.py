@@ -16,9 +16,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
-from flows.services import server, user_prefect_settings
+from flows.services import report_server, server, user_prefect_settings
 from flows.services.access import FILE, OTHERS, credential_of, own_credential
 from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
+from flows.services.deployments import FILE as PREFECT_FILE
 from flows.services.killed_runs import orphaned_runs
 from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
@@ -60,6 +61,7 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("proxies", _proxies),
         ("Prefect's address", lambda: _prefect_address(home)),
         ("credential", lambda: _credential(home)),
+        ("project", _project),
         ("server", lambda: _server(home, port)),
         ("worker", lambda: _worker(home)),
         ("hub", _hub),
@@ -226,6 +228,14 @@ def _credential(home: Path) -> Finding:
     return Finding("credential", f"{home / FILE} is yours alone")
 
 
+def _project() -> Finding:
+    """Look at what `nr up` deploys from the current folder, and at files in it that would be taken for packages."""
+    if not Path(PREFECT_FILE).is_file():
+        return Finding("project", f"no {PREFECT_FILE} here, which only `nr up` needs")
+    server.refuse_project(Path.cwd())
+    return Finding("project", f"{PREFECT_FILE} can be read, and no file beside it has the name of a package")
+
+
 def _server(home: Path, port: int) -> Finding:
     if services := server.running(home):
         answers = f"answers at {services.url}"
@@ -245,6 +255,11 @@ def _server(home: Path, port: int) -> Finding:
             refuse_unusable(LOOPBACK, port, "Prefect's server", "--port")
         except InputError as error:
             return Finding("server", str(error), "nr up --port N, with a free port")
+        if report_server.running(home) is None:
+            try:
+                refuse_unusable(LOOPBACK, port + 1, "the reports", "--reports-port")
+            except InputError as error:
+                return Finding("server", str(error), "nr up --reports-port N, with a free port")
     return Finding("server", f"not started; port {port} is free (`nr up` starts it)")
 
 

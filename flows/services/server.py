@@ -134,7 +134,7 @@ def up(
 
     hosts: further names that the server answers to; say: is told each step before it begins.
     """
-    _check(project)
+    refuse_project(project)
     make_private(home)
     with FileLock(home / "up.lock"):
         services = running(home)
@@ -162,7 +162,7 @@ def start(
     Raises:
         InputError: the port is taken, or one of the processes ended; the sentence names its log.
     """
-    _check(project)
+    refuse_project(project)
     refuse_unusable_proxies()
     make_private(home)
     stop(home)  # what is left of services that no longer answer
@@ -197,7 +197,7 @@ def start(
     return services
 
 
-def _check(project: Path) -> None:
+def refuse_project(project: Path) -> None:
     """Refuse before anything is started a folder that cannot be deployed, or whose files would be imported for ours."""
     if not (project / "prefect.yaml").is_file():
         raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")

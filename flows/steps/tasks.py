@@ -19,7 +19,7 @@ from storage.keys import hash_of
 from storage.locations import at_home
 from storage.workspace import Workspace
 
-TASK_STAGE_VERSION = 2
+TASK_STAGE_VERSION = 3
 FOLDER = PROJECT / "configs" / "tasks"
 
 

@@ -94,7 +94,7 @@ def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> No
 def context_length(config: Any) -> int | None:
     """Return the most tokens a model was made for; None where its config does not say."""
     config = config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length"):
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int):
             return max(value, _scaled_context(config))

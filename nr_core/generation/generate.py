@@ -161,10 +161,14 @@ def _longest(model: Any) -> int | None:
 
 
 def _choose(logits: torch.Tensor, temperature: float, draw: torch.Generator) -> torch.Tensor:
-    if logits.isnan().any():
-        raise ModelError("The model puts out NaN and no probabilities; its weights are damaged, or it was trained so.")
+    if not logits.max().isfinite():  # NaN too
+        raise ModelError(
+            "The model puts out NaN or infinite numbers and no probabilities; its weights are damaged, or it was "
+            "trained so."
+        )
     if temperature > 0:
-        return torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=draw)
+        below = (logits - logits.max()).double()  # so that no temperature, however small, makes two of them infinite
+        return torch.multinomial(torch.softmax(below / temperature, -1).float(), 1, generator=draw)
     return logits.argmax(-1, keepdim=True)
 
 

@@ -96,7 +96,7 @@ _BESIDE = re.compile(
 _RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+_=~%-]{24,}")
 _CONTAINER_SCHEMES = ("abfs", "abfss", "wasb", "wasbs")  # container@account, which is no password
 _MISTYPED = re.compile(r"\s*(https?)(:[/\\]+)", re.IGNORECASE)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>`{}|\\^]+")
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]{1,30}://|https?:/)[^\s'\"<>`{}|\\^]+", re.IGNORECASE)
 _PARTS = re.compile(r"[/?#&=:@;]+")
 _QUERY = re.compile(r"\?[^\s'\"<>`{}|\\^()]+")
 

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -88,7 +88,7 @@ class Body:
 
 
 CHUNK_BYTES = 1 << 16
-MIN_BYTES_PER_SECOND = 100  # a server that drips never times out, and would hold a connection for ever
+MIN_BYTES_PER_SECOND = 1000  # a server that drips never times out, and would hold a connection for ever
 MISSING = (404, 410, 416)
 TRANSIENT = (408, 425, 429)  # and all of 5xx
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
@@ -145,16 +145,9 @@ class Http:
             raise Transient(_reason(error)) from error
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        timeout = self._settings.timeout_seconds
-        started, received = time.monotonic(), 0
-        while chunk := _read(response):
-            yield chunk
-            received += len(chunk)
-            elapsed = time.monotonic() - started
-            if elapsed > timeout:
-                if received < elapsed * MIN_BYTES_PER_SECOND:
-                    raise Transient(f"only {received} bytes came in {elapsed:.0f} s")
-                started, received = time.monotonic(), 0
+        with _Pace(response, self._settings.timeout_seconds) as pace:
+            while chunk := pace.read():
+                yield chunk
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -167,6 +160,60 @@ class Http:
                 urllib3.PoolManager(maxsize=size) if proxy is None else urllib3.ProxyManager(proxy, maxsize=size)
             )
         return self._pools[proxy]
+
+
+class _Pace:
+    """Reads a body, and ends one that comes too slowly, counted over `seconds` of waiting for it.
+
+    A thread ends a read that waits for longer: the sizes of chunks and trailers may drip too, and are no content.
+    """
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, seconds: float) -> None:
+        self._response, self._seconds = response, seconds
+        self._since: float | None = None  # when the read under way began
+        self._waited, self._received = 0.0, 0
+        self._late, self._over = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def read(self) -> bytes:
+        """Return what has come, b'' at the end. Raises Transient."""
+        self._since = started = time.monotonic()
+        try:
+            chunk = _read(self._response)
+        except Transient as error:
+            if self._late.is_set():
+                raise self._too_slow(started) from error
+            raise
+        finally:
+            self._since = None
+        if self._late.is_set():  # else a body that was cut would be taken for a whole one
+            raise self._too_slow(started)
+        self._waited += time.monotonic() - started
+        self._received += len(chunk)
+        if self._waited > self._seconds:
+            if self._received < self._waited * MIN_BYTES_PER_SECOND:
+                raise self._too_slow(time.monotonic())
+            self._waited, self._received = 0.0, 0
+        return chunk
+
+    def _too_slow(self, started: float) -> Transient:
+        waited = self._waited + time.monotonic() - started
+        return Transient(f"only {self._received} bytes came in {waited:.0f} s")
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._seconds / 4):
+            since = self._since
+            if since is not None and time.monotonic() - since > self._seconds:
+                self._late.set()
+                with suppress(OSError, RuntimeError, ValueError):  # it is over already
+                    self._response.shutdown()
+                return
 
 
 def _split_credentials(url: str) -> tuple[str, dict[str, str]]:

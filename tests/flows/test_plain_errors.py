@@ -81,6 +81,21 @@ def test_a_file_where_a_folder_should_be_is_a_sentence(workspace, tmp_path, nr_h
     assert "reports is a file" in folder_wrong(workspace.root).says
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["run", "{0}/c.yaml"], ["results", "--workspace", "{0}"], ["plan", "c.yaml", "--set", "workspace={0}"],
+     ["inspect", "{0}"], ["sql", "from runs", "--workspace", "{0}"], ["generate", "{0}", "text"]],
+)  # fmt: skip
+def test_a_password_typed_where_a_path_belongs_is_not_repeated(workspace, tmp_path, nr_here, command):
+    given = [part.format("https://me:canary@h.example/x?token=canary") for part in command]
+    (tmp_path / "c.yaml").write_text(
+        "language: hun\nsources: {a: {kind: warc, paths: [x]}}\ncorpora: {a: {language: hun}}"
+    )
+    done = nr_here(*given, cwd=tmp_path)
+    assert done.returncode == 2 and "canary" not in done.stderr + done.stdout, done.stderr
+    assert not list(tmp_path.rglob("*canary*"))
+
+
 def test_what_is_damaged_is_known_to_the_doctor(workspace):
     assert list(files_wrong(workspace)) == [] and folder_wrong(workspace.root) is None
     (workspace.root / "catalog.duckdb.wal").write_bytes(b"left")

@@ -72,6 +72,28 @@ def test_a_date_without_end_is_no_date(workspace, format):
     )
 
 
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_nor_is_one_inside_a_list_a_struct_or_a_map(workspace, format):
+    ends, ever = "DATE '9999-12-31'", "'infinity'::DATE"
+    values = [
+        f"[{ever}, {ends}, NULL]", f"[[{ever}], NULL]", f"array_value({ever}, {ends})",
+        f"{{'to': {{'a b': [{ever}]}}, 'from': '-infinity'::TIMESTAMP, 'n': 1}}", f"MAP {{'x': {ever}, 'y': {ends}}}",
+        "NULL::STRUCT(day DATE)", f"[{{'day': {ever}}}, NULL]", "[1, 2]", f"row({ends}, 1)",
+    ]  # fmt: skip
+    sql = "SELECT " + ", ".join(f"{value} AS v{n}" for n, value in enumerate(values))
+    expected = [
+        [None, "9999-12-31", None], [[None], None], [None, "9999-12-31"],
+        {"to": {"a b": [None]}, "from": None, "n": 1}, {"x": None, "y": "9999-12-31"},
+        None, [{"day": None}, None], [1, 2], ["9999-12-31", 1],
+    ]  # fmt: skip
+    text = written(workspace, sql, format).decode()
+    if format == "json":
+        found = list(json.loads(text)[0].values())
+    else:
+        found = [json.loads(cell) if cell else None for cell in list(csv.reader(io.StringIO(text)))[1]]
+    assert found == expected
+
+
 def test_a_catalog_that_was_cut_short_is_said_with_the_remedy(workspace):
     with duckdb.connect(workspace.catalog) as catalog:
         catalog.execute("CREATE TABLE long AS SELECT range, hash(range) AS hashed FROM range(200_000)")

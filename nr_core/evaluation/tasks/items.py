@@ -15,6 +15,7 @@ import hashlib
 import json
 import random
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_rows(task: TaskSettings, folder: Path, split: str | None = None) -> lis
     elif task.data.hub:
         rows = [row for path in _from_hub(task, split or task.data.split, given) for row in _json_rows(path)]
     else:
-        rows = [row for path in _local_files(task, folder) for row in READERS[task.data.format](path)]
+        rows = [row for path in _local_files(task, folder) for row in _read(task, path)]
     if not rows:
         raise ModelError(f"Task {task.name} has no rows in {given if given.is_file() else folder}; give its data.")
     return rows
@@ -85,15 +86,24 @@ def _local_files(task: TaskSettings, folder: Path) -> list[Path]:
     return files
 
 
+def _read(task: TaskSettings, path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(READERS[task.data.format](path))
+    except (ValueError, LookupError) as error:
+        form = {"json": "JSON, JSON lines or Parquet", "clams": "CLAMS", "conllu": "CoNLL-U"}[task.data.format]
+        raise ModelError(f"Task {task.name}: {path} is no {form} ({error}); correct the file.") from error
+
+
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
         yield from pq.read_table(path).to_pylist()
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # Not splitlines(): JSON strings may hold other line separators than a line feed.
-        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.split("\n") if x]
-    except ValueError as error:
+        lines = (line for line in text.split("\n") if line.strip())
+        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines]
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is neither JSON nor JSON lines ({error}); correct the file.") from error
     for row in rows:
         if not isinstance(row, dict):
@@ -105,7 +115,7 @@ def _clams_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of lines `True<TAB>sentence`, each followed by its `False` twin
     (https://github.com/aaronmueller/clams)."""
     good = ""
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in path.read_text(encoding="utf-8-sig").split("\n"):
         label, _, sentence = line.partition("\t")
         if label == "True":
             good = sentence.strip()
@@ -115,7 +125,7 @@ def _clams_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _conllu_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the sentences of a treebank: words, their universal tags, and whether a space follows each."""
-    for block in path.read_text(encoding="utf-8").split("\n\n"):
+    for block in path.read_text(encoding="utf-8-sig").split("\n\n"):
         words: list[str] = []
         tags: list[str] = []
         spaces: list[bool] = []
@@ -209,7 +219,13 @@ def without_wikihow_marks(text: str) -> str:
     return text.replace("  ", " ")
 
 
-ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+def _not_null(value: Any) -> Any:
+    if value is None:  # it would be asked as the word None
+        raise TypeError("a field of it is null")
+    return value
+
+
+ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_not_null)
 ENVIRONMENT.filters["without_wikihow_marks"] = without_wikihow_marks
 
 
@@ -221,6 +237,25 @@ def template(task: TaskSettings, field: str) -> Callable[[Row], str]:
 def expression(task: TaskSettings, field: str) -> Callable[[Row], Any]:
     """Return an expression of the task's file as a function of a row."""
     return _evaluated(task, field, lambda text: ENVIRONMENT.compile_expression(text, undefined_to_none=False))
+
+
+def text_expression(task: TaskSettings, field: str) -> Callable[[Row], str]:
+    """Return an expression of the task's file as a function of a row that gives text."""
+    value_of = expression(task, field)
+    return lambda row: as_text(task, field, value_of(row))
+
+
+def as_text(task: TaskSettings, field: str, value: Any) -> str:
+    """Return a value as it is asked. Raises ModelError for null and lists, which would be asked as such words."""
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ModelError(
+        f"Task {task.name}: {field} of a row is {_shown(value)} and no text; correct the expression, or the row."
+    )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else reprlib.repr(value)
 
 
 def _evaluated(task: TaskSettings, field: str, compiled: Callable[[str], Any]) -> Callable[[Row], Any]:

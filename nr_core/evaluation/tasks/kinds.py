@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import random
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +28,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nr_core.errors import ModelError
-from nr_core.evaluation.tasks.items import Item, Row, expression, read_rows, sample_items, template
+from nr_core.evaluation.tasks.items import (
+    Item,
+    Row,
+    as_text,
+    expression,
+    read_rows,
+    sample_items,
+    template,
+    text_expression,
+)
 from nr_core.evaluation.tasks.ratio import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.evaluation.tasks.settings import Kind, TaskSettings
 
@@ -38,14 +48,14 @@ if TYPE_CHECKING:
 def choice_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
     """Make the items of multiple choice. examples: the rows that few-shot examples are taken from."""
     description, prompt = template(task, "description"), template(task, "prompt")
-    choices, answer, part = (expression(task, name) for name in ("choices", "answer", "part"))
+    choices, answer, part = _choices(task), expression(task, "answer"), expression(task, "part")
     made = []
     for row in rows:
         shown = _few_shot(task, row, examples, prompt, choices, answer)
         context = description(row) + shown + prompt(row)
         made.append(
             Item(
-                [(context, task.delimiter + str(choice)) for choice in choices(row)],
+                [(context, task.delimiter + choice) for choice in choices(row)],
                 _gold(task, row, choices, answer),
                 str(part(row)),
                 task.delimiter,
@@ -65,13 +75,38 @@ def _few_shot(task: TaskSettings, row: Row, examples: Sequence[Row], prompt: Any
             "few_shot.examples."
         )
     return "".join(
-        prompt(example) + task.delimiter + str(choices(example)[_gold(task, example, choices, answer)]) + "\n\n"
+        prompt(example) + task.delimiter + choices(example)[_gold(task, example, choices, answer)] + "\n\n"
         for example in fitting[: task.few_shot.examples]
     )
 
 
+def _choices(task: TaskSettings) -> Callable[[Row], list[str]]:
+    listed = expression(task, "choices")
+
+    def of(row: Row) -> list[str]:
+        found = listed(row)
+        if not isinstance(found, list | tuple) or not found:  # a text would be a choice a letter
+            raise ModelError(
+                f"Task {task.name}: choices of a row are {reprlib.repr(found)} and no list of answers; correct the "
+                "expression, or the row."
+            )
+        return [as_text(task, "choices", choice) for choice in found]
+
+    return of
+
+
 def _gold(task: TaskSettings, row: Row, choices: Any, answer: Any) -> int:
-    gold, count = int(answer(row)), len(choices(row))
+    given, count = answer(row), len(choices(row))
+    try:
+        gold = int(given)
+        is_whole = gold == float(given)
+    except (ValueError, TypeError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        raise ModelError(
+            f"Task {task.name}: answer {reprlib.repr(given)} of a row is no whole number; it is the place of the right "
+            "one among the choices, from 0, as in `'ABCD'.index(label)`."
+        )
     if not 0 <= gold < count:
         raise ModelError(f"Task {task.name}: answer {gold} of a row with {count} choices; it counts from 0.")
     return gold
@@ -101,7 +136,8 @@ NOUNS = {"NOUN", "PROPN"}
 
 def pair_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
     """Pair the two sentences that each row brings."""
-    good, bad, part = (expression(task, name) for name in ("good", "bad", "part"))
+    good, bad = text_expression(task, "good"), text_expression(task, "bad")
+    part = expression(task, "part")
     return [
         Item([("", task.delimiter + good(row)), ("", task.delimiter + bad(row))], 0, str(part(row))) for row in rows
     ]
@@ -169,7 +205,8 @@ def _may_swap(words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool],
 
 
 def acceptability_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
-    sentence, acceptable, part = (expression(task, name) for name in ("sentence", "acceptable", "part"))
+    sentence = text_expression(task, "sentence")
+    acceptable, part = (expression(task, name) for name in ("acceptable", "part"))
     made = [Item([("", task.delimiter + sentence(row))], int(bool(acceptable(row))), str(part(row))) for row in rows]
     if len({item.gold for item in made}) < 2:
         raise ModelError(f"Task {task.name}: all of its sentences have one label; its `acceptable` tells none apart.")
@@ -214,7 +251,8 @@ class TaskKind(NamedTuple):
 
 def last_word_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
     """Ask for the last word of a passage (LAMBADA): is it what the model would go on with?"""
-    prompt, continuation, part = template(task, "prompt"), expression(task, "continuation"), expression(task, "part")
+    prompt, continuation = template(task, "prompt"), text_expression(task, "continuation")
+    part = expression(task, "part")
     return [Item([(prompt(row), task.delimiter + continuation(row))], 0, str(part(row))) for row in rows]
 
 
@@ -244,7 +282,10 @@ def make_items(task: TaskSettings, folder: Path, most: int | None = None) -> lis
     Raises ModelError where the data is not to be had, or does not fit the task's expressions.
     """
     examples = read_rows(task, folder, task.few_shot.split) if task.few_shot else []
-    return sample_items(KINDS[task.kind].items(task, read_rows(task, folder), examples), most)
+    items = KINDS[task.kind].items(task, read_rows(task, folder), examples)
+    if not items:
+        raise ModelError(f"Task {task.name}: none of its rows makes a question; give other data.")
+    return sample_items(items, most)
 
 
 def chance(kind: Kind, items: Sequence[Item]) -> float:

@@ -70,13 +70,18 @@ class Scorer:
         opening = self.tokenizer.bos_token_id
         opening = self.tokenizer.eos_token_id if opening is None else opening
         sequences, begins = [], []
-        for context, _ in moved:
+        for context, text in moved:
             if context:
                 ids, begin = next(whole), lengths[context]
             else:
                 ids, begin = next(alone), 1
                 ids = ids if ids[:1] == [opening] else [opening, *ids]
-            begin = min(begin, len(ids))
+            if begin >= len(ids):
+                if not text.strip():
+                    raise ModelError("A task asks for an answer without text, which any model finds certain; mend it.")
+                # Context and continuation have no more tokens together than the context alone: both are in the last.
+                ids = ids if len(ids) > 1 else [opening, *ids]
+                begin = len(ids) - 1
             if self._longest and len(ids) - begin > self._longest:
                 raise ModelError(
                     f"A task's answer has {len(ids) - begin} tokens, more than the context of {self._longest} that "

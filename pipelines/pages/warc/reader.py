@@ -18,6 +18,7 @@ from pipelines.sources.compressed_frames import refuse_wide_window
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
+RUNS_ON = "what it was compressed to was cut, and runs on into what follows"
 PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
 # Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
 MAX_FRUITLESS = 100
@@ -150,6 +151,9 @@ class _Run:
         # A panic in the Rust libraries is a BaseException; whatever one record sets off costs that record only.
         except BaseException as error:  # noqa: BLE001
             self.broke = str(error) or type(error).__name__
+            return
+        if self._last and self._places.runs_on(self.offset):
+            self.broke = RUNS_ON
             return
         yield from self._stored_to(None)
 

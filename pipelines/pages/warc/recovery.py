@@ -148,6 +148,15 @@ class Places:
         is_zeroed = self.bytes[end : end + 1] == b"\0"  # a part may have stood there
         return (rest, is_zeroed) if self._begins(rest) else (self.next_record(rest), True)
 
+    def runs_on(self, place: int) -> bool:
+        """Tell whether the part at `place` has no end, and others begin in it.
+
+        It was cut there, and decompressors take what follows for more of it, if they can, up to the file's end.
+        """
+        if self._kind is None or not self._begins(place) or self._end_of_part(place) is not None:
+            return False
+        return self.next_record(place + 1) is not None
+
     def stops_early(self, place: int, read_to: int) -> bool:
         """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""
         assert self._kind is not None

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import pytest
+
 from storage.catalog import refresh_catalog
 from storage.records import write_records
 from storage.workspace import Workspace
@@ -25,6 +27,22 @@ def test_help_names_every_command(tmp_path, nr_here):
 def test_the_version_and_the_short_form_of_help(tmp_path, nr_here):
     assert nr_here("--version", cwd=tmp_path).stdout == f"neutral-residues {version('neutral-residues')}\n"
     assert nr_here("run", "-h", cwd=tmp_path).stdout == nr_here("run", "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "run", "text", "--temperature"],
+        ["chat", "run", "--temperature"],
+        ["gc", "--days"],
+        ["gc", "--prefect-days"],
+        ["train-quality", "a", "b", "--out", "c.bin", "--learning-rate"],
+    ],
+)
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e300"])
+def test_what_is_no_finite_number_is_refused_by_every_option(tmp_path, nr_here, command, number):
+    done = nr_here(*command, number, cwd=tmp_path)
+    assert done.returncode == 2 and "rror: " in done.stderr and "Traceback" not in done.stderr, done
 
 
 def test_help_imports_nothing_heavy():

@@ -224,7 +224,7 @@ def test_a_home_and_its_credential_are_their_owners_alone(tmp_path, monkeypatch)
     assert credential_for(home) != first
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(InputError, match="another with --home"):
+    with pytest.raises(InputError, match="another in PREFECT_HOME, or to `nr up` with --home"):
         make_private(file / "home")
 
 

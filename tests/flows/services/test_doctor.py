@@ -1,5 +1,6 @@
 """`nr doctor`: each illness is found, and has its fix."""
 
+import errno
 import json
 import platform
 import socket
@@ -12,6 +13,7 @@ from importlib.metadata import version
 import pytest
 from huggingface_hub import constants
 
+from flows.maintenance.verify import verify
 from flows.services import server
 from flows.services.doctor import Finding, examine, out_of_bounds
 from pipelines.text import identify
@@ -120,6 +122,54 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
 def test_what_cannot_be_looked_at_has_the_remedy_of_the_system_s_error(tmp_path):
     finding = found(tmp_path, "files", workspace=tmp_path / ("long" * 100))
     assert (finding.says, "give a shorter one" in finding.fix) == ("could not be looked at", True)
+
+
+@pytest.mark.parametrize("name", ["catalog.duckdb", "private/catalog.duckdb", "deny-list.jsonl", "corpora/a/CURRENT"])
+def test_a_folder_where_a_file_should_be_is_found_by_doctor_and_by_verify(tmp_path, name):
+    workspace = Workspace(tmp_path / "workspace")
+    (workspace.root / name).mkdir(parents=True)
+    finding = found(tmp_path, "workspace")
+    assert finding.says == f"{workspace.root / name} is a folder, where a file should be" and finding.fix
+    (damage,) = verify(workspace, None, lambda *_: None)
+    assert (damage.path, damage.wrong) == (name, "it is a folder, where a file should be")
+
+
+def test_a_file_where_a_folder_should_be_is_found_by_verify_too(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    (workspace.root / "corpora").write_text("")
+    (damage,) = verify(workspace, None, lambda *_: None)
+    assert (damage.path, damage.wrong, damage.fix) == (
+        "corpora", "it is a file, where a folder should be", "move it away",
+    )  # fmt: skip
+
+
+def test_a_quota_that_is_used_up_is_found(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    assert found(tmp_path, "disk").fix == ""
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    assert "quota of the disk is used up" in found(tmp_path, "disk").fix
+
+
+def test_what_nr_up_would_refuse_of_this_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert found(tmp_path, "project").says.startswith("no prefect.yaml here") and not found(tmp_path, "project").fix
+    (tmp_path / "prefect.yaml").write_text("deployments: []")
+    assert not found(tmp_path, "project").fix
+    (tmp_path / "flows.py").write_text("")
+    assert "flows.py has the name of a package that flows import" in found(tmp_path, "project").says
+    (tmp_path / "flows.py").unlink()
+    (tmp_path / "prefect.yaml").write_text("deployments: {")
+    assert found(tmp_path, "project").fix
+
+
+def test_a_taken_port_of_the_reports_is_found(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert found(tmp_path, "server", port - 1).fix == "nr up --reports-port N, with a free port"
 
 
 def test_a_full_disk_is_found(tmp_path, monkeypatch):

@@ -64,6 +64,22 @@ def test_a_context_is_what_rotary_positions_are_scaled_to(rope, longest, context
     assert context_length(config) == context
 
 
+@pytest.mark.parametrize(
+    ("architecture", "name"), [("mpt", "max_seq_len"), ("gpt2", "n_positions"), ("opt", "max_position_embeddings")]
+)
+def test_a_context_is_known_by_each_architectures_name(architecture, name):
+    config = AutoConfig.for_model(architecture, **{name: 24})
+    assert context_length(config) == 24
+
+
+def test_a_model_whose_biases_end_is_given_no_more():
+    """MPT breaks beyond them, in the middle of a text."""
+    model = tiny_model("mpt", max_seq_len=64)
+    with pytest.raises(ModelError, match="made for a context of 64"):
+        window_length(model, 128, "evaluation")
+    assert window_length(model, None, "evaluation") == 64
+
+
 def test_a_window_of_the_scaled_context_is_taken():
     model = tiny_model("qwen2", max_position_embeddings=48, rope_parameters={**YARN, "rope_theta": 1e4})
     assert window_length(model, 192, "evaluation") == window_length(model, None, "evaluation") == 192

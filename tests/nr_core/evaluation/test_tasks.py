@@ -203,6 +203,73 @@ def test_a_task_is_refused_by_a_model_that_is_not_finite_or_lacks_a_token(model)
         short.score([("ba", " ke mi so tu ran ba ke mi so tu")])
 
 
+def test_an_answer_that_melts_into_the_question_is_scored_and_one_without_text_refused():
+    """One token stands for both together: nothing would be scored, and nothing costs no bits."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"<eos>": 0, "a": 1, "b": 2, "c": 3, "ab": 4, "abc": 5}
+    merging = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE(vocabulary, [("a", "b"), ("ab", "c")])), eos_token="<eos>"
+    )
+    scorer = Scorer(tiny_model("llama"), merging)
+    one, other, whole = scorer.score([("cab", "c"), ("cab", "a"), ("a", "bc")])
+    assert [found.tokens for found in (one, other, whole)] == [1, 1, 1]
+    assert all(found.loglikelihood < 0 for found in (one, other, whole))
+    assert scorer.encode([("a", "bc")]) == ([[0, 5]], [1])
+    with pytest.raises(ModelError, match="an answer without text"):
+        scorer.score([("cab", "c"), ("cab", "")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "row", "sentence"),
+    [
+        ({}, {"a": "yes", "gold": 0}, "choices of a row are 'yes' and no list of answers"),
+        ({}, {"a": [], "gold": 0}, "no list of answers"),
+        ({}, {"a": ["yes", None], "gold": 0}, "choices of a row is null and no text"),
+        ({}, {"a": ["yes", ["no"]], "gold": 0}, r"choices of a row is \['no'\] and no text"),
+        ({}, {"a": ["yes", "no"], "gold": "B"}, "answer 'B' of a row is no whole number"),
+        ({}, {"a": ["yes", "no"], "gold": None}, "answer None of a row is no whole number"),
+        ({}, {"a": ["yes", "no"], "gold": 0.5}, "answer 0.5 of a row is no whole number"),
+        ({}, {"a": ["yes", "no"], "gold": float("inf")}, "no whole number"),
+        ({"prompt": "{{q}}"}, {"q": None, "a": ["yes", "no"], "gold": 0}, "prompt cannot be made of a row"),
+        ({"kind": "minimal_pairs", "good": "a", "bad": "b"}, {"a": "x", "b": None}, "bad of a row is null and no text"),
+        ({"kind": "last_word", "prompt": "x", "continuation": "a"}, {"a": [1]}, "continuation of a row is"),
+        ({"kind": "acceptability", "sentence": "a", "acceptable": "b"}, {"a": {}, "b": 1}, "sentence of a row is"),
+    ],
+)
+def test_a_row_that_would_be_asked_as_something_else_is_refused(tmp_path, fields, row, sentence):
+    task = TaskSettings(**{**TASK, "choices": "a", "answer": "gold", **fields})
+    (tmp_path / "own.jsonl").write_text(json.dumps(row))
+    with pytest.raises(ModelError, match=sentence):
+        make_items(task, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "sentence"),
+    [
+        ("conllu", b"1\tEz\t_\tPRON\t_\t_\t_\t_\t_\t_\n", "none of its rows makes a question"),
+        ("conllu", b"x\tEz\t_\tPRON\t_\t_\t_\t_\t_\t_\n", "is no CoNLL-U"),
+        ("conllu", b"1\t\xe9\t_\tX\t_\t_\t_\t_\t_\t_\n", "is no CoNLL-U"),
+        ("json", b"\xe9", "is neither JSON nor JSON lines"),
+        ("json", b"[" * 100_000, "is neither JSON nor JSON lines"),
+    ],
+)
+def test_a_file_of_a_task_that_cannot_be_read_is_a_sentence(tmp_path, form, content, sentence):
+    fields = {"kind": "word_order"} if form == "conllu" else {"choices": "a", "answer": "gold"}
+    task = TaskSettings(**{**TASK, **fields, "data": {"files": ["data.txt"], "format": form}})
+    (tmp_path / "data.txt").write_bytes(content)
+    with pytest.raises(ModelError, match=sentence):
+        make_items(task, tmp_path)
+
+
+def test_json_lines_as_other_systems_write_them_are_read(tmp_path):
+    task = TaskSettings(**{**TASK, "choices": "a", "answer": "gold"})
+    row = json.dumps({"a": ["igen", "nem"], "gold": "1"})
+    (tmp_path / "own.jsonl").write_bytes(f"\ufeff{row}\r\n \r\n{row}\r\n".encode())
+    assert [item.gold for item in make_items(task, tmp_path)] == [1, 1]
+
+
 @pytest.mark.parametrize("delimiter", [" ", "\n", "", " — "])
 def test_only_the_answer_itself_counts_as_its_length(tmp_path, delimiter):
     task = TaskSettings(**TASK, prompt="{{q}}", delimiter=delimiter, choices="a", answer="0")

@@ -161,8 +161,16 @@ def test_a_full_context_ends_with_a_sentence():
         list(stream(model, tokenizer, "abcdefghi"))
 
 
-def test_a_model_of_nan_is_refused():
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_model_of_nan_or_infinity_is_refused(number, temperature):
     model = tiny_model("llama", vocab_size=600)
-    model.lm_head.weight.data.fill_(float("nan"))
+    model.lm_head.weight.data.fill_(number)
     with pytest.raises(ModelError, match="NaN"):
-        list(stream(model, byte_level(), "a", temperature=0.7))
+        list(stream(model, byte_level(), "a", temperature=temperature))
+
+
+def test_of_the_smallest_temperature_comes_the_likeliest_text():
+    model = tiny_model("llama", vocab_size=600)
+    written = {"".join(stream(model, byte_level(), "a", 5, temperature)) for temperature in (0.0, 1e-40, 5e-324)}
+    assert len(written) == 1

@@ -161,6 +161,17 @@ def test_a_corrupt_member_costs_itself(tmp_path: Path) -> None:
     assert error.endswith(f"after the record at byte {OFFSETS[2]}: reading goes on at byte {OFFSETS[4]}")
 
 
+@pytest.mark.parametrize("cut_before", [b"WARC-Date", b"Content-Length", b"\r\n\r\n", b"</html>"])
+def test_a_cut_member_that_would_run_on_to_the_end_of_the_file_costs_itself(cut_before: bytes, tmp_path: Path) -> None:
+    """Bytes that were stored are copied, whatever they are: those of the members behind too."""
+    record = gzip.decompress(WARC[OFFSETS[3] : OFFSETS[4]])
+    stored = gzip.compress(record + bytes(60_000), compresslevel=0, mtime=0)
+    cut = stored[: stored.index(cut_before)]
+    whole, [error] = read_around(WARC[: OFFSETS[3]] + cut + WARC[OFFSETS[4] :], tmp_path)
+    assert whole == [page.url for page in PAGES if page is not PAGES[3]]
+    assert error.endswith(f": reading goes on at byte {OFFSETS[3] + len(cut)}")
+
+
 def lying(record: bytes, length: bytes) -> bytes:
     return re.sub(rb"Content-Length: \d+", b"Content-Length: " + length, record, count=1)
 

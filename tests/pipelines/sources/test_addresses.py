@@ -85,6 +85,11 @@ def test_errors() -> None:
     assert parts == "'***:***' is no host and port"
 
 
+def test_an_address_taken_for_a_path_has_lost_a_slash_and_its_password_all_the_same() -> None:
+    said = "/here/https:/me:canary@h.example/c.yaml and HTTP:/h.example/a?token=canary are no files of /here/s3:/x"
+    assert redacted_text(said) == "/here/https:/h.example/c.yaml and HTTP:/h.example/a are no files of /here/s3:/x"
+
+
 @given(st.text(st.sampled_from("a:/@?&=;#~%sig[].1"), max_size=60))
 def test_once_is_enough(tail: str) -> None:
     for scheme in ("https", "s3"):

@@ -30,6 +30,7 @@ from pipelines.settings import (
     WarcSource,
 )
 from pipelines.sources.common_crawl.snapshots import resolve
+from pipelines.sources.http_ranges import Http
 from pipelines.sources.remote import ByteRange, Remote, coalesce
 from pipelines.sources.retries import FetchError, Stopped, retry_after_seconds
 from pipelines.sources.work_units import UnitReport, documents_file, list_work_units
@@ -276,6 +277,36 @@ def test_headers_that_drip_have_a_deadline() -> None:
         pytest.raises(FetchError, match="timed out"),
     ):
         Remote(settings).read_all(url, 1000)
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nxy\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;", b"extension"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n", b"Trailer: x\r\n"),
+    ],
+    ids=["content", "chunks", "size_of_a_chunk", "trailers"],
+)
+def test_a_body_that_drips_has_a_deadline(head: bytes, drop: bytes) -> None:
+    settings = FetchSettings(timeout_seconds=0.4, attempts=2, first_wait_seconds=0.01)
+    with (
+        answering(head, *[drop] * 200, pause=0.1) as url,
+        pytest.raises(FetchError, match=r"only \d+ bytes came in \d+ s \(tried 2 times\)"),
+    ):
+        Remote(settings).read_all(url, 100_000)
+
+
+def test_a_slow_reader_is_no_slow_server() -> None:
+    settings = FetchSettings(timeout_seconds=0.3, attempts=1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    with answering(head, b"a", b"b", b"c") as url, Http(settings).open(url, 0, None, None) as body:
+        came = b""
+        for chunk in body.chunks:
+            came += chunk
+            time.sleep(0.5)
+    assert came == b"abc"
 
 
 def test_a_server_that_sends_more_than_it_announced_is_cut_off(tmp_path: Path) -> None:
