@@ -5,11 +5,13 @@ from prefect import flow
 from flows.config.study import Config, parse_config
 from flows.data_refresh import data_refresh
 from flows.services.killed_runs import record_process
+from flows.steps.last_failure import remembering_failure
 from pipelines.settings import CommonCrawlIndexSource, CommonCrawlSource
 from storage.errors import InputError
 
 
 @flow(name="backfill", on_running=[record_process])
+@remembering_failure
 def backfill(config: Config, crawls: list[str]) -> dict[str, str]:
     """Refresh the corpora from each of `crawls` (CC-MAIN-YYYY-WW) in turn. Returns the versions after the last.
 

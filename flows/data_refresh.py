@@ -17,6 +17,7 @@ from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_funnel, show_refresh
 from flows.steps.checks import check_corpora
 from flows.steps.cluster import on_cluster, run_jobs
+from flows.steps.last_failure import remembering_failure
 from flows.steps.progress import Progress
 from flows.steps.result_records import record_corpus, record_move, record_units
 from pipelines.corpus.summary import CorpusReport
@@ -55,6 +56,7 @@ MOST_BATCHES = 100  # of one flow run: above some 200 task runs Prefect's SQLite
 
 
 @flow(name="data-refresh", on_running=[record_process])
+@remembering_failure
 def data_refresh(config: Config, only_failed: bool = False) -> dict[str, str]:
     """Read what is new of the sources and publish the corpora. Returns the version of each corpus by name.
 

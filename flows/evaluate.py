@@ -17,6 +17,7 @@ from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_trade_off
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.jobs import Job, in_scratch, refuse_failures, run_jobs
+from flows.steps.last_failure import remembering_failure
 from flows.steps.progress import Progress
 from flows.steps.result_records import eval_id, evaluation_scope, name_eval_sets, record_evaluation, record_settings
 from flows.steps.tasks import PinnedTask, pin_tasks
@@ -60,6 +61,7 @@ class EvaluationSet:
 
 
 @flow(name="evaluate", on_running=[record_process])
+@remembering_failure
 def evaluate(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> None:
     """Score the base and the runs that are done on the held-out splits of the corpora."""
     versions = versions or current_versions(config)

@@ -16,6 +16,7 @@ from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_summary
 from flows.steps.base import PreparedBase, find_given, pretrain
 from flows.steps.finished_study import input_stamps, remember_finished
+from flows.steps.last_failure import remembering_failure
 from flows.steps.tasks import pin_tasks
 from flows.train import train
 from nr_core.settings import BaseSpec
@@ -23,6 +24,7 @@ from storage.workspace import Workspace
 
 
 @flow(name="extend-language", on_running=[record_process])
+@remembering_failure
 def extend_language(config: Config) -> str:
     """Teach a model a new language and measure what it learned and forgot. Returns the report's path."""
     stages = Stopwatch()

@@ -11,6 +11,7 @@ from flows.config.study import Config
 from flows.evaluate import evaluate
 from flows.services.killed_runs import record_process
 from flows.steps.base import prepare_base
+from flows.steps.last_failure import remembering_failure
 from flows.steps.tokens import current_versions
 from flows.train import planned_runs, train
 from nr_core.settings import MethodSettings
@@ -25,6 +26,7 @@ FROM learning_vs_forgetting WHERE run_id IN (SELECT unnest(?)) ORDER BY forgetti
 
 
 @flow(name="sweep", on_running=[record_process])
+@remembering_failure
 def sweep(config: Config) -> list[str]:
     """Train and score every point; those that are done are left alone. Returns the run ids."""
     wide = expanded(config)

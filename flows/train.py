@@ -20,6 +20,7 @@ from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.steps.last_failure import remembering_failure
 from flows.steps.own_text import ensure_own_text, own_text_key
 from flows.steps.progress import Progress
 from flows.steps.result_records import now, record_model, record_run, record_training_steps, recorded_settings
@@ -70,6 +71,7 @@ class Run:
 
 
 @flow(name="train", on_running=[record_process])
+@remembering_failure
 def train(config: Config, versions: dict[str, str] | None = None, base: PreparedBase | None = None) -> list[str]:
     """Train what the config asks for. Returns the run ids."""
     if versions is None:

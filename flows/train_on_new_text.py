@@ -12,6 +12,7 @@ from flows.evaluate import evaluate
 from flows.services.killed_runs import record_process
 from flows.steps.base import PreparedBase, prepare_base
 from flows.steps.checks import check_corpora
+from flows.steps.last_failure import remembering_failure
 from flows.steps.tokens import current_versions
 from flows.train import train
 from nr_core.settings import MethodSettings
@@ -28,6 +29,7 @@ CHARACTERS_NOW = "SELECT name, characters FROM corpora WHERE version IN (SELECT 
 
 
 @flow(name="train-on-new-text", on_running=[record_process])
+@remembering_failure
 def train_on_new_text(config: Config) -> list[str]:
     """Train and evaluate on the corpora as they are now, if enough text has come since the last run. Returns run ids.
 

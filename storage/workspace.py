@@ -167,6 +167,10 @@ class Workspace:
         """Return what the last finished study of a name read and left."""
         return self.root / "private" / "finished" / f"{name}.json"
 
+    def failed_study(self, name: str) -> Path:
+        """Return with what sentence the last flow of a study failed."""
+        return self.root / "private" / "failed" / f"{name}.json"
+
     def selection(self, key: str) -> Path:
         """Tell which pages of a snapshot were chosen in its index."""
         return self.root / "selections" / key

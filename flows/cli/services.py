@@ -12,6 +12,7 @@ import typer
 from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
 from flows.services.addresses import proxies, refuse_unusable, without_proxy
 from storage.errors import InputError
+from storage.locations import at_home
 
 if TYPE_CHECKING:
     from flows.services.server import Services
@@ -127,22 +128,32 @@ def gc(
 
 @app.command()
 def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG", parser=at_home, help="A study to look at too; default: study.yaml, where there is one."
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port that `nr up` is to have.", min=1, max=65535)] = 4200,
     home: Home = Path(".prefect"),
-    workspace: WorkspaceFolder = Path("workspace"),
+    workspace: Annotated[
+        Path | None, typer.Option(**AT_HOME, help="The folder that holds the results; default: the study's.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Say what is wrong with this machine, and the fix. Exit code 1 if anything is."""
+    """Say what is wrong with this machine, or a study, and the fix. Exit code 1 if anything is."""
+    from flows.cli.init import STUDY
     from flows.services.doctor import examine
 
+    study = config or (Path(STUDY) if Path(STUDY).exists() else None)
     if json:
         from storage.query import json_text
 
-        findings = list(examine(home, port, workspace))
+        findings = list(examine(home, port, workspace, study))
         print(json_text([asdict(finding) for finding in findings]))
         sys.exit(any(finding.fix for finding in findings))
     wrong = 0
-    for finding in examine(home, port, workspace):
+    for finding in examine(home, port, workspace, study):
         wrong += bool(finding.fix)
         print(f"{'WRONG' if finding.fix else 'ok':<6}{finding.what}: {finding.says}", flush=True)
         if finding.fix:

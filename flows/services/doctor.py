@@ -1,12 +1,13 @@
-"""`nr doctor`: what is wrong with this machine or installation, and the fix of each."""
+"""`nr doctor`: what is wrong with this machine, installation or study, and the fix of each."""
 
 import os
 import platform
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +16,18 @@ import psutil
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
-from flows.maintenance.workspace_health import disk_wrong, files_wrong, folder_wrong
+from flows.config.study import Config, load_config
+from flows.maintenance.workspace_health import Wrong, disk_wrong, files_wrong, folder_wrong
+from flows.plain_errors import sentence_of
 from flows.services import report_server, server, user_prefect_settings
 from flows.services.access import FILE, OTHERS, credential_of, own_credential
 from flows.services.addresses import LOOPBACK, proxies, refuse_unusable, refuse_unusable_proxies
 from flows.services.deployments import FILE as PREFECT_FILE
 from flows.services.killed_runs import orphaned_runs
+from flows.services.study_health import base_of, open_study, texts_of
+from flows.steps.last_failure import last_failures
 from storage.errors import InputError, os_sentence
+from storage.locations import at_home
 from storage.workspace import Workspace
 
 DISTRIBUTION = "neutral-residues"
@@ -46,8 +52,12 @@ class Finding:
     fix: str = ""
 
 
-def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
-    """Look at everything that a flow needs, cheapest first. A check that breaks is a finding too."""
+def examine(home: Path, port: int, workspace: Path | None = None, study: Path | None = None) -> Iterator[Finding]:
+    """Look at everything that a flow needs, cheapest first, and then at what a study names.
+
+    workspace: where none is given, the study's. A check that breaks is a finding too.
+    """
+    workspace = workspace or _workspace_of(study)
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("versions", _versions),
         ("compiler", _compiler),
@@ -56,6 +66,7 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("memory", _memory),
         ("extras", _extras),
         ("files", lambda: _files(workspace)),
+        ("last flow", lambda: _last_flow(workspace)),
         ("language model", _language_model),
         ("GPU", _gpu),
         ("proxies", _proxies),
@@ -66,15 +77,50 @@ def examine(home: Path, port: int, workspace: Path) -> Iterator[Finding]:
         ("worker", lambda: _worker(home)),
         ("hub", _hub),
     ]
+    yield from _each(checks)
+    if study is not None:
+        yield from _study(study)
+
+
+def _each(checks: Iterable[tuple[str, Callable[[], Finding]]]) -> Iterator[Finding]:
     for what, check in checks:
         try:
             yield check()
-        except InputError as error:
-            yield Finding(what, str(error), "as it says")
         except OSError as error:
             yield Finding(what, "could not be looked at", os_sentence(error))
         except Exception as error:  # noqa: BLE001 (the doctor must not die of the illness)
-            yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
+            if sentence := sentence_of(error):
+                yield Finding(what, sentence, "as it says")
+            else:
+                yield Finding(what, f"could not be looked at: {type(error).__name__}: {error}", "read the error")
+
+
+def _workspace_of(study: Path | None) -> Path:
+    """Return the workspace that a study names; the usual one where there is no such study, which is told elsewhere."""
+    try:
+        return at_home(load_config(study).workspace) if study else Path("workspace")
+    except InputError:
+        return Path("workspace")
+
+
+def _study(file: Path) -> Iterator[Finding]:
+    """Look at a study; at its texts and its base where `nr run` would not refuse it at once."""
+    studies: list[Config] = []
+
+    def look() -> Finding:
+        studies.append(open_study(file))
+        return Finding("study", f"{file} can be begun: `nr plan {file}` says what is to be done")
+
+    yield from _each([("study", look)])
+    for config in studies:
+        texts = [(f"text of {name}", partial(texts_of, name, config)) for name in config.corpora]
+        looks = [*texts, ("base", partial(base_of, config))]
+        yield from _each((what, partial(_told, what, one)) for what, one in looks)
+
+
+def _told(what: str, look: Callable[[], tuple[str, Wrong | None]]) -> Finding:
+    says, wrong = look()
+    return Finding(what, wrong.says, wrong.fix) if wrong else Finding(what, says)
 
 
 def _versions() -> Finding:
@@ -129,8 +175,7 @@ def _workspace(folder: Path) -> Finding:
 
 
 def _disk(folder: Path) -> Finding:
-    says, wrong = disk_wrong(folder)
-    return Finding("disk", wrong.says, wrong.fix) if wrong else Finding("disk", says)
+    return _told("disk", lambda: disk_wrong(folder))
 
 
 def _memory() -> Finding:
@@ -160,6 +205,15 @@ def _files(folder: Path) -> Finding:
     if not wrong:
         return Finding("files", "catalog, pointers and manifests can be read (`nr verify` reads all files)")
     return Finding("files", "; ".join(one.says for one in wrong), "; ".join(one.fix for one in wrong))
+
+
+def _last_flow(folder: Path) -> Finding:
+    if not (folder / "workspace.json").exists():
+        return Finding("last flow", "no workspace yet")
+    failed = [f"{one.flow} of {one.study}, {one.when}: {one.sentence}" for one in last_failures(Workspace(folder))]
+    if not failed:
+        return Finding("last flow", "none has failed since it last succeeded")
+    return Finding("last flow", f"failed: {'; '.join(failed)}", "as it says, then run the same again")
 
 
 def _language_model() -> Finding:

@@ -14,6 +14,7 @@ from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from flows.services.killed_runs import record_process
 from flows.steps.jobs import Job, publish_job, refuse_failures, run_jobs
+from flows.steps.last_failure import remembering_failure
 from flows.steps.progress import Progress
 from flows.steps.result_records import now, record_model, record_training_steps
 from flows.steps.tokens import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
@@ -38,6 +39,7 @@ class PreparedBase(BaseModel):
 
 
 @flow(name="pretrain", on_running=[record_process])
+@remembering_failure
 def pretrain(config: Config, versions: dict[str, str] | None = None) -> PreparedBase:
     """Make the base ready: pretrain it, or find the given one."""
     return prepare_base(config, versions or current_versions(config))

@@ -73,6 +73,29 @@ def load_shape(spec: BaseSpec) -> Any:
             return AutoModelForCausalLM.from_config(config, **trust)
 
 
+def check_files(spec: BaseSpec) -> None:
+    """Raise ModelError where a base on this machine has no file of weights, or one that is cut short: by its header."""
+    folder = Path(spec.model)
+    if not folder.is_dir():
+        return
+    files = [folder / spec.gguf_file] if spec.gguf_file else sorted(folder.glob("*.safetensors"))
+    if not files or not all(file.is_file() for file in files):
+        raise ModelError(_no_model(spec, f"{folder} has no such weights"))
+    if spec.gguf_file:
+        _require_gguf()
+    for file in files:
+        with foreign_files(lambda reason, file=file: _no_model(spec, f"{file.name} is damaged or cut short: {reason}")):
+            if spec.gguf_file:
+                from gguf import GGUFReader
+
+                GGUFReader(file)
+            else:
+                from safetensors import safe_open
+
+                with safe_open(file, "pt"):
+                    pass
+
+
 def _forget_quantization(model: Any) -> None:
     """Make a model out of a GGUF file an ordinary one: transformers read it into plain weights, and goes on calling it
     quantized, which keeps it from moving to a device and from being saved."""
