@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def check_files(spec: BaseSpec) -> None:
     if spec.gguf_file:
         _require_gguf()
     for file in files:
-        with foreign_files(lambda reason, file=file: _no_model(spec, f"{file.name} is damaged or cut short: {reason}")):
+        with foreign_files(partial(_cut_short, spec, file)):
             if spec.gguf_file:
                 from gguf import GGUFReader
 
@@ -94,6 +95,10 @@ def check_files(spec: BaseSpec) -> None:
 
                 with safe_open(file, "pt"):
                     pass
+
+
+def _cut_short(spec: BaseSpec, file: Path, reason: str) -> str:
+    return _no_model(spec, f"{file.name} is damaged or cut short: {reason}")
 
 
 def _forget_quantization(model: Any) -> None:
