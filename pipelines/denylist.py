@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipelines.corpus.shards import shard_files
 from pipelines.pages.url_list import UrlList
-from pipelines.sources.addresses import host_named
+from pipelines.sources.urls import host_named
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
 from storage.workspace import Workspace

@@ -37,7 +37,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/documents/unit.py",
             "pipelines/documents/given_files.py",
             "pipelines/sources/compressed_*.py",
-            "pipelines/sources/addresses.py",
+            "pipelines/sources/urls.py",
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",
             "pipelines/pages/**/*.py",

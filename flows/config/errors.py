@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.config.yaml_files import CORE_SCHEMA
 from pipelines.settings.sources import KINDS
-from pipelines.sources.addresses import redacted, redacted_text
+from pipelines.sources.urls import redacted, redacted_text
 from pipelines.text.languages import known_language
 from storage.errors import InputError
 

@@ -13,7 +13,7 @@ from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings.corpora import names_a_file
-from pipelines.sources.addresses import redacted
+from pipelines.sources.urls import redacted
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.identify import refuse_unknown_languages
 from storage.errors import InputError

@@ -40,7 +40,7 @@ from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.settings.corpora import names_a_file
-from pipelines.sources.addresses import redacted_query
+from pipelines.sources.urls import redacted_query
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters

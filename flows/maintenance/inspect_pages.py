@@ -18,7 +18,7 @@ from flows.maintenance.verdicts import verdict_of
 from pipelines.denylist import DenyList, denied_hosts
 from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
-from pipelines.pages.decode import decode
+from pipelines.pages.charset.decode import decode
 from pipelines.pages.extract import all_text
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.parse import parse

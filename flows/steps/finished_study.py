@@ -16,7 +16,7 @@ from flows.config.extends import PROJECT
 from flows.config.study import Config
 from nr_core.settings import BaseSpec
 from pipelines.documents.stage import documents_key
-from pipelines.sources.addresses import redacted
+from pipelines.sources.urls import redacted
 from storage.errors import InputError
 from storage.files import DamagedFile, read_json, write_atomically
 from storage.keys import hash_of

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.corpus.shards import shard_files
 from pipelines.settings import CorpusSettings
-from pipelines.sources.addresses import ascii_host_pattern
+from pipelines.sources.urls import ascii_host_pattern
 from pipelines.text.bad_words import BAD_WORDS, BadWords
 from pipelines.text.rules import RULES, Rule
 from storage.errors import InputError

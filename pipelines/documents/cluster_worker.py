@@ -10,8 +10,8 @@ from pipelines.denylist import take_over_deny_list
 from pipelines.documents.shared_units import fetch_units, share_units
 from pipelines.documents.stage import documents_key, load_what_is_given, record_failure
 from pipelines.settings import DocumentSettings, FetchSettings
-from pipelines.sources.addresses import redacted_text
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
+from pipelines.sources.urls import redacted_text
 from pipelines.sources.work_units import UnitReport, WorkUnit
 from pipelines.workers.pool import NotRead, one_worker
 from storage.errors import InputError

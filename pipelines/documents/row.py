@@ -11,7 +11,7 @@ from pipelines.dedup.compared_text import hashes_of
 from pipelines.dedup.signature import signatures
 from pipelines.documents.given_files import block_list, opted_out_hosts, robots_rules
 from pipelines.pages.characters import clean, one_line
-from pipelines.pages.decode import Decoded, decode
+from pipelines.pages.charset.decode import Decoded, decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
 from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
@@ -22,8 +22,8 @@ from pipelines.pages.second_extractor import longer_text
 from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.warc import Capture
 from pipelines.settings import DocumentSettings
-from pipelines.sources.addresses import host_of
 from pipelines.sources.text_files import TextRecord
+from pipelines.sources.urls import host_of
 from pipelines.text.identify import Identifier
 from pipelines.text.language_share import language_share
 from pipelines.text.other_language import other_language

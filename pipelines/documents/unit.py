@@ -25,7 +25,7 @@ from pipelines.documents.row import (
     text_document,
 )
 from pipelines.pages.characters import cut
-from pipelines.pages.decode import decode
+from pipelines.pages.charset.decode import decode
 from pipelines.pages.warc import Capture, read_items, read_records
 from pipelines.pages.warc.capture import Item as Record
 from pipelines.pages.warc.capture import PageLanguages, content_languages

@@ -2,7 +2,7 @@
 
 warc/            records of WARC files
 record_filter    which records are pages at all; opt_outs, robots_txt, url_list: which may not be taken
-http_body        the body as sent; declared_charset, alphabets, decode: its text
+http_body        the body as sent; charset/: its text
 dom_guard        pages whose tree would cost too much; parse: the tree, within a bound of memory
 extract          main content; short_text_guard, second_extractor: where the first loses text
 characters       what no text keeps; repair: letters decoded wrongly

@@ -18,7 +18,7 @@ from resiliparse.parse.html import HTMLTree
 from resiliparse.parse.html.exception import HTMLParserException
 
 from pipelines.memory_limit import LIMIT_LOCK, bytes_in_use
-from pipelines.pages.decode import UTF_8_MARK, Decoded
+from pipelines.pages.charset.decode import UTF_8_MARK, Decoded
 
 MAX_DOM_BYTES = 300_000_000
 _MIN_NEW_BYTES = 16_000_000  # beside what malloc has: with next to none, Lexbor's first steps crash

@@ -19,7 +19,7 @@ from protego import Protego
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
 from pipelines.pages.warc import Capture, read_warc
-from pipelines.sources.addresses import host_of
+from pipelines.sources.urls import host_of
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: what lies behind need not be read
 _MAX_PATH_CHARACTERS = 4096  # of a URL that rules are matched with, each in time linear in it

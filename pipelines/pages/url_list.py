@@ -3,7 +3,7 @@
 A list is a text file with an entry a line; `#` starts a comment. An entry without `/` is a host and stands for its
 subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
 at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
-hosts are the same in Unicode and in punycode (sources.addresses). Entries as other lists write them mean the same:
+hosts are the same in Unicode and in punycode (sources.urls). Entries as other lists write them mean the same:
 `*.example.org`, `.example.org`, `||example.org^`, `0.0.0.0 example.org`.
 
 A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipelines.sources.addresses import ascii_host
+from pipelines.sources.urls import ascii_host
 from storage.errors import InputError
 
 UT1_FILES = ("domains", "urls")

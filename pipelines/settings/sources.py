@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.settings.strict import Language, StrictSettings
-from pipelines.sources.addresses import Address, redacted
+from pipelines.sources.urls import Address, redacted
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.locations import with_scheme_in_small_letters

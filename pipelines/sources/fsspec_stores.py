@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import fsspec
 
-from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.http_ranges import Body
 from pipelines.sources.retries import Permanent, Transient
+from pipelines.sources.urls import redacted, redacted_text
 from storage.errors import InputError
 from storage.locations import refuse_protocol
 

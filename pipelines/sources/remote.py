@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines.settings import FetchSettings
-from pipelines.sources.addresses import redacted, redacted_text
 from pipelines.sources.fsspec_stores import Buckets
 from pipelines.sources.http_ranges import Body, Http
 from pipelines.sources.retries import FetchError, Permanent, Retries, Stopped, Transient
+from pipelines.sources.urls import redacted, redacted_text
 from storage.errors import InputError
 from storage.files import write_atomically
 

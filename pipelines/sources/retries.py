@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from pipelines.settings import FetchSettings
-from pipelines.sources.addresses import redacted, redacted_text
+from pipelines.sources.urls import redacted, redacted_text
 from storage.errors import InputError
 
 

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.memory_limit import new_memory_limited
-from pipelines.sources.addresses import host_of
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_rows import BYTES_OF_UTF8, URL, Decode, Row, json_rows, plain_text
+from pipelines.sources.urls import host_of
 from storage.errors import InputError
 
 JSON_KINDS = (".jsonl", ".ndjson", ".json")

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
 from pipelines.settings import CorpusSettings, FetchSettings, Source
-from pipelines.sources.addresses import redacted
 from pipelines.sources.remote import Remote, is_remote
+from pipelines.sources.urls import redacted
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import content_hash, hash_of

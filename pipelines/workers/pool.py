@@ -24,9 +24,9 @@ from enum import Enum, auto
 from pathlib import Path
 
 from pipelines.settings import DocumentSettings
-from pipelines.sources.addresses import redacted_text
 from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
 from pipelines.sources.retries import Stopped
+from pipelines.sources.urls import redacted_text
 from pipelines.sources.work_units import UnitReport, WorkUnit
 from pipelines.workers.child_processes import python_command, python_environment, relay_in_background
 from pipelines.workers.shared_position import NOTHING, TOGETHER, Poison, ReadingPlace

@@ -22,8 +22,8 @@ from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
 from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
 from pipelines.pages.warc.recovery import MAX_OFF, Places
-from pipelines.sources.addresses import redacted
 from pipelines.sources.remote import ByteRange, Remote, is_remote
+from pipelines.sources.urls import redacted
 from storage.errors import InputError
 
 MAX_METADATA_BYTES = 1 << 14  # of a record that is looked at; Common Crawl's have some 200

@@ -13,8 +13,8 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.addresses import ascii_host_pattern
 from pipelines.sources.remote import LOCATION
+from pipelines.sources.urls import ascii_host_pattern
 from storage.errors import InputError
 
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.pages.decode import decode
+from pipelines.pages.charset.decode import decode
 
 FRENCH = "<html><body>" + "Été, forêt, garçon, naïve, cœur et où : voilà. " * 20
 HUNGARIAN = "<html><body>" + "Árvíztűrő tükörfúrógép, őszi erdő. " * 20

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.pages.url_list import UrlList, read_url_list
-from pipelines.sources.addresses import ascii_host, ascii_host_pattern, host_named, host_of
+from pipelines.sources.urls import ascii_host, ascii_host_pattern, host_named, host_of
 
 LABELS = st.text(st.sampled_from("abc-"), min_size=1, max_size=4)
 HOSTS = st.lists(LABELS, min_size=1, max_size=4).map(".".join)

@@ -6,7 +6,7 @@ by chance, so each can be read as what it is.
 
 import re
 
-from pipelines.pages.alphabets import misfit
+from pipelines.pages.charset.alphabets import misfit
 
 # From a word's first byte that is not ASCII, and what stands between two tags: no second byte of Chinese or Japanese
 # is a space or `<`. Words of these are not parted by spaces: there, what stands between tags is read as one.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.sources.addresses import redacted, redacted_text
+from pipelines.sources.urls import redacted, redacted_text
 
 PUBLIC = "https://files.example/crawl/a.warc.gz"
 SIGV4 = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101%2Fs3&X-Amz-Expires=60&X-Amz-Signature=canary"

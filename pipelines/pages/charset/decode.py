@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from resiliparse.parse.encoding import detect_encoding
 
-from pipelines.pages.alphabets import misfit, often_cyrillic
-from pipelines.pages.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
-from pipelines.pages.two_charsets import decode_parts, is_utf_8_part, parts
+from pipelines.pages.charset.alphabets import misfit, often_cyrillic
+from pipelines.pages.charset.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
+from pipelines.pages.charset.two_charsets import decode_parts, is_utf_8_part, parts
 
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
 # ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
