@@ -8,11 +8,11 @@ knows: warc (a file of WARC records), text (a file of documents) or ranges (reco
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.settings.strict import Language, StrictSettings
+from pipelines.settings.strict import Bears, Language, StrictSettings
 from pipelines.sources.urls import Address, redacted
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -28,7 +28,7 @@ PATHS = "Files or glob patterns (** descends into folders), or URLs: https://, a
 
 
 class _Source(StrictSettings, ABC):
-    licence: str | None = Field(
+    licence: Annotated[str | None, Bears.NOTHING] = Field(
         default=None, min_length=1, description="What data cards say of its texts' licence; bears on no content"
     )
 
@@ -46,7 +46,7 @@ class _Source(StrictSettings, ABC):
 
 
 class _Paths(_Source):
-    paths: list[Address] = Field(min_length=1, description=PATHS)
+    paths: Annotated[list[Address], Bears.NOTHING] = Field(min_length=1, description=PATHS)
 
     def local_patterns(self) -> list[str]:
         return [pattern for pattern in self.paths if "://" not in pattern]
@@ -70,13 +70,13 @@ class TextSource(_Paths):
     """Documents that are text already: JSON lines or an array (.jsonl, .ndjson, .json; also .gz, .zst, .bz2, .xz) or
     Parquet, one document a row; .txt, one document a file."""
 
-    kind: Literal["text"] = "text"
+    kind: Annotated[Literal["text"], Bears.NOTHING] = "text"  # a unit has a kind of its own
     text_field: str = Field(default="text", description="Field or column that holds the text (a.b: field b in a)")
     id_field: str | None = Field(
         default=None, description="Field that names the document; none: file name and row number"
     )
     title_field: str | None = Field(default=None, description="Field that holds a title")
-    url_field: str | None = Field(
+    url_field: Annotated[str | None, Bears.IF_SET] = Field(
         default=None,
         description="Field that holds the address of the text's page (a.b: field b in a), whose host, opt-outs and "
         "lists then hold; none: `url`, where there is one",
@@ -97,17 +97,11 @@ class TextSource(_Paths):
                 raise InputError(
                     f"sources.{name}.paths: {file.path} is of no known kind; a text source reads {known_kinds()}"
                 )
-            options = self._reading(name)
+            options = self.identity() | {"source": name}
             if self.id_field is None:  # documents are then named by their file: another of this name has others
                 is_first = content_of_name.setdefault(file.name, file.content) == file.content
                 options["file_name"] = file.name if is_first else f"{file.content}/{file.name}"
             yield file.unit(name, "text", options)
-
-    def _reading(self, name: str) -> dict[str, Any]:
-        options = self.model_dump(exclude={"kind", "paths", "licence"}) | {"source": name}
-        if self.url_field is None:
-            del options["url_field"]  # so that units keep the ids they had before there was such a field
-        return options
 
 
 class SampleCrawlSource(_Source):
@@ -139,14 +133,14 @@ class SampleCrawlSource(_Source):
 
 
 class _CommonCrawl(_Source):
-    crawl: str = Field(
+    crawl: Annotated[str, Bears.NOTHING] = Field(  # keys are made for the snapshot that it stands for
         pattern=r"^(CC-MAIN-\d{4}-\d{2}|latest)$",
         description="CC-MAIN-YYYY-WW, or latest: the newest, which stays the same until a refresh has ended",
     )
-    server: str = Field(
+    server: Annotated[str, Bears.NOTHING] = Field(
         default="https://data.commoncrawl.org", description="Where the files lie; s3://commoncrawl inside AWS"
     )
-    collections: str = Field(
+    collections: Annotated[str, Bears.NOTHING] = Field(
         default="https://index.commoncrawl.org/collinfo.json", description="List of the crawls, read for `latest`"
     )
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="Draw the sample at random by this seed")
@@ -170,7 +164,7 @@ class CommonCrawlSource(_CommonCrawl):
     """Whole files of one Common Crawl snapshot: the first ones, a slice, or a random sample by `seed`."""
 
     kind: Literal["common_crawl"] = "common_crawl"
-    crawl: str = Field(
+    crawl: Annotated[str, Bears.NOTHING] = Field(
         pattern=r"^(CC-MAIN-\d{4}-\d{2}|CC-NEWS/\d{4}/\d{2}|latest)$",
         description="CC-MAIN-YYYY-WW; CC-NEWS/YYYY/MM, a month of the news crawl; or latest: the newest CC-MAIN, which "
         "stays the same until a refresh has ended",
@@ -227,7 +221,7 @@ class CommonCrawlIndexSource(_CommonCrawl):
     pages: int | None = Field(
         default=None, ge=1, description="At most so many pages: the first, or a random sample by `seed`"
     )
-    max_index_gb: float = Field(
+    max_index_gb: Annotated[float, Bears.NOTHING] = Field(
         default=20.0, gt=0, description="A selection that must read more of the index than this is refused"
     )
 

@@ -14,6 +14,7 @@ Language = Annotated[str, AfterValidator(language_code)]
 class Bears(Enum):
     """Marks a field that does not simply bear on the result: `block_lists: Annotated[..., Bears.BY_CONTENT]`."""
 
+    NOTHING = auto()  # left out of keys: where something lies, or what is only told
     BY_CONTENT = auto()  # names files: a hash of their content stands in keys, not where they lie
     IF_SET = auto()  # came after the first ids: in keys only where it is not the default, so that those hold
     ON_HELD_OUT = auto()  # of a corpus: with another value it is another corpus, whose held-out split is chosen anew
@@ -26,7 +27,7 @@ class StrictSettings(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return what bears on the result, as JSON-able values, without files: keys hold a hash of their content."""
         values = self.model_dump(mode="json")
-        for name in self.marked(Bears.BY_CONTENT):
+        for name in self.marked(Bears.BY_CONTENT) | self.marked(Bears.NOTHING):
             del values[name]
         for name in self.marked(Bears.IF_SET):
             if getattr(self, name) == type(self).model_fields[name].default:

@@ -47,7 +47,7 @@ def freeze_selection(
         read_index,  # with DuckDB, of which a worker process has no use
     )
 
-    content = source.model_dump(exclude={"crawl", "server", "collections", "max_index_gb", "licence"})
+    content = source.identity()
     key = hash_of("selection", SELECTION_VERSION, crawl, content)
 
     def select(partial: Path) -> Manifest:
