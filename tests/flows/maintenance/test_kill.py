@@ -49,7 +49,6 @@ CELLS = [
     ("flow", "corpora"),
     ("child", "pretraining"),
     ("flow", "training"),
-    ("child", "evaluation"),
     ("flow", "evaluation"),
 ]
 
