@@ -30,7 +30,7 @@ def main() -> None:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            from pipelines.sources.addresses import redacted_text
+            from pipelines.sources.urls import redacted_text
 
             print(f"error: {redacted_text(sentence)}", file=sys.stderr)  # which repeats what was typed
             sys.exit(2)
