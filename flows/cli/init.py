@@ -61,7 +61,8 @@ def study_text(folder: Path, language: str, model: str, data: str, original: str
         language=_yaml(language),
         model=_yaml(model if "://" in model or not Path(model).expanduser().exists() else _from(folder, Path(model))),
         sources="\n".join(f"  {name}: {_yaml(source)}" for name, source in sources.items()),
-        original_corpus=ORIGINAL_CORPUS if original else NO_ORIGINAL_CORPUS,
+        original_corpus=ORIGINAL_CORPUS if original else "",
+        forgetting=OF_ANOTHER_KIND if original else OF_ANY_KIND,
         replay=REPLAY if original else OWN_REPLAY,
         method_names=", ".join(get_args(MethodName)),
     )
@@ -189,18 +190,20 @@ methods:
 # evening of two cores for a model of 135 M parameters, minutes on a GPU. `nr plan` tells the minutes beforehand.
 training: {{ steps: 40, batch_size: 2, sequence_length: 256, warmup_share: 0.05 }}
 # So many tokens of each held-out text are scored, of the base and of each run; 20000 tell smaller differences apart.
-evaluation: {{ sequence_length: 256, max_tokens: 8000 }}
+evaluation:
+  sequence_length: 256
+  max_tokens: 8000
+  # {forgetting}
+  # texts: {{ english: {{ path: english.txt, language: eng, text_domain: books }} }}
 resources: {{ training_processes: 1, threads: 2 }}
 """
 ORIGINAL_CORPUS = """\
-  # O: what the base knows. The runs see it as replay; on its held-out part is measured what they forget.
+  # O: what the base knows. The runs see it as replay; its held-out part tells what they forget of such text.
   original-language: { language: eng, text_domain: text, sources: [original-text], min_characters: 200 }
 """
-NO_ORIGINAL_CORPUS = """\
-  # To measure what is forgotten, give a text that the base knows, under `evaluation`:
-  #   texts: { english: { path: english.txt, language: eng, text_domain: books } }
-"""
 REPLAY = "  - { corpus: original-language, role: original, share: 0.1 }"
+OF_ANOTHER_KIND = "What is forgotten of text of another kind, which no run has seen, says more:"
+OF_ANY_KIND = "What is forgotten is measured on a text that the base knows; without one, only what is learned is:"
 OWN_REPLAY = """\
   # The base writes it itself, slower than it is trained; text of your own is quicker (nr init --original). `tokens`:
   # what a run sees of it, its share of all steps; for a million tokens 100000, and document_tokens: 1024.

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML file with what was learned, what was forgotten, and the SQL behind each picture.
 
     page                    the file; page_data: what it says of one base; headline: the study in words
+    learned                 learning over forgetting: headline, tables and pictures of a language
     comparison              the page beside it that holds the studies of a workspace against each other
     templates               what the pages have in common; assets/: templates, style, and their one script
     queries                 the SQL, one statement a picture

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows.report.inline_svg import drawing
-from flows.report.page_data import choices, scatter_pictures
+from flows.report.learned import choices, scatter_pictures
 from flows.report.queries import STUDIES, Answer, ask
 from flows.report.scatter_plot import TRADE_OFF
 from flows.report.series import Styles

@@ -95,6 +95,10 @@ def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in SETTING)
 
 
+def is_of(run: Row, setting: Row) -> bool:
+    return _key(run) == _key(setting)
+
+
 def _estimate(value: float, over_seeds: Sequence[float], errors: Sequence[float | None]) -> Estimate:
     """Estimate a mean over seeds.
 
@@ -109,6 +113,11 @@ def _estimate(value: float, over_seeds: Sequence[float], errors: Sequence[float 
 
 AXES: tuple[Axis, Axis] = ("learning", "forgetting")
 NAMED = 3  # more settings than that are only counted
+ANOTHER_TEXT = "a text that the base knows and no run has seen, under evaluation.texts, tells"
+IN_REPLAY = (
+    f"What was forgotten was measured on text of the replay’s own domain, which is kept best; {ANOTHER_TEXT} the rest."
+)
+NOT_MEASURED = f"What was forgotten has not been measured; {ANOTHER_TEXT} it."
 
 
 @dataclass(frozen=True)
@@ -118,23 +127,29 @@ class Headline:
 
 
 def headline(
-    settings: Sequence[Row], styles: Styles, language: str, kept_language: str, evidence: Evidence | None = None
+    settings: Sequence[Row],
+    styles: Styles,
+    language: str,
+    kept_language: str,
+    evidence: Evidence | None = None,
+    *,
+    in_replay: bool = False,
 ) -> Headline:
-    """Sum up what was found; `settings` are the leaderboard's rows of one base and language: means over seeds."""
+    """Sum up what was found; `settings` are the leaderboard's rows of one base and language: means over seeds.
+
+    in_replay: forgetting is that on text of the replay's own domain, for want of another.
+    """
     evidence = evidence or Evidence()
     measured = [row for row in settings if has_both(row)]
     if not measured:
-        return Headline(
-            f"Nothing can be said about {language} yet",
-            "No run has figures on both a held-out set of the new language and one of the original language whose "
-            "text domain its replay does not contain.",
-        )
+        return _without_forgetting(settings, styles, language, evidence)
     own = [row for row in measured if row["method"] == REFERENCE_METHOD]
     chosen = max(own or measured, key=lambda row: row["learning"] - row["forgetting"])
     others = [row for row in measured if row["method"] != chosen["method"]]
     words = f"{styles.of(chosen).name} {_learned(chosen, evidence)} of {language} and "
     words += _forgot(chosen, evidence, kept_language)
-    more = [] if own else [f"No run of {REFERENCE_METHOD} has been measured yet."]
+    more = [IN_REPLAY] if in_replay else []
+    more += [] if own else [f"No run of {REFERENCE_METHOD} has been measured yet."]
     more += _cost(chosen)
     if not others:
         return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
@@ -142,6 +157,16 @@ def headline(
     words += f"; {styles.of(other).name} {_learned(other, evidence, unit='')} and {_forgot(other, evidence)}."
     more += [_compared(chosen, other, others, styles, evidence), _standing(measured, styles, evidence)]
     return Headline(words, " ".join(more))
+
+
+def _without_forgetting(settings: Sequence[Row], styles: Styles, language: str, evidence: Evidence) -> Headline:
+    learned = [row for row in settings if row["learning"] is not None and math.isfinite(row["learning"])]
+    if not learned:
+        return Headline(f"Nothing can be said about {language} yet", "No run has a figure on held-out text of it.")
+    own = [row for row in learned if row["method"] == REFERENCE_METHOD]
+    chosen = max(own or learned, key=lambda row: row["learning"])
+    words = f"{styles.of(chosen).name} {_learned(chosen, evidence)} of {language}."
+    return Headline(words, " ".join([NOT_MEASURED, *_cost(chosen)]))
 
 
 def _learned(row: Row, evidence: Evidence, unit: str = " bits per byte") -> str:

@@ -1,6 +1,6 @@
 """Everything that the page shows of one base and its runs: answers to the SQL, and the pictures made of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -9,13 +9,13 @@ from typing import Any
 from markupsafe import Markup
 
 from flows.report import queries
-from flows.report.headline import Evidence, Headline, evidence_of, headline
+from flows.report.headline import evidence_of
 from flows.report.inline_svg import inline_svg
+from flows.report.learned import Learned, learned_of, or_in_replay
 from flows.report.plots import PAGE, loss_curves, loss_panel, task_groups, task_lines, task_order, task_tip
 from flows.report.queries import Answer, ask
-from flows.report.scatter_plot import KL, TRADE_OFF, Measures, has_both, marked, numbers_of, scatter
+from flows.report.scatter_plot import has_both
 from flows.report.series import REFERENCE_METHOD, Style, Styles
-from pipelines.text.languages import NAME_OF_CODE
 from storage.files import read_json
 from storage.workspace import Workspace
 
@@ -32,21 +32,8 @@ base = BaseSpec(**json.loads((run / "run.json").read_text())["base"])
 model, tokenizer = load_run(base, run), load_tokenizer(base)
 """
 Row = dict[str, Any]
-WIDE, NARROW = (760, 460), (350, 380)
 WIDE_TASK, NARROW_TASK = 760, 350
 PANEL = (240, 170)
-
-
-def scatter_pictures(
-    runs: Sequence[Row], front: Sequence[Row], styles: Styles, measures: Measures, right: str, up: str
-) -> list[Markup]:
-    """Draw one figure against another for both widths; nothing where no run has both."""
-    runs = marked(runs, styles, measures)
-    tips = [measures.tip(row, styles) for row in runs]
-    about = f"{up} against {right}, {len(runs)} runs. The same figures stand in the table below."
-    sizes = (("wide", WIDE), ("narrow", NARROW)) if runs else ()
-    drawn = [(name, scatter(runs, front, styles, measures, (right, up), size, PAGE)) for name, size in sizes]
-    return [inline_svg(figure, name, about, tips, (40, 28), numbers=numbers_of(runs)) for name, figure in drawn]
 
 
 @dataclass(frozen=True)
@@ -112,29 +99,6 @@ class Funnel:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A box of the filter: what the page shows of these runs while it is ticked."""
-
-    name: str
-    numbers: str
-
-
-@dataclass(frozen=True)
-class Learned:
-    """The trade-off of one language on this base. Each of its runs has a number, by which the filter takes it away."""
-
-    language: str
-    kept: str  # languages of the sets that forgetting is measured on
-    headline: Headline
-    settings: list[Row]
-    runs: list[Row]
-    pictures: list[Markup]  # for wide and for narrow screens
-    kl_pictures: list[Markup]  # KL to the base on the language against forgetting
-    kl_rows: list[Row]
-    choices: dict[str, list[Choice]]  # by what they choose: method, seed; none where there is but one
-
-
-@dataclass(frozen=True)
 class Column:
     role: str
     eval_set: str
@@ -193,7 +157,7 @@ def study_of(workspace: Workspace, base: str | None, number: int = 1) -> Study:
         base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
         ran_its_own_code=any(_ran_code_of_its_base(workspace.run(row["run_id"])) for row in rows["COST"]),
         styles=styles,
-        learned=_learned(rows, styles, evidence_of(workspace, rows["RUNS"])),
+        learned=learned_of(rows, styles, evidence_of(workspace, rows["RUNS"])),
         answers=answers,
         tasks=task_pictures(rows["TASKS"], styles),
         loss=loss_panels(rows["LOSS"], rows["COST"], styles, f"loss-{number}"),
@@ -205,7 +169,7 @@ def study_of(workspace: Workspace, base: str | None, number: int = 1) -> Study:
 
 
 def snippet(runs: Sequence[Row], workspace: Workspace) -> str | None:
-    measured = [row for row in runs if has_both(row)]
+    measured = [row for row in or_in_replay(runs)[0] if has_both(row)]
     if not measured:
         return None
     own = [row for row in measured if row["method"] == REFERENCE_METHOD] or measured
@@ -221,53 +185,6 @@ def _ran_code_of_its_base(run: Path) -> bool:
     except FileNotFoundError:  # it failed, or its folder was cleared away
         return False
     return bool(report.get("base", {}).get("trust_remote_code"))
-
-
-def _learned(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> list[Learned]:
-    kept = _named({r["language"] for r in rows["SETS"] if r["role"] == "original" and not r["in_replay"]})
-    parts = []
-    for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
-        runs, settings, front, behaviour = (
-            [row for row in rows[name] if (row["language"] or "") == language]
-            for name in ("RUNS", "SETTINGS", "FRONT", "KL")
-        )
-        numbers = {row["run_id"]: number for number, row in enumerate(runs)}
-        for row in (*runs, *behaviour):
-            row["number"] = numbers.setdefault(row["run_id"], len(numbers))
-        name_of_language = _named(language.split())
-        of_kept = f" of {kept}" if kept else ""
-        learned = f"learning (bits per byte of {name_of_language})", f"forgetting (bits per byte{of_kept})"
-        kl = f"forgetting (bits per byte{of_kept})", f"KL to the base on {name_of_language} (nats per token)"
-        parts.append(
-            Learned(
-                language=name_of_language,
-                kept=kept,
-                headline=headline(settings, styles, name_of_language, kept, evidence),
-                settings=settings,
-                runs=runs,
-                pictures=scatter_pictures(runs, front, styles, TRADE_OFF, *reversed(learned)),
-                kl_pictures=scatter_pictures(behaviour, [], styles, KL, *reversed(kl)),
-                kl_rows=behaviour,
-                choices=choices(runs),
-            )
-        )
-    return parts
-
-
-def choices(runs: Sequence[Row], by: Sequence[str] = ("method", "seed")) -> dict[str, list[Choice]]:
-    """Return what can be chosen among runs that have a `number`, by columns of which they have several values."""
-    found = {}
-    for column in by:
-        values = sorted({row[column] for row in runs}, key=lambda value: (value is None, value))
-        of = {value: " ".join(str(row["number"]) for row in runs if row[column] == value) for value in values}
-        if len(of) > 1:
-            found[column] = [Choice("none" if value is None else str(value), of[value]) for value in values]
-    return found
-
-
-def _named(languages: Iterable[str]) -> str:
-    """Return English names of ISO 639-3 codes, as people say them."""
-    return " and ".join(sorted(NAME_OF_CODE.get(code, code) for code in languages))
 
 
 def _funnels(rows: Sequence[Row], *key: str) -> list[Funnel]:

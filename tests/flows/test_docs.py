@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from typer._click.exceptions import UsageError
 
 from flows.cli import app
+from flows.cli.init import DEPLOYMENTS_TEXT
 from flows.config.study import load_config, parse_config
 from flows.config.yaml_files import parse_overrides, parse_yaml
 from nr_core.evaluation.tasks.settings import TaskSettings
@@ -87,7 +88,7 @@ def test_a_command_is_one_that_is_there(block, monkeypatch):
     for name, value in re.findall(r"^([A-Z_]+)=(\S+) nr", block.code, re.MULTILINE):
         monkeypatch.setenv(name, value)
     for words in commands(block.code):
-        known = {"nr": parsed, "make": make, "python": python, "pip": pip, "prefect": prefect}.get(words[0])
+        known = {"nr": parsed, "make": make, "python": python, "pip": pip, "prefect": prefect, "cd": list}.get(words[0])
         if known is None:
             assert block.reason or block.test, f"{block}: no test knows {words[0]}: say why it is not run"
         else:
@@ -167,7 +168,8 @@ def pip(words: list[str]) -> None:
 def prefect(words: list[str]) -> None:
     if words[:2] != ["deployment", "run"]:
         return
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    files = (ROOT / "prefect.yaml").read_text(), DEPLOYMENTS_TEXT  # the checkout's, and that of `nr init`
+    deployments = [one for file in files for one in yaml.safe_load(file)["deployments"]]
     flow, _, name = words[2].partition("/")
     entrypoints = [one["entrypoint"] for one in deployments if one["name"] == name]
     assert any(entrypoint.endswith(flow.replace("-", "_")) for entrypoint in entrypoints)

@@ -191,6 +191,21 @@ def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_lear
     assert "finetune learned the most (0.632) and neutral_residues forgot the least (0.069)" in parsed.text
 
 
+def test_where_forgetting_was_measured_on_the_replays_own_domain_alone_that_is_said_and_drawn(workspace):
+    pinned = {"eval_id": "o2", "name": "abstracts", "language": "eng", "text_domain": "web", "corpus_version": "c-o2"}
+    write_records(workspace, "eval_sets", "o2", [pinned])
+    refresh_catalog(workspace)
+    assert query(workspace, "SELECT DISTINCT forgetting FROM learning_vs_forgetting").rows == [(None,)]
+
+    page, parsed = read(workspace)
+
+    assert "neutral_residues learned 0.373 bits per byte of French and forgot 0.034 of English" in parsed.text
+    assert "measured on text of the replay’s own domain, which is kept best" in parsed.text
+    assert page.count("<title>neutral_residues, seed 0: learning 0.368, forgetting 0.034</title>") == 2
+    assert "forgetting in the replay’s domain (bits per byte of English)" in page
+    assert "load_run" in parsed.text
+
+
 @pytest.mark.parametrize(
     ("own", "other", "words"),
     [
@@ -200,7 +215,13 @@ def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_lear
         ((-0.1, -0.2), (0.3, 0.2), "lost 0.100 bits per byte of fra and forgot nothing of eng (it gained 0.200)"),
         ((0.0001, 0.00001), (0.3, 0.2), "neutral_residues learned nothing of fra and forgot nothing measurable of eng"),
         ((None, 0.1), (0.3, 0.2), "No run of neutral_residues has been measured yet."),
-        ((float("nan"), 0.1), (0.3, None), "Nothing can be said about fra yet"),
+        ((float("nan"), 0.1), (None, 0.1), "Nothing can be said about fra yet"),
+        (
+            (0.2, None),
+            (0.3, None),
+            "neutral_residues learned 0.200 bits per byte of fra. What was forgotten has not been",
+        ),
+        ((None, None), (0.3, None), "lora learned 0.300 bits per byte of fra."),
     ],
 )
 def test_the_headline_is_honest(own, other, words):
