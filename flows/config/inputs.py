@@ -5,6 +5,8 @@ already counts more than a block.
 """
 
 import os
+import shlex
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -30,6 +32,9 @@ def check_inputs(config: Config, *needs: str) -> None:
             raise InputError(f"`{field}` is missing: {Config.model_fields[field].description}")
     if config.tracking != "none" and find_spec(config.tracking) is None:
         raise InputError(f"`tracking`: {config.tracking} is not installed; pip install {config.tracking}")
+    launcher = config.resources.launcher
+    if launcher and shutil.which(program := shlex.split(launcher)[0]) is None:
+        raise InputError(f"`resources.launcher`: there is no program {program} on this machine; give a command of it")
     for name, source in config.sources.items():
         for pattern in source.local_patterns():
             if not any(_matches(pattern)):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nr_core.settings import Settings
 from storage.errors import InputError
@@ -50,6 +51,15 @@ class Resources(Settings):
     min_free_gb: float = Field(
         1.0, ge=0, description="GB free on the workspace's disk without which no long work begins"
     )
+
+    @field_validator("launcher")
+    @classmethod
+    def _is_a_command(cls, launcher: str | None) -> str | None:
+        try:
+            shlex.split(launcher or "")
+        except ValueError as error:
+            raise ValueError(f"{launcher!r} is no command ({error}): close its quotes") from None
+        return launcher
 
     @model_validator(mode="after")
     def _address_is_of_a_cluster(self) -> Resources:

@@ -78,7 +78,10 @@ def examine(home: Path, port: int, workspace: Path | None = None, study: Path | 
         ("hub", _hub),
     ]
     yield from _each(checks)
-    if study is not None:
+    if study is None:
+        none = "no study.yaml here: `nr init --data FOLDER` writes one for a folder of your text; or `nr doctor CONFIG`"
+        yield Finding("study", none)
+    else:
         yield from _study(study)
 
 

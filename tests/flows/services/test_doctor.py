@@ -115,7 +115,7 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
     folder = Workspace(tmp_path / "later").root
     (folder / "workspace.json").write_text('{"format_version": 99}')
     findings = list(examine(tmp_path / ".prefect", 0, folder))
-    assert [finding.what for finding in findings][-3:] == ["server", "worker", "hub"]
+    assert [finding.what for finding in findings][-4:] == ["server", "worker", "hub", "study"]
     assert "format version 99" in next(f.says for f in findings if f.what == "workspace" and f.fix)
 
 

@@ -86,6 +86,8 @@ def test_of_a_study_with_nothing_wrong_all_is_looked_at(folder):
         ("base", None, "`base` is missing"),
         ("language", "hu", "perhaps 'hun'"),
         ("langauge", "hun", "langauge"),
+        ("resources", {"launcher": "no-such-program --nnodes=2"}, "there is no program no-such-program"),
+        ("resources", {"launcher": "srun 'torchrun"}, "is no command (No closing quotation): close its quotes"),
         ("tracking", "no-such-tracker", "tracking"),
     ],
 )
@@ -177,7 +179,7 @@ def test_a_study_here_is_looked_at_unasked_with_the_workspace_that_it_names(fold
     said = nr_here("doctor", "--port", "1", cwd=folder).stdout
     assert "ok    study: study.yaml can be begun" in said and "results is one" in said and "base: llama" in said
     (folder / "study.yaml").rename(folder / "other.yaml")
-    assert "study: " not in nr_here("doctor", cwd=folder).stdout
+    assert "ok    study: no study.yaml here: `nr init" in nr_here("doctor", cwd=folder).stdout
     assert "study: other.yaml" in nr_here("doctor", "other.yaml", cwd=folder).stdout
 
 
