@@ -133,9 +133,29 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = read_json(folder / MANIFEST, REMEDY)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not isinstance(manifest.get("files"), dict) or not {"key", "inputs", "counts"} <= manifest.keys():
+    if not _is_one(manifest):
         raise DamagedFile(f"{folder / MANIFEST} is damaged (it lacks what a manifest has): {REMEDY}")
     return manifest
+
+
+TEXTS, MAPPINGS = ("step", "key", "created"), ("inputs", "settings", "counts", "files")
+# Of a corpus version by whatever program version: what tells its place among the others.
+OF_A_CORPUS = {"inputs": ("parent_version", "stage_version"), "counts": ("name",)}
+
+
+def _is_one(manifest: dict[str, Any]) -> bool:
+    if not all(isinstance(manifest.get(name), str) for name in TEXTS):
+        return False
+    if not all(isinstance(manifest.get(name), dict) for name in MAPPINGS):
+        return False
+    if manifest["step"] == "corpus" and not all(
+        manifest[part].keys() >= {*names} for part, names in OF_A_CORPUS.items()
+    ):
+        return False
+    return all(
+        isinstance(file, dict) and isinstance(file.get("bytes"), int) and isinstance(file.get("sha256"), str)
+        for file in manifest["files"].values()
+    )
 
 
 def is_done(folder: Path) -> bool:

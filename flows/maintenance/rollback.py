@@ -44,6 +44,9 @@ def roll_back(workspace: Workspace, corpus: str, version: str | None, reason: st
     return before, wanted
 
 
+MISSING_REMEDY = "`nr refresh CONFIG` makes one anew, or write the name of a folder beside it into it"
+
+
 def current(workspace: Workspace, corpus: str) -> str:
     """Return the version in use. Raises InputError when no corpus of this name was published."""
     _refuse_unknown(workspace, corpus)
@@ -53,6 +56,8 @@ def current(workspace: Workspace, corpus: str) -> str:
             f"corpus {corpus} is in the bucket {workspace.bucket_url} and not in {workspace.root} yet: "
             "`nr refresh CONFIG` brings it"
         )
+    if not workspace.corpus_version(corpus, version).is_dir():
+        raise InputError(f"{workspace.pointer(corpus)} names version {version}, which is not there: {MISSING_REMEDY}")
     return version
 
 

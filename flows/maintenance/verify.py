@@ -1,19 +1,19 @@
 """Check what a workspace holds against the checksums in its manifests and unit reports, and against its deny list."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
+from flows.maintenance.rollback import MISSING_REMEDY
 from flows.maintenance.workspace_health import MISPLACED_FIX, misplaced
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.errors import InputError, os_sentence
-from storage.files import DamagedFile
+from storage.files import DamagedFile, read_json
 from storage.keys import file_sha256
-from storage.publish import MANIFEST
+from storage.publish import MANIFEST, read_manifest
 from storage.workspace import Workspace
 
 _AGAIN = {
@@ -80,7 +80,11 @@ def _taken_down(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
         denied_hosts(workspace)
         for name in [corpus] if corpus else workspace.published_corpora():
             place = workspace.pointer(name)
-            yield from _versions_taken_down(name, workspace.current_version(name), workspace)
+            version = workspace.current_version(name)
+            if version and not workspace.corpus_version(name, version).is_dir():
+                says = f"it names version {version}, which is not there"
+                yield Damage(str(place.relative_to(workspace.root)), says, MISSING_REMEDY)
+            yield from _versions_taken_down(name, version, workspace)
     except DamagedFile as error:
         says, _, fix = str(error).partition(": ")
         yield Damage(str(place.relative_to(workspace.root)), says, fix)
@@ -116,16 +120,25 @@ def _in_bucket(workspace: Workspace, corpus: str | None) -> Iterator[Damage]:
             path = below / name
             if not name.endswith(".json"):
                 continue
-            said = json.loads(bucket.read(path) or b"{}")
             # While that stands, the rest is taken for whole and not uploaded again.
             fix = f"delete {path.name} beside it, then run `nr refresh CONFIG`, which uploads what is whole here"
-            written = {path.parent / other: file["bytes"] for other, file in said.get("files", {}).items()}
-            if "file_bytes" in said:
-                written = {path.with_suffix(".parquet"): said["file_bytes"]}
+            try:
+                written = _sizes_written(path, bucket.read(path))
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                yield Damage(f"{bucket.url}/{path.relative_to(workspace.root)}", "it is damaged", fix)
+                continue
             for file, size in written.items():
                 if (found := sizes.get(file.relative_to(below).as_posix())) != size:
                     wrong = "it is missing" if found is None else f"it has {found} bytes, {size} were written"
                     yield Damage(f"{bucket.url}/{file.relative_to(workspace.root)}", wrong, fix)
+
+
+def _sizes_written(path: Path, content: bytes | None) -> dict[Path, int]:
+    """Return the files that a manifest or a unit's report tells of, with their sizes."""
+    said = json.loads(content or b"{}")
+    if "file_bytes" in said:
+        return {path.with_suffix(".parquet"): said["file_bytes"]}
+    return {path.parent / other: file["bytes"] for other, file in said.get("files", {}).items()}
 
 
 def _wrong(written: _Written, checked: dict[tuple[int, int], str]) -> str | None:
@@ -146,20 +159,35 @@ def _files(workspace: Workspace, corpus: str | None, damages: list[Damage]) -> I
     for path in sorted(root.rglob(MANIFEST)):
         if any(part.startswith(".") for part in path.relative_to(workspace.root).parts):
             continue  # a step that was killed, or is under way
-        manifest = _read(path, workspace, damages)
-        for name, file in manifest.get("files", {}).items():
-            yield _Written(path.parent / name, file["bytes"], file["sha256"], str(manifest["step"]))
+        try:
+            manifest = read_manifest(path.parent) or {"files": {}}
+        except (DamagedFile, OSError) as error:
+            _note(error, path, workspace, damages)
+            continue
+        for name, file in manifest["files"].items():
+            yield _Written(path.parent / name, file["bytes"], file["sha256"], manifest["step"])
     if corpus is None:
         for path in sorted((workspace.root / "documents").glob("*/[!.]*.json")):
-            report = _read(path, workspace, damages)
-            if report.get("status") == "done":
-                yield _Written(path.with_suffix(".parquet"), report["file_bytes"], report["file_sha256"], "documents")
+            try:
+                report = read_json(path, _AGAIN["documents"])
+            except (DamagedFile, OSError) as error:
+                _note(error, path, workspace, damages)
+                continue
+            size, sha256 = report.get("file_bytes"), report.get("file_sha256")
+            if report.get("status") != "done":
+                continue
+            if isinstance(size, int) and isinstance(sha256, str):
+                yield _Written(path.with_suffix(".parquet"), size, sha256, "documents")
+            else:
+                wrong = "it does not say what was written"
+                damages.append(Damage(str(path.relative_to(workspace.root)), wrong, _AGAIN["documents"]))
 
 
-def _read(path: Path, workspace: Workspace, damages: list[Damage]) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
-        fix = "delete it and what lies beside it, then run the same command again"
-        damages.append(Damage(str(path.relative_to(workspace.root)), "it is no JSON", fix))
-        return {}
+def _note(error: DamagedFile | OSError, path: Path, workspace: Workspace, damages: list[Damage]) -> None:
+    """Note a file that cannot be read: a damaged one, or one that may be whole and that this user may not read."""
+    name = str(path.relative_to(workspace.root))
+    if isinstance(error, OSError):
+        damages.append(Damage(name, "it cannot be read", os_sentence(error)))
+        return
+    says, _, fix = str(error).removeprefix(f"{path} ").partition(": ")
+    damages.append(Damage(name, f"it {says}", fix))

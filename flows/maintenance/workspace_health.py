@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from flows.maintenance.gc import JOB_REMEDY
+from flows.maintenance.rollback import MISSING_REMEDY
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.catalog import connect, log_beside
 from storage.errors import InputError, is_disk_full, os_sentence
@@ -107,6 +108,10 @@ def _corpora_wrong(workspace: Workspace) -> Iterator[Wrong]:
     for name in workspace.published_corpora():
         try:
             version = workspace.current_version(name)
+            if version and not workspace.corpus_version(name, version).is_dir():
+                said = f"{workspace.pointer(name)} names version {version}, which is not there"
+                yield Wrong(said, MISSING_REMEDY)
+                continue
             hosts = holds_taken_down(name, version, workspace) if version else []
         except InputError as error:
             yield _told(error)

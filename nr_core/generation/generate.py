@@ -42,7 +42,8 @@ def stream(
             "answer; shorten the prompt."
         )
     text, ends = Pieces(tokenizer, known), end_tokens(model, tokenizer)
-    ids, length = torch.tensor([known], device=model.device), len(known)
+    whole = ids = torch.tensor([known], device=model.device)
+    length = len(known)
     draw = torch.Generator(model.device).manual_seed(seed)
     cache = None
     for _ in range(max_new_tokens):
@@ -53,10 +54,12 @@ def stream(
                 "begin anew with its last lines."
             )
         output = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache, chosen = output.past_key_values, _choose(output.logits[0, -1].float(), temperature, draw)
+        cache = getattr(output, "past_key_values", None)
+        chosen = _choose(output.logits[0, -1].float(), temperature, draw)
         if int(chosen) in ends:
             break
-        ids, length = chosen.view(1, 1), length + 1
+        whole, length = torch.cat([whole, chosen.view(1, 1)], 1), length + 1
+        ids = whole if cache is None else whole[:, -1:]  # GPT-1 and RecurrentGemma give none to go on from
         if piece := text.add(int(chosen)):
             yield piece
     if rest := text.rest():

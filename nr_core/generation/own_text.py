@@ -100,7 +100,7 @@ class Writer:
         unseen = [document.ids for document in rows]
         while True:
             output = self.model(input_ids=torch.tensor(unseen, device=device), past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            cache = getattr(output, "past_key_values", None)
             drawn = torch.multinomial(torch.softmax(output.logits[:, -1].float(), -1), 1)
             for document, token in zip(rows, drawn[:, 0].tolist(), strict=True):
                 document.add(token)
@@ -108,6 +108,10 @@ class Writer:
             left = [row for row, document in enumerate(rows) if not document.whole]
             if not left:
                 return
+            if cache is None:  # GPT-1 and RecurrentGemma keep none: all is computed anew
+                rows = [rows[row] for row in left]
+                unseen = [document.ids for document in rows]
+                continue
             if len(left) < len(rows) and _can_drop_rows(cache):
                 cache.batch_select_indices(torch.tensor(left, device=device))
                 rows = [rows[row] for row in left]

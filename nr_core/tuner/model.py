@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -67,12 +67,16 @@ class NeutralResiduesModel(BaseTuner):
             chosen.append(_embedding_site(model))
         self._given = peft_config.sites
         self._targets = {site.source: site for site in chosen}
+        _refuse_other_targets(peft_config.target_modules, self._targets)
         peft_config.target_modules = list(self._targets)
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         # PEFT condenses 20 targets or more to a set of suffixes, whose order in the saved file would change by process.
-        self._prepare_model(self.peft_config[adapter_name], model)
+        config = self.peft_config[adapter_name]
+        assert isinstance(config, NeutralResiduesConfig)
+        config.target_modules = None
+        self._prepare_model(config, model)
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         """Cast as PEFT does: to fp32, or with autocast_adapter_dtype=False what the base has, where that is no packed
@@ -176,6 +180,27 @@ class NeutralResiduesModel(BaseTuner):
         setattr(parent, child_name, new_module)
         if isinstance(child, NeutralResidueLayer):
             child.detach_sink()
+
+
+def _refuse_other_targets(given: Iterable[str] | None, targets: Iterable[str]) -> None:
+    """Raise ModelError for an adapter of a model built otherwise: PEFT would give it random weights, with a warning.
+
+    Names are compared from the list of layers on: what stands before it differs where a language model lies in another.
+    """
+    known = {_place(name) for name in targets}
+    for name in [given] if isinstance(given, str) else given or ():
+        if _place(name) not in known and not any(place.endswith(f".{name}") for place in known):
+            raise ModelError(
+                f"target_modules names {name!r}, and adapters of this method go to {', '.join(sorted(known)[:3])} ...: "
+                "load the adapter on the base that it was made for; for a new one leave target_modules out (`sites` "
+                "says where else adapters go)."
+            )
+
+
+def _place(name: str) -> str:
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts))
+    return ".".join(parts[max(0, number - 1) :])
 
 
 def _embedding_site(model: nn.Module) -> Site:

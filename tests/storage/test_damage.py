@@ -1,5 +1,6 @@
 """What a power cut leaves of our files is made anew where the records are the truth, and else one sentence."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -170,3 +171,27 @@ def test_a_torn_pointer_is_read_from_the_moves(workspace, content):
         write_records(workspace, "corpus_moves", f"french-{number}", [row])
     write_records(workspace, "corpus_moves", "french-web-9", [{"corpus": "french-web", "moved": 9, "version": "other"}])
     assert workspace.current_version("french") == "second"
+
+
+WHOLE = {"step": "x", "key": "k", "created": "2031", "inputs": {}, "settings": {}, "counts": {}, "files": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: None} for name in WHOLE),
+        {"inputs": []},
+        {"files": {"a": 7}},
+        {"files": {"a": {"bytes": "7", "sha256": "x"}}},
+        {"files": {"a": {"bytes": 7}}},
+        {"step": "corpus"},
+        {"step": "corpus", "inputs": {"parent_version": None, "stage_version": 3}},
+    ],
+)
+def test_a_manifest_that_is_json_and_not_what_one_has_is_damaged(tmp_path, change):
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(WHOLE))
+    assert read_manifest(tmp_path) == WHOLE
+    file.write_text(json.dumps(WHOLE | change))
+    with pytest.raises(DamagedFile, match="lacks what a manifest has"):
+        read_manifest(tmp_path)

@@ -39,7 +39,7 @@ class Scorer:
         self._longest = context_length(core.config)
         self._reach = attention_reach(core.config)
         self._closing = closing_tokens(tokenizer) if callable(tokenizer) else 0
-        self._sharing: bool | None = None  # unknown until the first batch
+        self._sharing = False if mixes_beyond_masks(core) else None  # None: unknown until the first batch
         self._tried = 0  # tokens of the longest sequence that it was tried on
 
     @torch.inference_mode()
@@ -209,6 +209,14 @@ class Scorer:
             sums[number].append(float(value))
             greedy[number] &= bool(is_best)
         return {number: Scored(sum(parts), greedy[number], len(parts)) for number, parts in sums.items()}
+
+
+def mixes_beyond_masks(model: Any) -> bool:
+    """Tell whether layers mix tokens that no mask of attention keeps apart: convolutions and recurrences (Jamba, Falcon
+    H1, LFM2, MiniMax). How much of it is seen in a trial depends on the weights."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    other = any("linear" in kind or not kind.endswith("attention") for kind in map(str, kinds))
+    return other or any(isinstance(module, torch.nn.Conv1d) for module in model.modules())
 
 
 def attention_reach(config: Any) -> int | None:

@@ -49,9 +49,9 @@ def publish(config, name, units):
             folder,
             step="corpus",
             key=f"{name}-1",
-            inputs={"documents_key": documents_key(config.documents)},
+            inputs={"documents_key": documents_key(config.documents), "parent_version": None, "stage_version": 1},
             settings=config.corpora[name].model_dump(mode="json"),
-            counts={"unit_ids": [unit.unit_id for unit in units]},
+            counts={"name": name, "unit_ids": [unit.unit_id for unit in units]},
         )
     write_atomically(workspace.corpus(name) / "CURRENT", f"{name}-1")
 

@@ -13,10 +13,12 @@ from importlib.metadata import version
 import pytest
 from huggingface_hub import constants
 
+from flows.maintenance.rollback import current
 from flows.maintenance.verify import verify
 from flows.services import server
 from flows.services.doctor import Finding, examine, out_of_bounds
 from pipelines.text import identify
+from storage.errors import InputError
 from storage.files import DamagedFile
 from storage.workspace import Workspace
 
@@ -132,6 +134,33 @@ def test_a_folder_where_a_file_should_be_is_found_by_doctor_and_by_verify(tmp_pa
     assert finding.says == f"{workspace.root / name} is a folder, where a file should be" and finding.fix
     (damage,) = verify(workspace, None, lambda *_: None)
     assert (damage.path, damage.wrong) == (name, "it is a folder, where a file should be")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wrong"),
+    [
+        ("corpora/a/v/manifest.json", "[" * 100_000, "it is damaged (no JSON)"),
+        ("corpora/a/v/manifest.json", '{"files": {"x": 1}}', "it is damaged (it lacks what a manifest has)"),
+        ("documents/k/u.json", "[1]", "it is damaged (no JSON object)"),
+        ("documents/k/u.json", '{"status": "done"}', "it does not say what was written"),
+        ("corpora/a/CURRENT", "gone", "it names version gone, which is not there"),
+    ],
+)
+def test_json_of_ours_that_is_damaged_in_any_way_is_a_finding_of_verify(tmp_path, name, content, wrong):
+    workspace = Workspace(tmp_path / "workspace")
+    file = workspace.root / name
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    (damage,) = verify(workspace, None, lambda *_: None)
+    assert (damage.path, damage.wrong) == (name, wrong) and damage.fix
+
+
+def test_a_version_in_use_that_is_not_there_is_found(tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.point_to("a", "gone")
+    assert "names version gone, which is not there" in found(tmp_path, "files").says
+    with pytest.raises(InputError, match="names version gone, which is not there"):
+        current(workspace, "a")
 
 
 def test_a_file_where_a_folder_should_be_is_found_by_verify_too(tmp_path):

@@ -20,7 +20,7 @@ def publish(workspace, name, version, train, held_out):
         pq.write_table(pa.table({"text": held_out}), folder / "held_out-00000-0.parquet")
         funnel = [{"stage": s, "reason": r, "documents": n} for s, r, n in [*FUNNEL, ("corpus", "kept", 20)]]
         counts = {"documents": 20, "funnel": funnel}
-        write_manifest(folder, step="corpus", key=version, inputs={}, settings={}, counts=counts)
+        write_manifest(folder, step="test", key=version, inputs={}, settings={}, counts=counts)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
+from tests.nr_core.architectures import tiny
 from tests.nr_core.tiny import invented_text, tiny_model
 
 REPOSITORY = Path(__file__).parents[3]
@@ -92,6 +94,13 @@ def test_shared_contexts_change_nothing_on_any_architecture(architecture):
     scorer._sharing = False
     for one, other in zip(together, scorer.score([("", "")] * 3), strict=True):
         assert one.loglikelihood == pytest.approx(other.loglikelihood, abs=1e-3) and one.greedy == other.greedy
+
+
+@pytest.mark.parametrize("architecture", ["jamba", "falcon_h1", "lfm2_moe", "minimax", "recurrent_gemma", "qwen3_next"])
+def test_no_trees_where_layers_mix_tokens_without_a_mask(architecture):
+    """However little these do at random weights: a trial by figures alone would let them pass."""
+    scorer = Scorer(tiny(architecture), SimpleNamespace(bos_token_id=1, eos_token_id=1), 100)
+    assert not scorer.shares([[3, 4, 5, 6], [3, 4, 5, 7]])
 
 
 @given(SEQUENCES)

@@ -161,6 +161,17 @@ def test_a_full_context_ends_with_a_sentence():
         list(stream(model, tokenizer, "abcdefghi"))
 
 
+@pytest.mark.parametrize("architecture", ["openai-gpt", "gpt2", "mpt"])
+def test_it_is_what_the_model_writes_whether_it_has_a_cache_or_not(architecture):
+    model, tokenizer = tiny_model(architecture, vocab_size=600, seed=3), byte_level()
+    for parameter in model.parameters():
+        parameter.data.mul_(4)  # so that what came before is seen in what comes next
+    ids = tokenizer("Ez az", return_tensors="pt")["input_ids"]
+    whole = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0, eos_token_id=0)[0].tolist()
+    expected = tokenizer.decode(whole, clean_up_tokenization_spaces=False)
+    assert "Ez az" + "".join(stream(model, tokenizer, "Ez az", 8)) == expected.removesuffix("<end>")
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_a_model_of_nan_or_infinity_is_refused(number, temperature):

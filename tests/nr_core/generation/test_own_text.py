@@ -1,10 +1,12 @@
 """Replay that a base writes itself."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from nr_core.errors import ModelError
+from nr_core.generation import own_text
 from nr_core.generation.own_text import sample_text
 from nr_core.settings import BaseSpec
 
@@ -50,3 +52,20 @@ def test_it_looks_like_what_the_base_was_trained_on(world, tmp_path):
     sample_text(BaseSpec(model=str(world.base)), tmp_path / "a.jsonl", 16, 24)
     text = " ".join(row["text"] for row in read(tmp_path / "a.jsonl"))
     assert sum(syllable in text for syllable in ("ba", "ke", "mi", "so", "tu", "ran")) >= 3
+
+
+def test_a_model_that_keeps_no_cache_writes_the_same(world, tmp_path, monkeypatch):
+    base = BaseSpec(model=str(world.base))
+    sample_text(base, tmp_path / "with.jsonl", 12, 9)
+    plain = own_text.load_base
+
+    def without_cache(spec):
+        model = plain(spec)
+        model.register_forward_pre_hook(lambda _, args, given: (args, given | {"use_cache": False}), with_kwargs=True)
+        model.register_forward_hook(lambda _, args, output: SimpleNamespace(logits=output.logits))
+        return model
+
+    monkeypatch.setattr(own_text, "load_base", without_cache)
+    sample_text(base, tmp_path / "without.jsonl", 12, 9)
+    assert len(read(tmp_path / "without.jsonl")) == 12
+    assert read(tmp_path / "without.jsonl")[0] == read(tmp_path / "with.jsonl")[0]

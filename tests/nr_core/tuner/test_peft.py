@@ -160,6 +160,19 @@ def test_merging_and_unknown_values_are_refused():
         NeutralResiduesConfig(format_version=4)
 
 
+def test_an_adapter_of_a_model_built_otherwise_is_refused(tmp_path):
+    """PEFT would leave its weights as they were drawn, and only warn."""
+    extended = get_peft_model(tiny_model("opt"), NeutralResiduesConfig(embeddings="residue"))
+    extended.save_pretrained(tmp_path)
+    PeftModel.from_pretrained(tiny_model("opt"), tmp_path)
+    for other in ("qwen2", "bloom"):
+        with pytest.raises(ModelError, match="load the adapter on the base that it was made for"):
+            PeftModel.from_pretrained(tiny_model(other), tmp_path)
+    for given in (["gate_proj"], ["q_proj", "mlp"], "all-linear"):
+        with pytest.raises(ModelError, match="leave target_modules out"):
+            get_peft_model(tiny_model("llama"), NeutralResiduesConfig(target_modules=given))
+
+
 def test_adapters_of_the_first_format_load(tmp_path):
     model = get_peft_model(tiny_model("gemma2"), NeutralResiduesConfig(width=8)).eval()
     randomise(model)
