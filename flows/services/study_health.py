@@ -71,7 +71,7 @@ def texts_of(name: str, config: Config) -> tuple[str, Wrong | None]:
 
 
 def _records(source: TextSource, max_bytes: int) -> Iterator[TextRecord | ReadFailure]:
-    options = source.model_dump(exclude={"kind", "paths", "licence"})
+    options = source.identity()
     for pattern in source.local_patterns():
         for file in sorted(map(Path, glob(str(Path(pattern).expanduser()), recursive=True))):
             if file.is_file():
