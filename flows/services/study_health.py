@@ -66,8 +66,8 @@ def texts_of(name: str, config: Config) -> tuple[str, Wrong | None]:
         return "", Wrong(says, f"add text, or lower corpora.{name}.held_out_min_documents")
     [(reason, count)] = left.most_common(1)
     why = REASONS.get(reason, "they hold no text").format(name=name, language=corpus.language)
-    says = f"{looked_at}{f', and more than {least} must' if least else ''}; {count} leave with reason {reason}"
-    return "", Wrong(says, why)
+    says = f"{looked_at}{f', and more than {least} must' if least else ''}; {count} leave with reason {reason}: {why}"
+    return "", Wrong(says, "change what is named there, or give other text")
 
 
 def _records(source: TextSource, max_bytes: int) -> Iterator[TextRecord | ReadFailure]:

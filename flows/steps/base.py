@@ -63,11 +63,12 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     """Identify a given model by its weights, its config and its tokenizer, and record it.
 
     Raises:
-        ModelError: there is no such model, or its tokenizer has no end-of-text token.
+        ModelError: there is no such model, a file of it is cut short, or its tokenizer has no end-of-text token.
     """
-    from nr_core.base.load_base import weights_hash
+    from nr_core.base.load_base import check_files, weights_hash
     from nr_core.tokenization.tokenizer import tokenizer_hash
 
+    check_files(spec)
     weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
     config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
     facts = [weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec)]

@@ -13,7 +13,10 @@ from transformers import PreTrainedTokenizerFast
 
 from flows.config.study import load_config
 from flows.services.doctor import examine
+from flows.steps.base import find_given
 from flows.steps.last_failure import last_failures, remembering_failure
+from nr_core.errors import ModelError
+from nr_core.settings import BaseSpec
 from pipelines.text import identify
 from storage.errors import InputError
 from storage.workspace import Workspace
@@ -126,7 +129,7 @@ def test_a_text_cut_short_in_its_middle_is_told(folder):
     whole = gzip.compress((folder / "hu.jsonl").read_bytes())
     (folder / "hu.jsonl").unlink()
     (folder / "hu.jsonl.gz").write_bytes(whole[:40])
-    assert "breaks" in found(folder, "text of new").fix
+    assert "their file breaks there" in found(folder, "text of new").says
 
 
 def test_only_the_first_documents_are_read_and_a_language_is_not_fetched(folder, monkeypatch):
@@ -154,6 +157,12 @@ def test_a_base_that_would_not_load_is_told(folder, break_it, says):
 
 def cut(file):
     file.write_bytes(file.read_bytes()[:-1000])
+
+
+def test_a_flow_refuses_a_base_cut_short_before_it_reads_anything(folder):
+    cut(folder / "model" / "model.safetensors")
+    with pytest.raises(ModelError, match=r"model\.safetensors is damaged or cut short"):
+        find_given(BaseSpec(model="./model"), Workspace(folder / "results"))
 
 
 def test_a_gguf_file_cut_short_is_told(folder):
