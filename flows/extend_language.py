@@ -20,6 +20,7 @@ from flows.steps.last_failure import remembering_failure
 from flows.steps.tasks import pin_tasks
 from flows.train import train
 from nr_core.settings import BaseSpec
+from storage.catalog import refresh_catalog
 from storage.workspace import Workspace
 
 
@@ -70,6 +71,8 @@ def check(config: Config) -> None:
     pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace)
     if isinstance(config.base, BaseSpec):
         find_given(config.base, workspace)
+        if not workspace.catalog.exists():  # a first run that is refused behind this leaves no records without one
+            refresh_catalog(workspace)
 
 
 @task(cache_policy=NO_CACHE)

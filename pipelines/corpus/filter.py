@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +192,20 @@ def why_empty(name: str, settings: CorpusSettings, filtered: Filtered) -> str:
         f"corpus {name} is empty: of {left.total()} documents, {documents} left with reason {reason}: "
         f"{remedy.format(name=name, language=settings.language)}"
     )
+
+
+def left_before(name: str, settings: CorpusSettings, funnel: Iterable[Mapping[str, Any]]) -> str:
+    """Return what took the documents that never came to the splits, as the end of a sentence; '' if none left."""
+    left = Counter[str]()
+    for row in funnel:
+        left[row["reason"]] += row["documents"]
+    if not left.total():
+        return ""
+    [(reason, documents)] = left.most_common(1)
+    why = REMEDIES.get(reason, "they gave no text, or are copies of others").format(
+        name=name, language=settings.language
+    )
+    return f" ({left.total()} had left before, {documents} of them with reason {reason}: {why})"
 
 
 def sizes_of_splits(name: str, folder: Path, settings: CorpusSettings) -> tuple[dict[str, int], dict[str, int]]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipelines.corpus.data_card import write_data_card
 from pipelines.corpus.decontaminate import DecontaminationSet, remove_by_text
-from pipelines.corpus.filter import NOTHING, filter_documents, sizes_of_splits, why_empty
+from pipelines.corpus.filter import NOTHING, filter_documents, left_before, sizes_of_splits, why_empty
 from pipelines.corpus.lineage import CORPUS_STAGE_VERSION, SEGMENT, Inputs, Lineage
 from pipelines.corpus.read_documents import DocumentFiles
 from pipelines.corpus.rehydrate import write_clusters, write_repeats
@@ -158,7 +158,10 @@ class _Version:
     def divide(self, documents: pa.Table, matches: pa.Table) -> dict[int, str]:
         """Return the split of each document by doc_no; those that are in neither are in the funnel."""
         if self.lineage.reference is None:
-            return first_splits(self.name, documents, self.settings)
+            try:
+                return first_splits(self.name, documents, self.settings)
+            except InputError as error:
+                raise InputError(f"{error}{left_before(self.name, self.settings, self.funnel.rows)}") from None
         reference = HeldOutReference(self._published(self.lineage.reference))
         copies = copies_of_held_out(
             documents,
