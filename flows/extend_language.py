@@ -14,7 +14,7 @@ from flows.data_refresh import data_refresh
 from flows.evaluate import evaluate
 from flows.services.killed_runs import record_process
 from flows.steps.artifacts import show_summary
-from flows.steps.base import PreparedBase, find_given, pretrain
+from flows.steps.base import PreparedBase, find_given, fitting_shape, pretrain
 from flows.steps.finished_study import input_stamps, remember_finished
 from flows.steps.last_failure import remembering_failure
 from flows.steps.tasks import pin_tasks
@@ -71,6 +71,7 @@ def check(config: Config) -> None:
     pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace)
     if isinstance(config.base, BaseSpec):
         find_given(config.base, workspace)
+        fitting_shape(config.base, config)
         if not workspace.catalog.exists():  # a first run that is refused behind this leaves no records without one
             refresh_catalog(workspace)
 

@@ -14,6 +14,7 @@ from flows.config.inputs import check_inputs
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config, load_config
 from flows.maintenance.workspace_health import Wrong
+from flows.steps.base import fitting_shape
 from nr_core.settings import BaseSpec
 from pipelines.corpus.filter import REMEDIES
 from pipelines.settings import CorpusSettings, DocumentSettings
@@ -109,20 +110,15 @@ def base_of(config: Config) -> tuple[str, Wrong | None]:
 
     Raises ModelError where there is none, where a file of it is cut short, or its context is too short.
     """
-    from nr_core.base.load_base import check_files, load_shape, window_length
+    from nr_core.base.load_base import check_files
     from nr_core.tokenization.tokenizer import tokenizer_hash
 
     base = config.base
     if not isinstance(base, BaseSpec):
         return "it is pretrained here" if isinstance(base, PretrainedHere) else "none", None
     check_files(base)
-    shape = load_shape(base)
+    shape = fitting_shape(base, config)
     tokenizer_hash(base)
-    for field, length in (
-        ("training", config.training.sequence_length),
-        ("evaluation", config.evaluation.sequence_length),
-    ):
-        window_length(shape, length, field)
     parameters = sum(weight.numel() for weight in shape.parameters())
     says = f"{shape.config.model_type} of {parameters / 1e6:.0f} M parameters"
     return says, _too_large(base, parameters)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -77,6 +78,20 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
         model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
         record_model(workspace, {**model, "created": now()})
     return PreparedBase(model_id=model_id, spec=spec)
+
+
+def fitting_shape(base: BaseSpec, config: Config) -> Any:
+    """Return a given model without its weights.
+
+    Raises:
+        ModelError: there is none, or its context is shorter than a `sequence_length` of the config.
+    """
+    from nr_core.base.load_base import load_shape, window_length
+
+    shape = load_shape(base)
+    for field in ("training", "evaluation"):
+        window_length(shape, getattr(config, field).sequence_length, field)
+    return shape
 
 
 def pretrained_id(base: PretrainedHere, versions: Mapping[str, str]) -> str:

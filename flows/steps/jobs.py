@@ -40,7 +40,8 @@ MALLOC = {
 # The libraries' own progress bars and advice: ours are the ones that people are to see.
 QUIET = {
     "PYTHONUNBUFFERED": "1",
-    "PYTHONWARNINGS": "ignore::FutureWarning",
+    # PEFT's is of a base that is a GGUF file, whose vocabulary it would look up in a config.json.
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore:Could not find a config file:UserWarning",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_VERBOSITY": "error",

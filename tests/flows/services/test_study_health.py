@@ -12,11 +12,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from flows.config.study import load_config
+from flows.extend_language import check
 from flows.services.doctor import examine
-from flows.steps.base import find_given
 from flows.steps.last_failure import last_failures, remembering_failure
 from nr_core.errors import ModelError
-from nr_core.settings import BaseSpec
 from pipelines.text import identify
 from storage.errors import InputError
 from storage.workspace import Workspace
@@ -162,7 +161,14 @@ def cut(file):
 def test_a_flow_refuses_a_base_cut_short_before_it_reads_anything(folder):
     cut(folder / "model" / "model.safetensors")
     with pytest.raises(ModelError, match=r"model\.safetensors is damaged or cut short"):
-        find_given(BaseSpec(model="./model"), Workspace(folder / "results"))
+        check.fn(load_config("study.yaml"))
+
+
+def test_a_flow_refuses_a_context_that_is_too_short_before_it_reads_anything_and_leaves_a_catalog(folder):
+    with pytest.raises(ModelError, match="context of 64"):
+        check.fn(load_config("study.yaml", {"evaluation": {"sequence_length": 4096}}))
+    check.fn(load_config("study.yaml"))
+    assert found(folder, "files").fix == ""
 
 
 def test_a_gguf_file_cut_short_is_told(folder):
