@@ -80,25 +80,32 @@ def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
     """Return SQL that makes NULL of what is infinite in a value: `value` itself where nothing in it has a date."""
     if kind.id in _DATED:
         return f"CASE WHEN isfinite({value}) THEN {value} END"
-    if kind.id not in ("list", "array", "struct", "map"):
+    if kind.id not in ("list", "array", "struct", "tuple", "map"):
         return value
-    each = f"x{depth}"
-    children: dict[str, Any] = dict(kind.children)
+    each, named = f"x{depth}", list(kind.children)
+    children: dict[str, Any] = dict(named)
     if kind.id in ("list", "array"):
         inner = _finite(each, children["child"], depth + 1)
         return value if inner == each else f"list_transform({value}, lambda {each}: {inner})"
-    if kind.id == "map":  # its keys stay: none may be NULL
-        inner = _finite(f"{each}.value", children["value"], depth + 1)
-        entry = f"{{'key': {each}.key, 'value': {inner}}}"
+    if kind.id == "map":  # no key may be NULL: infinite ones are words
+        key, inner = f"{each}.key", _finite(f"{each}.value", children["value"], depth + 1)
+        if children["key"].id in _DATED:
+            key = f"replace({key}::VARCHAR, ' ', 'T')"
+        entry = f"{{'key': {key}, 'value': {inner}}}"
         entries = f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
-        return value if inner == f"{each}.value" else entries
-    parts = {
-        name: f"struct_extract({value}, {_literal(name)})" for name in children if name
-    }  # those of row() have no names
-    inner_parts = {name: _finite(part, children[name], depth + 1) for name, part in parts.items()}
-    if inner_parts == parts:
+        return value if (key, inner) == (f"{each}.key", f"{each}.value") else entries
+    # Those of row() have no names, only places.
+    places = [_literal(name) if name else str(place) for place, (name, _) in enumerate(named, 1)]
+    parts = [f"struct_extract({value}, {place})" for place in places]
+    finite: list[str] = []
+    for part, (_, child) in zip(parts, named, strict=True):
+        of_struct: Any = child
+        finite.append(_finite(part, of_struct, depth + 1))
+    if finite == parts:
         return value
-    packed = ", ".join(f"{_literal(name)}: {part}" for name, part in inner_parts.items())
+    if not all(name for name, _ in named):
+        return f"CASE WHEN {value} IS NOT NULL THEN row({', '.join(finite)}) END"
+    packed = ", ".join(f"{place}: {part}" for place, part in zip(places, finite, strict=True))
     return f"CASE WHEN {value} IS NOT NULL THEN {{{packed}}} END"
 
 
@@ -228,7 +235,8 @@ def json_text(value: Any) -> str:
 
 
 def _key(name: Any) -> str:
-    return name if isinstance(name, str) else json_text(name)
+    text = name if isinstance(name, str) else json_text(name)
+    return text if isinstance(name, str) or not text.startswith('"') else str(json.loads(text))
 
 
 def _cell(value: Any) -> Any:

@@ -18,7 +18,7 @@ from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.catalog import connect, log_beside
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.files import read_json
-from storage.publish import MANIFEST, is_done
+from storage.publish import MANIFEST, is_done, read_manifest
 from storage.records import refuse_torn
 from storage.workspace import POINTER, Workspace
 
@@ -127,12 +127,15 @@ def _folders_wrong(workspace: Workspace) -> Iterator[Wrong]:
     for kind in ("corpora/*", "runs", "models", "tokens/*"):
         for manifest in sorted(workspace.root.glob(f"{kind}/[!.]*/{MANIFEST}")):
             try:
+                files = (read_manifest(manifest.parent) or {"files": {}})["files"]
                 whole = is_done(manifest.parent)
             except InputError as error:
                 yield _told(error)
-            else:
-                if not whole:
-                    yield Wrong(f"{manifest.parent} lacks a file, or has one of another size", "nr verify names it")
+                continue
+            if not whole:
+                yield Wrong(f"{manifest.parent} lacks a file, or has one of another size", "nr verify names it")
+            elif closed := [name for name in files if not os.access(manifest.parent / name, os.R_OK)]:
+                yield _closed(manifest.parent / closed[0])
 
 
 def _records_wrong(workspace: Workspace) -> Iterator[Wrong]:
@@ -148,6 +151,10 @@ def _records_wrong(workspace: Workspace) -> Iterator[Wrong]:
 def _jobs_wrong(workspace: Workspace) -> Iterator[Wrong]:
     for spec in sorted(workspace.job_spec("*").parent.glob("*.json")):
         yield from _refused(partial(read_json, spec, JOB_REMEDY))
+
+
+def _closed(file: Path) -> Wrong:
+    return Wrong(f"{file} cannot be read", os_sentence(OSError(errno.EACCES, os.strerror(errno.EACCES), str(file))))
 
 
 def _refused(read: Callable[[], object]) -> Iterator[Wrong]:

@@ -131,6 +131,16 @@ def test_each_damaged_file_is_a_finding_of_its_own(workspace):
     assert all(fix not in ("", "as it says") for _, fix in said)
 
 
+def test_a_file_that_is_another_users_alone_is_a_finding(workspace, monkeypatch):
+    folder = workspace.run("r")
+    folder.mkdir(parents=True)
+    (folder / "part").write_text("whole")
+    write_manifest(folder, step="x", key="r", inputs={}, settings={}, counts={})
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "part")  # root may read all
+    (wrong,) = files_wrong(workspace)
+    assert wrong.says == f"{folder / 'part'} cannot be read" and "permission" in wrong.fix
+
+
 def test_locks_are_as_open_as_their_folder(workspace):
     folder = workspace.root / "private" / "locks"
     for mode, expected in ((0o2775, 0o664), (0o700, 0o600)):

@@ -79,12 +79,14 @@ def test_nor_is_one_inside_a_list_a_struct_or_a_map(workspace, format):
         f"[{ever}, {ends}, NULL]", f"[[{ever}], NULL]", f"array_value({ever}, {ends})",
         f"{{'to': {{'a b': [{ever}]}}, 'from': '-infinity'::TIMESTAMP, 'n': 1}}", f"MAP {{'x': {ever}, 'y': {ends}}}",
         "NULL::STRUCT(day DATE)", f"[{{'day': {ever}}}, NULL]", "[1, 2]", f"row({ends}, 1)",
+        f"row({ever}, [{ends}])", f"MAP {{{ever}: 1, {ends}: 2}}",
     ]  # fmt: skip
     sql = "SELECT " + ", ".join(f"{value} AS v{n}" for n, value in enumerate(values))
     expected = [
         [None, "9999-12-31", None], [[None], None], [None, "9999-12-31"],
         {"to": {"a b": [None]}, "from": None, "n": 1}, {"x": None, "y": "9999-12-31"},
         None, [{"day": None}, None], [1, 2], ["9999-12-31", 1],
+        [None, ["9999-12-31"]], {"infinity": 1, "9999-12-31": 2},
     ]  # fmt: skip
     text = written(workspace, sql, format).decode()
     if format == "json":
