@@ -35,6 +35,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "pipelines/documents/row.py",
             "pipelines/documents/unit.py",
+            "pipelines/documents/added_languages.py",
             "pipelines/documents/given_files.py",
             "pipelines/sources/compressed_*.py",
             "pipelines/sources/urls.py",
@@ -96,6 +97,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 BESIDE = (
     "*/__init__.py",  # former names of modules
     "storage/*.py",  # where results lie, and whether they are whole
+    "pipelines/documents/shared_units.py",  # the same, in a bucket
     *("pipelines/settings/*.py", "nr_core/settings/*.py", "nr_core/specs.py"),  # the values stand in the keys
     *("pipelines/workers/*.py", "pipelines/memory_limit.py"),  # by whom and within which bounds
     # Bytes as an owner serves them, by an index that the selection's version holds.

@@ -252,7 +252,8 @@ def measure(documents: Sequence[dict[str, Any]], settings: DocumentSettings, ide
     Of many rows at a time: what one measure takes of memory, as the identifier's table, is near for all of them. After
     a page was parsed it is not, and the same text takes some times as long.
     """
-    kept = [document for document in documents if document["reason"] == "kept"]
+    # Those that are taken over from earlier documents (added_languages.py) have all that.
+    kept = [document for document in documents if document["reason"] == "kept" and "signature" not in document]
     quality = load_quality_model(settings)
     for document in kept:
         text = document["text"]

@@ -1,17 +1,19 @@
 """From work units to documents: `documents/<key>/<unit_id>.parquet`, and its report beside it, written last."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from pipelines.denylist import take_over_deny_list
+from pipelines.documents.added_languages import FetcherOfAdded, ReaderOfAdded, earlier_documents
 from pipelines.documents.given_files import block_list, given_files_hash, opted_out_hosts, robots_rules
 from pipelines.documents.shared_units import fetch_units, share_units, units_in_bucket
 from pipelines.documents.unit import UnitReader
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings import DocumentSettings, FetchSettings
-from pipelines.sources.fetch_unit import Fetched, Fetcher, needs_fetching
+from pipelines.sources.fetch_unit import Fetched, needs_fetching
 from pipelines.sources.work_units import (
     UnitReport,
     WorkUnit,
@@ -27,6 +29,8 @@ from storage.keys import hash_of
 from storage.workspace import Workspace
 
 __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_unit", "process_units"]
+
+logger = logging.getLogger(__name__)
 
 DOCUMENTS_STAGE_VERSION = 9  # raise it when the same file and settings come to give other documents
 
@@ -59,9 +63,8 @@ def process_unit(
     if report is None:
         identify = load_identifier(settings)
         folder.mkdir(parents=True, exist_ok=True)
-        report = _next_reader(unit, folder).run(
-            fetched or Fetched(unit.path), settings, identify, folder, on_record, poison
-        )
+        fetched = fetched or Fetched(unit.path)
+        report = _next_reader(unit, folder, fetched).run(fetched, settings, identify, folder, on_record, poison)
         write_report(folder, report)
     return report
 
@@ -106,12 +109,20 @@ def process_units(
             else:
                 waiting.append(same[0])
         share_units(folder, reports, workspace, units_in_bucket(folder, workspace))
-        fetcher = Fetcher(fetch, workspace)
-        for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
-            if isinstance(result, NotRead):
-                result = record_failure(unit, str(result), folder)
-            share_units(folder, [unit.unit_id], workspace)
-            ended(result)
+        earlier = earlier_documents([unit.unit_id for unit in waiting], settings, documents_key, workspace)
+        for known in (earlier, {}) if earlier else ({},):  # what cannot be made of earlier documents is read whole
+            fetcher = FetcherOfAdded(fetch, workspace, settings, known)
+            whole = []
+            for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
+                if unit.unit_id in known and (why := why_not_read(result)):
+                    logger.info("%s: read whole for the added languages (%s)", unit.path, why)
+                    whole.append(unit)
+                    continue
+                if isinstance(result, NotRead):
+                    result = record_failure(unit, str(result), folder)
+                share_units(folder, [unit.unit_id], workspace)
+                ended(result)
+            waiting = whole
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
 
 
@@ -127,9 +138,14 @@ def load_what_is_given(settings: DocumentSettings) -> None:
         given(settings)
 
 
+def why_not_read(result: UnitReport | NotRead) -> str | None:
+    """Return why a unit was not read; None where it was."""
+    return str(result) if isinstance(result, NotRead) else result.error
+
+
 def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:
     """Store and return the report of a unit that could not be read at all."""
-    report = _next_reader(unit, folder).failed(error)
+    report = _next_reader(unit, folder, Fetched(unit.path)).failed(error)
     write_report(folder, report)
     return report
 
@@ -139,9 +155,10 @@ def _done(unit: WorkUnit, folder: Path) -> UnitReport | None:
     return _as_of(unit, report) if report is not None and is_unit_done(folder, report) else None
 
 
-def _next_reader(unit: WorkUnit, folder: Path) -> UnitReader:
+def _next_reader(unit: WorkUnit, folder: Path, fetched: Fetched) -> UnitReader:
     before = read_report(folder, unit.unit_id)
-    return UnitReader(unit, 1 + (before.attempts if before is not None else 0))
+    kind = UnitReader if fetched.earlier is None else ReaderOfAdded
+    return kind(unit, 1 + (before.attempts if before is not None else 0))
 
 
 def _as_of(unit: WorkUnit, report: UnitReport) -> UnitReport:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, count
 from pathlib import Path
@@ -31,8 +31,8 @@ from pipelines.pages.warc.capture import Item as Record
 from pipelines.pages.warc.capture import PageLanguages, content_languages
 from pipelines.settings import DocumentSettings
 from pipelines.sources.common_crawl.snapshots import warc_filename
-from pipelines.sources.fetch_unit import Fetched
-from pipelines.sources.remote import LOCATION
+from pipelines.sources.fetch_unit import Fetched, Place
+from pipelines.sources.remote import LOCATION, ByteRange
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit, documents_file
@@ -104,8 +104,7 @@ class UnitReader:
 
     def _write(self, settings: DocumentSettings, identify: Identifier, folder: Path) -> UnitReport:
         file = documents_file(folder, self.unit.unit_id)
-        _remove_leftovers(file)
-        partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+        partial = self.partial(file)
         try:
             with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
                 for rows in _row_groups(self._documents(settings, identify)):
@@ -143,6 +142,11 @@ class UnitReader:
             file_bytes=file_bytes,
             file_sha256=file_hash,
         )
+
+    def partial(self, file: Path) -> Path:
+        """Return where a documents file is written before it is whole."""
+        _remove_leftovers(file)
+        return file.with_name(f".{file.name}.{os.getpid()}.partial")
 
     def _measured(
         self, rows: list[dict[str, Any]], settings: DocumentSettings, identify: Identifier
@@ -194,16 +198,19 @@ class UnitReader:
         )
 
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
-        documents = self._texts(settings) if self.unit.kind == "text" else self._pages(settings, identify)
-        for row, document in enumerate(documents):
+        for row, document in enumerate(self._rows(settings, identify)):
             made = document | {"row": row, "unit_id": self.unit.unit_id}
             yield from self._measured([made], settings, identify) if self.poison.apart else [made]
+
+    def _rows(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
+        """Yield the rows without row and unit_id, those that were kept not yet measured."""
+        return self._texts(settings) if self.unit.kind == "text" else self._pages(settings, identify)
 
     def _pages(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         if self.records_of_batch is None:
             captures = read_items(self.file, settings.max_bytes)
         else:
-            captures = read_records(self.file, [place.length for place in self.records_of_batch], settings.max_bytes)
+            captures = read_records(self.file, self._places(self.records_of_batch), settings.max_bytes)
         waiting: list[_Waiting] = []  # the last one also for what goes with its record
         characters = 0
         most = 1 if settings.languages is None or self.poison.apart else PAGES_TOGETHER
@@ -243,6 +250,11 @@ class UnitReader:
             self.on_record(2 * one.number + 1)
             assert isinstance(one.page, dict)
             yield one.page | one.languages
+
+    def _places(self, records: Sequence[Place]) -> list[ByteRange]:
+        """Return where the records of a batch stand in its file: one behind the other."""
+        offsets = accumulate((record.length for record in records), initial=0)
+        return [ByteRange(offset, record.length) for offset, record in zip(offsets, records, strict=False)]
 
     def _place(self, number: int, capture: Capture) -> dict[str, Any]:
         """Return where a record lies, as Common Crawl's index says it; of the unit's file where it is no batch."""
@@ -311,8 +323,8 @@ class UnitReader:
         self.counts[UNDETERMINED, DAMAGED] += 1
         entry = Failure(byte_offset=failure.byte_offset, error=failure.error)
         if self.records_of_batch is not None:
-            offsets = accumulate((place.length for place in self.records_of_batch), initial=0)
-            place = self.records_of_batch[list(offsets).index(failure.byte_offset)]
+            offsets = [place.offset for place in self._places(self.records_of_batch)]
+            place = self.records_of_batch[offsets.index(failure.byte_offset)]
             entry = Failure(byte_offset=place.offset, error=failure.error, path=place.path)
         self.failures.append(entry)
 

@@ -70,7 +70,7 @@ def run_in_workers(
         if needs_fetching(unit):
             far.put(unit)
         else:
-            ready.put((unit, Fetched(unit.path)))
+            ready.put((unit, fetcher.fetch(unit)))
     slots = [_Slot(settings, folder, ready, ended) for _ in range(min(workers, len(units)))]
     # So many units lie on disk at a time, fetched and not yet read.
     room = threading.Semaphore(fetcher.connections + len(slots))

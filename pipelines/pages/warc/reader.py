@@ -2,7 +2,7 @@
 
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipelines.pages.warc.capture import Capture, Item, PageLanguages, read_reco
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
 from pipelines.pages.warc.recovery import Places
 from pipelines.sources.compressed_frames import refuse_wide_window
+from pipelines.sources.remote import ByteRange
 from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
@@ -200,25 +201,24 @@ class _Run:
         return ReadFailure(self.offset, f"{error}, after the record at byte {self.offset}: {rest}")
 
 
-def read_records(path: Path, lengths: Sequence[int], max_bytes: int) -> Iterator[Item | ReadFailure]:
-    """Read as read_warc a file that holds single records one after the other, each in a gzip member of its own.
+def read_records(path: Path, places: Iterable[ByteRange], max_bytes: int) -> Iterator[Item | ReadFailure]:
+    """Read as read_warc single records of a file, each by itself: uncompressed, or in a gzip member of its own.
 
-    Their lengths are known, so a damaged one costs itself only. Offsets are those in this file.
+    Their places are known, so a damaged one costs itself only. Offsets are those in this file.
     """
-    offset = 0
     with path.open("rb") as stream:
-        for length in lengths:
+        for place in places:
             try:
-                member = io.BytesIO(stream.read(length))
+                stream.seek(place.offset)
+                member = io.BytesIO(stream.read(place.length))
                 record = next(iter(ArchiveIterator(member, parse_http=False, max_header_len=MAX_HEADER_BYTES)), None)
                 if record is None:
                     raise OSError("no record is there")
-                item = read_record(record, offset, max_bytes).item
+                item = read_record(record, place.offset, max_bytes).item
             except OSError as error:
-                yield ReadFailure(offset, f"{error}: the record is lost")
+                yield ReadFailure(place.offset, f"{error}: the record is lost")
             else:
                 yield item
-            offset += length
 
 
 def _has_lf_headers(head: bytes) -> bool:
