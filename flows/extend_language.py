@@ -71,9 +71,9 @@ def check(config: Config) -> None:
     pin_tasks(plan.tasks, plan.task_data, plan.task_items, workspace)
     if isinstance(config.base, BaseSpec):
         find_given(config.base, workspace)
-        fitting_shape(config.base, config)
         if not workspace.catalog.exists():  # a first run that is refused behind this leaves no records without one
             refresh_catalog(workspace)
+        fitting_shape(config.base, config)
 
 
 @task(cache_policy=NO_CACHE)

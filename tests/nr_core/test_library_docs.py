@@ -29,6 +29,7 @@ def test_every_block_runs_after_those_before_it(base, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == 4
     code = "\n".join(blocks).replace('"HuggingFaceTB/SmolLM2-135M"', repr(str(base)))
-    code = code.replace('report_to="none"', 'report_to="none", use_cpu=True, bf16=False')
+    code = code.replace('report_to="none"', 'report_to="none", use_cpu=True')
+    code = code.replace("gpu = torch.cuda.is_available()", "gpu = False")
     exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})  # noqa: S102  (our own page)
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
