@@ -57,7 +57,10 @@ def learned_of(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -
         kept = _named(
             {r["language"] for r in rows["SETS"] if r["role"] == "original" and bool(r["in_replay"]) == in_replay}
         )
-        forgetting = f"forgetting{' in the replay’s domain' if in_replay else ''} (bits per byte{of(kept)})"
+        # As long a name as fits under the plot on a phone.
+        forgetting = f"forgetting (bits per byte{of(kept)})"
+        if in_replay:
+            forgetting = "forgetting in the replay’s domain (bits per byte)"
         kl = f"KL to the base on {named} (nats per token)"
         parts.append(
             Learned(
