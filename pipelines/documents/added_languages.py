@@ -58,8 +58,9 @@ def earlier_documents(
     """Return those of the units whose documents are whole, here or in the bucket, for some of the languages."""
     found: dict[str, Earlier] = {}
     left = list(unit_ids)
-    folders = _folders(workspace)
-    for languages in _fewer(settings.languages or ()):
+    sets = list(_fewer(settings.languages or ()))
+    folders = _folders(workspace) if sets and left else set()
+    for languages in sets:
         if not left or len(folders) < 2:  # its own, or none
             break
         key = key_of(settings.model_copy(update={"languages": languages}))
