@@ -44,6 +44,8 @@ def remembering_failure(flow: Callable[P, R]) -> Callable[P, R]:
         try:
             result = flow(*args, **kwargs)
         except Exception as error:
+            if _is_interrupt(error):
+                raise KeyboardInterrupt from error
             with suppress(OSError, InputError):  # as where the workspace is what the flow could not use
                 _remember(config, flow.__name__, error)
             raise
@@ -52,6 +54,11 @@ def remembering_failure(flow: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return run
+
+
+def _is_interrupt(error: Exception) -> bool:
+    """Tell whether an error is what DuckDB makes of an interrupt amid a query: Prefect would call the flow failed."""
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
 
 
 def last_failures(workspace: Workspace) -> Iterator[Failure]:

@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import os
 import shutil
+import signal
+import threading
 from functools import partial
 
+import duckdb
 import psutil
 import pytest
 import yaml
@@ -223,6 +227,24 @@ def test_how_the_last_flow_failed_is_told_until_it_succeeds(folder):
     assert "extend of tales" in found(folder, "last flow").says
     assert extend(config) == "done"
     assert found(folder, "last flow").fix == ""
+
+
+@remembering_failure
+def ask(config):
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    duckdb.sql("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b").fetchall()
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupt_amid_a_query_is_no_failure(folder):
+    """DuckDB makes a RuntimeError of it, by which Prefect would call the flow failed and not crashed."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(load_config("study.yaml"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(last_failures(Workspace(folder / "results"))) == []
 
 
 def test_a_failure_that_cannot_be_kept_hides_none(folder):
