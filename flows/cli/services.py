@@ -141,7 +141,7 @@ def doctor(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Say what is wrong with this machine, or a study, and the fix. Exit code 1 if anything is."""
+    """Say what is wrong with machine or study, and the fix. Exit code 1 if anything is."""
     from flows.cli.init import STUDY
     from flows.services.doctor import examine
 

@@ -56,9 +56,16 @@ def remembering_failure(flow: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def _is_interrupt(error: Exception) -> bool:
-    """Tell whether an error is what DuckDB makes of an interrupt amid a query: Prefect would call the flow failed."""
-    return type(error) is RuntimeError and str(error) == "Query interrupted"
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether an error is what became of an interrupt, which Prefect would take for a failure of the flow.
+
+    DuckDB makes such an error of one amid a query; others come up while one is on its way out.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or (type(error) is RuntimeError and str(error) == "Query interrupted"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def last_failures(workspace: Workspace) -> Iterator[Failure]:
