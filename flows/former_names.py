@@ -19,7 +19,7 @@ FORMER_NAMES = {
     "flows.corpora": "flows.steps.tokens",
     "flows.deployments": "flows.services.deployments",
     "flows.disk": "flows.config.resources",
-    "flows.doctor": "flows.services.doctor",
+    "flows.doctor": "flows.services.doctor.examine",
     "flows.evaluate_run": "flows.cli.evaluate_run",
     "flows.finished_study": "flows.steps.finished_study",
     "flows.forget": "flows.maintenance.forget",

@@ -143,7 +143,7 @@ def doctor(
 ) -> None:
     """Say what is wrong with machine or study, and the fix. Exit code 1 if anything is."""
     from flows.cli.init import STUDY
-    from flows.services.doctor import examine
+    from flows.services.doctor.examine import examine
 
     study = config or (Path(STUDY) if Path(STUDY).exists() else None)
     if json:

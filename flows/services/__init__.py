@@ -5,5 +5,6 @@ prefect_app      Prefect's application behind a guard; access: its credential; a
 deployments      of prefect.yaml; notifications: calls when a run fails; killed_runs: runs whose process died
 temporary_server a server for one command; user_prefect_settings: Prefect as the user has set it up
 prefect_api      a minimal client of Prefect's API
-report_server    served reports; doctor: `nr doctor`
+report_server    served reports
+doctor/          `nr doctor`: examine asks machine, prefect_services, study, and the workspace's own checks
 """

@@ -16,7 +16,8 @@ from huggingface_hub import constants
 from flows.maintenance.rollback import current
 from flows.maintenance.verify import verify
 from flows.services import server
-from flows.services.doctor import Finding, examine, out_of_bounds
+from flows.services.doctor.examine import Finding, examine
+from flows.services.doctor.machine import out_of_bounds
 from pipelines.text import identify
 from storage.errors import InputError
 from storage.files import DamagedFile
@@ -208,13 +209,13 @@ def test_a_full_disk_is_found(tmp_path, monkeypatch):
 
 def test_too_little_memory_is_found(tmp_path, monkeypatch):
     assert found(tmp_path, "memory").says.endswith("GB free")
-    monkeypatch.setattr("flows.services.doctor.LOW_MEMORY_GB", 1e9)
+    monkeypatch.setattr("flows.services.doctor.machine.LOW_MEMORY_GB", 1e9)
     assert "a smaller model" in found(tmp_path, "memory").fix
 
 
 def test_an_extra_that_is_not_installed_is_named_with_its_use_and_is_no_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "flows.services.doctor.EXTRAS", {"gguf": ("no_such_package", "a .gguf base"), "x": ("json", "")}
+        "flows.services.doctor.machine.EXTRAS", {"gguf": ("no_such_package", "a .gguf base"), "x": ("json", "")}
     )
     finding = found(tmp_path, "extras")
     assert "not installed: gguf (a .gguf base); " in finding.says and "'neutral-residues[gguf]'" in finding.says

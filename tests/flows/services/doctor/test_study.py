@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from flows.config.study import load_config
 from flows.extend_language import check
-from flows.services.doctor import examine
+from flows.services.doctor.examine import examine
 from flows.steps.last_failure import last_failures, remembering_failure
 from nr_core.errors import ModelError
 from pipelines.text import identify
@@ -134,7 +134,7 @@ def test_a_text_cut_short_in_its_middle_is_told(folder):
 def test_only_the_first_documents_are_read_and_a_language_is_not_fetched(folder, monkeypatch):
     write_rows(folder / "hu.jsonl", [{"text": tale(number)} for number in range(400)])
     monkeypatch.setattr(identify, "FETCHED_MODEL", folder / "none")
-    monkeypatch.setattr("flows.services.study_health.FETCHED_MODEL", folder / "none")
+    monkeypatch.setattr("flows.services.doctor.study.FETCHED_MODEL", folder / "none")
     says = found(folder, "text of new").says
     assert says.startswith("300 of its first 300 documents would stay (their language")
 
