@@ -37,6 +37,21 @@ from storage.publish import read_manifest
 from storage.workspace import Workspace
 
 MAX_TEXT_BYTES = 256 << 20  # of a .txt file, and of a line of JSONL
+MAX_NGRAMS = 50_000_000  # 10 bytes each in the end, 30 while they are sorted
+_BLOCK = 1 << 22
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_DIGITS, _NO_WORD = re.compile(r"\d"), re.compile(r"[\W_]+")
+_PLANES = (*range(0x300, 0x1E950), *range(0xE0100, 0xE01F0))  # where Unicode has its combining marks
+_MARKS = {place: None for place in _PLANES if unicodedata.category(chr(place)) == "Mn"}
+_CONTAMINATED = pa.schema(
+    [
+        ("doc_no", pa.uint64()),
+        ("doc_id", pa.string()),
+        ("url", pa.string()),
+        ("evaluation_set", pa.string()),
+        ("ngram", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +127,6 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _strings(item)
-
-
-MAX_NGRAMS = 50_000_000  # 10 bytes each in the end, 30 while they are sorted
-_BLOCK = 1 << 22
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_DIGITS, _NO_WORD = re.compile(r"\d"), re.compile(r"[\W_]+")
-_PLANES = (*range(0x300, 0x1E950), *range(0xE0100, 0xE01F0))  # where Unicode has its combining marks
-_MARKS = {place: None for place in _PLANES if unicodedata.category(chr(place)) == "Mn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +218,6 @@ def _ngram_hashes(running: Sequence[str], n: int) -> npt.NDArray[np.uint64]:
         combined *= _MULTIPLIER
         combined += hashes[place : place + len(combined)]
     return mix64(combined)
-
-
-# What leaves a corpus by its text: documents whose lines were seen before, and those that an evaluation set shares.
-
-
-_CONTAMINATED = pa.schema(
-    [
-        ("doc_no", pa.uint64()),
-        ("doc_id", pa.string()),
-        ("url", pa.string()),
-        ("evaluation_set", pa.string()),
-        ("ngram", pa.string()),
-    ]
-)
 
 
 def remove_by_text(

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.documents.row import SCHEMA
 from pipelines.documents.shared_units import fetch_units
 from pipelines.documents.unit import DAMAGED, UnitReader
+from pipelines.documents.unit_file import written_whole
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.common_crawl.selection import Record
 from pipelines.sources.fetch_unit import Earlier, Fetched, Fetcher, Place, needs_fetching
@@ -30,7 +31,7 @@ from pipelines.sources.work_units import UnitReport, WorkUnit, documents_file, i
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import GROUPS, UNDETERMINED
 from storage.errors import InputError
-from storage.files import link, sync
+from storage.files import link
 from storage.keys import hash_of
 from storage.workspace import Workspace
 
@@ -184,14 +185,8 @@ class ReaderOfAdded(UnitReader):
 
     def _linked(self, report: UnitReport, folder: Path) -> UnitReport:
         """Make the documents file the same one where no record is read again, as of texts."""
-        file = documents_file(folder, self.unit.unit_id)
-        partial = self.partial(file)
-        try:
-            link(self._documents_before, partial)
-            sync(partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with written_whole(folder, self.unit.unit_id) as file:
+            link(self._documents_before, file)
         self.records = report.records
         same = ("documents", "funnel", "file_bytes", "file_sha256")
         return self._report(status="done", **{name: getattr(report, name) for name in same})

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipelines.documents.shared_units import fetch_units, share_units, units_in_
 from pipelines.documents.unit import UnitReader
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings import DocumentSettings, FetchSettings
-from pipelines.sources.fetch_unit import Fetched, needs_fetching
+from pipelines.sources.fetch_unit import Earlier, Fetched, needs_fetching
 from pipelines.sources.work_units import (
     UnitReport,
     WorkUnit,
@@ -112,18 +112,27 @@ def process_units(
         earlier = earlier_documents([unit.unit_id for unit in waiting], settings, documents_key, workspace)
         for known in (earlier, {}) if earlier else ({},):  # what cannot be made of earlier documents is read whole
             fetcher = FetcherOfAdded(fetch, workspace, settings, known)
-            whole = []
-            for unit, result in run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher):
-                if unit.unit_id in known and (why := why_not_read(result)):
-                    logger.info("%s: read whole for the added languages (%s)", unit.path, why)
-                    whole.append(unit)
-                    continue
-                if isinstance(result, NotRead):
-                    result = record_failure(unit, str(result), folder)
-                share_units(folder, [unit.unit_id], workspace)
-                ended(result)
-            waiting = whole
+            read = run_in_workers(waiting, settings, folder, workers or os.cpu_count() or 1, fetcher)
+            waiting = list(_read_again(read, known, folder, workspace, ended))
     return [_as_of(unit, reports[unit.unit_id]) for unit in units]
+
+
+def _read_again(
+    read: Iterable[tuple[WorkUnit, UnitReport | NotRead]],
+    known: Mapping[str, Earlier],
+    folder: Path,
+    workspace: Workspace,
+    ended: Callable[[UnitReport], None],
+) -> Iterator[WorkUnit]:
+    """Share and report what was read; yield the units that could not be made of earlier documents."""
+    for unit, result in read:
+        if unit.unit_id in known and (why := why_not_read(result)):
+            logger.info("%s: read whole for the added languages (%s)", unit.path, why)
+            yield unit
+            continue
+        report = record_failure(unit, str(result), folder) if isinstance(result, NotRead) else result
+        share_units(folder, [unit.unit_id], workspace)
+        ended(report)
 
 
 def load_what_is_given(settings: DocumentSettings) -> None:

@@ -1,7 +1,6 @@
 """Reads one work unit: makes its documents, and counts what left."""
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from pipelines.documents.row import (
     open_page,
     text_document,
 )
+from pipelines.documents.unit_file import row_groups, written_whole
 from pipelines.pages.characters import cut
 from pipelines.pages.charset.decode import decode
 from pipelines.pages.warc import Capture, read_items, read_records
@@ -35,20 +35,17 @@ from pipelines.sources.fetch_unit import Fetched, Place
 from pipelines.sources.remote import LOCATION, ByteRange
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
-from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit, documents_file
+from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit
 from pipelines.text.identify import Identifier
 from pipelines.text.languages import UNDETERMINED, code_of_label
 from pipelines.workers.shared_position import NOTHING, TOGETHER, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
-from storage.files import sync
 from storage.keys import file_sha256
 
 Item = TypeVar("Item", TextRecord, Record)
 Made = TypeVar("Made", bound=dict[str, Any] | HtmlPage)
 DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
 logger = logging.getLogger(__name__)
-
-ROW_GROUP_ROWS, ROW_GROUP_CHARACTERS = 2000, 8_000_000  # whichever is reached first; bounds a worker's memory
 
 # Where one language is wanted, so many pages wait for the early look at them, up to so much HTML.
 PAGES_TOGETHER, CHARACTERS_TOGETHER = 32, 4_000_000
@@ -103,31 +100,20 @@ class UnitReader:
             return self.failed(f"{self.unit.path}: {error}")
 
     def _write(self, settings: DocumentSettings, identify: Identifier, folder: Path) -> UnitReport:
-        file = documents_file(folder, self.unit.unit_id)
-        partial = self.partial(file)
-        try:
-            with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-                for rows in _row_groups(self._documents(settings, identify)):
+        with written_whole(folder, self.unit.unit_id) as file:
+            with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+                for rows in row_groups(self._documents(settings, identify)):
                     measured = rows if self.poison.apart else self._measured(rows, settings, identify)
                     self._count(measured)
                     writer.write_table(pa.Table.from_pylist(measured, schema=SCHEMA))
-            if self.counts[UNDETERMINED, DAMAGED]:
-                error = self.failures[-1]["error"]
-                logger.warning(
-                    "%s: damaged at %d places; at the last: %s",
-                    self.unit.path,
-                    self.counts[UNDETERMINED, DAMAGED],
-                    error,
-                )
-            sync(partial)
-            file_bytes, file_hash = partial.stat().st_size, file_sha256(partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+            file_bytes, file_hash = file.stat().st_size, file_sha256(file)
+        damaged = self.counts[UNDETERMINED, DAMAGED]
+        if damaged:
+            error = self.failures[-1]["error"]
+            logger.warning("%s: damaged at %d places; at the last: %s", self.unit.path, damaged, error)
         return self._report(
             status="done",
-            documents=sum(self.counts.values())
-            - self.counts[UNDETERMINED, DAMAGED],  # nobody knows how many those were
+            documents=sum(self.counts.values()) - damaged,  # nobody knows how many those were
             funnel=[
                 FunnelRow(
                     language=language,
@@ -142,11 +128,6 @@ class UnitReader:
             file_bytes=file_bytes,
             file_sha256=file_hash,
         )
-
-    def partial(self, file: Path) -> Path:
-        """Return where a documents file is written before it is whole."""
-        _remove_leftovers(file)
-        return file.with_name(f".{file.name}.{os.getpid()}.partial")
 
     def _measured(
         self, rows: list[dict[str, Any]], settings: DocumentSettings, identify: Identifier
@@ -345,23 +326,3 @@ def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:
         yield from cut(record.text, max_characters)
     else:
         yield record.text
-
-
-def _row_groups(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    characters = 0
-    for document in documents:
-        rows.append(document)
-        characters += document["characters"]
-        if len(rows) == ROW_GROUP_ROWS or characters >= ROW_GROUP_CHARACTERS:
-            yield rows
-            rows, characters = [], 0
-    if rows:
-        yield rows
-
-
-def _remove_leftovers(file: Path) -> None:
-    """Remove what killed processes left of this file; another flow may be writing it at this moment."""
-    for partial in file.parent.glob(f".{file.name}.*.partial"):
-        if not Path("/proc", partial.name.split(".")[-2]).exists():
-            partial.unlink(missing_ok=True)
