@@ -1,6 +1,7 @@
 """The workspace: one folder, and the only place that knows the paths in it."""
 
 import json
+import logging
 import re
 import stat
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from storage.errors import InputError, os_sentence
 from storage.files import read_json, write_atomically
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 POINTED_TO = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._-]*")
 POINTER = "CURRENT"
 FORMAT_VERSION = 1  # of the layout below; record files carry their own (storage.records)
+SILENT_WAIT = 5.0  # seconds for another flow's lock, until the wait is told of: most are short
 OWN_TEXT = "base-"  # begins the keys of text that a base wrote, which stand where versions of corpora do
+
+logger = logging.getLogger(__name__)
 
 
 class Workspace:
@@ -201,14 +205,19 @@ class Workspace:
         """Hold a file lock, so that two flows in one workspace do not do the same step at once.
 
         The lock ends with the process: a killed flow leaves none behind. Raises InputError where the lock's file
-        cannot be opened: a read-only disk, a folder of another user.
+        cannot be opened: a read-only disk, a folder of another user. A wait is logged once it has lasted some seconds.
         """
         folder = self.root / "private" / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # As open as the folder: who may work in it may hold its locks, whoever made the file first.
             lock = FileLock(folder / f"{name}.lock", mode=stat.S_IMODE(folder.stat().st_mode) & 0o666)
-            lock.acquire()
+            try:
+                lock.acquire(timeout=SILENT_WAIT)
+            except Timeout:
+                logger.warning("waiting for another flow in %s, which holds %s", self.root, lock.lock_file)
+                lock.acquire()
+                logger.warning("the wait for %s is over", lock.lock_file)
         except OSError as error:
             raise InputError(f"workspace {self.root} cannot be worked in: {os_sentence(error)}") from error
         try:

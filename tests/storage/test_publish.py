@@ -5,6 +5,8 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 
 import pytest
 from hypothesis import given
@@ -132,3 +134,24 @@ def test_what_stands_is_not_made_again(tmp_path, resumable):
     assert not made(tmp_path / "step", attempts, resumable=resumable)
     assert attempts == [[], ["part.txt"] if resumable else []]  # what was begun goes on where it is asked to
     assert read_manifest(tmp_path / "step")["counts"] == {"characters": 5}
+
+
+def test_a_wait_for_another_flow_is_told_of(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("storage.workspace.SILENT_WAIT", 0.05)
+    workspace = Workspace(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        with workspace.lock("model-a"):
+            second = pool.submit(made, tmp_path / "step", [], resumable=False)
+            second.result()  # of another name: nobody waits
+            assert not caplog.messages
+            third = pool.submit(enter, workspace.lock("model-a"))
+            while not caplog.messages:
+                sleep(0.01)
+            assert not third.done() and "another flow" in caplog.text and "model-a.lock" in caplog.text
+        third.result()
+    assert caplog.messages[-1].startswith("the wait for ")
+
+
+def enter(context):
+    with context:
+        pass
