@@ -22,6 +22,7 @@ ROWS = """SELECT l.name, l.method, l.learning_rate, l.seed, l.language, l.learni
        l.share_non_embedding, r.precision, r.created, r.settings, $config AS config, $command AS command,
        $commit AS commit, $machine AS machine, l.run_id, l.base_model_id, l.settings_hash
 FROM learning_vs_forgetting l JOIN runs r USING (run_id)
+WHERE run_id IN (SELECT unnest($run_ids))
 ORDER BY l.base_model_id, l.language, l.forgetting, l.run_id"""
 RESULTS = "CREATE TABLE results AS SELECT parse_filename(filename, true) AS study, * EXCLUDE filename FROM kept"
 FRONT = """CREATE VIEW results_front AS
@@ -60,18 +61,24 @@ class KeptResults:
         return connection
 
 
-def keep_results(workspace: Workspace, out: Path, made_by: Mapping[str, str]) -> int:
-    """Write the measured runs of a workspace to one Parquet file, whole or not at all; return how many they are.
+def keep_results(workspace: Workspace, out: Path, made_by: Mapping[str, str], where: str = "true") -> int:
+    """Write measured runs of a workspace to one Parquet file, whole or not at all; return how many they are.
 
-    made_by: config, command, commit and machine, which every row gets.
+    made_by: config, command, commit and machine, which every row gets. where: a condition on learning_vs_forgetting,
+    the user's own SQL, as `nr sql` takes it.
 
     Raises:
-        InputError: no run has been measured.
+        InputError: no run has been measured, none fulfils the condition, or it is none.
     """
     with connect(workspace) as connection:
-        found = connection.sql(ROWS, params=dict(made_by)).to_arrow_table()
+        try:
+            kept = connection.view("learning_vs_forgetting").filter(where).project("run_id").fetchall()
+        except duckdb.Error as error:
+            raise InputError(f"--where {where!r}: {str(error).splitlines()[0]}") from error
+        found = connection.sql(ROWS, params={**made_by, "run_ids": [run_id for (run_id,) in kept]}).to_arrow_table()
         if found.num_rows == 0:
-            raise InputError(f"workspace {workspace.root} has no measured run yet, so there is nothing to keep")
+            runs = "no measured run yet" if where == "true" else f"no measured run where {where}"
+            raise InputError(f"workspace {workspace.root} has {runs}, so there is nothing to keep")
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
         try:

@@ -106,13 +106,16 @@ def keep(
     commit: Annotated[str, typer.Option(help="The commit of this project that ran it.")],
     machine: Annotated[str, typer.Option(help="What it ran on, like: 2 cores, AMD EPYC, no GPU.")],
     workspace: WorkspaceFolder = Path("workspace"),
+    where: Annotated[
+        str, typer.Option(help="Which runs, where others stand there too: a condition on learning_vs_forgetting.")
+    ] = "true",
 ) -> None:
-    """Keep what all runs learned and forgot in one Parquet file. With how the runs were made."""
+    """Keep what the runs learned and forgot in one Parquet file. With how the runs were made."""
     from storage.kept_results import keep_results
     from storage.workspace import Workspace
 
     made_by = {"config": config, "command": command, "commit": commit, "machine": machine}
-    print(f"{out}: {keep_results(Workspace(existing(workspace)), out, made_by)} runs")
+    print(f"{out}: {keep_results(Workspace(existing(workspace)), out, made_by, where)} runs")
 
 
 @app.command()

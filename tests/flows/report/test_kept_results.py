@@ -67,6 +67,17 @@ def test_rows_say_what_was_measured_and_how_it_was_made(workspace, tmp_path):
     assert {name for (name,) in query(kept, "SELECT name FROM results_front").rows} == {"tuned", "silent"}
 
 
+def test_of_a_workspace_with_several_studies_one_is_kept(workspace, tmp_path):
+    file = tmp_path / "docs" / "tuned.parquet"
+    assert keep_results(workspace, file, MADE_BY, "name = 'tuned'") == 1
+    assert query(KeptResults(file.parent), "SELECT name FROM results").rows == [("tuned",)]
+    with pytest.raises(InputError, match="no measured run where name = 'x'"):
+        keep_results(workspace, file, MADE_BY, "name = 'x'")
+    for no_condition in ("nam = 'x'", "true) UNION SELECT (1", "true; DROP TABLE runs"):
+        with pytest.raises(InputError, match=r"--where .* Error"):
+            keep_results(workspace, file, MADE_BY, no_condition)
+
+
 def test_studies_stand_side_by_side_and_are_drawn(workspace, tmp_path):
     folder = tmp_path / "docs"
     for name in ("one", "two"):
