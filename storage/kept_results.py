@@ -20,10 +20,12 @@ from storage.workspace import Workspace
 ROWS = """SELECT l.name, l.method, l.learning_rate, l.seed, l.language, l.learning, l.learning_stderr, l.forgetting,
        l.forgetting_stderr, l.forgetting_in_replay, round(r.seconds / 60, 2) AS minutes, r.tokens, r.extra_parameters,
        l.share_non_embedding, r.precision, r.created, r.settings, $config AS config, $command AS command,
-       $commit AS commit, $machine AS machine, l.run_id, l.base_model_id, l.settings_hash
+       $commit AS commit, $machine AS machine, l.run_id, l.base_model_id, l.settings_hash, k.kl_new, k.kl_original
 FROM learning_vs_forgetting l JOIN runs r USING (run_id)
+    LEFT JOIN kl_vs_forgetting k USING (run_id, language, settings_hash)
 WHERE run_id IN (SELECT unnest($run_ids))
 ORDER BY l.base_model_id, l.language, l.forgetting, l.run_id"""
+LATER = ("kl_new", "kl_original")  # columns that files of before 30 November 2026 lack
 RESULTS = "CREATE TABLE results AS SELECT parse_filename(filename, true) AS study, * EXCLUDE filename FROM kept"
 FRONT = """CREATE VIEW results_front AS
 SELECT a.* FROM results a WHERE a.learning IS NOT NULL AND a.forgetting IS NOT NULL AND NOT EXISTS (
@@ -51,7 +53,9 @@ class KeptResults:
             raise InputError(f"{self.root} holds no results (*.parquet): `nr keep` writes them from a workspace")
         connection = duckdb.connect(config=OFFLINE)
         try:
-            connection.read_parquet(files, union_by_name=True, filename=True).create_view("kept")
+            kept = connection.read_parquet(files, union_by_name=True, filename=True)
+            absent = "".join(f", NULL::DOUBLE AS {name}" for name in LATER if name not in kept.columns)
+            kept.project(f"*{absent}").create_view("kept")
             for definition in (RESULTS, "DROP VIEW kept", FRONT):
                 connection.execute(definition)
         except duckdb.Error as error:

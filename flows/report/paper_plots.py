@@ -12,7 +12,7 @@ from flows.report.page import bases_of
 from flows.report.plots import PAPER, loss_curves, loss_grid, task_groups, task_lines, task_order
 from flows.report.queries import COST, FRONT, KL, LOSS, RUNS, TASKS, ask
 from flows.report.scatter_plot import KL as KL_MEASURES
-from flows.report.scatter_plot import TRADE_OFF, marked, scatter
+from flows.report.scatter_plot import TRADE_OFF, Measures, marked, scatter
 from flows.report.series import Styles
 from storage.errors import InputError
 from storage.kept_results import KeptResults
@@ -24,6 +24,7 @@ WIDTH = 346  # points: 4.8 inches, a column and a half of most journals
 SIZE = (WIDTH, 245)
 PANEL = (WIDTH // 3, 90)
 LEARNING, FORGETTING = "learning (bits per byte)", "forgetting (bits per byte)"
+KL_WORDS = "KL to the base on the new language (nats per token)", FORGETTING
 KEPT_SIZE = (560, 420)  # points: a page of the documentation; a study may have forty marks
 KEPT_ROWS = "FROM results ORDER BY study, base_model_id, language, forgetting, run_id"
 KEPT_FRONT = "SELECT run_id FROM results_front"
@@ -56,8 +57,7 @@ def _figures(workspace: Workspace, base: str) -> Iterator[tuple[str, Figure]]:
     if runs := marked(rows["runs"], styles, TRADE_OFF):
         yield "trade-off", scatter(runs, rows["front"], styles, TRADE_OFF, (FORGETTING, LEARNING), SIZE, PAPER)
     if runs := marked(rows["kl"], styles, KL_MEASURES):
-        words = "KL to the base on the new language (nats per token)", FORGETTING
-        yield "kl-forgetting", scatter(runs, [], styles, KL_MEASURES, words, SIZE, PAPER)
+        yield "kl-forgetting", scatter(runs, [], styles, KL_MEASURES, KL_WORDS, SIZE, PAPER)
     for members in task_groups(rows["tasks"]):
         name = members[0]["eval_set"].replace("/", "-")
         yield f"task-{name}", task_lines(task_order(members, styles), styles, WIDTH, PAPER)
@@ -72,23 +72,35 @@ _QUERIES = {"cost": COST, "runs": RUNS, "front": FRONT, "kl": KL, "tasks": TASKS
 def draw_results(kept: KeptResults) -> list[Path]:
     """Write an SVG beside each file of results, more where it has several bases or languages.
 
+    Where KL to the base was measured, kl-forgetting.svg shows it against forgetting, over the runs of all files.
+
     Raises:
         InputError: there is nothing that has been measured.
     """
     front = {run_id for (run_id,) in query(kept, KEPT_FRONT).rows}
+    all_rows = query(kept, KEPT_ROWS).as_dicts()
     written = []
-    for study, of_study in groupby(query(kept, KEPT_ROWS).as_dicts(), key=lambda row: row["study"]):
+    for study, of_study in groupby(all_rows, key=lambda row: row["study"]):
         groups = groupby(of_study, key=lambda row: (row["base_model_id"], row["language"]))
         for number, rows in enumerate(list(members) for _, members in groups):
             styles = Styles(rows)
-            if not (runs := marked(rows, styles, TRADE_OFF)):
-                continue
-            path = kept.root / f"{study}{f'-{number + 1}' if number else ''}.svg"
-            best = [row for row in runs if row["run_id"] in front]
-            with drawing():
-                figure = scatter(runs, best, styles, TRADE_OFF, (FORGETTING, LEARNING), KEPT_SIZE, PAPER)
-                figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-            written.append(path)
+            if runs := marked(rows, styles, TRADE_OFF):
+                best = [row for row in runs if row["run_id"] in front]
+                path = kept.root / f"{study}{f'-{number + 1}' if number else ''}.svg"
+                written.append(_drawn(path, runs, best, styles, TRADE_OFF, (FORGETTING, LEARNING)))
     if not written:
         raise InputError(f"{kept.root} holds no measured run, so there is nothing to draw")
+    with_kl = [row for row in all_rows if row["kl_new"] is not None]
+    styles = Styles(with_kl)
+    if runs := marked(with_kl, styles, KL_MEASURES):
+        written.append(_drawn(kept.root / "kl-forgetting.svg", runs, [], styles, KL_MEASURES, KL_WORDS))
     return written
+
+
+def _drawn(
+    path: Path, runs: list[Row], best: list[Row], styles: Styles, measures: Measures, words: tuple[str, str]
+) -> Path:
+    with drawing():
+        figure = scatter(runs, best, styles, measures, words, KEPT_SIZE, PAPER)
+        figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    return path
