@@ -22,14 +22,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: a thread ea
 
 @pytest.hookimpl(tryfirst=True)  # `-m` selects by these markers
 def pytest_collection_modifyitems(items):
-    """Mark what starts a server or a browser, and put the files that take longest first: two workers end together."""
+    """Mark what starts a server or a browser, and put the files that take longest first: two workers end together.
+
+    One of those that look at the finished study is the very first, and makes it; the others come late enough not to
+    wait for that.
+    """
     for item in items:
         for fixture in STARTS.keys() & set(item.fixturenames):
             item.add_marker(STARTS[fixture])
     lengths: dict[Path, int] = {}
     for item in items:
         lengths[item.path] = max(lengths.get(item.path, 0), _length(item))
-    items.sort(key=lambda item: -lengths[item.path])  # stable: a file's tests stay together, in their order
+    lookers = dict.fromkeys(item.path for item in items if "finished_study" in item.fixturenames)
+    maker = next(iter(lookers), None)
+    # Stable: a file's tests stay together, in their order.
+    items.sort(key=lambda item: (item.path != maker, -lengths[item.path], item.path in lookers))
 
 
 def _length(item: pytest.Item) -> int:
