@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
@@ -80,7 +80,7 @@ def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
     """Return SQL that makes NULL of what is infinite in a value: `value` itself where nothing in it has a date."""
     if kind.id in _DATED:
         return f"CASE WHEN isfinite({value}) THEN {value} END"
-    if kind.id not in ("list", "array", "struct", "tuple", "map"):
+    if kind.id not in ("list", "array", "struct", "tuple", "map", "union"):
         return value
     each, named = f"x{depth}", list(kind.children)
     children: dict[str, Any] = dict(named)
@@ -94,6 +94,8 @@ def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
         entry = f"{{'key': {key}, 'value': {inner}}}"
         entries = f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
         return value if (key, inner) == (f"{each}.key", f"{each}.value") else entries
+    if kind.id == "union":
+        return _finite_member(value, kind, depth)
     # Those of row() have no names, only places.
     places = [_literal(name) if name else str(place) for place, (name, _) in enumerate(named, 1)]
     parts = [f"struct_extract({value}, {place})" for place in places]
@@ -107,6 +109,17 @@ def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
         return f"CASE WHEN {value} IS NOT NULL THEN row({', '.join(finite)}) END"
     packed = ", ".join(f"{place}: {part}" for place, part in zip(places, finite, strict=True))
     return f"CASE WHEN {value} IS NOT NULL THEN {{{packed}}} END"
+
+
+def _finite_member(value: str, kind: DuckDBPyType, depth: int) -> str:
+    """Return `_finite` of a union: of the member that a value of it is."""
+    cases = []
+    for name, child in list(kind.children)[1:]:  # the first is the tag
+        part, member = f"union_extract({value}, {_literal(name)})", child
+        finite = _finite(part, cast("DuckDBPyType", member), depth)
+        if finite != part:
+            cases.append(f"WHEN {_literal(name)} THEN union_value({quoted(name)} := {finite})::{kind}")
+    return f"CASE union_tag({value}) {' '.join(cases)} ELSE {value} END" if cases else value
 
 
 def _literal(text: str) -> str:

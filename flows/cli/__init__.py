@@ -1,13 +1,17 @@
 """The command line `nr`. Heavy packages are imported in the commands, so that `nr --help` answers at once."""
 
+import io
 import os
 import signal
 import sys
 import threading
+from typing import Any
 
 _HANDLED = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT)
 if _HANDLED is signal.default_int_handler:  # amid the imports below too an interrupt ends in silence
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import typer  # noqa: E402
 
 # Each adds its commands to the app, in the order in which `nr --help` lists them.
 from flows.cli import init, study, runs, results, corpora, services  # noqa: E402, F401  # isort: skip
@@ -19,18 +23,36 @@ if _HANDLED is signal.default_int_handler:
     signal.signal(signal.SIGINT, _HANDLED)
 
 
+_TYPED_WRONGLY: type[Exception] = typer.BadParameter.__mro__[2]  # of all usage errors; typer exports none of its own
+
+
 def main() -> None:
     """Run the command: an error that the user can fix ends with one sentence and exit code 2, an interrupt in silence
     with 130."""
     os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers
     with leaving_on_interrupt(""):
         try:
-            app()
+            sys.exit(app(standalone_mode=False))
+        except typer.Abort:
+            sys.exit("Aborted!")
+        except _TYPED_WRONGLY as error:
+            _end(_shown(error))
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            from pipelines.sources.urls import redacted_text
+            _end(f"error: {sentence}")
 
-            print(f"error: {redacted_text(sentence)}", file=sys.stderr)  # which repeats what was typed
-            sys.exit(2)
+
+def _shown(error: Any) -> str:
+    """Return a usage error as typer shows it: the usage, where help is, and what was wrong."""
+    said = io.StringIO()
+    error.show(said)
+    return said.getvalue().rstrip()
+
+
+def _end(sentence: str) -> None:
+    from pipelines.sources.urls import redacted_text
+
+    print(redacted_text(sentence), file=sys.stderr)  # which repeats what was typed
+    sys.exit(2)

@@ -272,19 +272,16 @@ def _values(batch: pa.RecordBatch, way: Sequence[str], max_bytes: int) -> list[A
         column = pc.struct_field(column, name)
     if not _is_text(column.type):
         return [_scalar(value) for value in column]
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    column = column.cast(pa.large_binary())
-    lengths = pc.binary_length(column).to_pylist()
-    found: list[Any] = []
-    for number, length in enumerate(lengths):
-        if length is None:
-            found.append(None)
-        elif length > BYTES_OF_UTF8 * max_bytes:
-            found.append(_Fault("oversize"))
-        else:
-            found.append(_decoded(column[number].as_py()))
-    return found
+    return [_text(value, max_bytes) for value in column]
+
+
+def _text(value: pa.Scalar, max_bytes: int) -> str | _Fault | None:
+    if isinstance(value, pa.DictionaryScalar):  # no entry is copied for each row that has it
+        value = value.value
+    if not value.is_valid:
+        return None
+    content = value.as_buffer()
+    return _Fault("oversize") if content.size > BYTES_OF_UTF8 * max_bytes else _decoded(content.to_pybytes())
 
 
 def _decoded(value: bytes) -> str | _Fault:

@@ -72,14 +72,22 @@ def test_a_date_without_end_is_no_date(workspace, format):
     )
 
 
+def _json(cell):
+    if not cell:
+        return None
+    return json.loads(cell) if cell[0] in "[{" else cell
+
+
 @pytest.mark.parametrize("format", ["json", "csv"])
-def test_nor_is_one_inside_a_list_a_struct_or_a_map(workspace, format):
+def test_nor_is_one_inside_a_list_a_struct_a_map_or_a_union(workspace, format):
     ends, ever = "DATE '9999-12-31'", "'infinity'::DATE"
+    union = 'UNION("a day" DATE, word VARCHAR, days DATE[])'
     values = [
         f"[{ever}, {ends}, NULL]", f"[[{ever}], NULL]", f"array_value({ever}, {ends})",
         f"{{'to': {{'a b': [{ever}]}}, 'from': '-infinity'::TIMESTAMP, 'n': 1}}", f"MAP {{'x': {ever}, 'y': {ends}}}",
         "NULL::STRUCT(day DATE)", f"[{{'day': {ever}}}, NULL]", "[1, 2]", f"row({ends}, 1)",
         f"row({ever}, [{ends}])", f"MAP {{{ever}: 1, {ends}: 2}}",
+        f"{ever}::{union}", f"{ends}::{union}", f"'x'::{union}", f"[[{ever}]::{union}]",
     ]  # fmt: skip
     sql = "SELECT " + ", ".join(f"{value} AS v{n}" for n, value in enumerate(values))
     expected = [
@@ -87,12 +95,13 @@ def test_nor_is_one_inside_a_list_a_struct_or_a_map(workspace, format):
         {"to": {"a b": [None]}, "from": None, "n": 1}, {"x": None, "y": "9999-12-31"},
         None, [{"day": None}, None], [1, 2], ["9999-12-31", 1],
         [None, ["9999-12-31"]], {"infinity": 1, "9999-12-31": 2},
+        None, "9999-12-31", "x", [[None]],
     ]  # fmt: skip
     text = written(workspace, sql, format).decode()
     if format == "json":
         found = list(json.loads(text)[0].values())
     else:
-        found = [json.loads(cell) if cell else None for cell in list(csv.reader(io.StringIO(text)))[1]]
+        found = [_json(cell) for cell in list(csv.reader(io.StringIO(text)))[1]]
     assert found == expected
 
 

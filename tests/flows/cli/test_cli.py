@@ -45,6 +45,20 @@ def test_what_is_no_finite_number_is_refused_by_every_option(tmp_path, nr_here, 
     assert done.returncode == 2 and "rror: " in done.stderr and "Traceback" not in done.stderr, done
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["sql", "--format", "ftp://ann:hunter2@mirror.example/x", "SELECT 1"],
+        ["run", "study.yaml", "https://ann:hunter2@mirror.example/x?y=1"],
+        ["https://mirror.example/x?token=hunter2"],
+    ],
+)
+def test_what_was_typed_in_the_wrong_place_is_repeated_without_its_password(tmp_path, nr_here, typed):
+    done = nr_here(*typed, cwd=tmp_path)
+    assert done.returncode == 2 and "Usage: " in done.stderr and "mirror.example/x" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
 def test_help_imports_nothing_heavy():
     probe = (
         "import sys\nfrom flows.cli import app\nfrom typer.testing import CliRunner\n"

@@ -25,6 +25,7 @@ from pipelines.settings import CorpusSettings, DocumentSettings, OptOutSettings,
 from pipelines.sources import compressed_files
 from pipelines.sources.compressed_frames import Window
 from pipelines.sources.retries import ReadFailure
+from pipelines.sources.text_files import TextRecord, read_text
 from pipelines.sources.text_rows import json_rows, plain_text
 from pipelines.sources.work_units import UnitReport, list_work_units
 from storage.errors import InputError
@@ -366,6 +367,24 @@ def test_a_bomb_stays_small(
     report, documents = process(tmp_path / "one.parquet", workspace, document_settings)
     assert [document["reason"] for document in documents if document["reason"] == "kept"] == ["kept"]
     assert "1 rows of row group 0 are lost" in report.failures[0]["error"]
+
+
+def test_an_entry_that_rows_share_is_in_memory_once(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    entries = ["ő " * 10_000_000, prose(ENGLISH, 3)]
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 0, 0, None, 1] + [0] * 27, pa.int32()), pa.array(entries))
+    pq.write_table(pa.table({"text": texts}), tmp_path / "shared.parquet", compression="zstd")
+    before = pa.default_memory_pool().bytes_allocated()
+    [unit] = list_work_units({"novels": TextSource(paths=[str(tmp_path / "shared.parquet")])}, workspace)
+    most = 0
+    reasons = []
+    for row in read_text(Path(unit.path), unit.options, document_settings.max_bytes):
+        assert isinstance(row, TextRecord)
+        reasons.append(row.fault)
+        most = max(most, pa.default_memory_pool().bytes_allocated() - before)
+    assert reasons == ["oversize"] * 3 + ["no_text", None] + ["oversize"] * 27
+    assert most < 100_000_000, "more than the page, and the entry out of it"
 
 
 @pytest.mark.parametrize(
