@@ -15,6 +15,7 @@ from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.lineage import has_settings
 from pipelines.corpus.shared_versions import version_in_bucket
 from pipelines.denylist import holds_taken_down
+from pipelines.documents.added_languages import units_again
 from pipelines.documents.shared_units import units_in_bucket
 from pipelines.documents.stage import documents_key
 from pipelines.settings import CommonCrawlIndexSource, CorpusSettings
@@ -214,14 +215,15 @@ def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[s
     for source, found in groupby(sorted(units, key=lambda unit: unit.source), key=lambda unit: unit.source):
         own = list(found)
         new = [unit for unit in waiting_units(own, key_of_documents, workspace) if unit.unit_id not in shared]
-        far = [unit for unit in new if needs_fetching(unit)]
+        parts = list(units_again(new, config.documents, documents_key, workspace))
+        far = [unit for unit in parts if needs_fetching(unit)]
         pages = requests = None
         if isinstance(config.sources[source], CommonCrawlIndexSource):
             key = own[0].options["selection"]
             batches = read_units(key, workspace).to_pylist()
             pages, requests = (sum(batch[column] for batch in batches) for column in ("pages", "requests"))
             selections.append((source, key, own))
-        minutes = _minutes(new, rates, config.resources.reading_workers())
+        minutes = _minutes(parts, rates, config.resources.reading_workers())
         rows.append((source, len(own), len(new), pages, requests, _megabytes(far, Remote(config.fetch)), minutes))
     columns = ["source", "units", "to read", "pages", "requests", "MB to download (estimate)", "minutes (estimate)"]
     yield "sources", Result(columns, rows)

@@ -60,9 +60,9 @@ def earlier_documents(
     found: dict[str, Earlier] = {}
     left = list(unit_ids)
     sets = list(_fewer(settings.languages or ()))
-    folders = _folders(workspace) if sets and left else set()
+    folders = _folders(workspace) - {key_of(settings)} if sets and left else set()
     for languages in sets:
-        if not left or len(folders) < 2:  # its own, or none
+        if not left or not folders:
             break
         key = key_of(settings.model_copy(update={"languages": languages}))
         if key not in folders:
@@ -129,6 +129,29 @@ def records_again(file: Path, added: Collection[str]) -> dict[int, Place]:
 def _again(unit: WorkUnit, earlier: Earlier, settings: DocumentSettings) -> dict[int, Place]:
     added = set(settings.languages or ()) - set(earlier.languages)
     return records_again(documents_file(Path(earlier.folder), unit.unit_id), added)
+
+
+def units_again(
+    units: Sequence[WorkUnit],
+    settings: DocumentSettings,
+    key_of: Callable[[DocumentSettings], str],
+    workspace: Workspace,
+) -> Iterator[WorkUnit]:
+    """Yield the units with the bytes that are read of them, without those of which nothing is, for who plans.
+
+    Earlier documents count that are on this machine: nothing is downloaded to know.
+    """
+    earlier = earlier_documents([unit.unit_id for unit in units], settings, key_of, Workspace(workspace.root))
+    for unit in units:
+        known = earlier.get(unit.unit_id)
+        try:
+            again = None if known is None else _again(unit, known, settings)
+        except InputError:  # it is read whole
+            again = None
+        if again is None:
+            yield unit
+        elif again:
+            yield replace(unit, bytes=sum(place.length for place in again.values()))
 
 
 class FetcherOfAdded(Fetcher):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pipelines.documents.stage
-from pipelines.documents.added_languages import may_be_in
+from pipelines.documents.added_languages import may_be_in, units_again
 from pipelines.documents.cluster_worker import process_units_here
 from pipelines.documents.stage import documents_key, process_unit, process_units
 from pipelines.settings import (
@@ -134,6 +134,28 @@ def test_only_pages_that_may_be_in_the_added_language_are_read_again(
     reasons = [row["reason"] for row in rows(config.unit, config.both, workspace)]
     assert (reasons.count("kept"), reasons.count("other_language"), report.records) == (5, 2, 11)
     assert not list(workspace.root.rglob("*.partial"))
+
+
+def test_what_is_planned_is_what_is_read(
+    write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    new = TextSource(paths=[str(workspace.root / "new.txt")])
+    workspace.root.mkdir(exist_ok=True)
+    Path(new.paths[0]).write_text(prose(FRENCH, 9))
+    config = Config(WarcSource(paths=[str(write_warc(PAGES))]), workspace, document_settings)
+    [other] = list_work_units({"new": new}, workspace, FETCH)
+    english, both = ([config.unit, other] for _ in range(2))
+    planned = [
+        {unit.unit_id: unit.bytes for unit in units_again(units, settings, documents_key, workspace)}
+        for units, settings in ((english, languages(document_settings, "hun")), (both, config.both))
+    ]
+    assert planned[0] == {unit.unit_id: unit.bytes for unit in english}, "there is nothing to take over"
+    assert planned[1] == {config.unit.unit_id: config.add_french().bytes, other.unit_id: other.bytes}
+    assert 0 < planned[1][config.unit.unit_id] < config.unit.bytes
+    only_sure = Config(
+        WarcSource(paths=[str(write_warc([page(ENGLISH, 4)], "sure.warc.gz"))]), workspace, document_settings
+    )
+    assert not list(units_again([only_sure.unit], only_sure.both, documents_key, workspace)), "nothing is read"
 
 
 @pytest.mark.parametrize("name", ["crawl.warc", "one member.warc.gz", "damaged.warc.gz"])
