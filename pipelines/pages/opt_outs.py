@@ -24,7 +24,7 @@ from pipelines.settings import OptOutSettings
 # - `Content-Signal: ai-train=no`: https://contentsignals.org/, which Cloudflare writes for millions of sites.
 #
 # Both are dictionaries of structured fields (RFC 9651). They are read more leniently than that: who wrote
-# `ai-train="No"`, `ai-train: false` or a semicolon for a comma meant it.
+# `ai-train="No"`, `ai-train: false`, or a semicolon or a space for a comma, meant it.
 
 
 CONTENT_USAGE, CONTENT_SIGNAL = "content-usage", "content-signal"
@@ -36,6 +36,7 @@ CATEGORIES: Mapping[str, frozenset[str]] = {
 # Those that hold them, of AIPREF's earlier drafts: they count where a statement says nothing of training itself.
 _WIDER: Mapping[str, frozenset[str]] = {CONTENT_USAGE: frozenset({"bots", "all"}), CONTENT_SIGNAL: frozenset()}
 _NO, _YES = frozenset({"n", "no", "?0", "0", "false"}), frozenset({"y", "yes", "?1", "1", "true", ""})
+_BETWEEN_MEMBERS = re.compile(r"[,;]|(?<![ \t])[ \t]++(?=[a-z][a-z-]*+[ \t]*+[=:])")
 _MAX_CHARACTERS = 2000  # of a statement that are looked at
 
 
@@ -50,7 +51,7 @@ def says_of_training(field: str, statement: str) -> bool | None:
     """Tell whether a statement allows training; None where it does not speak of it."""
     said: set[bool] = set()
     of_wider: set[bool] = set()
-    for member in re.split("[,;]", statement[:_MAX_CHARACTERS].lower()):
+    for member in _BETWEEN_MEMBERS.split(statement[:_MAX_CHARACTERS].lower()):
         category, *rest = re.split("[=:]", member, maxsplit=1)
         value = "".join(rest).strip(" \t\"'")
         answer = {False} if value in _NO else {True} if value in _YES else set()

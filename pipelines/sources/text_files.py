@@ -187,6 +187,10 @@ def parquet_rows(path: Path, fields: Mapping[str, str | None], max_bytes: int) -
             file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a Parquet file ({error}): take it out of the source's paths") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} has a column whose name is no UTF-8 ({error.object!r}): write it anew with other names"
+        ) from None
     with file:
         columns = _columns(path, file.schema_arrow, fields)
         for group in range(file.num_row_groups):
@@ -292,7 +296,8 @@ def _decoded(value: bytes) -> str | _Fault:
 
 
 def _scalar(value: Any) -> Any:
+    """Return a value as Python's; None for what Python has not: years after 9999, unknown time zones, broken UTF-8."""
     try:
         return value.as_py()
-    except (ValueError, pa.ArrowException):
+    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
         return None

@@ -192,7 +192,10 @@ def test_opt_outs_as_owners_write_them(reasons_of: Callable[..., list[str]]) -> 
     kept_out = {
         "x_robots_tag": [("X-Robots-Tag", value) for value in ('"noai"', "[noai]", "noindex, noai.")],
         "tdm_header": [("TDM-Reservation", value) for value in ("1, 1", "0, 1", "1; policy", '"1"')],
-        "content_signal_header": [("Content-Signal", value) for value in ("search: yes, ai-train: no", "ai-train=0")],
+        "content_signal_header": [
+            ("Content-Signal", value)
+            for value in ("search: yes, ai-train: no", "ai-train=0", "ai-input=yes ai-train=no")
+        ],
         "content_usage_header": [("Content-Usage", "train-ai=false")],
         "kept": [("TDM-Reservation", "10"), ("X-Robots-Tag", "noai-not"), ("Content-Signal", "ai-train: true")],
     }

@@ -94,6 +94,7 @@ def test_byte_order_marks(encoded: bytes, write_warc: "pytest.FixtureRequest") -
         ("User-agent: GPTBot\nContent-Usage: train-ai=n\n", "/a", "content_usage_robots_txt"),
         ("User-agent: Other\nContent-Usage: train-ai=n\n", "/a", None),
         ("User-Agent: *\nContent-signal: search=yes,ai-train=no\nAllow: /\n", "/a", "content_signal_robots_txt"),
+        ("User-agent: *\nContent-Usage: /a search=y  train-ai = n bots=y\n", "/a", "content_usage_robots_txt"),
         ("Content-Signal: ai-train=no\n\nUser-agent: Other\nDisallow: /x\n", "/a", "content_signal_robots_txt"),
         ("User-agent: *\nContent-Signal: ai-train=yes, search=no, ai-input=no\n", "/a", None),
         ("User-agent: *\nContent-Usage: trained=n, train-ai=maybe\n", "/a", None),

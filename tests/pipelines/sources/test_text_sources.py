@@ -265,6 +265,34 @@ def test_parquet(tmp_path: Path, workspace: Workspace, document_settings: Docume
     assert all(len(document["signature"]) == 4 * document_settings.num_perm for document in documents)
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([2**62, 2**62], pa.timestamp("us")),
+        pa.array([7, 7], pa.timestamp("s", "Mars/Olympus_Mons")),
+        pa.array([2_000_000_000] * 2, pa.int32()).cast(pa.date32()),
+    ],
+)
+def test_an_id_that_python_has_no_value_for_is_none(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings, ids: pa.Array
+) -> None:
+    path = tmp_path / "dated.parquet"
+    pq.write_table(pa.table({"text": [prose(ENGLISH, 1), prose(ENGLISH, 2)], "when": ids}), path)
+    _, documents = process(path, workspace, document_settings, id_field="when", title_field="when")
+    assert [document["reason"] for document in documents] == ["kept", "kept"]
+    assert len({document["doc_id"] for document in documents}) == 2
+
+
+def test_a_column_whose_name_is_no_utf_8_is_refused(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    path = tmp_path / "latin2.parquet"
+    pq.write_table(pa.table({"text": [prose(ENGLISH, 1)], "szerz~": ["A"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"szerz~", "szerző".encode("latin2")))
+    report, _ = process(path, workspace, document_settings)
+    assert report.status == "failed" and "no UTF-8" in (report.error or "")
+
+
 def test_long_texts_are_cut(tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings) -> None:
     path = tmp_path / "novels.jsonl"
     text = "\n".join(prose(ENGLISH, seed) for seed in range(10))
