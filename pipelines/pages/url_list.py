@@ -4,15 +4,18 @@ A list is a text file with an entry a line; `#` starts a comment. An entry witho
 subdomains too (`example.org`); one with `/` is the start of a URL without its scheme (`example.org/shop`), which ends
 at a `/`, `?` or `#` or at the end. `http://`, `https://`, `www.` and a port are ignored, in entries and in URLs, and
 hosts are the same in Unicode and in punycode (sources.urls). Entries as other lists write them mean the same:
-`*.example.org`, `.example.org`, `||example.org^`, `0.0.0.0 example.org`.
+`*.example.org`, `.example.org`, `||example.org^`, `0.0.0.0 example.org`, `"example.org",`. A file most of whose first
+entries name no host is refused: what was meant to be left out would be read.
 
 A folder is read in the layout of the University of Toulouse's lists (https://dsi.ut-capitole.fr/blacklists/index_en.php):
 the files named `domains` and `urls` in it and in its subfolders, one folder a category; `expressions` are not read.
 """
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,11 @@ UT1_FILES = ("domains", "urls")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://|^//", re.IGNORECASE)
 # What stands around a host in files of hosts, and in lists of Squid, dnsmasq and ad blockers.
 _AROUND = re.compile(r"^(?:(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+(?=\S))?(?:\|\|)?(?:\*?\.)?(?=[^\s.*])|\^(?:\$.*)?$")
+_BESIDE = "\"',;"  # an entry, in lists that programs write
+_SINKS = ("0.0.0.0", "127.0.0.1", "::", "::1")  # before the names of a line, in files of hosts
+_HOST = re.compile(r"[\w.%-]*\w[\w.%-]*|\[[0-9a-f.]*")  # also what is left of an IPv6 address without what is a port
+_NO_TEXT = re.compile("[\0-\x08\x0e-\x1f\ufffd]")  # of what is compressed, or in another charset
+_LOOKED_AT = 1000  # entries of a file
 _MAX_SEGMENTS = 32  # of a URL's path that are looked up
 _BLOCK = 1 << 16
 
@@ -82,13 +90,34 @@ def list_files(paths: Sequence[str], field: str) -> list[Path]:
 
 def _entries(files: Iterable[Path], field: str) -> Iterator[str]:
     for file in files:
+        seen = odd = 0
         try:
-            with file.open(encoding="utf-8", errors="replace") as lines:
-                for line in lines:
-                    if entry := line.partition("#")[0].strip():
-                        yield entry
+            with file.open("rb") as beginning:
+                encoding = "utf-16" if beginning.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
+            with file.open(encoding=encoding, errors="replace") as lines:
+                for entry in chain.from_iterable(map(_named, lines)):
+                    yield entry
+                    if seen < _LOOKED_AT:
+                        seen += 1
+                        odd += _names_no_host(entry)
         except OSError as error:
             raise InputError(f"{field}: {file} cannot be read ({error.strerror})") from None
+        if odd > seen // 2:
+            raise InputError(
+                f"{field}: {odd} of the first {seen} entries of {file} name no host: write one host or URL a line"
+            )
+
+
+def _names_no_host(entry: str) -> bool:
+    host = _normal(_AROUND.sub("", entry)).partition("/")[0]
+    return not _HOST.fullmatch(host) or _NO_TEXT.search(entry) is not None
+
+
+def _named(line: str) -> Iterator[str]:
+    """Yield the entries of a line: its first word, in a file of hosts all behind the address."""
+    words = line.partition("#")[0].split()
+    named = words[1:] if len(words) > 1 and words[0] in _SINKS else words[:1]
+    return (entry for word in named if (entry := word.strip(_BESIDE).rstrip("*")))
 
 
 def _normal(url: str) -> str:

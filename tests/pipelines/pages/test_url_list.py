@@ -1,5 +1,6 @@
 """Lists of hosts and URLs."""
 
+import gzip
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.pages.url_list import UrlList, read_url_list
 from pipelines.sources.urls import ascii_host, ascii_host_pattern, host_named, host_of
+from storage.errors import InputError
 
 LABELS = st.text(st.sampled_from("abc-"), min_size=1, max_size=4)
 HOSTS = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -92,3 +94,35 @@ def test_entries_as_other_lists_write_them(entry: str) -> None:
     found = UrlList([entry])
     assert found.has_host("szilva.example") and found.has_host("bolt.szilva.example")
     assert not found.has_host("barack.example") and not found.has_host("example")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "szilva.example\nb\u00f3dza.example\n".encode("utf-16"),
+        b'"szilva.example",\n"xn--bdza-qqa.example",\n',
+        b"127.0.0.1 szilva.example xn--bdza-qqa.example\n",
+        b"szilva.example\tasked in June\nhttps://xn--bdza-qqa.example/*\n",
+    ],
+)
+def test_a_file_as_programs_write_it(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    found = read_url_list((str(file),), "opt_outs.hosts")
+    assert all(found.has_url(f"https://{host}/x") for host in ("szilva.example", "b\u00f3dza.example"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"szilva.example\n"),
+        b"1,szilva.example\n2,barack.example\n",
+        b"address=/szilva.example/0.0.0.0\n",
+        b"- szilva.example\n",
+    ],
+)
+def test_a_file_that_names_no_hosts_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"opt_outs.hosts: \d of the first \d entries of .*list.txt name no host"):
+        read_url_list((str(file),), "opt_outs.hosts")
