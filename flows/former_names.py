@@ -75,6 +75,7 @@ FORMER_NAMES = {
     "flows.services.own_prefect": "flows.services.user_prefect_settings",
     "flows.services.processes": "flows.services.prefect_processes",
     "flows.services.secret_blocks": "flows.config.inputs",
+    "flows.services.study_health": "flows.services.doctor.study",
     "flows.services.workspace_health": "flows.maintenance.workspace_health",
     "flows.steps.corpora": "flows.steps.tokens",
     "flows.steps.evaluation_texts": "flows.steps.tokens",
