@@ -222,6 +222,12 @@ class Config(Settings):
                         f"{name}.sequence_length: {length} tokens do not fit into the context of the base, which is "
                         f"base.pretrain.sequence_length, {context}; lower the one, raise the other, or leave it out"
                     )
+            stride = self.evaluation.stride
+            if stride is not None and stride > context:
+                raise ValueError(
+                    f"evaluation.stride: {stride} leaves tokens unscored between windows of the base's context, which "
+                    f"is base.pretrain.sequence_length, {context}; lower it"
+                )
         return self
 
     @classmethod

@@ -84,13 +84,14 @@ def fitting_shape(base: BaseSpec, config: Config) -> Any:
     """Return a given model without its weights.
 
     Raises:
-        ModelError: there is none, or its context is shorter than a `sequence_length` of the config.
+        ModelError: there is none, or its context is shorter than a `sequence_length` or the `stride` of the config.
     """
     from nr_core.base.load_base import load_shape, window_length
+    from nr_core.evaluation.bits_per_byte import fitted
 
     shape = load_shape(base)
-    for field in ("training", "evaluation"):
-        window_length(shape, getattr(config, field).sequence_length, field)
+    window_length(shape, config.training.sequence_length, "training")
+    fitted(config.evaluation, shape)
     return shape
 
 

@@ -13,6 +13,7 @@ from nr_core.errors import ModelError
 
 SEEN = 16  # tokens of the prompt that are decoded together with its continuation
 HELD = 16  # tokens that wait for the rest of a character: one of four bytes ends long before
+SAID = "QUESTION"  # stands for what a user says, to see what the template writes around it
 
 
 class ContextFullError(ModelError):
@@ -42,6 +43,8 @@ def stream(
             "answer; shorten the prompt."
         )
     text, ends = Pieces(tokenizer, known), end_tokens(model, tokenizer)
+    if isinstance(prompt, Templated):
+        ends |= turn_end(tokenizer)
     whole = ids = torch.tensor([known], device=model.device)
     length = len(known)
     draw = torch.Generator(model.device).manual_seed(seed)
@@ -159,16 +162,29 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {int(token) for token in [*listed, tokenizer.eos_token_id] if token is not None}
 
 
+def turn_end(tokenizer: Any) -> set[int]:
+    """Return the control token that the chat template closes a turn with, where it is one: a base that was never tuned,
+    and many a model whose generation_config was lost, do not name it among those that end a text."""
+    _, _, after = chat_prompt(tokenizer, [{"role": "user", "content": SAID}]).partition(SAID)
+    known = tokenizer.added_tokens_decoder
+    return {token for token in _ids(tokenizer, after, special=False)[:1] if token in known and known[token].special}
+
+
 def _longest(model: Any) -> int | None:
     return context_length(model.config) if hasattr(model, "config") else None
 
 
-def _choose(logits: torch.Tensor, temperature: float, draw: torch.Generator) -> torch.Tensor:
-    if not logits.max().isfinite():  # NaN too
+def refuse_not_finite(logits: torch.Tensor) -> None:
+    """Raise ModelError for logits (..., vocabulary) of which no next token can be drawn."""
+    if not logits.amax(-1).isfinite().all():  # NaN too
         raise ModelError(
             "The model puts out NaN or infinite numbers and no probabilities; its weights are damaged, or it was "
             "trained so."
         )
+
+
+def _choose(logits: torch.Tensor, temperature: float, draw: torch.Generator) -> torch.Tensor:
+    refuse_not_finite(logits)
     if temperature > 0:
         below = (logits - logits.max()).double()  # so that no temperature, however small, makes two of them infinite
         return torch.multinomial(torch.softmax(below / temperature, -1).float(), 1, generator=draw)

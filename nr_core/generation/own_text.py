@@ -22,7 +22,14 @@ from nr_core.base.load_base import context_length, load_base, named
 from nr_core.base.precision import FP32, PRECISION_FILE, choose_once, to_read_from
 from nr_core.errors import ModelError
 from nr_core.files import write_json, writing
-from nr_core.generation.generate import Templated, chat_prompt, end_tokens, prompt_ids
+from nr_core.generation.generate import (
+    SAID,
+    Templated,
+    chat_prompt,
+    end_tokens,
+    prompt_ids,
+    refuse_not_finite,
+)
 from nr_core.progress import Progress
 from nr_core.settings import BaseSpec
 from nr_core.specs import SampleSpec
@@ -39,7 +46,6 @@ from nr_core.tokenization.tokenizer import load_tokenizer, opening_token
 BATCH = 16  # documents written side by side
 EMPTY_BATCHES = 10  # in a row, after which a model is taken to have nothing to say
 QUESTION_SHARE = 0.5  # of what a conversation has room for beside its template, at most
-SAID = "QUESTION"  # stands for what a user says, to see what the template writes around it
 
 
 class Writer:
@@ -101,7 +107,9 @@ class Writer:
         while True:
             output = self.model(input_ids=torch.tensor(unseen, device=device), past_key_values=cache, use_cache=True)
             cache = getattr(output, "past_key_values", None)
-            drawn = torch.multinomial(torch.softmax(output.logits[:, -1].float(), -1), 1)
+            logits = output.logits[:, -1].float()
+            refuse_not_finite(logits)
+            drawn = torch.multinomial(torch.softmax(logits, -1), 1)
             for document, token in zip(rows, drawn[:, 0].tolist(), strict=True):
                 document.add(token)
             on_step(sum(len(document.ids) - len(self.start) for document in documents))

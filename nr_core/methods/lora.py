@@ -12,9 +12,10 @@ from typing import Any
 from torch import nn
 
 from nr_core.base.language_model import chosen_layers, language_model
+from nr_core.base.precision import count
 from nr_core.errors import ModelError
 from nr_core.settings import MethodSettings
-from nr_core.tuner.budget import BUDGET, Backbone
+from nr_core.tuner.budget import BUDGET, Backbone, embedding_tables
 
 LORA_SCALE = 2  # of the small experiments: lora_alpha / r
 
@@ -26,8 +27,8 @@ def add_lora(
     those of these decoder layers alone.
 
     The rank is the one asked for, else the one whose parameters come nearest to the adapters'. new_rows: tokens whose
-    rows of the embedding and of the head are trained beside. Raises ModelError where there is no such layer, and for
-    DoRA on a mixture.
+    rows of the embedding and of the head are trained beside. Raises ModelError where there is no such layer, for
+    DoRA on a mixture, and where most weights lie in what is neither.
     """
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
@@ -46,6 +47,7 @@ def add_lora(
             "choose lora, adapter or neutral_residues."
         )
     transposed = any(isinstance(module, Conv1D) for module in linear.values())
+    _refuse_the_rest(model, chosen, [*linear.values()], experts)
     rank = settings.rank or _matched_rank(settings, backbone, linear, experts, use_dora, transposed)
     config = LoraConfig(
         r=rank,
@@ -101,6 +103,28 @@ def _experts(modules: list[tuple[str, nn.Module]]) -> dict[str, nn.Parameter]:
         for weight, parameter in module.named_parameters(recurse=False)
         if parameter.ndim == 3 and min(parameter.shape) > 1
     }
+
+
+def _refuse_the_rest(
+    model: Any, modules: list[tuple[str, nn.Module]], linear: list[Any], experts: dict[str, nn.Parameter]
+) -> None:
+    """Raise ModelError where LoRA would leave most of the layers' weights as they are: DBRX has all experts of a layer
+    in one flat matrix, which is neither a linear layer nor (experts, d, d')."""
+    tables = {id(parameter) for table in embedding_tables(model) for parameter in table.parameters()}
+    reached = {id(layer.weight): count(layer.weight) for layer in linear}
+    reached |= {id(weight): count(weight) for weight in experts.values()}
+    others = {
+        id(parameter): (count(parameter), name)
+        for name, module in modules
+        for parameter in module.parameters(recurse=False)
+        if parameter.ndim > 1 and id(parameter) not in tables | reached.keys()
+    }
+    if sum(size for size, _ in others.values()) > sum(reached.values()):
+        _, name = max(others.values())
+        raise ModelError(
+            f"LoRA would not reach most of the model's weights, which lie in {name} ({type(model).__name__}) and in no "
+            "linear layer; choose adapter, neutral_residues or finetune."
+        )
 
 
 def _rows_of_tokens(model: Any, tokens: list[int]) -> dict[str, list[int]]:

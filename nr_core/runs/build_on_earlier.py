@@ -140,15 +140,17 @@ def copy_earlier(folders: Sequence[Path], out: Path) -> None:
         shutil.copytree(folder, out / EARLIER_FOLDER / str(i), dirs_exist_ok=True)
 
 
-def start_from(model: nn.Module, run: Path) -> None:
+def start_from(model: nn.Module, run: Path, trust_remote_code: bool = False) -> None:
     """Give a model that was built by the method of a run that run's weights.
 
-    Raises ModelError where the method was set otherwise: other widths, layers, gates.
+    trust_remote_code: as the base has it, for a full model that brings its own code. Raises ModelError where the method
+    was set otherwise: other widths, layers, gates.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     if (run / MODEL_FOLDER).is_dir():
-        mine, saved = model.state_dict(), load_base(BaseSpec(model=str(run / MODEL_FOLDER))).state_dict()
+        own = BaseSpec(model=str(run / MODEL_FOLDER), trust_remote_code=trust_remote_code)
+        mine, saved = model.state_dict(), load_base(own).state_dict()
         _require_same_build(run, {}, {}, mine, saved)
         model.load_state_dict(saved)
         return

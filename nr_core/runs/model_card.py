@@ -34,8 +34,8 @@ def full_model_code(address: str, trust_remote_code: bool) -> str:
         [
             AUTO,
             "",
-            f'model = AutoModelForCausalLM.from_pretrained({json.dumps(address)}, dtype="float32"{options})',
-            f"tokenizer = AutoTokenizer.from_pretrained({json.dumps(address)}{options})",
+            f'model = AutoModelForCausalLM.from_pretrained({_quoted(address)}, dtype="float32"{options})',
+            f"tokenizer = AutoTokenizer.from_pretrained({_quoted(address)}{options})",
         ]
     )
 
@@ -56,7 +56,7 @@ def adapter_code(base: BaseSpec, method: MethodName, address: str, earlier: list
         "",
         f'base = AutoModelForCausalLM.from_pretrained({where}, dtype="{base.dtype}"{options})',
         f"tokenizer = AutoTokenizer.from_pretrained({where})",
-        f"model = PeftModel.from_pretrained(base, {json.dumps(address)})",
+        f"model = PeftModel.from_pretrained(base, {_quoted(address)})",
     ]
     names = [f"earlier_{i}" for i in range(len(earlier))]
     for name, arguments in zip(names, earlier, strict=True):
@@ -69,8 +69,13 @@ def adapter_code(base: BaseSpec, method: MethodName, address: str, earlier: list
 def _arguments(base: BaseSpec) -> str:
     """Return what from_pretrained is told of a base, for the model and for its tokenizer."""
     given = {"revision": base.revision, "gguf_file": base.gguf_file}
-    parts = [json.dumps(base.model), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
+    parts = [_quoted(base.model), *(f"{name}={_quoted(value)}" for name, value in given.items() if value)]
     return ", ".join([*parts, *(["trust_remote_code=True"] if base.trust_remote_code else [])])
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a literal of Python. JSON's own escapes make two characters of one beyond 16 bits."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def model_card(
@@ -124,5 +129,5 @@ def _earlier(number: int, hub_id: str | None) -> str:
     """Return the place of an earlier adapter: in a run's folder earlier/ lies beside adapter/, on the hub inside what
     is uploaded."""
     if hub_id is None:
-        return json.dumps(f"this folder/../earlier/{number}")
-    return f'{json.dumps(hub_id)}, subfolder="earlier/{number}"'
+        return _quoted(f"this folder/../earlier/{number}")
+    return f'{_quoted(hub_id)}, subfolder="earlier/{number}"'

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nr_core.base.head import Head, ToLogits
-from nr_core.base.load_base import context_length, device
+from nr_core.base.load_base import context_length, device, named
+from nr_core.errors import ModelError
 
 TOKENS = 1 << 15  # of each language: some 60 for each number of u at d = 576
 WINDOW, ROWS = 128, 16
@@ -69,12 +70,17 @@ def silence(model: Any, added: slice, new: Tensor, original: Tensor) -> None:
     """Lower the head's rows of the tokens `added` where a text is of the old language.
 
     new, original: windows of both languages (sample_windows). A head that shares the embedding's matrix gets one of its
-    own: what is looked up stays the mean of the pieces.
+    own: what is looked up stays the mean of the pieces. Raises ModelError where the model's output is not finite.
     """
     head, rows = Head(model.eval()), _own_head(model)
     with torch.no_grad():
         seen = [_seen(head, windows, added) for windows in (new, original)]
         scale = _scale(head, new[:1])
+    if not all(found.isfinite().all() for one in seen for found in (one.hidden, one.odds)):
+        raise ModelError(
+            f"Tokens cannot be added: {named(model)} puts out numbers that are not finite (NaN or infinite), since its "
+            "weights are damaged or its activations overflow; give another model."
+        )
     rows.data[added] -= (fitted(seen[0], seen[1]) / scale).to(rows)
 
 

@@ -66,7 +66,7 @@ def extend_base(spec: TrainSpec) -> Extended:
     extension = extend(base, spec.method, _new_rows(spec, inputs), earlier)
     started_at = base_weights(extension.model, spec.method)
     if spec.start_from is not None:
-        start_from(extension.model, spec.start_from)
+        start_from(extension.model, spec.start_from, spec.base.trust_remote_code)
     return Extended(extension, inputs, training, base, tables, earlier, frozen, started_at)
 
 

@@ -269,7 +269,7 @@ def _evaluated(task: TaskSettings, field: str, compiled: Callable[[str], Any]) -
 
     def of(row: Row) -> Any:
         try:
-            value = function(**{str(name): value for name, value in row.items()})
+            value = function({str(name): value for name, value in row.items()})  # as one: a field may be named `self`
         except (TemplateError, TypeError, ValueError, LookupError) as error:
             fields = ", ".join(map(str, row))
             raise ModelError(

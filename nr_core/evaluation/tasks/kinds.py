@@ -153,12 +153,24 @@ def word_order_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence
     draw = random.Random(SEED)
     made = []
     for row in rows:
-        corrupted = corrupt(row["words"], row["tags"], row["spaces"], draw)
+        words, tags, spaces = _sentence(task, row)
+        corrupted = corrupt(words, tags, spaces, draw)
         if corrupted is not None:
             kind, sentence = corrupted
-            pairs = [("", task.delimiter + text) for text in (joined(row["words"], row["spaces"]), sentence)]
+            pairs = [("", task.delimiter + text) for text in (joined(words, spaces), sentence)]
             made.append(Item(pairs, 0, kind))
     return made
+
+
+def _sentence(task: TaskSettings, row: Row) -> tuple[Any, ...]:
+    """Return the words of a sentence, their tags, and whether a space follows each."""
+    parts = tuple(row.get(name) for name in ("words", "tags", "spaces"))
+    if not all(isinstance(part, list) for part in parts) or len({len(part) for part in parts}) > 1:  # type: ignore[arg-type]
+        raise ModelError(
+            f"Task {task.name}: a row is no sentence of a treebank: words, tags and spaces are three lists of one "
+            f"length, and it has {', '.join(map(str, row))}; give CoNLL-U (data.format: conllu), or such rows."
+        )
+    return parts
 
 
 def corrupt(

@@ -289,6 +289,14 @@ def test_the_home_is_put_in_for_the_tilde(tmp_path, monkeypatch):
     assert "`bucket` takes an address" in refused(workspace="gs://texts/w") and "no folder" in refused(workspace="a\0b")
 
 
+def test_windows_and_strides_fit_the_context_of_a_base_that_is_made_here():
+    base = {"pretrain": {"sequence_length": 64}, "corpora": {"english": 1.0}}
+    assert "do not fit into the context of the base" in refused(base=base, evaluation={"sequence_length": 65})
+    said = "evaluation.stride: 65 leaves tokens unscored between windows of the base's context"
+    assert said in refused(base=base, evaluation={"stride": 65})
+    assert parse_config({**SMALL, "base": base, "evaluation": {"stride": 64}}, "x").evaluation.stride == 64
+
+
 def models_of(annotation):
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation

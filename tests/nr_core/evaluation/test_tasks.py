@@ -245,6 +245,12 @@ def test_an_answer_that_melts_into_the_question_is_scored_and_one_without_text_r
         ({"kind": "minimal_pairs", "good": "a", "bad": "b"}, {"a": "x", "b": None}, "bad of a row is null and no text"),
         ({"kind": "last_word", "prompt": "x", "continuation": "a"}, {"a": [1]}, "continuation of a row is"),
         ({"kind": "acceptability", "sentence": "a", "acceptable": "b"}, {"a": {}, "b": 1}, "sentence of a row is"),
+        (
+            {"kind": "word_order"},
+            {"words": ["Ez", "jó"], "tags": ["PRON"], "spaces": [True, False]},
+            "no sentence of a tr",
+        ),
+        ({"kind": "word_order"}, {"text": "Ez jó."}, "no sentence of a treebank"),
     ],
 )
 def test_a_row_that_would_be_asked_as_something_else_is_refused(tmp_path, fields, row, sentence):
@@ -274,7 +280,7 @@ def test_a_file_of_a_task_that_cannot_be_read_is_a_sentence(tmp_path, form, cont
 
 def test_json_lines_as_other_systems_write_them_are_read(tmp_path):
     task = TaskSettings(**{**TASK, "choices": "a", "answer": "gold"})
-    row = json.dumps({"a": ["igen", "nem"], "gold": "1"})
+    row = json.dumps({"a": ["igen", "nem"], "gold": "1", "self": "a word of Python's"})
     (tmp_path / "own.jsonl").write_bytes(f"\ufeff{row}\r\n \r\n{row}\r\n".encode())
     assert [item.gold for item in make_items(task, tmp_path)] == [1, 1]
 

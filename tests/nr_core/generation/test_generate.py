@@ -101,6 +101,16 @@ def test_every_end_token_of_the_model_stops():
     assert "".join(stream(model, tokenizer, "a", max_new_tokens=20)) == "yes"
 
 
+def test_a_chat_ends_with_the_token_that_closes_a_turn_though_no_config_names_it():
+    template = "{% for turn in messages %}<ask>{{ turn.content }}<turn>{% endfor %}"
+    tokenizer = byte_level(chat_template=template)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<ask>", "<turn>"]})
+    says = tokenizer("yes<turn>no")["input_ids"]
+    prompt = chat_prompt(tokenizer, [{"role": "user", "content": "a"}])
+    assert "".join(stream(Says(says), tokenizer, prompt, max_new_tokens=6)) == "yes"
+    assert "".join(stream(Says(says), tokenizer, "a", max_new_tokens=6)) == "yes<turn>no"
+
+
 def test_a_prompt_is_opened_once_and_never_closed():
     tokenizer = sentencepiece_like(opens=True)
     for prompt in ("er kam", "<s>er kam"):

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from nr_core.errors import ModelError
 from nr_core.generation import own_text
@@ -52,6 +53,19 @@ def test_it_looks_like_what_the_base_was_trained_on(world, tmp_path):
     sample_text(BaseSpec(model=str(world.base)), tmp_path / "a.jsonl", 16, 24)
     text = " ".join(row["text"] for row in read(tmp_path / "a.jsonl"))
     assert sum(syllable in text for syllable in ("ba", "ke", "mi", "so", "tu", "ran")) >= 3
+
+
+def test_a_base_of_nan_writes_nothing(world, tmp_path, monkeypatch):
+    plain = own_text.load_base
+
+    def damaged(base):
+        model = plain(base)
+        model.lm_head.weight = torch.nn.Parameter(torch.full_like(model.lm_head.weight, torch.nan))
+        return model
+
+    monkeypatch.setattr(own_text, "load_base", damaged)
+    with pytest.raises(ModelError, match="puts out NaN"):
+        sample_text(BaseSpec(model=str(world.base)), tmp_path / "a.jsonl", 4, 8)
 
 
 def test_a_model_that_keeps_no_cache_writes_the_same(world, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from transformers import Llama4ForCausalLM, Llama4TextConfig
+from transformers import DbrxConfig, DbrxForCausalLM, Llama4ForCausalLM, Llama4TextConfig
 
 from nr_core import stopping
 from nr_core.base.head import Head
@@ -50,6 +50,16 @@ def test_lora_leaves_a_router_alone_that_is_a_linear_layer_by_name():
     assert any("experts" in name for name in targets.target_parameters)
     assert not any("router" in name for name in targets.target_modules)
     assert model(TOKENS).logits.shape == (2, 10, 64)
+
+
+def test_lora_that_would_leave_the_experts_alone_is_refused():
+    """DBRX holds those of a layer in one flat matrix (experts · d', d)."""
+    attention, ffn = {"kv_n_heads": 2, "clip_qkv": 8}, {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}
+    sizes = {"d_model": 32, "n_heads": 2, "n_layers": 2, "max_seq_len": 64, "vocab_size": 64}
+    model = DbrxForCausalLM(DbrxConfig(**sizes, attn_config=attention, ffn_config=ffn))
+    for method in ("lora", "dora"):
+        with pytest.raises(ModelError, match="LoRA would not reach most of the model's weights, which lie in"):
+            extend(model, MethodSettings(method=method))
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
 from nr_core.peft import find_taps
+from nr_core.runs import build_on_earlier
 from nr_core.runs.build_on_earlier import load_together
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec
-from tests.nr_core.tiny import assert_same
+from tests.nr_core.tiny import assert_same, tiny_model
 
 TOKENS = torch.arange(3, 23).unsqueeze(0)
 
@@ -97,6 +98,14 @@ def test_going_on_starts_from_the_weights_of_before(world, run, tmp_path, method
     one, other = (logits(load_run(base(world), folder)) for folder in (first, second))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(one, logits(load_base(base(world))), atol=1e-3)
+
+
+def test_going_on_with_a_model_that_brings_its_own_code_trusts_it_as_the_base_was_trusted(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    loaded = []
+    monkeypatch.setattr(build_on_earlier, "load_base", lambda spec: loaded.append(spec) or tiny_model("llama"))
+    build_on_earlier.start_from(tiny_model("llama", seed=1), tmp_path, trust_remote_code=True)
+    assert [spec.trust_remote_code for spec in loaded] == [True]
 
 
 def test_rows_of_before_are_gone_on_with(world, run, tmp_path):

@@ -110,6 +110,7 @@ REPORT = {"method": "neutral_residues", "extra_parameters": 1, "share_non_embedd
     ("base", "argument"),
     [({"model": "org/base", "revision": "v2"}, 'revision="v2"'),
      ({"model": "/models/small.gguf"}, '"/models", gguf_file="small.gguf"'),
+     ({"model": "/models/kicsi 🐎"}, '"/models/kicsi 🐎"'),
      ({"model": "org/base", "trust_remote_code": True}, "trust_remote_code=True"),
      ({"model": "org/base", "dtype": "bfloat16"}, 'dtype="bfloat16"'),
      ({"model": "org/base", "quantize": "bitsandbytes-int8"}, "BitsAndBytesConfig(load_in_8bit=True)"),

@@ -15,7 +15,7 @@ from nr_core.errors import ModelError
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.new_tokens import add_tokens, learn_merges
 from nr_core.tokenization.tokenizer import load_tokenizer
-from tests.nr_core.tiny import invented_text, write_shard
+from tests.nr_core.tiny import invented_text, tiny_model, write_shard
 
 WORDS = st.lists(st.text("abc", min_size=1, max_size=7).map(tuple), max_size=12)
 
@@ -150,6 +150,15 @@ def test_the_direction_is_that_of_a_logistic_regression_whatever_scale_the_head_
     assert odds[0] < -5  # shrinkage alone ends the descent where nothing new comes
     assert abs(odds[1]) < 0.01
     assert SHRINK < 1e-3
+
+
+def test_a_model_of_nan_gets_no_new_tokens():
+    from nr_core.tokenization.new_token_head import silence
+
+    model, windows = tiny_model("llama"), torch.arange(18).view(2, 9)
+    torch.nn.init.constant_(model.model.norm.weight, torch.nan)
+    with pytest.raises(ModelError, match="Tokens cannot be added: the model"):
+        silence(model, slice(60, 64), windows, windows)
 
 
 def test_windows_are_of_documents_drawn_at_random_and_one_is_short_where_text_is():

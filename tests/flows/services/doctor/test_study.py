@@ -167,6 +167,8 @@ def test_a_flow_refuses_a_base_cut_short_before_it_reads_anything(folder):
 def test_a_flow_refuses_a_context_that_is_too_short_before_it_reads_anything_and_leaves_a_catalog(folder):
     with pytest.raises(ModelError, match="context of 64"):
         check.fn(load_config("study.yaml", {"evaluation": {"sequence_length": 4096}}))
+    with pytest.raises(ModelError, match="a stride of 100 leaves tokens between windows of 64 unscored"):
+        check.fn(load_config("study.yaml", {"evaluation": {"sequence_length": None, "stride": 100}}))
     assert found(folder, "files").fix == ""
     check.fn(load_config("study.yaml"))
 
