@@ -70,17 +70,23 @@ def silence(model: Any, added: slice, new: Tensor, original: Tensor) -> None:
     """Lower the head's rows of the tokens `added` where a text is of the old language.
 
     new, original: windows of both languages (sample_windows). A head that shares the embedding's matrix gets one of its
-    own: what is looked up stays the mean of the pieces. Raises ModelError where the model's output is not finite.
+    own: what is looked up stays the mean of the pieces. Raises ModelError where the model's output is not finite,
+    or where its last hidden states are not known.
     """
     head, rows = Head(model.eval()), _own_head(model)
     with torch.no_grad():
         seen = [_seen(head, windows, added) for windows in (new, original)]
+        if not all(found.isfinite().all() for one in seen for found in (one.hidden, one.odds)):
+            raise ModelError(
+                f"Tokens cannot be added: {named(model)} puts out numbers that are not finite (NaN or infinite), since "
+                "its weights are damaged or its activations overflow; give another model."
+            )
+        if seen[0].hidden.shape[1] != rows.shape[1]:  # it gives its logits alone (nr_core.base.head)
+            raise ModelError(
+                f"Tokens cannot be added: {named(model)} does not tell its last hidden states from its logits; give a "
+                "model whose code is transformers' own."
+            )
         scale = _scale(head, new[:1])
-    if not all(found.isfinite().all() for one in seen for found in (one.hidden, one.odds)):
-        raise ModelError(
-            f"Tokens cannot be added: {named(model)} puts out numbers that are not finite (NaN or infinite), since its "
-            "weights are damaged or its activations overflow; give another model."
-        )
     rows.data[added] -= (fitted(seen[0], seen[1]) / scale).to(rows)
 
 

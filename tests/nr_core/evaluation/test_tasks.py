@@ -230,6 +230,9 @@ def test_an_answer_that_melts_into_the_question_is_scored_and_one_without_text_r
         scorer.score([("cab", "c"), ("cab", "")])
 
 
+TREEBANK = {"kind": "word_order", "data": {"files": ["own.conllu"], "format": "conllu"}}
+
+
 @pytest.mark.parametrize(
     ("fields", "row", "sentence"),
     [
@@ -245,12 +248,8 @@ def test_an_answer_that_melts_into_the_question_is_scored_and_one_without_text_r
         ({"kind": "minimal_pairs", "good": "a", "bad": "b"}, {"a": "x", "b": None}, "bad of a row is null and no text"),
         ({"kind": "last_word", "prompt": "x", "continuation": "a"}, {"a": [1]}, "continuation of a row is"),
         ({"kind": "acceptability", "sentence": "a", "acceptable": "b"}, {"a": {}, "b": 1}, "sentence of a row is"),
-        (
-            {"kind": "word_order"},
-            {"words": ["Ez", "jó"], "tags": ["PRON"], "spaces": [True, False]},
-            "no sentence of a tr",
-        ),
-        ({"kind": "word_order"}, {"text": "Ez jó."}, "no sentence of a treebank"),
+        (TREEBANK, {"words": ["Ez", "jó"], "tags": ["PRON"], "spaces": [1, 0]}, "a row is no sentence of a treebank"),
+        (TREEBANK, {"text": "Ez jó."}, "a row is no sentence of a treebank"),
     ],
 )
 def test_a_row_that_would_be_asked_as_something_else_is_refused(tmp_path, fields, row, sentence):

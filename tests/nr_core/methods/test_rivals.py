@@ -54,7 +54,8 @@ def test_lora_leaves_a_router_alone_that_is_a_linear_layer_by_name():
 
 def test_lora_that_would_leave_the_experts_alone_is_refused():
     """DBRX holds those of a layer in one flat matrix (experts · d', d)."""
-    attention, ffn = {"kv_n_heads": 2, "clip_qkv": 8}, {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}
+    attention = {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 1e4}
+    ffn = {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}
     sizes = {"d_model": 32, "n_heads": 2, "n_layers": 2, "max_seq_len": 64, "vocab_size": 64}
     model = DbrxForCausalLM(DbrxConfig(**sizes, attn_config=attention, ffn_config=ffn))
     for method in ("lora", "dora"):

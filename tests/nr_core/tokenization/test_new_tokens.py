@@ -152,12 +152,16 @@ def test_the_direction_is_that_of_a_logistic_regression_whatever_scale_the_head_
     assert SHRINK < 1e-3
 
 
-def test_a_model_of_nan_gets_no_new_tokens():
+def test_a_model_of_nan_or_without_hidden_states_gets_no_new_tokens(monkeypatch):
     from nr_core.tokenization.new_token_head import silence
 
     model, windows = tiny_model("llama"), torch.arange(18).view(2, 9)
+    with monkeypatch.context() as patched:
+        patched.setattr("nr_core.base.head.Head._parts_at", lambda *_: False)
+        with pytest.raises(ModelError, match=r"Tokens cannot be added: .* last hidden states"):
+            silence(model, slice(60, 64), windows, windows)
     torch.nn.init.constant_(model.model.norm.weight, torch.nan)
-    with pytest.raises(ModelError, match="Tokens cannot be added: the model"):
+    with pytest.raises(ModelError, match=r"Tokens cannot be added: .* not finite"):
         silence(model, slice(60, 64), windows, windows)
 
 
