@@ -12,6 +12,7 @@ from flows.steps.result_records import record_task_set
 from nr_core.settings import BaseSpec
 from pipelines.corpus.shards import shard_files
 from pipelines.denylist import refuse_taken_down, take_over_deny_list
+from pipelines.pages.charset.decode import decode_plain_text
 from pipelines.sources.text_files import TextRecord, read_text
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -123,7 +124,7 @@ def _check_parallel(one: PinnedText, other: PinnedText) -> None:
 
 
 def _read(name: str, text: EvaluationText) -> PinnedText:
-    """Read a file's documents; a .txt file is one.
+    """Read a file's documents; a .txt file is one, in UTF-8, UTF-16 with its mark or the charset that it shows.
 
     Raises:
         InputError: no such file, of no known kind, or without text.
@@ -131,12 +132,16 @@ def _read(name: str, text: EvaluationText) -> PinnedText:
     path = Path(text.path).expanduser()
     if not path.is_file():
         raise InputError(f"`evaluation.texts.{name}.path`: there is no file {path}; correct the path")
+    options = {"text_field": text.text_field, "id_field": None, "title_field": None}
+    rows = list(read_text(path, options, LONGEST, decode_plain_text))
+    documents = [row.text if isinstance(row, TextRecord) else "" for row in rows]
     if path.suffix == ".txt":
-        documents = [path.read_text(encoding="utf-8", errors="replace")]
-    else:
-        options = {"text_field": text.text_field, "id_field": None, "title_field": None}
-        rows = read_text(path, options, LONGEST)
-        documents = [row.text if isinstance(row, TextRecord) else "" for row in rows]
+        if any(isinstance(row, TextRecord) and row.fault for row in rows):
+            raise InputError(
+                f"`evaluation.texts.{name}.path`: {path} is in no charset that is known, or longer than "
+                f"{LONGEST >> 20} MB: save it as UTF-8, or as JSON lines"
+            )
+        documents = [document.replace("\r\n", "\n").replace("\r", "\n") for document in documents]
     count = len(documents)
     documents = [document for document in documents if document.strip()]
     if not documents:

@@ -28,16 +28,20 @@ from pipelines.dedup.index import among
 from pipelines.dedup.lines import LineRule
 from pipelines.dedup.signature import mix64
 from pipelines.pages.characters import clean, pieces
+from pipelines.pages.charset.decode import decode_plain_text
 from pipelines.settings import CorpusSettings
 from pipelines.settings.corpora import FILES_OF_SETS, names_a_file
+from pipelines.sources.text_rows import BYTES_OF_UTF8, plain_text
 from pipelines.text.words import words
 from storage.errors import InputError
-from storage.keys import content_hash
+from storage.keys import content_hash, hash_of
 from storage.publish import read_manifest
 from storage.workspace import Workspace
 
 MAX_TEXT_BYTES = 256 << 20  # of a .txt file, and of a line of JSONL
 MAX_NGRAMS = 50_000_000  # 10 bytes each in the end, 30 while they are sorted
+# Kinds of files that are read otherwise than they were: corpora with such sets are made anew.
+_READ_ANEW = {".txt": "in its charset", ".parquet": "nested strings"}
 _BLOCK = 1 << 22
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _DIGITS, _NO_WORD = re.compile(r"\d"), re.compile(r"[\W_]+")
@@ -98,33 +102,47 @@ def _of_file(corpus: str, name: str, workspace: Workspace) -> DecontaminationSet
             if name.endswith(".parquet"):
                 yield from _strings_of_parquet(path, None)
             elif name.endswith(".txt"):
-                with path.open(encoding="utf-8", errors="replace") as file:
-                    yield file.read(MAX_TEXT_BYTES)
+                yield _plain_text(path)
             else:
                 with gzip.open(path, "rb") if name.endswith(".gz") else path.open("rb") as lines:
                     while line := lines.readline(MAX_TEXT_BYTES):
                         yield from _strings(json.loads(line)) if line.strip() else ()
-        except (OSError, EOFError, ValueError) as error:  # pyarrow's and json's errors are ValueErrors
+        except (OSError, EOFError, ValueError, RecursionError) as error:  # pyarrow's and json's are ValueErrors
             raise InputError(f"corpora.{corpus}.decontaminate: {path} cannot be read: {error}") from error
 
-    return DecontaminationSet(name, content_hash(path, workspace), texts)
+    content, read = content_hash(path, workspace), _READ_ANEW.get(path.suffix)
+    return DecontaminationSet(name, hash_of(content, read) if read else content, texts)
+
+
+def _plain_text(path: Path) -> str:
+    for row in plain_text(path, "text", MAX_TEXT_BYTES // BYTES_OF_UTF8, decode_plain_text):
+        if isinstance(row, dict):
+            return str(row["text"])
+    raise ValueError(f"it is in no charset that is known, or has more than {MAX_TEXT_BYTES >> 20} MB")
 
 
 def _strings_of_parquet(path: Path, columns: list[str] | None) -> Iterator[str]:
     with pq.ParquetFile(path) as file:
         if columns is None:
-            texts = (pa.types.is_string, pa.types.is_large_string)
-            columns = [field.name for field in file.schema_arrow if any(kind(field.type) for kind in texts)]
+            columns = [field.name for field in file.schema_arrow if _has_text(field.type)]
         for batch in file.iter_batches(512, columns=columns):
             for column in batch.columns:
-                yield from (text for text in column.to_pylist() if text is not None)
+                yield from _strings(column.to_pylist())
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _has_text(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(_has_text(kind.field(number).type) for number in range(kind.num_fields))
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _strings(value: Any) -> Iterator[str]:
     """Yield every string in a JSON value: question, choices and answers, whatever a task calls them."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _strings(item)
 

@@ -25,7 +25,7 @@ from pipelines.documents.row import (
 )
 from pipelines.documents.unit_file import row_groups, written_whole
 from pipelines.pages.characters import cut
-from pipelines.pages.charset.decode import decode
+from pipelines.pages.charset.decode import decode_plain_text
 from pipelines.pages.warc import Capture, read_items, read_records
 from pipelines.pages.warc.capture import Item as Record
 from pipelines.pages.warc.capture import PageLanguages, content_languages
@@ -288,7 +288,7 @@ class UnitReader:
     def _texts(self, settings: DocumentSettings) -> Iterator[dict[str, Any]]:
         options = self.unit.options
         source = options["source"]
-        for number, record in self._records(read_text(self.file, options, settings.max_bytes, _in_its_charset)):
+        for number, record in self._records(read_text(self.file, options, settings.max_bytes, decode_plain_text)):
             if number in self.poison.records:
                 record = replace(record, fault="poison_record", text="")
             for part, text in enumerate(_parts(record, options["max_characters"])):
@@ -314,11 +314,6 @@ def _language(document: Mapping[str, Any]) -> str:
     """Return a document's language, of one that left before it was looked at by who crawled it, if that is known."""
     crawlers = document.get("content_languages") or UNDETERMINED
     return document.get("language") or code_of_label(crawlers.partition(",")[0])
-
-
-def _in_its_charset(text: bytes) -> str | None:
-    found = decode(text, "")
-    return found.text if found else None
 
 
 def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:

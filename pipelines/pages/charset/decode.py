@@ -114,6 +114,12 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     return _in_two_charsets(payload, content_type, MIN_JUDGED if decoded is None else MIN_IN_UTF_8) or decoded
 
 
+def decode_plain_text(content: bytes) -> str | None:
+    """Return a plain text in the charset that it shows; None if it shows none."""
+    found = decode(content, "")
+    return found.text if found else None
+
+
 def _in_two_charsets(payload: bytes, content_type: str, least: int) -> Decoded | None:
     """Decode a page of which a part is UTF-8, with at least so many characters; None where it has none."""
     in_utf_8, not_utf_8 = parts(payload)

@@ -73,3 +73,17 @@ def test_a_plan_that_cannot_be_compared_is_refused(texts, other, fields, sentenc
     texts["fra"] = texts["fra"].model_copy(update={"parallel_to": other})
     with pytest.raises(ValueError, match=sentence):
         EvaluationPlan(texts={name: one.model_dump() for name, one in texts.items()}, **fields)
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "cp1250"])
+def test_a_plain_text_is_the_same_in_each_charset(tmp_path, charset):
+    said = "Szép őszi nap volt, és a kikötőben álló hajók vitorlái lassan megteltek.\r\nKésőbb újra esett az eső.\r\n"
+    files = {"utf-8": tmp_path / "one.txt", charset: tmp_path / "other.txt"}
+    for encoding, file in files.items():
+        file.write_bytes(said.encode(encoding))
+    named = {"text": EvaluationText(path=str(files["utf-8"]), language="hun", text_domain="novel")}
+    (one,) = pin_texts(named, Workspace(tmp_path / "workspace"))
+    (other,) = pin_texts(
+        {"text": named["text"].model_copy(update={"path": str(files[charset])})}, Workspace(tmp_path / "w")
+    )
+    assert one.documents == other.documents == [said.replace("\r\n", "\n")] and one.eval_id == other.eval_id

@@ -2,15 +2,19 @@
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.corpus import decontaminate
-from pipelines.corpus.decontaminate import DecontaminationSet, NgramIndex, simplified
+from pipelines.corpus.decontaminate import DecontaminationSet, NgramIndex, evaluation_sets, simplified
 from pipelines.pages.characters import clean, pieces
 from storage.errors import InputError
+from storage.workspace import Workspace
 
 words = st.sampled_from(["the", "The", "thé", "cat,", "cat", "3", "42", "1848", "--", "Ő", "o", "it's", "ﬁ", "한국"])
 texts = st.lists(words, max_size=12).map(" ".join)
@@ -64,3 +68,33 @@ def test_what_lies_in_two_pieces_of_a_long_text_is_found(given: str, text: str, 
         patch.setattr(decontaminate, "pieces", lambda text: pieces(text, size))
         in_pieces = index.find(text)
     assert in_pieces == index.find(text)
+
+
+QUESTION = "Melyik évben épült a Lánchíd, és ki volt a fővárosi híd tervezője?"
+
+
+def texts_of(path: Path, workspace: Workspace) -> list[str]:
+    [found] = evaluation_sets("web", [str(path)], workspace)
+    return list(found.texts())
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "latin2"])
+def test_a_set_of_plain_text_in_the_charset_that_it_has(tmp_path: Path, workspace: Workspace, charset: str) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_bytes((QUESTION * 5).encode(charset))
+    assert texts_of(path, workspace) == [QUESTION * 5]
+
+
+def test_choices_and_answers_of_a_set_in_parquet_count_too(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "questions.parquet"
+    answers = {"text": ["Clark"], "start": [7]}
+    columns = {"question": [QUESTION], "choices": [["1849", "1873"]], "answers": [answers], "n": [1], "picture": [b"x"]}
+    pq.write_table(pa.table(columns).append_column("subject", pa.array(["hidak"]).dictionary_encode()), path)
+    assert set(texts_of(path, workspace)) == {QUESTION, "1849", "1873", "Clark", "hidak"}
+
+
+def test_a_set_that_is_nested_too_deep_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"a":' * 50_000)
+    with pytest.raises(InputError, match=r"corpora.web.decontaminate: .*questions.jsonl cannot be read"):
+        texts_of(path, workspace)
