@@ -14,6 +14,7 @@ from torch import nn
 from nr_core.base.language_model import chosen_layers, language_model
 from nr_core.base.precision import count
 from nr_core.errors import ModelError
+from nr_core.files import reason_of
 from nr_core.settings import MethodSettings
 from nr_core.tuner.budget import BUDGET, Backbone, embedding_tables
 
@@ -28,7 +29,7 @@ def add_lora(
 
     The rank is the one asked for, else the one whose parameters come nearest to the adapters'. new_rows: tokens whose
     rows of the embedding and of the head are trained beside. Raises ModelError where there is no such layer, for
-    DoRA on a mixture, and where most weights lie in what is neither.
+    DoRA on a mixture, where most weights lie in what is neither, and where PEFT refuses.
     """
     from peft import LoraConfig, get_peft_model
     from transformers.pytorch_utils import Conv1D
@@ -59,7 +60,12 @@ def add_lora(
         trainable_token_indices=None if new_rows is None else _rows_of_tokens(model, new_rows),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:  # as for Mamba's out_proj, which its kernels pass by
+        raise ModelError(
+            f"PEFT puts no LoRA on this model ({reason_of(error)}); choose adapter, neutral_residues or finetune."
+        ) from error
 
 
 def add_dora(model: Any, settings: MethodSettings, backbone: Backbone, new_rows: list[int] | None) -> Any:

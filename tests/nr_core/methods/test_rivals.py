@@ -18,6 +18,7 @@ from nr_core.methods.weight_rules import L2ToBase, MovingAverage, feature_norms,
 from nr_core.runs.load_run import load_run
 from nr_core.settings import BaseSpec, MethodSettings
 from nr_core.tuner.budget import Backbone
+from tests.nr_core.architectures import tiny
 from tests.nr_core.tiny import tiny_model
 
 TOKENS = torch.arange(3, 23).view(2, 10)
@@ -61,6 +62,11 @@ def test_lora_that_would_leave_the_experts_alone_is_refused():
     for method in ("lora", "dora"):
         with pytest.raises(ModelError, match="LoRA would not reach most of the model's weights, which lie in"):
             extend(model, MethodSettings(method=method))
+
+
+def test_lora_on_a_model_that_peft_refuses_is_a_sentence():
+    with pytest.raises(ModelError, match=r"PEFT puts no LoRA on this model \(.*out_proj"):
+        extend(tiny("falcon_h1"), MethodSettings(method="lora"))
 
 
 @pytest.mark.parametrize("tied", [True, False])
