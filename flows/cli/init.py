@@ -147,7 +147,7 @@ def _first_row(file: Path) -> dict[str, Any]:
             with fsspec.open(str(file.resolve()), compression="infer") as stream:
                 row = json.loads(stream.readline(LONGEST_LINE))
             return row if isinstance(row, dict) else {}
-    except (OSError, EOFError, ValueError, RecursionError):
+    except (OSError, EOFError, ValueError, RecursionError, ArithmeticError, LookupError):  # also of odd dates
         return {}
     return {}
 

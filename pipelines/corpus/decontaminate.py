@@ -107,7 +107,7 @@ def _of_file(corpus: str, name: str, workspace: Workspace) -> DecontaminationSet
                 with gzip.open(path, "rb") if name.endswith(".gz") else path.open("rb") as lines:
                     while line := lines.readline(MAX_TEXT_BYTES):
                         yield from _strings(json.loads(line)) if line.strip() else ()
-        except (OSError, EOFError, ValueError, RecursionError) as error:  # pyarrow's and json's are ValueErrors
+        except (OSError, EOFError, ValueError, RecursionError, ArithmeticError, LookupError) as error:
             raise InputError(f"corpora.{corpus}.decontaminate: {path} cannot be read: {error}") from error
 
     content, read = content_hash(path, workspace), _READ_ANEW.get(path.suffix)

@@ -17,6 +17,7 @@ from flows.maintenance.workspace_health import Wrong
 from flows.steps.base import fitting_shape
 from nr_core.settings import BaseSpec
 from pipelines.corpus.filter import REMEDIES
+from pipelines.pages.charset.decode import decode_plain_text
 from pipelines.settings import CorpusSettings, DocumentSettings
 from pipelines.settings.sources import TextSource
 from pipelines.sources.retries import ReadFailure
@@ -76,7 +77,7 @@ def _records(source: TextSource, max_bytes: int) -> Iterator[TextRecord | ReadFa
     for pattern in source.local_patterns():
         for file in sorted(map(Path, glob(str(Path(pattern).expanduser()), recursive=True))):
             if file.is_file():
-                yield from read_text(file, options, max_bytes)
+                yield from read_text(file, options, max_bytes, decode_plain_text)
 
 
 def _identifier(settings: DocumentSettings) -> Identifier | None:

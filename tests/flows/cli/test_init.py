@@ -55,6 +55,13 @@ def test_files_of_other_kinds_are_known_by_their_ending(folder, file, kind):
     assert kind == "warc" or found.text_field == "text"
 
 
+def test_a_first_row_that_python_has_no_values_for_is_left_to_the_refresh(folder):
+    dates = pa.array([10**9], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"when": dates, "text": ["x"]}), folder / "a.parquet")
+    assert nr("init", "there", "--data", "a.parquet").exit_code == 0
+    assert source(folder / "there").text_field == "text"
+
+
 def test_text_of_the_original_language_becomes_replay_and_measure(folder):
     (folder / "hu.txt").write_text("Szöveg")
     (folder / "en.txt").write_text("Text")

@@ -124,6 +124,14 @@ def test_a_text_of_which_no_corpus_would_come_is_told_with_the_remedy(folder, wr
     assert says in finding.says and finding.fix
 
 
+def test_plain_texts_in_an_8_bit_charset_are_read_as_a_refresh_reads_them(folder):
+    for number in range(40):
+        (folder / f"{number}.txt").write_bytes(tale(number).encode("cp1250"))
+    sources = {"tales": {"kind": "text", "paths": ["*.txt"]}}
+    (folder / "study.yaml").write_text(yaml.safe_dump({**STUDY, "sources": sources}))
+    assert found(folder, "text of new").says == "40 of its 40 documents would stay"
+
+
 def test_a_text_cut_short_in_its_middle_is_told(folder):
     whole = gzip.compress((folder / "hu.jsonl").read_bytes())
     (folder / "hu.jsonl").unlink()
