@@ -89,7 +89,7 @@ def _local_files(task: TaskSettings, folder: Path) -> list[Path]:
 def _read(task: TaskSettings, path: Path) -> list[dict[str, Any]]:
     try:
         return list(READERS[task.data.format](path))
-    except (ValueError, LookupError) as error:
+    except (ValueError, LookupError, ArithmeticError) as error:  # of Parquet: dates that Python has no value for
         form = {"json": "JSON, JSON lines or Parquet", "clams": "CLAMS", "conllu": "CoNLL-U"}[task.data.format]
         raise ModelError(f"Task {task.name}: {path} is no {form} ({error}); correct the file.") from error
 

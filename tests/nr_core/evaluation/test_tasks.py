@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -274,6 +276,14 @@ def test_a_file_of_a_task_that_cannot_be_read_is_a_sentence(tmp_path, form, cont
     task = TaskSettings(**{**TASK, **fields, "data": {"files": ["data.txt"], "format": form}})
     (tmp_path / "data.txt").write_bytes(content)
     with pytest.raises(ModelError, match=sentence):
+        make_items(task, tmp_path)
+
+
+def test_a_date_that_python_has_no_value_for_is_a_sentence(tmp_path):
+    task = TaskSettings(**{**TASK, "choices": "a", "answer": "gold", "data": {"files": ["data.parquet"]}})
+    ever = pa.array([2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"a": [["igen", "nem"]], "gold": [1], "asked": ever}), tmp_path / "data.parquet")
+    with pytest.raises(ModelError, match=r"data\.parquet is no JSON, JSON lines or Parquet"):
         make_items(task, tmp_path)
 
 
