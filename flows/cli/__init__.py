@@ -32,7 +32,7 @@ def main() -> None:
     os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers
     with leaving_on_interrupt(""):
         try:
-            sys.exit(app(standalone_mode=False))
+            sys.exit(app(standalone_mode=False) or 0)
         except typer.Abort:
             sys.exit("Aborted!")
         except _TYPED_WRONGLY as error:
