@@ -24,7 +24,7 @@ REMEDY = "delete it"
 
 @dataclass(frozen=True)
 class Failure:
-    """How the last flow of a study failed."""
+    """Hold how the last flow of a study failed."""
 
     study: str
     flow: str

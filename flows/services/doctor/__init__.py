@@ -1,1 +1,1 @@
-"""What `nr doctor` looks at: this machine and installation, Prefect's services, a workspace and a study."""
+"""Look at what `nr doctor` tells of: this machine and installation, Prefect's services, a workspace and a study."""

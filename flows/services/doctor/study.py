@@ -1,4 +1,4 @@
-"""What a flow would refuse of a study after minutes, found in seconds: the first of its texts, and its base without the
+"""Find in seconds what a flow would refuse of a study after minutes: the first of its texts, and its base without the
 weights. Nothing is fetched but what the hub says of a base.
 """
 
