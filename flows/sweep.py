@@ -23,6 +23,7 @@ from storage.workspace import Workspace
 TABLE = """SELECT CASE WHEN run_id IN (SELECT run_id FROM pareto_front) THEN '*' ELSE '' END AS front,
        name, seed, learning, forgetting, forgetting_in_replay, run_id
 FROM learning_vs_forgetting WHERE run_id IN (SELECT unnest(?)) ORDER BY forgetting, name, seed"""
+SHORT = {"learning_rate": "lr", "alpha": "alpha"}  # in names
 
 
 @flow(name="sweep", on_running=[record_process])
@@ -51,9 +52,9 @@ def expanded(config: Config) -> Config:
         raise InputError("`sweep` is missing: say what to vary, like `sweep: {learning_rates: [1.0e-3, 3.0e-3]}`")
     points = {
         method.label: [
-            _point(method, rate, alpha)
-            for rate in _values(config.sweep.learning_rates, method.learning_rate)
-            for alpha in _values(config.sweep.alphas if _has_alpha(method) else [], method.alpha)
+            _point(method, {**rate, **alpha})
+            for rate in _each("learning_rate", config.sweep.learning_rates)
+            for alpha in _each("alpha", config.sweep.alphas if _has_alpha(method) else [])
         ]
         for method in config.methods
     }
@@ -71,8 +72,8 @@ def _with_teacher(point: MethodSettings, points: Mapping[str, list[MethodSetting
     return point
 
 
-def _values(varied: Sequence[float], own: float | None) -> Sequence[float | None]:
-    return varied or [own]
+def _each(field: str, values: Sequence[float]) -> list[dict[str, float]]:
+    return [{field: value} for value in values] or [{}]
 
 
 def _has_alpha(method: MethodSettings) -> bool:
@@ -80,10 +81,7 @@ def _has_alpha(method: MethodSettings) -> bool:
     return "alpha" in METHODS[method.method].fields and weighed
 
 
-def _point(method: MethodSettings, rate: float | None, alpha: float | None) -> MethodSettings:
-    parts = [method.label]
-    parts += [f"lr {rate:g}"] if rate is not None else []
-    parts += [f"alpha {alpha:g}"] if alpha is not None else []
-    return MethodSettings.model_validate(
-        {**method.model_dump(), "learning_rate": rate, "alpha": alpha, "name": " ".join(parts)}
-    )
+def _point(method: MethodSettings, varied: Mapping[str, float]) -> MethodSettings:
+    """Return the method at these values, its name with what was varied."""
+    name = " ".join([method.label, *(f"{SHORT[field]} {value:g}" for field, value in varied.items())])
+    return MethodSettings.model_validate({**method.model_dump(), **varied, "name": name})

@@ -30,8 +30,10 @@ from flows.report.series import Style, Styles, bits
 
 Row = dict[str, Any]
 BESIDE = 1.15  # a label at most this far from its mark, in font sizes, needs no line to it
+BOLD = 1.16  # as wide as a name that is not
 LINE_HEIGHT = 1.23  # of the font size
-OFFSETS = (0.85, 1.4, 2.15)  # of the font size, from a mark
+OFFSETS = (0.85, 1.4, 2.15, 3.3, 4.6)  # of the font size, from a mark
+MARK_WEIGHT = 6.0  # of what a label hides: a mark is small, and whoever looks for it finds nothing
 LABEL_SHARE = 0.6  # of the width of the plot, at most, for a name
 OUTSIDE = 1e5  # cost of leaving the picture: more than of any overlap within it
 
@@ -85,9 +87,8 @@ def scatter(
     words: names of the axes, to the right and upwards; size: width and height.
     """
     figure, axes = new_figure(size, look)
-    xs, ys = [0.0, *(row[measures.x] for row in runs)], [0.0, *(row[measures.y] for row in runs)]
-    axes.set_xlim(value_range(xs))
-    axes.set_ylim(value_range(ys))
+    axes.set_xlim(value_range(_ends(runs, measures.x)))
+    axes.set_ylim(value_range(_ends(runs, measures.y)))
     set_ticks(axes, max(3, int(size[0] / look.font_size / 9)), 5, look)
     _margins(figure, axes, size, look)
     name: dict[str, Any] = {"color": look.ink, "fontsize": look.font_size, "parse_math": False}
@@ -118,14 +119,25 @@ def _margins(figure: Figure, axes: Axes, size: tuple[float, float], look: Look) 
     axes.set_position((left / size[0], below / size[1], width / size[0], height / size[1]))
 
 
+def _ends(runs: Sequence[Row], name: str) -> list[float]:
+    """Return what an axis has to hold: the base, and the figures with their intervals."""
+    return [0.0, *(end for row in runs for end in _interval(row, name) or (row[name],))]
+
+
+def _interval(row: Row, name: str) -> tuple[float, float] | None:
+    """Return the ends of a figure's 95 % interval, where its error is known."""
+    error = row.get(f"{name}_stderr")
+    if error is None or not math.isfinite(error):
+        return None
+    return row[name] - 1.96 * error, row[name] + 1.96 * error
+
+
 def _cross(axes: Axes, row: Row, measures: Measures, look: Look, gid: str) -> None:
     """Draw the 95 % intervals of a run's figures, where there are some."""
     x, y = row[measures.x], row[measures.y]
-    for name, across, up in ((measures.x, 1, 0), (measures.y, 0, 1)):
-        error = row.get(f"{name}_stderr")
-        if error is not None and math.isfinite(error):
-            half = 1.96 * error
-            ends = (x - across * half, x + across * half), (y - up * half, y + up * half)
+    across, up = _interval(row, measures.x), _interval(row, measures.y)
+    for ends in ((across, (y, y)) if across else None, ((x, x), up) if up else None):
+        if ends is not None:
             axes.plot(*ends, color=look.quiet, linewidth=look.line, gid=gid, clip_on=False, zorder=4)
 
 
@@ -146,7 +158,7 @@ def _labels(
     marks = [(tuple(to_pixels((row[measures.x], row[measures.y]))), styles.of(row)) for row in runs]
     half = 0.62 * look.font_size
     for x, y in [origin, *(place for place, _ in marks)]:
-        placer.keep_free(Box(x - half, y - half, 2 * half, 2 * half))
+        placer.keep_free(Box(x - half, y - half, 2 * half, 2 * half), MARK_WEIGHT)
     for start, end in pairwise(tuple(to_pixels(step)) for step in steps):
         placer.keep_free(Box.between(start, end, 1), weight=0.4)
     of_styles: dict[Style | None, list[int]] = {}
@@ -154,8 +166,8 @@ def _labels(
         of_styles.setdefault(styles.of(row), []).append(number)
     longest = min(LONGEST_NAME, int(LABEL_SHARE * area.width / (CHARACTER_WIDTH * look.font_size)))
     for text, style, places in [*_texts(marks, longest), ("base", None, [origin])]:
-        box, of = placer.place(text, places), " ".join(map(str, of_styles.get(style, ())))
         hero = style is not None and style.is_reference
+        box, of = placer.place(text, places, BOLD if hero else 1.0), " ".join(map(str, of_styles.get(style, ())))
         given: dict[str, Any] = {"ha": "center", "va": "center", "gid": f"label:{of}", "zorder": 7, "parse_math": False}
         given |= {"color": look.accent if hero else look.ink, "fontweight": "bold" if hero else "normal"}
         ground = {"facecolor": look.paper, "edgecolor": "none", "pad": 0.05 * look.font_size}
@@ -245,9 +257,9 @@ class Placer:
     def keep_free(self, box: Box, weight: float = 1.0) -> None:
         self._taken.append((box, weight))
 
-    def place(self, text: str, marks: Sequence[tuple[float, float]]) -> Box:
-        """Return the box of the label of these marks, and keep it free from now on."""
-        width = len(text) * CHARACTER_WIDTH * self._size
+    def place(self, text: str, marks: Sequence[tuple[float, float]], wider: float = 1.0) -> Box:
+        """Return the box of the label of these marks, and keep it free from now on. wider: than in plain type."""
+        width = len(text) * CHARACTER_WIDTH * self._size * wider
         best, best_cost = None, float("inf")
         for rank, box in enumerate(self._candidates(width, marks)):
             cost = rank * 0.5 + sum(weight * box.overlap(taken) for taken, weight in self._taken)

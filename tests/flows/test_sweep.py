@@ -37,10 +37,10 @@ def test_methods_by_rates_by_alphas_by_seeds():
     ]
 
 
-def test_what_is_not_varied_stays():
+def test_what_is_not_varied_stays_and_is_not_named():
     methods, seeds = points(alphas=[2.0])
     assert seeds == [0]
-    assert methods == [("neutral_residues alpha 2", None, 2.0), ("bounded", None, None), ("lora lr 0.5", 0.5, None)]
+    assert methods == [("neutral_residues alpha 2", None, 2.0), ("bounded", None, None), ("lora", 0.5, None)]
 
 
 def test_points_between_base_and_finetuned_model_leave_the_id_of_the_finetuning_alone():
@@ -51,7 +51,7 @@ def test_points_between_base_and_finetuned_model_leave_the_id_of_the_finetuning_
         return planned_runs(expanded(config), versions, PreparedBase(model_id="base", spec=BaseSpec(model="base")))
 
     plain, wide = runs(), runs(interpolate=[0.3, 0.7])
-    label = "finetune lr 0.001"
+    label = "finetune"
     assert [run.label for run in wide[:3]] == [f"{label}{point} seed 3" for point in ("", " λ 0.3", " λ 0.7")]
     assert [run.run_id for run in wide[::3]] == [run.run_id for run in plain]
     assert wide[0].method == plain[0].method and [run.made_of for run in wide[:3]] == [None, *[wide[0].run_id] * 2]
@@ -102,7 +102,7 @@ def test_in_a_sweep_a_teacher_is_a_point():
     assert [method.distil_from for method in expanded(varied).methods] == ["full lr 0.5"] * 2 + [None] * 2
     named = [PUPIL, {"method": "finetune", "name": "full", "learning_rate": 0.5}]
     seeds = parse_config({**SMALL, "methods": named, "sweep": {"seeds": [1]}}, "my.yaml")
-    assert [method.distil_from for method in expanded(seeds).methods] == ["full lr 0.5", None]
+    assert [method.distil_from for method in expanded(seeds).methods] == ["full", None]
     with pytest.raises(InputError, match="in a sweep the name of a point"):
         expanded(varied.model_copy(update={"sweep": varied.sweep.model_copy(update={"learning_rates": [0.1]})}))
 
