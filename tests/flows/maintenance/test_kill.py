@@ -44,12 +44,13 @@ STAGES = ("reading", "corpora", "pretraining", "training", "evaluation", "report
 # flow: kill -9; interrupt: Ctrl-C at a terminal; child: the process that does the stage's work; server: Prefect's.
 WHO = ("flow", "interrupt", "child", "server")
 MATRIX = [cell for cell in itertools.product(WHO, STAGES) if cell[0] != "child" or cell[1] in PROCESSES]
+# A hit that the flow bears comes last: after it a workspace has no later stage, and the next would begin from nothing.
 CELLS = [
     ("flow", "reading"),
     ("flow", "corpora"),
-    ("child", "pretraining"),
     ("flow", "training"),
     ("flow", "evaluation"),
+    ("child", "evaluation"),
 ]
 
 
