@@ -228,6 +228,6 @@ CREATE TABLE IF NOT EXISTS gate_activity (
 COMMENT ON TABLE gate_activity IS 'How often a layer''s gate is open on a set, and the mean size of its residue (L1 norm over hidden size).';
 COMMENT ON COLUMN gate_activity.model_id IS 'models.model_id';
 COMMENT ON COLUMN gate_activity.eval_id IS 'eval_sets.eval_id';
-COMMENT ON COLUMN gate_activity.layer IS 'layer of the base, from 0';
+COMMENT ON COLUMN gate_activity.layer IS 'layer of the base, from 0; of gated rows, the embedding is -1 and the head one after the last layer';
 COMMENT ON COLUMN gate_activity.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
 COMMENT ON COLUMN gate_activity.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';

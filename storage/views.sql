@@ -236,7 +236,7 @@ COMMENT ON COLUMN gate_activity_by_role.name IS 'runs.name';
 COMMENT ON COLUMN gate_activity_by_role.method IS 'runs.method';
 COMMENT ON COLUMN gate_activity_by_role.role IS 'of the set''s language in the run: new or original; NULL where the run has no input in that language';
 COMMENT ON COLUMN gate_activity_by_role.eval_set IS 'name of the evaluation set';
-COMMENT ON COLUMN gate_activity_by_role.layer IS 'layer of the base, from 0';
+COMMENT ON COLUMN gate_activity_by_role.layer IS 'layer of the base, from 0; of gated rows, the embedding is -1 and the head one after the last layer';
 COMMENT ON COLUMN gate_activity_by_role.open_rate IS 'share of the set''s scored tokens whose gate is open (> 0); NULL for adapters without a gate';
 COMMENT ON COLUMN gate_activity_by_role.residue_size IS 'mean over the scored tokens of ||residue||1 / hidden size';
 
