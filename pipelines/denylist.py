@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipelines.corpus.shards import shard_files
 from pipelines.pages.url_list import UrlList
-from pipelines.sources.urls import host_named
+from pipelines.sources.urls import host_named, without_www
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
 from storage.workspace import Workspace
@@ -27,6 +27,7 @@ REMEDY = (
     'write it anew as {"host": "example.org", "reason": "", "added": ""}, one line a host, or delete it and give each '
     "host to `nr forget` again; until then nothing is made, so that no host comes back"
 )
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # it would be left out, and name another host
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?")
 
 
@@ -60,12 +61,17 @@ def _entry(line: bytes, place: str) -> Denied:
         raise DamagedFile(f"{place} is damaged (no host that was taken down): {REMEDY}") from error
 
 
-def deny(host: str, reason: str, workspace: Workspace) -> Denied:
-    """Put a host on the list, unless it is. Raises InputError for what is no host."""
-    named = "" if set(host.strip()) & set("/@?# ") else host_named(host).removeprefix("www.")
+def host_to_deny(host: str) -> str:
+    """Return a host that somebody gave as the list has it. Raises InputError for what is no host."""
+    named = "" if set(host.strip()) & set("/@?# ") or _NO_TEXT.search(host.strip()) else without_www(host_named(host))
     if not _HOST.fullmatch(named) or ".." in named:
         raise InputError(f"{host!r} is no host: give one such as example.org, without https:// and path")
-    host = named
+    return named
+
+
+def deny(host: str, reason: str, workspace: Workspace) -> Denied:
+    """Put a host on the list, unless it is. Raises InputError for what is no host."""
+    host = host_to_deny(host)
     with workspace.lock("deny-list"):
         entries = denied_hosts(workspace)
         entry = next((entry for entry in entries if entry.host == host), None)

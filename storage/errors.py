@@ -27,8 +27,10 @@ def os_sentence(error: OSError, at: Path | None = None) -> str:
             return f"you may not do that ({said}{where}){_owner(error)}, or give another place"
         case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
             return f"a file and a folder are mistaken for one another ({said}{where}): move it away, or give another"
+        case errno.ENOENT if not where:  # of os.getcwd
+            return f"the folder that you are in is gone, or something else is ({said}): cd to one, {SAME_COMMAND}"
         case errno.ENOENT:
-            return f"there is nothing{where or ' there'}: correct the path, or make what is missing anew"
+            return f"there is nothing{where}: correct the path, or make what is missing anew"
         case errno.EMFILE | errno.ENFILE:
             return f"too many files are open ({said}{where}): raise the limit (ulimit -n), {SAME_COMMAND}"
         case errno.EIO | errno.ESTALE:

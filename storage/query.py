@@ -47,7 +47,7 @@ def query(workspace: Asked, sql: str, parameters: list[Any] | dict[str, Any] | N
     Raises:
         InputError: no catalog yet, no or several statements, or DuckDB refuses the statement (in its own words).
     """
-    with _one_statement(workspace, sql) as connection:
+    with _one_statement(workspace, sql) as (connection, sql):
         cursor = connection.execute(sql, parameters or [])
         return Result(unique([column[0] for column in cursor.description or []]), cursor.fetchall())
 
@@ -58,16 +58,21 @@ def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckD
 
     Raises InputError as `query` does, for what is fetched in the block too.
     """
-    with _one_statement(workspace, sql) as connection:
-        asked = connection.execute(_with_finite_dates(connection, sql))
+    with _one_statement(workspace, sql) as (connection, sql):
+        asked = connection.execute(_for_python(connection, sql))
         yield unique([column[0] for column in asked.description or []]), asked
 
 
 _DATED = ("date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone")
 
 
-def _with_finite_dates(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return a statement whose infinite dates and times are NULL: to Python they would be its last and first days."""
+# Python's are days and microseconds: a month would be 30 days.
+_AS_TEXT = ("interval", "time_ns")
+
+
+def _for_python(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return a statement of whose values Python makes no others: infinite dates and times are NULL (they would be its
+    last and first days), and intervals and nanoseconds are text."""
     found = connection.sql(sql)
     fields = [_finite(f"#{n}", kind) for n, kind in enumerate(found.types, 1)] if found is not None else []
     if all(field == f"#{n}" for n, field in enumerate(fields, 1)):
@@ -77,9 +82,13 @@ def _with_finite_dates(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
-    """Return SQL that makes NULL of what is infinite in a value: `value` itself where nothing in it has a date."""
+    """Return SQL that makes NULL of what is infinite in a value, and text of what Python would change: `value` itself
+    where nothing in it is either."""
     if kind.id in _DATED:
-        return f"CASE WHEN isfinite({value}) THEN {value} END"
+        shown = f"replace({value}::VARCHAR, ' ', 'T')" if kind.id == "timestamp_ns" else value
+        return f"CASE WHEN isfinite({value}) THEN {shown} END"
+    if kind.id in _AS_TEXT:
+        return f"{value}::VARCHAR"
     if kind.id not in ("list", "array", "struct", "tuple", "map", "union"):
         return value
     each, named = f"x{depth}", list(kind.children)
@@ -91,6 +100,8 @@ def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
         key, inner = f"{each}.key", _finite(f"{each}.value", children["value"], depth + 1)
         if children["key"].id in _DATED:
             key = f"replace({key}::VARCHAR, ' ', 'T')"
+        elif children["key"].id in _AS_TEXT:
+            key = f"{key}::VARCHAR"
         entry = f"{{'key': {key}, 'value': {inner}}}"
         entries = f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
         return value if (key, inner) == (f"{each}.key", f"{each}.value") else entries
@@ -132,7 +143,7 @@ def relation(workspace: Asked, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
 
     Its column names are made unique. Raises InputError as `query` does, for what is done with it in the block too.
     """
-    with _one_statement(workspace, sql) as connection:
+    with _one_statement(workspace, sql) as (connection, sql):
         asked = connection.sql(sql)
         names = unique(asked.columns)
         yield asked.project(", ".join(f"#{place} AS {quoted(name)}" for place, name in enumerate(names, 1)))
@@ -170,14 +181,27 @@ def _refusal(workspace: Asked, error: duckdb.Error) -> str:
 
 
 @contextmanager
-def _one_statement(workspace: Asked, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _one_statement(workspace: Asked, sql: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
     with connect(workspace) if isinstance(workspace, Workspace) else workspace.connect() as connection:
+        if any("\ud800" <= letter <= "\udfff" for letter in sql):  # as Python reads an argument's other bytes
+            raise InputError(f"the statement is no text in UTF-8: {sql!a}; write it anew")
         try:
             if len(connection.extract_statements(sql)) != 1:
                 raise InputError("give one SQL statement, for example: from learning_vs_forgetting")
-            yield connection
+            yield connection, _without_end(sql)
         except duckdb.Error as error:
             raise InputError(_refusal(workspace, error)) from error
+
+
+def _without_end(sql: str) -> str:
+    """Return a statement without its semicolon and comments behind it, at which DuckDB's relations break."""
+    text = sql.encode()
+    end = len(text)
+    for place, kind in reversed(duckdb.tokenize(sql)):
+        if kind != duckdb.token_type.comment and text[place : place + 1] != b";":
+            break
+        end = place
+    return text[:end].decode()
 
 
 ROWS_AT_A_TIME = 1000

@@ -1,5 +1,6 @@
 """The command line `nr`. Heavy packages are imported in the commands, so that `nr --help` answers at once."""
 
+import codecs
 import io
 import os
 import signal
@@ -29,6 +30,8 @@ _TYPED_WRONGLY: type[Exception] = typer.BadParameter.__mro__[2]  # of all usage 
 def main() -> None:
     """Run the command: an error that the user can fix ends with one sentence and exit code 2, an interrupt in silence
     with 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_SHOWN_IN_ASCII)
     os.environ.update(SAFE)  # libraries start processes of their own, as Dask does its workers
     with leaving_on_interrupt(""):
         try:
@@ -42,6 +45,21 @@ def main() -> None:
             if sentence is None:
                 raise
             _end(f"error: {sentence}")
+
+
+_SHOWN_IN_ASCII = "shown-in-ascii"
+_FRAMES = str.maketrans("─│┌┐└┘├┤┬┴┼…", "-|+++++++++~")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return what the terminal's charset lacks as it has it: frames of tables as lines, letters by their number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end].translate(_FRAMES)
+    return lacking.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error(_SHOWN_IN_ASCII, _in_ascii)
 
 
 def _shown(error: Any) -> str:

@@ -14,7 +14,7 @@ from pipelines.corpus.lineage import CORPUS_STAGE_VERSION
 from pipelines.corpus.shards import shard_files
 from pipelines.corpus.shared_versions import changing_corpus, clear_bucket
 from pipelines.dedup.signature import SignatureScheme
-from pipelines.denylist import DenyList, deny
+from pipelines.denylist import DenyList, deny, host_to_deny
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import read_units
 from storage.errors import InputError
@@ -66,10 +66,12 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
     Every later version honours the list. Versions made before, and the documents that were read, keep the text until
     they are deleted: the former are listed. What has pages of the host in the workspace's bucket is removed there. A
     corpus that cannot be published again, for instance since all of its held-out split is of this host, is said and
-    costs that corpus only.
+    costs that corpus only. Raises InputError for what is no host, and for a whole top-level domain.
     """
+    _refuse_top_level_domain(workspace, host_to_deny(host))
     entry = deny(host, reason, workspace)
-    say(f"{entry.host} is on {workspace.deny_list}; every version made from now on honours it")
+    all_of_it = "" if "." in entry.host else f", with every host that ends in .{entry.host}"
+    say(f"{entry.host} is on {workspace.deny_list}{all_of_it}; every version made from now on honours it")
     holding = [(name, version, count) for name, version, count in _holding(workspace, DenyList([entry.host]))]
     rows = []
     for name in workspace.published_corpora():
@@ -95,6 +97,26 @@ def forget_host(workspace: Workspace, host: str, reason: str, say: Callable[[str
         Result(["base", "corpus version", "share", "runs from it"], _bases(workspace, versions)),
         _without_address(workspace),
     )
+
+
+def _refuse_top_level_domain(workspace: Workspace, host: str) -> None:
+    """Refuse a name of one label that other hosts end in, unless pages lie on it itself, as on a machine's name."""
+    if "." in host:
+        return
+    below: set[str] = set()
+    for name in workspace.published_corpora():
+        folder = workspace.corpus_version(name, workspace.current_version(name) or "")
+        for file in [*shard_files(folder, "train"), *shard_files(folder, "held_out")]:
+            hosts = pc.unique(pq.read_table(file, columns=["host"])["host"]).drop_null().to_pylist()
+            if host in hosts:
+                return
+            below.update(one for one in hosts if one.endswith(f".{host}"))
+    if below:
+        some = ", ".join(sorted(below)[:3])
+        raise InputError(
+            f"{host} is a whole top-level domain, in which {len(below)} hosts of the corpora lie ({some}"
+            f"{', ...' if len(below) > 3 else ''}): give the host whose pages are to go"
+        )
 
 
 def _without_address(workspace: Workspace) -> dict[str, int]:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipelines.sources.urls import ascii_host
+from pipelines.sources.urls import ascii_host, without_www
 from storage.errors import InputError
 
 UT1_FILES = ("domains", "urls")
@@ -58,7 +58,7 @@ class UrlList:
 
     def has_host(self, host: str) -> bool:
         """Tell whether `host`, or a domain that it belongs to, is on the list."""
-        return len(self) > 0 and self._has_any(_domains(ascii_host(host).removeprefix("www.")))
+        return len(self) > 0 and self._has_any(_domains(without_www(ascii_host(host))))
 
     def has_url(self, url: str) -> bool:
         """Tell whether the URL starts with one on the list."""
@@ -123,7 +123,7 @@ def _named(line: str) -> Iterator[str]:
 def _normal(url: str) -> str:
     """Write a URL as it is compared: `HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
     authority, slash, path = _SCHEME.sub("", url, count=1).partition("/")
-    host = ascii_host(authority.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
+    host = without_www(ascii_host(authority.rpartition("@")[2].partition(":")[0]))
     return (host + slash + path).rstrip("/")
 
 

@@ -55,6 +55,12 @@ def ascii_host(host: str) -> str:
     return host.lower().strip(".")[:MAX_HOST_CHARACTERS]
 
 
+def without_www(host: str) -> str:
+    """Return a host, as it is compared, without `www.`: of www.hu it would leave all of .hu, so that it stays there."""
+    rest = host.removeprefix("www.")
+    return rest if "." in rest else host
+
+
 def ascii_host_pattern(pattern: str) -> str:
     """Return a host pattern (*, ?, [..]) as hosts are compared: labels with a wildcard stay, the others are as in a
     host.

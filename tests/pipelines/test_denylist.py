@@ -1,8 +1,10 @@
 """The list of hosts that were taken down is read whole or not at all."""
 
+import pyarrow as pa
 import pytest
 
-from pipelines.denylist import denied_hosts, deny, hosts_taken_down
+from pipelines.denylist import DenyList, denied_hosts, deny, hosts_taken_down
+from storage.errors import InputError
 from storage.files import DamagedFile
 from storage.workspace import Workspace
 
@@ -42,3 +44,16 @@ def test_the_damaged_line_is_named(tmp_path):
     workspace.deny_list.write_bytes(workspace.deny_list.read_bytes() + b"{}\n")
     with pytest.raises(DamagedFile, match=r"^line 3 of "):
         denied_hosts(workspace)
+
+
+def test_a_host_named_www_is_no_whole_domain(tmp_path):
+    hosts = pa.table({"host": ["www.de", "m.www.de", "other.de", "www.other.de"]})
+    entry = deny("WWW.de", "asked", Workspace(tmp_path))
+    assert DenyList([entry.host]).mask(hosts).tolist() == [True, True, False, False]
+    assert DenyList(["other.de"]).mask(hosts).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("host", ["caf\udce9.example", "a\x00.example", "a.exa\x1bmple"])
+def test_what_would_name_another_host_is_refused(tmp_path, host):
+    with pytest.raises(InputError, match="is no host"):
+        deny(host, "asked", Workspace(tmp_path))

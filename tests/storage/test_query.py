@@ -105,6 +105,25 @@ def test_nor_is_one_inside_a_list_a_struct_a_map_or_a_union(workspace, format):
     assert found == expected
 
 
+SPANS = """SELECT INTERVAL 2 MONTH AS span, [INTERVAL '100000000 years'] AS long, TIME_NS '01:02:03.000000004' AS time,
+    {'at': TIMESTAMP_NS '2031-02-03 04:05:06.000000007'} AS moment, MAP {INTERVAL 1 DAY: 1} AS map, 1 AS one; -- all"""
+
+
+def test_months_and_nanoseconds_stay_and_a_comment_may_stand_behind_the_statement(workspace):
+    assert json.loads(written(workspace, SPANS, "json")) == [
+        {
+            "span": "2 months", "long": ["100000000 years"], "time": "01:02:03.000000004",
+            "moment": {"at": "2031-02-03T04:05:06.000000007"}, "map": {"1 day": 1}, "one": 1,
+        }
+    ]  # fmt: skip
+    (_, cells) = csv.reader(io.StringIO(written(workspace, SPANS, "csv").decode()))
+    assert cells[0] == "2 months"
+    assert (
+        pq.read_table(io.BytesIO(written(workspace, "SELECT 'a;' AS one; /* b */ ;", "parquet")))["one"][0].as_py()
+        == "a;"
+    )
+
+
 def test_a_catalog_that_was_cut_short_is_said_with_the_remedy(workspace):
     with duckdb.connect(workspace.catalog) as catalog:
         catalog.execute("CREATE TABLE long AS SELECT range, hash(range) AS hashed FROM range(200_000)")

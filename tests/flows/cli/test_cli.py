@@ -1,6 +1,7 @@
 """The command line: short and complete help, sentences for bad input, formats for programs, no heavy imports."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -98,10 +99,22 @@ def test_sql_prints_a_table_json_and_csv(tmp_path, nr_here):
     assert "[bold]name[/bold]" in nr_here("sql", query, cwd=tmp_path).stdout
 
 
+def test_a_terminal_of_another_charset_shows_what_it_can(tmp_path):
+    refresh_catalog(Workspace(tmp_path / "workspace"))
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "sql", "select 'naïve ő' as a"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert done.stdout.decode("latin-1").splitlines() == [
+        "+---------+", "|    a    |", "| varchar |", "+---------+", r"| naïve \u0151 |", "+---------+",
+    ]  # fmt: skip
+
+
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, nr_here):
     missing = nr_here("run", "nowhere.yaml", cwd=tmp_path)
     assert missing.returncode == 2 and missing.stderr.startswith("error: there is no config file nowhere.yaml")
     assert nr_here("sql", "select 1", cwd=tmp_path).stderr.startswith("error: workspace is not a workspace")
+    refresh_catalog(Workspace(tmp_path / "other"))
+    assert "is no text in UTF-8" in nr_here("sql", "select '\udcff'", "--workspace", "other", cwd=tmp_path).stderr
     Workspace(tmp_path / "workspace")
     empty = nr_here("sql", "select 1", cwd=tmp_path)
     assert empty.returncode == 2 and "has no catalog yet" in empty.stderr

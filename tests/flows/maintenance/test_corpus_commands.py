@@ -170,6 +170,17 @@ def test_a_forgotten_host_is_in_no_corpus_and_its_runs_are_named(study: Study) -
     assert "no version of a corpus here holds a page of nowhere.example: nothing was taken out" in shown.output
 
 
+def test_no_whole_top_level_domain_is_forgotten(study: Study) -> None:
+    with pytest.raises(InputError, match=r"^example is a whole top-level domain, in which \d+ hosts .*host0\.example"):
+        forget_host(study.workspace, "Example.", "asked", lambda said: None)
+    assert not study.workspace.deny_list.exists()
+    # A machine's name in a network of its own has no dot either.
+    study.refresh("n", [Page(html(prose(ENGLISH, 80)), "http://wiki/a"), *map(english, range(80, 86))])
+    assert "wiki" in study.hosts(str(study.workspace.current_version("english")))
+    forget_host(study.workspace, "wiki", "asked", lambda said: None)
+    assert "wiki" not in study.hosts(str(study.workspace.current_version("english")))
+
+
 def test_no_way_leads_back_to_a_version_with_a_forgotten_host(study: Study) -> None:
     host = sorted(study.hosts(study.first.version))[0]
     without = forget_host(study.workspace, host, "asked", lambda said: None).corpora.rows[0][2]
