@@ -93,15 +93,25 @@ class FastTextIdentifier:
         return self._predict(text, count)
 
     def _predict(self, text: str, count: int) -> list[tuple[str, float]]:
-        # fastText reads to the first line break and no further; the break at the end is part of how it was trained.
         # Small letters: it hardly knows words in capitals, and tells all else as well (text/languages.py).
-        squeezed = " ".join(text.lower().split())
-        if not squeezed:
+        line = fasttext_line(text.lower())
+        if line == "\n":
             return []
         return [
             (self._codes[label], min(float(score), 1.0))
-            for score, label in self._model.f.predict(squeezed + "\n", count, 0.0, "strict")
+            for score, label in self._model.f.predict(line, count, 0.0, "strict")
         ]
+
+
+def fasttext_line(text: str) -> str:
+    """Write a text so that fastText reads all of it, and as text: one line, the break at its end as it was trained.
+
+    It reads to the first line break or word `</s>`, which it takes for one, and a word `__label__…` is a label to it.
+    """
+    words = text.replace("\0", " ").split()
+    if "</s>" in text or "__label__" in text:
+        words = [word for word in words if word != "</s>" and not word.startswith("__label__")]
+    return " ".join(words) + "\n"
 
 
 # heliport's figure for a language is a mean negative logarithm of probability (HeLI-OTS), the less the likelier. The

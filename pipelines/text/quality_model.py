@@ -19,6 +19,7 @@ import xxhash
 
 from pipelines.pages.characters import normalise
 from pipelines.settings import DocumentSettings, QualityModelSettings
+from pipelines.text.identify import fasttext_line
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -132,8 +133,7 @@ def _sample(texts: Iterable[str], count: int) -> list[tuple[int, str]]:
 
 
 def _line(text: str) -> str:
-    """Write a text as fastText reads it: one line, lower-cased, the break at its end."""
-    return normalise(text[:MAX_CHARACTERS]).lower() + "\n"
+    return fasttext_line(normalise(text[:MAX_CHARACTERS]).lower())
 
 
 # Large blocks of memory that come from the kernel and are zero: on one thread fastText 0.9.3 initialises a tenth of its

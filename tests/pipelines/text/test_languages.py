@@ -110,6 +110,14 @@ def test_identifies_by_more_than_the_first_line(document_settings: DocumentSetti
     assert identify(" \n ") == ("und", 0.0)
 
 
+@pytest.mark.parametrize("mark", ["</s>", "</S>", "\0</s>\0", "__label__hu", "x </s> </s> y"])
+def test_words_that_are_marks_to_fasttext_hide_nothing(mark: str, document_settings: DocumentSettings) -> None:
+    identify = load_identifier(document_settings)
+    language, score = identify(f"{mark} {prose(FRENCH, 7)}")
+    assert language == "fra" and score > 0.9
+    assert identify.ranked(f"Une {mark} {prose(FRENCH, 7)}", 1)[0][0] == "fra"
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "model.ftz"
     other.write_bytes(b"not the model")

@@ -34,6 +34,7 @@ def test_it_tells_texts_that_it_has_not_seen(model: tuple[Path, dict[str, Any]],
     assert card == json.loads(path.with_suffix(".json").read_text())
     score = QualityModel(path)
     assert score(prose(ENGLISH, 999)) > 0.5 > score("Cheap shipping!\nClick here to buy, cheap offer. " * 9)
+    assert score("</s> " + prose(ENGLISH, 999)) > 0.5, "fastText reads on behind its own mark of an end"
     # In any order, with repetitions: the same model.
     again = train_quality_model([*GOOD[::-1], GOOD[0]], RANDOM[::-1], SETTINGS, tmp_path / "again.bin")
     assert again == card
