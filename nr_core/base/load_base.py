@@ -15,6 +15,8 @@ from nr_core.errors import ModelError
 from nr_core.files import foreign_files, reason_of
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec
 
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's name of an adapter's config
+
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,6 +32,7 @@ def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
+    _refuse_adapter(spec, (Path(spec.model) / ADAPTER_CONFIG).is_file())
     if spec.gguf_file:
         _require_gguf()
     options: dict[str, Any] = {"gguf_file": spec.gguf_file} if spec.gguf_file else {"use_safetensors": True}
@@ -45,6 +48,7 @@ def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
             **options,
         )
     model, loading = loaded
+    _refuse_adapter(spec, getattr(model, "_hf_peft_config_loaded", False))
     layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     if isinstance(layers, int) and layers < 1:
         raise ModelError(_no_model(spec, f"its config.json says {layers} layers"))
@@ -75,10 +79,12 @@ def load_shape(spec: BaseSpec) -> Any:
 
 
 def check_files(spec: BaseSpec) -> None:
-    """Raise ModelError where a base on this machine has no file of weights, or one that is cut short: by its header."""
+    """Raise ModelError where a base on this machine has no file of weights, or one that is cut short, by its header, or
+    where it is an adapter."""
     folder = Path(spec.model)
     if not folder.is_dir():
         return
+    _refuse_adapter(spec, (folder / ADAPTER_CONFIG).is_file())
     files = [folder / spec.gguf_file] if spec.gguf_file else sorted(folder.glob("*.safetensors"))
     if not files or not all(file.is_file() for file in files):
         raise ModelError(_no_model(spec, f"{folder} has no such weights"))
@@ -95,6 +101,17 @@ def check_files(spec: BaseSpec) -> None:
 
                 with safe_open(file, "pt"):
                     pass
+
+
+def _refuse_adapter(spec: BaseSpec, found: bool) -> None:
+    """Raise ModelError for a base with an adapter of PEFT beside it or in its place: transformers puts such an adapter
+    into the model by itself, and then saves the adapter alone, so that what a finetuning learned would be lost."""
+    if found:
+        raise ModelError(
+            f"{spec.model} holds an adapter of PEFT ({ADAPTER_CONFIG}), and a base is a whole model; merge the adapter "
+            "into its base (PeftModel.merge_and_unload) and give the folder of what comes out, or take the adapter's "
+            "files out of the folder."
+        )
 
 
 def _cut_short(spec: BaseSpec, file: Path, reason: str) -> str:

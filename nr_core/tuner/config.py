@@ -81,6 +81,11 @@ class NeutralResiduesConfig(PeftConfig):
             raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
         if self.embeddings == "gated_rows" and self.gate == "none":
             raise ModelError("NeutralResiduesConfig.embeddings is gated_rows, and gate is none; choose a gate.")
+        if self.exclude_modules is not None:
+            raise ModelError(
+                "NeutralResiduesConfig.exclude_modules has no sense here: adapters stand in whole layers, one each; "
+                "give the layers that are to have one, as layers=[...]."
+            )
         if self.sites is not None and self.placement == "attention":
             raise ModelError("NeutralResiduesConfig.sites says where adapters go, and so does placement; give one.")
         of_first_format = self.gate in ("relu", "none") and self.placement == "ffn" and self.embeddings == "frozen"

@@ -61,13 +61,16 @@ class Rows(nn.Module):
     def __init__(self, tokens: list[int], vocabulary: int, width: int, device: torch.device) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(len(tokens), width, device=device))
-        self.register_buffer("index", None, persistent=False)  # known from the config
-        self.register_buffer("place", None, persistent=False)
+        # Known from the config, so never saved; on the device that was asked for, where PEFT loads with
+        # low_cpu_mem_usage and the weights are on none until their file is read.
+        for name in ("index", "place"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.long, device=device), persistent=False)
         self.name_tokens(tokens, vocabulary)
 
     def name_tokens(self, tokens: list[int], vocabulary: int) -> None:
         """Say which tokens the rows are of, among so many."""
-        device = self.weight.device
+        before: Any = self.index
+        device = before.device
         self.index = torch.tensor(tokens, device=device)
         self.place = torch.full((vocabulary,), -1, device=device)
         self.place[self.index] = torch.arange(len(tokens), device=device)

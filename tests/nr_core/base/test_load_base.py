@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
-from nr_core.base.load_base import context_length, load_base, weights_hash, window_length
+from nr_core.base.load_base import check_files, context_length, load_base, weights_hash, window_length
 from nr_core.errors import ModelError
 from nr_core.runs.build_on_earlier import load_together
 from nr_core.runs.load_run import load_finished, load_run
@@ -148,6 +149,18 @@ def test_incomplete_weights_are_refused_rather_than_filled_at_random(world, tmp_
     (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="could be loaded from"):
         load_base(BaseSpec(model=str(copy)))
+
+
+def test_an_adapter_is_no_base(world, tmp_path):
+    """transformers would load it into the model, and of a finetuned one save the adapter alone."""
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    shutil.copytree(world.base, beside)
+    adapter = get_peft_model(load_base(BaseSpec(model=str(world.base))), LoraConfig(target_modules=["v_proj"]))
+    for folder in (alone, beside):
+        adapter.save_pretrained(folder)
+        for refuse in (load_base, check_files):
+            with pytest.raises(ModelError, match="holds an adapter of PEFT .* merge the adapter into its base"):
+                refuse(BaseSpec(model=str(folder)))
 
 
 def test_a_gguf_file_is_split_into_folder_and_name(tmp_path):

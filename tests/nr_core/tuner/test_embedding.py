@@ -53,6 +53,8 @@ def test_lives_as_a_peft_method(architecture, embeddings, tmp_path):
         saved = json.loads((tmp_path / "adapter_config.json").read_text())
         assert (saved["format_version"], saved["embeddings"]) == (3 if embeddings == "gated_rows" else 2, embeddings)
         assert_same(PeftModel.from_pretrained(tiny_model(architecture), tmp_path).eval()(NEW).logits, extended)
+        sparing = PeftModel.from_pretrained(tiny_model(architecture), tmp_path, low_cpu_mem_usage=True)
+        assert_same(sparing.eval()(NEW).logits, extended)
         native = tiny_model(architecture)
         native.load_adapter(str(tmp_path))
         assert_same(native.eval()(NEW).logits, extended)  # transformers' own load_adapter must read the same

@@ -171,6 +171,8 @@ def test_an_adapter_of_a_model_built_otherwise_is_refused(tmp_path):
     for given in (["gate_proj"], ["q_proj", "mlp"], "all-linear"):
         with pytest.raises(ModelError, match="leave target_modules out"):
             get_peft_model(tiny_model("llama"), NeutralResiduesConfig(target_modules=given))
+    with pytest.raises(ModelError, match=r"exclude_modules has no sense here: .* as layers="):
+        NeutralResiduesConfig(exclude_modules=["model.layers.1.mlp"])
 
 
 def test_adapters_of_the_first_format_load(tmp_path):
