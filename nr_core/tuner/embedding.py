@@ -58,6 +58,9 @@ def unused_tokens(inputs: Sequence[Input]) -> list[int]:
 class Rows(nn.Module):
     """Additions to some rows of a (vocabulary, d) matrix: zero at the start."""
 
+    index: Tensor
+    place: Tensor
+
     def __init__(self, tokens: list[int], vocabulary: int, width: int, device: torch.device) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(len(tokens), width, device=device))
@@ -69,8 +72,7 @@ class Rows(nn.Module):
 
     def name_tokens(self, tokens: list[int], vocabulary: int) -> None:
         """Say which tokens the rows are of, among so many."""
-        before: Any = self.index
-        device = before.device
+        device = self.index.device
         self.index = torch.tensor(tokens, device=device)
         self.place = torch.full((vocabulary,), -1, device=device)
         self.place[self.index] = torch.arange(len(tokens), device=device)

@@ -159,7 +159,7 @@ def test_an_adapter_is_no_base(world, tmp_path):
     for folder in (alone, beside):
         adapter.save_pretrained(folder)
         for refuse in (load_base, check_files):
-            with pytest.raises(ModelError, match="holds an adapter of PEFT .* merge the adapter into its base"):
+            with pytest.raises(ModelError, match=r"holds an adapter of PEFT .* merge the adapter into its base"):
                 refuse(BaseSpec(model=str(folder)))
 
 
