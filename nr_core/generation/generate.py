@@ -109,19 +109,34 @@ def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
     token (`<|im_end|>`) is text, and gets a space behind its first character: only the template opens and ends turns.
     Raises ModelError where the template refuses the conversation.
     """
-    from jinja2 import TemplateError
-
     spoken = [{**turn, "content": _without_control(tokenizer, turn)} for turn in turns]
     if not tokenizer.chat_template:
         return "\n".join(turn["content"] for turn in spoken)
-    try:
-        text = str(tokenizer.apply_chat_template(spoken, tokenize=False, add_generation_prompt=True))
-    except (TemplateError, TypeError, ValueError, OverflowError) as error:
+    text, refusal = _written(tokenizer, spoken)
+    said = next((turn["content"].strip() for turn in reversed(spoken) if turn["role"] == "user"), "")
+    if said and said not in text:
+        # Of many a vision model the template reads parts, and of plain text it writes nothing at all.
+        in_parts, _ = _written(
+            tokenizer, [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in spoken]
+        )
+        if said in in_parts:
+            return Templated(in_parts)
+    if refusal is not None:
         raise ModelError(
-            f"The model's chat template does not take this conversation ({_first_line(error)}); use `nr generate`, or "
-            "mend chat_template in its tokenizer's folder."
-        ) from error
+            f"The model's chat template does not take this conversation ({_first_line(refusal)}); use `nr generate`, "
+            "or mend chat_template in its tokenizer's folder."
+        ) from refusal
     return Templated(text)
+
+
+def _written(tokenizer: Any, turns: list[dict[str, Any]]) -> tuple[str, Exception | None]:
+    """Return what the chat template makes of a conversation, or why it takes none such."""
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)), None
+    except (TemplateError, TypeError, ValueError, OverflowError) as error:
+        return "", error
 
 
 def _without_control(tokenizer: Any, turn: dict[str, str]) -> str:

@@ -153,6 +153,18 @@ def test_what_a_turn_spells_as_a_control_token_is_text():
     )
 
 
+@pytest.mark.parametrize("parts", ["message.content", "[message.content[0] | items and message.content[0]]"])
+def test_a_template_that_reads_a_turn_in_parts_is_given_parts(parts):
+    """As vision models have it: of plain text it writes nothing, or ends in an error."""
+    template = (
+        "{% for message in messages %}<{{ message.role }}>{% for part in " + parts + " %}{% if part.type == 'text' %}"
+        "{{ part.text }}{% endif %}{% endfor %}{% endfor %}<model>"
+    )
+    turns = [{"role": "user", "content": "mi az?"}]
+    assert chat_prompt(byte_level(chat_template=template), turns) == "<user>mi az?<model>"
+    assert chat_prompt(byte_level(chat_template="{{ messages[0].content | upper }}"), turns) == "MI AZ?"
+
+
 def test_a_template_that_refuses_or_reaches_out_is_one_sentence():
     for template in ("{{ raise_exception('roles must alternate') }}", "{{ ''.__class__.__mro__ }}", "{% for %}"):
         with pytest.raises(ModelError, match="chat template does not take this conversation"):
