@@ -12,7 +12,7 @@ import sys
 from storage.errors import InputError, is_disk_full, os_sentence
 
 FULL = "the disk is full ({error}): free some space, and the same command goes on"
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
 DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do with each"
 
 
@@ -23,6 +23,10 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, InputError | ModelError):
         return str(error)
     said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or _is_of(error, "duckdb", "OutOfMemoryException"):
+        return (
+            f"memory has run out ({said or 'no more'}): end other programs, raise a limit (ulimit -v), or ask for less"
+        )
     if _is_of(error, "duckdb", "Error") or _is_of(error, "pyarrow", "ArrowException"):
         return _of_a_library(error, said)
     if isinstance(error, OSError):

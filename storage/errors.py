@@ -35,6 +35,14 @@ def os_sentence(error: OSError, at: Path | None = None) -> str:
             return f"too many files are open ({said}{where}): raise the limit (ulimit -n), {SAME_COMMAND}"
         case errno.EIO | errno.ESTALE:
             return f"the disk does not answer ({said}{where}): look after it (dmesg), {SAME_COMMAND}"
+        case errno.EFBIG:
+            return f"a file may grow no larger ({said}{where}): raise the limit (ulimit -f), or give another disk"
+        case errno.ENOLCK | errno.ENOSYS | errno.ENOTSUP:
+            return (
+                f"the file system cannot do that ({said}{where}): give a place on another disk, or mount it with locks"
+            )
+        case errno.ENOTEMPTY | errno.EBUSY | errno.ETXTBSY:
+            return f"something has it open ({said}{where}): end the program that does, {SAME_COMMAND}"
         case errno.ENAMETOOLONG | errno.ELOOP:
             return f"a path cannot be used ({said}{where}): give a shorter one, without links in a circle"
     return f"{said}{where}"

@@ -1,8 +1,10 @@
 """One file of ours: written whole or not at all, and read with one sentence where a power cut left it empty or torn."""
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with partial.open("wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
-            os.fsync(stream.fileno())
+            _fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -34,9 +36,32 @@ def link(file: Path, target: Path) -> None:
 def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # file systems in user space and of networks may know none, for folders above all
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
+
+
+def walk(root: str | Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder as os.walk does, through links to folders too, such as lie on another disk; each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        try:
+            status = os.stat(folder)
+        except FileNotFoundError:  # a flow has renamed it meanwhile
+            continue
+        if (place := (status.st_dev, status.st_ino)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        yield folder, folders, files
 
 
 class DamagedFile(InputError):

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.corpus.shared_versions import is_last_here
-from storage.files import read_json
+from storage.files import read_json, walk
 from storage.publish import MANIFEST, is_done, read_manifest
 from storage.workspace import OWN_TEXT, Workspace
 
@@ -52,13 +52,15 @@ class Workers:
 
 
 def is_held(lock: Path) -> bool:
+    """Tell whether somebody holds a lock, or may: where the file system does not say, nobody's work is touched."""
     try:
-        descriptor = os.open(lock, os.O_RDONLY)
+        # NFS asks for the permission to write before it gives a lock.
+        descriptor = os.open(lock, os.O_RDWR if os.access(lock, os.W_OK) else os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return True
     finally:
         os.close(descriptor)
@@ -132,15 +134,15 @@ def remove(waste: list[Waste], workspace: Workspace) -> None:
         for item in waste:
             if item.path.is_relative_to(workspace.root / "corpora") or item.path.parent.name == "documents":
                 workspace.bucket.remove(item.path, item.path / MANIFEST)
-    trash = workspace.scratch("trash")
     workers = Workers(workspace)
-    for number, item in enumerate(waste):
+    for item in waste:
         if workers.are_in(item.path):  # meanwhile
             continue
-        away = trash / f"{os.getpid()}-{number}"
-        away.parent.mkdir(parents=True, exist_ok=True)
-        item.path.rename(away)
-    shutil.rmtree(trash, ignore_errors=True)
+        # Beside it: a part of a workspace may be a link to another disk, or a disk of its own.
+        trash = item.path.with_name(f".trash.{os.getpid()}.partial")
+        trash.mkdir(exist_ok=True)
+        item.path.rename(trash / item.path.name)
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def needed_versions(workspace: Workspace, manifests: dict[str, dict[str, Any]], newest: int) -> set[str]:
@@ -236,7 +238,7 @@ def _unfinished(workspace: Workspace, days: float) -> Iterator[Waste]:
 
 
 def _partial(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):  # which bears, as rglob does not, that a flow renames what it goes to
+    for folder, folders, files in walk(root):  # which bears, as rglob does not, that a flow renames what it goes to
         yield from (Path(folder, name) for name in (*folders, *files) if fnmatch(name, ".*.partial"))
 
 

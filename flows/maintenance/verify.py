@@ -11,7 +11,7 @@ from flows.maintenance.rollback import MISSING_REMEDY
 from flows.maintenance.workspace_health import MISPLACED_FIX, misplaced
 from pipelines.denylist import denied_hosts, holds_taken_down
 from storage.errors import InputError, os_sentence
-from storage.files import DamagedFile, read_json
+from storage.files import DamagedFile, read_json, walk
 from storage.keys import file_sha256
 from storage.publish import MANIFEST, read_manifest
 from storage.workspace import Workspace
@@ -156,7 +156,7 @@ def _wrong(written: _Written, checked: dict[tuple[int, int], str]) -> str | None
 
 def _files(workspace: Workspace, corpus: str | None, damages: list[Damage]) -> Iterator[_Written]:
     root = workspace.root if corpus is None else workspace.corpus(corpus)
-    for path in sorted(root.rglob(MANIFEST)):
+    for path in sorted(Path(folder, MANIFEST) for folder, _, names in walk(root) if MANIFEST in names):
         if any(part.startswith(".") for part in path.relative_to(workspace.root).parts):
             continue  # a step that was killed, or is under way
         try:

@@ -63,11 +63,12 @@ def read(file: Path) -> Form:
 
 
 def _recorded(home: Path) -> Form:
+    empty: Form = {"deployments": {}, "automations": {}}
     try:
-        record = json.loads((home / RECORD).read_text())
-        return {"deployments": {}, "automations": {}, **record}
+        record = {**empty, **json.loads((home / RECORD).read_text())}
     except (FileNotFoundError, ValueError, TypeError):  # none, or one that a power cut has emptied
-        return {"deployments": {}, "automations": {}}
+        return empty
+    return record if all(isinstance(record[part], dict) for part in empty) else empty
 
 
 def _changed(last: Form, now: Form) -> Form:

@@ -18,7 +18,7 @@ from nr_core.settings import BaseSpec
 from pipelines.documents.stage import documents_key
 from pipelines.sources.urls import redacted
 from storage.errors import InputError
-from storage.files import DamagedFile, read_json, write_atomically
+from storage.files import DamagedFile, read_json, walk, write_atomically
 from storage.keys import hash_of
 from storage.locations import at_home
 from storage.publish import is_whole
@@ -147,7 +147,7 @@ def _files(pattern: str, results: Path) -> Iterator[str]:
         if os.path.isfile(path):
             yield path
         elif not results.is_relative_to(path) and not Path(path).is_relative_to(results):
-            for folder, _, names in os.walk(path):
+            for folder, _, names in walk(path):
                 yield from (os.path.join(folder, name) for name in names)
 
 
@@ -157,7 +157,7 @@ def _result_stamps(workspace: Workspace) -> Iterator[tuple[str, list[int] | None
     Of what a flow writes anew each time the time is left out, and of a report, which says when it was written, the
     size.
     """
-    for folder, folders, names in os.walk(workspace.root):
+    for folder, folders, names in walk(workspace.root):
         at_top = Path(folder) == workspace.root
         folders[:] = [name for name in folders if not name.startswith(".") and not (at_top and name == "private")]
         for name in names:

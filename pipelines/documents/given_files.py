@@ -10,6 +10,7 @@ from pipelines.pages.robots_txt import RobotsRules, read_robots_rules
 from pipelines.pages.url_list import UrlList, list_files, read_url_list
 from pipelines.settings import DocumentSettings
 from storage.errors import InputError
+from storage.files import walk
 from storage.keys import file_sha256, hash_of
 
 BLOCK_LISTS, HOSTS, ROBOTS_TXT = "documents.block_lists", "documents.opt_outs.hosts", "documents.opt_outs.robots_txt"
@@ -51,8 +52,8 @@ def _captures(patterns: tuple[str, ...]) -> tuple[Path, ...]:
     files: set[Path] = set()
     for pattern in patterns:
         found = [Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
-        for folder in [path for path in found if path.is_dir()]:
-            found += folder.rglob("*.warc*")
+        for given in [path for path in found if path.is_dir()]:
+            found += [Path(folder, name) for folder, _, names in walk(given) for name in names if ".warc" in name]
         if not any(path.is_file() for path in found):
             raise InputError(f"{ROBOTS_TXT}: {pattern} matches no file; correct the path or the pattern")
         files.update(path.resolve() for path in found if path.is_file())

@@ -24,6 +24,7 @@ import xxhash
 
 from pipelines.sources.urls import ascii_host, without_www
 from storage.errors import InputError
+from storage.files import walk
 
 UT1_FILES = ("domains", "urls")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://|^//", re.IGNORECASE)
@@ -81,11 +82,16 @@ def list_files(paths: Sequence[str], field: str) -> list[Path]:
     files: list[Path] = []
     for name in paths:
         path = Path(name).expanduser()
-        found = [path] if path.is_file() else sorted(file for kind in UT1_FILES for file in path.rglob(kind))
+        found = [path] if path.is_file() else sorted(set(_below(path)))
         if not found:
             raise InputError(f"{field}: {path} is neither a file nor a folder that holds files named domains or urls")
         files.extend(found)
     return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, _, names in walk(folder):
+        yield from (Path(place, name).resolve() for name in names if name in UT1_FILES)
 
 
 def _entries(files: Iterable[Path], field: str) -> Iterator[str]:

@@ -25,7 +25,8 @@ from storage.workspace import Workspace
 NUMBERS = {
     errno.ENOSPC: "disk is full", errno.EDQUOT: "quota", errno.EROFS: "read-only", errno.EACCES: "permission",
     errno.ENOTDIR: "folder", errno.EISDIR: "folder", errno.ENOENT: "nothing at", errno.EIO: "dmesg",
-    errno.EMFILE: "ulimit", errno.ENAMETOOLONG: "shorter",
+    errno.EMFILE: "ulimit", errno.ENAMETOOLONG: "shorter", errno.EFBIG: "ulimit -f", errno.ENOLCK: "locks",
+    errno.ENOTEMPTY: "open",
 }  # fmt: skip
 
 
@@ -33,6 +34,13 @@ NUMBERS = {
 def test_an_error_of_the_system_is_a_sentence_that_names_the_place(number, words):
     sentence = sentence_of(OSError(number, os.strerror(number), "/somewhere/file"))
     assert words in sentence and "/somewhere/file" in sentence and "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), pa.ArrowMemoryError("malloc of size 64"), duckdb.OutOfMemoryException()]
+)
+def test_memory_that_has_run_out_is_a_sentence(error):
+    assert "memory has run out" in (sentence_of(error) or "")
 
 
 def test_a_damaged_parquet_file_is_a_sentence_whoever_reads_it(tmp_path):
@@ -53,6 +61,7 @@ def test_a_damaged_parquet_file_is_a_sentence_whoever_reads_it(tmp_path):
         ('IO Error: Cannot open file "/x/a.parquet": Permission denied', "you may not"),
         ('IO Error: Cannot open file "/x/a.parquet": Read-only file system', "read-only"),
         ('IO Error: Could not write file "/x/a.parquet": No space left on device', "disk is full"),
+        ('IO Error: Could not write file "/x/a.parquet": File too large', "ulimit -f"),
         ('IO Error: Could not set lock on file "/x/catalog.duckdb": Conflicting lock is held in python', "Conflicting"),
     ],
 )

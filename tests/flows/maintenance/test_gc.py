@@ -1,15 +1,19 @@
 """`nr gc`: what nothing needs goes, and nothing else."""
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from flows.maintenance.gc import Keep, Waste, find_waste, left_alone, remove
+from flows.maintenance.gc import Keep, Waste, find_waste, is_held, left_alone, remove
+from flows.maintenance.verify import verify
 from storage.files import write_atomically
 from storage.publish import publishing, write_manifest
 from storage.workspace import Workspace
@@ -91,7 +95,33 @@ def test_removed_twice_it_is_gone_once(workspace):
     assert waste(workspace, versions=1) == set()
     assert not workspace.corpus_version("french", "nobody").exists()
     assert (workspace.corpus_version("french", "trained") / "data").read_text() == "trained"
-    assert not workspace.scratch("trash").exists()
+    assert not [*workspace.root.rglob(".trash.*")]
+
+
+def test_parts_that_are_links_to_another_disk_are_cleared_and_verified(workspace):
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as disk:
+        for part in ("documents", "runs", "corpora"):
+            shutil.move(workspace.root / part, disk)
+            (workspace.root / part).symlink_to(Path(disk, part))
+        (workspace.root / "corpora" / "again").symlink_to(workspace.root)  # a circle
+        assert {"documents/d-nobody", "corpora/french/nobody"} <= waste(workspace, versions=1, days=0)
+        remove(find_waste(workspace, Keep(versions=1, days=0)), workspace)
+        assert waste(workspace, versions=1, days=0) == set()
+        assert not (Path(disk, "documents", "d-nobody").exists() or Path(disk, "runs", ".left.partial").exists())
+        (workspace.run("run") / "data").write_text("other")
+        damages = verify(workspace, None, lambda *_: None)
+    assert {damage.path for damage in damages} == {"runs/run/data"}
+
+
+def test_a_lock_that_the_file_system_cannot_tell_of_counts_as_held(workspace, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EBADF, "Bad file descriptor")  # as NFS answers for a file that is open to read
+
+    with workspace.lock("run-left"):
+        pass
+    assert not is_held(workspace.root / "private" / "locks" / "run-left.lock")
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert is_held(workspace.root / "private" / "locks" / "run-left.lock")
 
 
 def test_what_a_training_under_way_reads_stays(workspace):

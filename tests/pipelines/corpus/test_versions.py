@@ -290,8 +290,10 @@ def test_robots_txt_of_today_holds_for_older_pages_and_the_card_says_what_each_l
         return [page, Page(f"languages-cld2: {said}\r\n", record_type="metadata")]
 
     robots = Page("User-agent: GPTBot\nDisallow: /", "https://closed.example/robots.txt", headers={})
-    folder_of_robots = tmp_path / "robots" / "segments"
-    folder_of_robots.mkdir(parents=True)
+    folder_of_robots, link = tmp_path / "of-today", tmp_path / "robots" / "segments"
+    folder_of_robots.mkdir()
+    link.parent.mkdir()
+    link.symlink_to(folder_of_robots)
     (folder_of_robots / "today.warc.gz").write_bytes(warc_bytes([robots])[0])
     opt_outs = OptOutSettings(robots_txt=(str(tmp_path / "robots"),))
     crawl.documents = crawl.documents.model_copy(update={"opt_outs": opt_outs})
