@@ -135,8 +135,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         if self.disable_adapters and self.merged:
             self.unmerge()
         output = self.base_layer(*args, **kwargs)
-        alone = self.disable_adapters or self.merged
-        residue = None if alone else self._open_residue(x) if self._skips(x) else self.residue(x)
+        residue = None if self.disable_adapters else self._open_residue(x) if self._skips(x) else self.residue(x)
         if self.has_sink:
             self._residue = residue
             return output
@@ -148,11 +147,18 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         if self.mixed is not None:
             return self.mixed.residue(x, {name: partial(self._residue_of, name) for name in self.neutral_residues_in})
         total = None
-        for name in self.active_adapters:
-            if name in self.neutral_residues_in:
-                residue = self._residue_of(name, x)
-                total = residue if total is None else total + residue
+        for name in self._acting():
+            residue = self._residue_of(name, x)
+            total = residue if total is None else total + residue
         return total
+
+    def _acting(self) -> list[str]:
+        """Return the active adapters that this layer has, without those that are merged into the FFN."""
+        return [
+            name
+            for name in self.active_adapters
+            if name in self.neutral_residues_in and name not in self.merged_adapters
+        ]
 
     def _residue_of(self, name: str, x: Tensor) -> Tensor:
         w_in, w_glu, w_out = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
@@ -167,20 +173,19 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
 
     def _skips(self, x: Tensor) -> bool:
         """Tell whether every active adapter has a ReLU gate, and nobody wants to see the closed ones."""
-        active = [name for name in self.active_adapters if name in self.neutral_residues_in]
+        active = self._acting()
         gated = all(self._gates[name] == "relu" for name in active)
         apart = self.mixed is not None or self.taps.measures()
         return bool(active) and gated and not apart and skips(self.skip_closed_gates, x)
 
     def _open_residue(self, x: Tensor) -> OpenRows | None:
         parts = []
-        for name in self.active_adapters:
-            if name in self.neutral_residues_in:
-                gate: Any = self.neutral_residues_block_gate[name]
-                states = self._cast_input_dtype(x, gate.weight.dtype)
-                if any_open(logit := gate(states)):  # in decoding mostly not: then nothing else is looked up
-                    inner = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
-                    parts.append(open_residue(states, logit, *inner))
+        for name in self._acting():
+            gate: Any = self.neutral_residues_block_gate[name]
+            states = self._cast_input_dtype(x, gate.weight.dtype)
+            if any_open(logit := gate(states)):  # in decoding mostly not: then nothing else is looked up
+                inner = (getattr(self, part)[name] for part in PARAMETER_NAMES[:3])
+                parts.append(open_residue(states, logit, *inner))
         return joined(parts)
 
     def _add_to_sink(self, module: nn.Module, args: Any, output: Any) -> Any:

@@ -50,6 +50,7 @@ def test_an_adapter_without_a_gate_is_merged_and_unmerged(tmp_path):
     model.unmerge_adapter()
     assert_same(model(TOKENS).logits, expected)
     model.merge_adapter(["other"])
+    assert_same(model(TOKENS).logits, expected)  # what was not merged goes on beside
     with model.disable_adapter():
         assert_same(model(TOKENS).logits, base)
     merged = model.merge_and_unload(safe_merge=True)
