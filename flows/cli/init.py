@@ -143,7 +143,7 @@ def _first_row(file: Path) -> dict[str, Any]:
         if suffix == ".parquet":
             batch = next(pq.ParquetFile(file).iter_batches(batch_size=1), None)
             return dict(batch.to_pylist()[0]) if batch and batch.num_rows else {}
-        if suffix.startswith((".jsonl", ".ndjson")):
+        if suffix.startswith((".jsonl", ".ndjson", ".jl")):
             with fsspec.open(str(file.resolve()), compression="infer") as stream:
                 row = json.loads(stream.readline(LONGEST_LINE))
             return row if isinstance(row, dict) else {}

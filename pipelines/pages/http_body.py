@@ -6,6 +6,7 @@ Codings: https://www.rfc-editor.org/rfc/rfc9110#section-8.4 and https://www.rfc-
 import io
 import re
 import zlib
+from contextlib import suppress
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
@@ -13,6 +14,8 @@ _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,200})?\r
 _MAX_CODINGS = 3  # that one header may name; more is an attack
 _MAX_MEMBERS = 10_000  # of gzip; more is an attack
 _FIRST_STEP, _LONGEST_STEP = 1 << 10, 1 << 18  # bytes that are decompressed at a time
+_WRONG_SUM = re.compile("incorrect (?:data|length) check")
+_GZIP, _ZLIB = b"\x1f\x8b", b"x"  # what they begin with
 _STREAMS = {"br": BrotliReader, "zstd": ZstdReader}
 
 
@@ -29,13 +32,14 @@ def undo_transfer(payload: bytes, transfer_encoding: str, content_encoding: str,
         payload = _dechunk(payload)
     codings = [coding.strip() for coding in f"{content_encoding},{transfer_encoding}".split(",")]
     for coding in reversed(codings[:_MAX_CODINGS]):  # the last one named was put on last
-        if coding in ("gzip", "x-gzip") and payload[:2] == b"\x1f\x8b":
+        if coding in ("gzip", "x-gzip", "deflate") and payload[:2] == _GZIP:
             payload = _gunzip(payload, max_bytes)
-        elif coding == "deflate":
+        elif coding == "deflate" or (coding in ("gzip", "x-gzip") and payload[:1] == _ZLIB):
             payload = _inflate(payload, max_bytes)
         elif coding in _STREAMS:
             payload = _read_stream(coding, payload, max_bytes)
-    return payload
+    # What was packed twice and said so once, or was stored packed without the header: no page begins so.
+    return _gunzip(payload, max_bytes) if payload[:2] == _GZIP else payload
 
 
 def _dechunk(payload: bytes) -> bytes:
@@ -56,8 +60,8 @@ def _gunzip(payload: bytes, max_bytes: int) -> bytes:
     """Return all gzip members; padding behind the last is left out."""
     parts: list[bytes] = []
     size = place = members = 0
-    while payload[place : place + 2] == b"\x1f\x8b":
-        member, step, members = zlib.decompressobj(31), _FIRST_STEP, members + 1
+    while payload[place : place + 2] == _GZIP:
+        member, start, step, members = zlib.decompressobj(31), place, _FIRST_STEP, members + 1
         if members > _MAX_MEMBERS:
             return payload
         while not member.eof and place < len(payload):
@@ -65,8 +69,13 @@ def _gunzip(payload: bytes, max_bytes: int) -> bytes:
             place, step = place + len(data), min(2 * step, _LONGEST_STEP)
             try:
                 parts.append(member.decompress(data, max_bytes - size + 1))
-            except zlib.error:
-                return payload
+            except zlib.error as error:
+                if not _WRONG_SUM.search(str(error)):
+                    return payload
+                last = _to_checksum(payload[start : place - len(data)], data, max_bytes - size + 1)
+                if size + len(last) > max_bytes:
+                    raise BodyTooLarge from None
+                return b"".join([*parts, last])
             size += len(parts[-1])
             if size > max_bytes:
                 raise BodyTooLarge
@@ -74,10 +83,24 @@ def _gunzip(payload: bytes, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def _to_checksum(before: bytes, data: bytes, max_bytes: int) -> bytes:
+    """Return what `data` holds of a member whose checksum is wrong, which browsers do not look at."""
+    member, parts = zlib.decompressobj(31), []
+    member.decompress(before)
+    with suppress(zlib.error):
+        for place in range(len(data)):
+            parts.append(member.decompress(data[place : place + 1], max_bytes))
+            max_bytes -= len(parts[-1])
+            if max_bytes <= 0:
+                break
+    return b"".join(parts)
+
+
 def _inflate(payload: bytes, max_bytes: int) -> bytes:
-    for window_bits in (15, -15):  # with zlib's header, as the standard says, and without, as some servers send it
+    # With zlib's header, as the standard says, and without, as some servers send it; with a wrong checksum.
+    for window_bits, start in ((15, 0), (-15, 0), (-15, 2)):
         try:
-            body = zlib.decompressobj(window_bits).decompress(payload, max_bytes + 1)
+            body = zlib.decompressobj(window_bits).decompress(payload[start:], max_bytes + 1)
         except zlib.error:
             continue
         if len(body) > max_bytes:

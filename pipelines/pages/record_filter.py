@@ -52,7 +52,7 @@ def why_no_page(capture: Capture) -> str | None:
         return "redirect"
     if capture.status != 200:
         return "bad_status"
-    if mime not in (*HTML_TYPES, *_XML_TYPES, *NO_TYPES) and identified not in HTML_TYPES:
+    if mime not in (*HTML_TYPES, *NO_TYPES) and not _is_xml(mime) and identified not in HTML_TYPES:
         return "not_html"
     if capture.fault:
         return capture.fault
@@ -76,6 +76,11 @@ def _extracted(content_type: str) -> str:
     return next((found for found in reversed(types) if found != "*/*" and _MEDIA_TYPE.fullmatch(found)), "")
 
 
+def _is_xml(mime: str) -> bool:
+    """Tell whether a type is one of XML: https://mimesniff.spec.whatwg.org/#xml-mime-type."""
+    return mime in _XML_TYPES or mime.endswith("+xml")
+
+
 def is_html(body: bytes, content_type: str, identified_type: str = "") -> bool:
     """Tell whether the content (de-chunked, decompressed) bears out the header, or is HTML where the header is silent.
 
@@ -84,5 +89,5 @@ def is_html(body: bytes, content_type: str, identified_type: str = "") -> bool:
     mime = media_type(content_type)
     if mime in HTML_TYPES or media_type(identified_type) in HTML_TYPES:
         return not body.startswith(_BINARY_STARTS)
-    start = _XHTML_START if mime in _XML_TYPES else _HTML_START
+    start = _XHTML_START if _is_xml(mime) else _HTML_START
     return start.match(body) is not None

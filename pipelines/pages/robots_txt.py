@@ -19,7 +19,7 @@ from protego import Protego
 from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
 from pipelines.pages.warc import Capture, read_warc
-from pipelines.sources.urls import host_of
+from pipelines.sources.urls import host_of, without_www
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: what lies behind need not be read
 _MAX_PATH_CHARACTERS = 4096  # of a URL that rules are matched with, each in time linear in it
@@ -31,9 +31,12 @@ REASONS = {CONTENT_USAGE: "content_usage_robots_txt", CONTENT_SIGNAL: "content_s
 _USER_AGENT = ("user-agent", "useragent", "user agent")
 _ACCESS = ("allow", "disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw")
 _RULES = (*_ACCESS, CONTENT_USAGE, CONTENT_SIGNAL)
+# Rules of another draft on training (draft-canel-robots-ai-control), as usage preferences.
+_OF_TRAINING = {"disallowaitraining": "train-ai=n", "allowaitraining": "train-ai=y"}
 _HAS_PATH = re.compile(r"/\S*\s")  # before the statement of a usage preference
 # Between product tokens: `GPTBot/1.0`, and what the RFC knows no lists and patterns of (`GPTBot, CCBot`, `"GPTBot*"`).
-_BETWEEN_TOKENS = re.compile(r"[/\s,;()\"'*]+")
+_BETWEEN_TOKENS = re.compile(r"[/\s,;()\"'*\[\]<>]+")
+_ADDRESS = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # of the site, before a rule's path
 _GROUP_END = "allow:"  # a rule without a value, which only ends the lines of user agents
 _AROUND = " \t\r\0\xa0\u200b\u200c\u200d\ufeff"  # what editors leave around a line
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -60,7 +63,7 @@ class RobotsRules:
         """Take in a robots.txt; of several captures the one of the latest date counts."""
         known = self._of_host.get(host)
         if known is None or date >= known.date:
-            self._of_host[host] = _rules(date, text, self._agents, self._preferences)
+            self._of_host[host] = _rules(host, date, text, self._agents, self._preferences)
 
     def opts_out(self, url: str) -> str | None:
         """Return the reason why this URL is opted out: robots_txt, or that of a usage preference; None if it is not."""
@@ -94,8 +97,8 @@ def _parsed(text: str) -> Protego:
     return Protego.parse(text)
 
 
-def _rules(date: str, text: str, wanted: frozenset[str], preferences: bool) -> _Rules:
-    groups = [(agents & (wanted | {"*"}), lines) for agents, lines in _groups(text[:MAX_ROBOTS_BYTES])]
+def _rules(host: str, date: str, text: str, wanted: frozenset[str], preferences: bool) -> _Rules:
+    groups = [(agents & (wanted | {"*"}), lines) for agents, lines in _groups(text[:MAX_ROBOTS_BYTES], host)]
     groups = [(agents, lines) for agents, lines in groups if agents]
     # Agents that the same groups name have the same rules: one of them is asked for.
     named: dict[tuple[int, ...], str] = {}
@@ -116,21 +119,33 @@ def _rules(date: str, text: str, wanted: frozenset[str], preferences: bool) -> _
     return _Rules(date, chosen, "\n".join(access), {label: text for label, text in found.items() if text})
 
 
-def _groups(text: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
-    """Yield the groups of a robots.txt: product tokens in lower case, and rules. Those before any are for all (`*`)."""
+def _groups(text: str, host: str) -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
+    """Yield the groups of a host's robots.txt: product tokens in lower case, and rules. Those before any are for all
+    (`*`).
+    """
     agents: set[str] = set()
     lines: list[tuple[str, str]] = []
     for line in text.splitlines():
         key, _, value = line.partition("#")[0].partition(":")
         key, value = key.strip(_AROUND).lower(), value.strip(_AROUND)
+        if key in _OF_TRAINING and value:
+            key, value = CONTENT_USAGE, f"{_path(value, host)} {_OF_TRAINING[key]}"
         if key in _RULES:
-            lines.append((key, value))
+            lines.append((key, _path(value, host) if key in _ACCESS else value))
         elif key in _USER_AGENT:
             if lines:
                 yield agents or {"*"}, lines
                 agents, lines = set(), []
             agents.update(["*"] if value.strip("\"'") == "*" else _BETWEEN_TOKENS.split(value.lower()))
     yield agents or {"*"}, lines
+
+
+def _path(value: str, host: str) -> str:
+    """Return a rule's path as it was meant: `private/`, `"/private/"` and `https://example.org/private/` too."""
+    path = value.strip("\"'")
+    if (address := _ADDRESS.match(path)) and without_www(host_of(path)) == without_www(host):
+        path = path[address.end() :] or "/"
+    return path if not path or path[0] in "/*$" else f"/{path}"
 
 
 def _preferences(label: str, groups: Sequence[tuple[set[str], list[tuple[str, str]]]], agents: Iterable[str]) -> str:

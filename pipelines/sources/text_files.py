@@ -19,7 +19,7 @@ from pipelines.sources.text_rows import BYTES_OF_UTF8, URL, Decode, Row, json_ro
 from pipelines.sources.urls import host_of
 from storage.errors import InputError
 
-JSON_KINDS = (".jsonl", ".ndjson", ".json")
+JSON_KINDS = (".jsonl", ".ndjson", ".json", ".jsonlines", ".jl")
 COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz")
 TEXT_SUFFIXES = (*(kind + packed for kind in (*JSON_KINDS, ".txt") for packed in COMPRESSIONS), ".parquet")
 # So many objects without the text's field are read before it is taken for the wrong one.

@@ -26,6 +26,8 @@ BYTES_OF_UTF8, _BYTES_OF_CHARACTER = 4, 6  # at most: in UTF-8, and in JSON, whe
 _BESIDE_THE_TEXT = 65536  # bytes of a row: its other fields
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of UTF-8: no character begins with one
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+# Bare control characters cost no text, nor do numbers of thousands of digits, which Python refuses.
+_LENIENT = json.JSONDecoder(strict=False, parse_int=lambda digits: int(digits) if len(digits) < 1000 else float(digits))
 _BETWEEN = re.compile(r"[\s,]*+")
 _NEXT_ELEMENT = re.compile(r"(?:\}\s*+,|\n)\s*+(?=\{)")  # a string has no line end in it: it was cut there
 _LONGEST_TOKEN = 16  # characters that JSON's parser may need to see together, such as \uXXXX\uXXXX
@@ -102,17 +104,36 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
                 continue
             yield "oversize"
         elif line.strip():
-            yield _parse(line)
+            yield from _parse(line)
         line = stream.readline(limit)
 
 
-def _parse(line: bytes) -> Mapping[str, Any] | str:
-    """Read a line of JSON, also one that is an element of an array of which damage took the beginning."""
+def _parse(line: bytes) -> Iterator[Mapping[str, Any] | str]:
+    """Read a line of JSON, also one that is an element of an array of which damage took the beginning.
+
+    A line holds several objects where files were put together of which one has no line end at its end.
+    """
+    content = line.rstrip(b" \t\r\n,]")
     try:
-        row = json.loads(line.rstrip(b" \t\r\n,]"))
+        row = json.loads(content)
+    except ValueError:
+        yield from _parse_leniently(content)
+    except RecursionError:
+        yield "unreadable"
+    else:
+        yield row if isinstance(row, dict) else "unreadable"
+
+
+def _parse_leniently(content: bytes) -> Iterator[Mapping[str, Any] | str]:
+    place = 0
+    try:
+        text = content.decode()
+        while place < len(text):
+            row, place = _LENIENT.raw_decode(text, place)
+            yield row if isinstance(row, dict) else "unreadable"
+            place = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
     except (ValueError, RecursionError):
-        return "unreadable"
-    return row if isinstance(row, dict) else "unreadable"
+        yield "unreadable"
 
 
 class _Array:

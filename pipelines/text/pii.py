@@ -201,10 +201,15 @@ PHONE = "555-0100"  # of the numbers that the North American plan sets aside for
 # be of letters of all scripts. In one without spaces a local part could not be told from the words before it.
 _MARKED = r"\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff"  # with the accents and vowel signs that stand for themselves
 _LETTER = rf"(?:(?![{_UNSPACED}])[{_MARKED}])"
+# A local part may have these signs by the RFC, but most often they stand before an address or between two: *a@b.hu*.
+# A local part that begins behind one has none of them in it, and no two dots or hyphens in a row.
+_SIGN = r"[!#$%&*/=?^`{|}~]"
+_PICTURE = r"\d{1,2}(?:\.\d)?x\.(?i:png|jpe?g|gif|webp|svg|avif)(?!\w)"  # icon@2x.png is a file
 _EMAIL = re.compile(
-    rf"(?<![.!#$%&*+/=?^`{{|}}~-])(?<!{_LETTER}){_LETTER}(?:{_LETTER}|[.!#$%&'*+/=?^`{{|}}~-]){{0,63}}"
-    rf"@(?:[^\W_](?:[{_MARKED}-]{{0,61}}(?!_)[{_MARKED}])?\.){{1,8}}"
-    rf"(?:xn--[A-Za-z0-9-]{{2,59}}|(?:(?![\d_]){_LETTER}){{2,24}}(?!{_LETTER}|-)|[{_UNSPACED}]{{2,24}}(?![\w-]))"
+    rf"(?:(?<![.!#$%&*+/=?^`{{|}}~-])(?<!{_LETTER}){_LETTER}(?:{_LETTER}|[.!#$%&'*+/=?^`{{|}}~-]){{0,63}}"
+    rf"|(?:(?<={_SIGN})|(?<=[.+-])(?<!\w[.+-])){_LETTER}(?:{_LETTER}|['.+-](?={_LETTER})){{0,63}})"
+    rf"[@\uff20](?!{_PICTURE})(?:[^\W_](?:[{_MARKED}-]{{0,61}}(?!_)[{_MARKED}])?\.){{1,8}}"
+    rf"(?:xn--[A-Za-z0-9-]{{2,59}}|(?:(?![\d_]){_LETTER}){{2,24}}(?!(?!_){_LETTER})|[{_UNSPACED}]{{2,24}}(?![\w-]))"
 )
 _MAYBE_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
 # Numbers of sections and versions: a word before or behind, an ordinal's dot, or the place of a heading's number.
@@ -259,7 +264,7 @@ def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -
 
     `language` (ISO 639-3) tells whose phone numbers it may hold.
     """
-    if settings.emails and "@" in text:
+    if settings.emails and ("@" in text or "\uff20" in text):
         text = _EMAIL.sub(EMAIL, text)
     if settings.ip_addresses:
         if text.count(":") > 1:

@@ -64,6 +64,7 @@ _PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z"
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 _CHUNK_BYTES = 1 << 16
+_ODD_STATUS = re.compile(r"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+([1-5]\d\d)(?!\d)", re.IGNORECASE)
 
 
 @dataclass(slots=True)  # frozen, it would take four microseconds more, of some hundred that a page may take
@@ -108,6 +109,8 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         return _companion(record)
     headers = record.headers
     fault = None if "Content-Length" in headers else "truncated"
+    if not record.is_http and _is_http(headers.get("Content-Type")):
+        record.is_http = True
     try:
         record.parse_http(max_header_len=MAX_HEADER_BYTES, quirks_mode=True)  # servers that end lines in LF
     except OSError:
@@ -134,7 +137,7 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         record_type=str(record.record_type),
         url=(headers.get("WARC-Target-URI") or "").strip("<> "),
         date=headers.get("WARC-Date") or "",
-        status=http.status_code,
+        status=http.status_code or _odd_status(http.status_line),
         content_type=_values(headers if is_conversion else http, "Content-Type"),
         identified_type=headers.get("WARC-Identified-Payload-Type") or "",
         transfer_encoding=_values(http, "Transfer-Encoding").lower(),
@@ -179,6 +182,17 @@ def _lacks_its_end(body: bytes, http: HeaderMap) -> bool:
     if missing <= MAX_OFF:
         return False
     return missing > MAX_MISSING_SHARE * len(body) or not _PAGE_END.search(body, max(len(body) - _END_BYTES, 0))
+
+
+def _is_http(content_type: str | None) -> bool:
+    """Tell whether a record's type is that of HTTP in other letters than the library knows."""
+    return content_type is not None and content_type.lower().startswith("application/http")
+
+
+def _odd_status(status_line: str | None) -> int | None:
+    """Return the status in a line that browsers read though it is not as the standard has it: `http/1.1  200OK`."""
+    found = _ODD_STATUS.match(status_line or "")
+    return int(found[1]) if found else None
 
 
 def _values(headers: HeaderMap, name: str) -> str:

@@ -57,6 +57,8 @@ def test_media_type(header: str, expected: str) -> None:
         ("application/xml", "", "<?xml version='1.0'?><!-- x --><?y z?>\n<html xmlns='x'><p>x", True),
         ("text/xml", "", "<!DOCTYPE html PUBLIC 'x'><html>", True),
         ("text/xml", "", "<rss><channel/></rss>", False),
+        ("application/vnd.wap.xhtml+xml", "", "<?xml version='1.0'?><html xmlns='x'><p>x", True),
+        ("application/rss+xml", "", "<rss><channel/></rss>", False),
         ("text/plain", "text/html", "<p>x", True),
         ("text/plain", "", "<p>x", False),
         ("application/pdf", "application/pdf", "%PDF-1.4", False),
@@ -68,13 +70,28 @@ def test_pages_by_all_that_is_known(content_type: str, identified: str, body: st
     assert passed is is_page
 
 
-def captures(content_type: str, identified: str, body: str) -> list[Capture]:
-    content = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\r\n{body}"
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        *(("http/1.1 200 OK", 200), ("HTTP/1.1  200 OK", 200), ("HTTP/2\t404", 404), ("HTTP/1.1 200OK", 200)),
+        *(("ICY 200 OK", 200), ("HTTP/1.1 OK", None), ("ICY 2000", None)),
+    ],
+)
+@pytest.mark.parametrize("record_type", ["application/http", "Application/HTTP"])
+def test_status_lines_that_browsers_read(line: str, status: int | None, record_type: str) -> None:
+    [capture] = captures("text/html", "", "<p>x", line, record_type)
+    assert (capture.status, why_no_page(capture)) == (status, {200: None, None: "not_http"}.get(status, "bad_status"))
+
+
+def captures(
+    content_type: str, identified: str, body: str, line: str = "HTTP/1.1 200 OK", record_type: str = "application/http"
+) -> list[Capture]:
+    content = f"{line}\r\nContent-Type: {content_type}\r\n\r\n{body}"
     more = f"WARC-Identified-Payload-Type: {identified}\r\n" if identified else ""
     header = (
         "WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-000000000000>\r\n"
         "WARC-Date: 2026-11-01T00:00:00Z\r\nWARC-Target-URI: https://a.example/\r\n"
-        f"Content-Type: application/http; msgtype=response\r\n{more}Content-Length: {len(content)}\r\n\r\n"
+        f"Content-Type: {record_type}; msgtype=response\r\n{more}Content-Length: {len(content)}\r\n\r\n"
     )
     with tempfile.NamedTemporaryFile(suffix=".warc") as file:
         Path(file.name).write_text(header + content + "\r\n\r\n", newline="")

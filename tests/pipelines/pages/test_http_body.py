@@ -3,6 +3,7 @@
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -73,6 +74,25 @@ def test_codings_one_over_the_other_and_deflate_without_a_header() -> None:
     body = b"<html>" + b"text " * 50
     assert undo_transfer(zlib.compress(gzip.compress(body)), "", "gzip, deflate", LIMIT) == body
     assert undo_transfer(raw_deflate(body), "", "deflate", LIMIT) == body
+
+
+def test_packed_otherwise_than_the_header_says() -> None:
+    body = b"<html>" + bytes(range(256)) * 2000
+    packed, twice = gzip.compress(body), gzip.compress(gzip.compress(body))
+    for content, coding in ((packed, ""), (twice, "gzip"), (packed, "deflate"), (zlib.compress(body), "gzip")):
+        assert undo_transfer(content, "", coding, LIMIT) == body
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_a_wrong_checksum_costs_nothing(pack: Callable[[bytes], bytes]) -> None:
+    body = b"<html>" + b"".join(b"%d " % number for number in range(100_000))
+    packed, coding = pack(body), "gzip" if pack is gzip.compress else "deflate"
+    for place in (4, 8) if coding == "gzip" else (4,):
+        wrong = bytearray(packed)
+        wrong[-place] ^= 1
+        assert undo_transfer(bytes(wrong), "", coding, LIMIT) == body
+        with pytest.raises(BodyTooLarge):
+            undo_transfer(bytes(wrong), "", coding, len(body) - 1)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])

@@ -97,6 +97,9 @@ def test_byte_order_marks(encoded: bytes, write_warc: "pytest.FixtureRequest") -
         ("User-agent: *\nContent-Usage: /a search=y  train-ai = n bots=y\n", "/a", "content_usage_robots_txt"),
         ("Content-Signal: ai-train=no\n\nUser-agent: Other\nDisallow: /x\n", "/a", "content_signal_robots_txt"),
         ("User-agent: *\nContent-Signal: ai-train=yes, search=no, ai-input=no\n", "/a", None),
+        ("User-agent: *\nDisallowAITraining: /\nAllowAITraining: /open/\n", "/a", "content_usage_robots_txt"),
+        ("User-agent: *\nDisallowAITraining: /\nAllowAITraining: /open/\n", "/open/1", None),
+        ("User-agent: *\nDisallowAITraining:\n", "/a", None),
         ("User-agent: *\nContent-Usage: trained=n, train-ai=maybe\n", "/a", None),
         ("User-agent: *\nUser-agent: Other\nContent-Signal: AI-Train = No\n", "/a", "content_signal_robots_txt"),
     ],
@@ -109,11 +112,31 @@ def test_usage_preferences(text: str, path: str, reason: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", ["Other, CCBot", '"CCBot"', "CCBot*", "Mozilla/5.0 (compatible; ccbot/2.0)", "'CCBot' 'Other'", "CCBot;"]
+    "named",
+    [
+        "Other, CCBot",
+        '"CCBot"',
+        "CCBot*",
+        "Mozilla/5.0 (compatible; ccbot/2.0)",
+        "'CCBot' 'Other'",
+        "CCBot;",
+        "[CCBot]",
+        "<CCBot>",
+    ],
 )
 def test_agents_named_otherwise_than_by_the_rfc(named: str) -> None:
     assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "CCBot") == "robots_txt"
     assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "GPTBot") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["k/", '"/k/"', "https://example.org/k/", "HTTP://www.example.org/k/", "*/k/", "https://Example.org:443/k/"]
+)
+def test_paths_written_otherwise_than_by_the_rfc(path: str) -> None:
+    assert said_of(f"User-agent: CCBot\nDisallow: {path}\n", "/k/1") == "robots_txt"
+    assert said_of(f"User-agent: CCBot\nDisallow: {path}\n", "/other") is None
+    assert said_of("User-agent: CCBot\nDisallow: https://example.org\n", "/k/1") == "robots_txt"
+    assert said_of("User-agent: CCBot\nDisallow: https://other.example/k/\n", "/k/1") is None
 
 
 def test_half_of_a_surrogate_pair_in_an_address() -> None:

@@ -123,6 +123,23 @@ def test_json_as_windows_saves_it(
     assert documents[0]["text"].endswith("é😀")
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jl.gz", "rows.jsonlines"])
+def test_lines_of_json_that_strict_parsers_refuse(
+    name: str, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    first, second = (json.dumps(row).encode() for row in ROWS)
+    lines = [
+        first.replace(b'{"', b'{"n": ' + b"7" * 5000 + b', "', 1),  # a number that Python refuses
+        first.replace(b" ", b"\t", 1) + second,  # a bare tab; two files put together
+        first + b' {"body": ',  # the second is cut
+    ]
+    content = b"\n".join(lines)
+    (tmp_path / name).write_bytes(gzip.compress(content) if ".gz" in name else content)
+    _, documents = process(tmp_path / name, workspace, document_settings, text_field="body")
+    assert [document["reason"] for document in documents] == ["kept"] * 4 + ["unreadable"]
+    assert [document["language"] for document in documents[:4]] == ["eng", "eng", "fra", "eng"]
+
+
 @pytest.mark.parametrize(("zeros", "damaged"), [(4, 0), (64, 0), (6, 1)])
 def test_padding_between_streams_of_xz_is_no_damage(
     zeros: int, damaged: int, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings

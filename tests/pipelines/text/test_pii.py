@@ -1,6 +1,7 @@
 """Personal data goes, all else stays, whatever stood before it."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -56,6 +57,33 @@ def test_what_stays(text: str) -> None:
 )
 def test_addresses_of_all_scripts(text: str) -> None:
     assert replace_pii(f"írj ide: {text}, vagy", ALL) == f"írj ide: {EMAIL}, vagy"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Írj a kati@kert.example-ra, kati@kert.hu-n.", f"Írj a {EMAIL}-ra, {EMAIL}-n."),
+        ("a@kert.hu/b@kert.hu|c@kert.hu", f"{EMAIL}/{EMAIL}|{EMAIL}"),
+        ("**a.b@kert.hu**, `a@kert.hu`, {a@kert.hu}", f"**{EMAIL}**, `{EMAIL}`, {{{EMAIL}}}"),
+        ("_a@kert.hu_ -b@kert.hu ...c@kert.hu", f"{EMAIL}_ -{EMAIL} ...{EMAIL}"),
+        ("info\uff20kert.example", EMAIL),
+    ],
+)
+def test_signs_and_endings_beside_an_address(text: str, expected: str) -> None:
+    assert replace_pii(text, ALL) == expected
+
+
+def test_names_of_pictures_of_twice_the_size_stay() -> None:
+    text = "See logo@2x.png, /img/rose@1.5x.JPG and wall@3x.webp."
+    assert replace_pii(text, ALL) == text
+    assert replace_pii("logo@2x.io", ALL) == EMAIL
+
+
+@pytest.mark.parametrize("signs", ["a!", "--a", "/a-a-a", "a@a.", "/a@", ".a"])
+def test_signs_take_linear_time(signs: str) -> None:
+    start = time.process_time()
+    replace_pii(signs * 100_000 + "@", ALL)
+    assert time.process_time() - start < 3
 
 
 def test_an_address_among_words_without_spaces() -> None:
