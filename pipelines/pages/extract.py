@@ -107,8 +107,6 @@ _FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
 # lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing.
 _MIN_PROSE_SHARE, _MIN_PROSE, _PROSE_LINE = 0.25, 500, 80
 _NO_PROSE = ["nav", "header", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
-# Where there is hardly any prose elsewhere, it stands in these. What browsers show without scripts may be all there is.
-_BESIDE, _WITHOUT_SCRIPTS = ["aside", "form"], "noscript"
 _COMMENTS = ["[id*=comment]", "[class*=comment]"]
 _MIN_ARTICLE_SHARE = 0.5  # of the prose: what is left beside comments is then the page's own
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
@@ -119,13 +117,9 @@ _LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a 
 _LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
 # Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
 _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
-_MAX_BOXES, _MAX_DATES = 5000, 20  # .1 s
-# The library drops figures, dates and times: they stay where a figure holds text, and in a sentence.
-_FIGURE, _IN_FIGURE, _DATES = "figure", "table, pre, blockquote", ("p>time", "li>time", "td>time", "dd>time")
-_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, _FIGURE, *_DATES, *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
-_MIN_LIST_DEPTH, _LINKS, _CONTROLS = 4, "a", "button, input, img, select"  # of a list that is no menu; what menus hold
-# Of a list of sentences, none of which begins with a link, as a teaser does; items that are looked at.
-_MAX_LINKED_SHARE, _MAX_ITEMS = 0.2, 20
+_MAX_BOXES = 5000  # .1 s
+_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
+_MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _MAX_SIGNATURE_LINES = 4  # with the closing line
 _SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
 
@@ -163,9 +157,6 @@ def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str |
     """Return the page from its first line of prose to its last; None where `text` has enough of it."""
     skipped = [*_NO_PROSE, f"[{_FURNITURE_MARK}]"]
     whole = _extract(tree, settings, skipped, main_content=False)
-    if _prose(whole)[0] < _MIN_PROSE and _bare(tree):
-        skipped = [name for name in skipped if name not in _BESIDE]
-        whole = _extract(tree, settings, skipped, main_content=False)
     if (size := _prose(whole)[0]) < _MIN_PROSE or _prose(text)[0] >= _MIN_PROSE_SHARE * size:
         return None
     article = whole if settings.comments else _extract(tree, settings, [*skipped, *_COMMENTS], main_content=False)
@@ -173,19 +164,6 @@ def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str |
         article = whole
     _, first, last = _prose(article)
     return "\n".join(article.split("\n")[first : last + 1])
-
-
-def _bare(tree: HTMLTree) -> bool:
-    """Tell whether parts that stand beside the text elsewhere hold much; the library sees what is for no scripts
-    then.
-    """
-    large = [
-        part for part in _parts(tree, ",".join([*_BESIDE, _WITHOUT_SCRIPTS])) if len(part.text or "") >= _MIN_PROSE
-    ]
-    for part in large:
-        if part.tag == _WITHOUT_SCRIPTS:
-            _unwrap(tree, part)
-    return bool(large)
 
 
 def _prose(text: str) -> tuple[int, int, int]:
@@ -200,7 +178,7 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
 
     It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
     """
-    seeming, boxes, dates = [], 0, 0
+    seeming, boxes = [], 0
     for part in _parts(tree, _LOOKED_AT):
         name = part.getattr("class") or ""
         if part.tag == "ul":
@@ -208,14 +186,6 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
         elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
             _put_into_box(tree, part)
             boxes += 1
-        elif part.tag == _FIGURE:
-            if boxes < _MAX_BOXES and part.query_selector(_IN_FIGURE) is not None:
-                _unwrap(tree, part)
-                boxes += 1
-        elif part.tag == "time":
-            dates += 1
-            if dates <= _MAX_DATES and _is_in_sentence(part):
-                _unwrap(tree, part, "span")
         if not any(word in name for word in _FURNITURE_WORDS):
             continue
         if _names_content(name.lower()):
@@ -233,36 +203,10 @@ def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
 
 def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
     """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
-    if part.query_selector(_CONTROLS) is not None or len(items := part.query_selector_all("li")[:]) < _MIN_LIST_ITEMS:
-        return
-    if part.query_selector(_LINKS) is not None and not _is_of_sentences(part, items):
+    if part.query_selector(_CONTROLS) is not None or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
         return
     for _ in range(_MIN_LIST_DEPTH - 1):
         _put_into_box(tree, part)
-
-
-def _is_of_sentences(part: ElementNode, items: Sequence[ElementNode]) -> bool:
-    """Tell whether a list with links is text: long items, few words of which are links."""
-    size, links = len(part.text or ""), part.query_selector_all(_LINKS)[:]
-    linked = sum(len(link.text or "") for link in links)
-    if size < _PROSE_LINE * len(items) or linked > _MAX_LINKED_SHARE * size:
-        return False
-    firsts = (item.query_selector(_LINKS) for item in items[:_MAX_ITEMS])
-    pairs = zip(items[:_MAX_ITEMS], firsts, strict=True)
-    return not any(first and (item.text or "").lstrip().startswith((first.text or "").strip()) for item, first in pairs)
-
-
-def _is_in_sentence(part: ElementNode) -> bool:
-    return part.parent is not None and len(part.parent.text or "") >= _PROSE_LINE
-
-
-def _unwrap(tree: HTMLTree, part: ElementNode, name: str = "div") -> None:
-    """Put an element of another name into the place of one that the library drops."""
-    if tree.document is not None and part.parent is not None:
-        box = tree.document.create_element(name)
-        part.parent.replace_child(box, part)
-        for child in list(part.child_nodes):
-            box.append_child(child)
 
 
 def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:

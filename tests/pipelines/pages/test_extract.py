@@ -151,35 +151,3 @@ def test_comments_below_a_short_article_stay_out() -> None:
 def test_blocks_are_not_joined_with_the_words_beside_them(tag: str) -> None:
     text = text_of(f"<article>{PARAGRAPHS}<div>before<{tag}>inside</{tag}>behind</div>{PARAGRAPHS}</article>")
     assert {"before", "inside", "behind"} <= {line.strip() for line in text}
-
-
-@pytest.mark.parametrize(
-    "inside", ["<table><tr><td>Within</td></tr></table>", "<pre>Within</pre>", "<blockquote>Within</blockquote>"]
-)
-def test_text_in_a_figure_stays_and_its_caption_goes(inside: str) -> None:
-    figure = f"<figure>{inside}<figcaption>A caption.</figcaption></figure><figure><img><p>Beside</p></figure>"
-    text = text_of(f"<article>{PARAGRAPHS}{figure}{PARAGRAPHS}</article>")
-    assert "Within" in text and "A caption." not in text and "Beside" not in text
-
-
-@pytest.mark.parametrize("around", ["aside", "form", "noscript"])
-def test_all_of_the_text_may_stand_beside_the_text(around: str) -> None:
-    text = SENTENCES.replace("\n", " ")
-    part = f"<{around}><p>{text}</p></{around}>"
-    assert text_of(f"<div><p>Menu</p></div>{part}") == [text]
-    if around != "form":  # in forms there may be whole pages
-        assert text not in text_of(f"<article><p>{prose(ENGLISH, 2, 300)}</p></article>{part}")
-
-
-def test_a_list_of_sentences_with_links_is_text_and_one_of_teasers_is_not() -> None:
-    lines = SENTENCES.split("\n")[:6]
-    text = "".join(f"<li>{line} See <a href=x>there</a> for {line}</li>" for line in lines)
-    teasers = "".join(f"<li><a href=x>Story</a> {line} {line}</li>" for line in lines)
-    found = " ".join(text_of(f"{PARAGRAPHS}<ul>{text}</ul>{PARAGRAPHS}<ul>{teasers}</ul>{PARAGRAPHS}"))
-    assert found.count("See there for") == 6 and "Story" not in found
-
-
-def test_a_date_in_a_sentence_stays() -> None:
-    sentence = f"On <time datetime=2020-01-26>26 January</time> it rained. {SENTENCES.split(chr(10))[0]}"
-    text = text_of(f"<article><p>By me, <time>3 May</time></p><p>{sentence}</p>{PARAGRAPHS}</article>")
-    assert text[0].startswith("On 26 January it rained.")
