@@ -31,7 +31,7 @@ def test_what_is_not_chunked_stays(body: bytes) -> None:
     assert undo_transfer(body, "chunked", "", LIMIT) in (body, b"abc<p>")
 
 
-@pytest.mark.parametrize("body", [b"<html>plain</html>", gzip.compress(b"x" * 100)[:-30] + b"garbage" * 9])
+@pytest.mark.parametrize("body", [b"<html>plain</html>", gzip.compress(b"x" * 100, mtime=0)[:-10] + b"garbage" * 9])
 def test_what_is_not_compressed_stays(body: bytes) -> None:
     assert undo_transfer(body, "", "gzip", LIMIT) == body
 
