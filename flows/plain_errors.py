@@ -8,11 +8,13 @@ import errno
 import logging
 import os
 import sys
+from typing import Any
 
 from storage.errors import InputError, is_disk_full, os_sentence
 
 FULL = "the disk is full ({error}): free some space, and the same command goes on"
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
+PREFECTS = "Settings"  # the name of the class of its settings
 DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do with each"
 
 
@@ -27,6 +29,8 @@ def sentence_of(error: BaseException) -> str | None:
         return (
             f"memory has run out ({said or 'no more'}): end other programs, raise a limit (ulimit -v), or ask for less"
         )
+    if _is_of(error, "pydantic", "ValidationError") and getattr(error, "title", "") == PREFECTS:
+        return _of_prefects_settings(error)
     if _is_of(error, "duckdb", "Error") or _is_of(error, "pyarrow", "ArrowException"):
         return _of_a_library(error, said)
     if isinstance(error, OSError):
@@ -37,6 +41,12 @@ def sentence_of(error: BaseException) -> str | None:
         # Arrow raises the bare class, of a page that it cannot decompress or parse.
         return DAMAGED.format(error=said) if type(error) is OSError and "pyarrow" in sys.modules else os_sentence(error)
     return None
+
+
+def _of_prefects_settings(error: Any) -> str:
+    """Return a sentence of settings that Prefect refuses when it is imported, without their values."""
+    wrong = "; ".join(" ".join([*map(str, entry["loc"]), entry["msg"]]) for entry in error.errors())
+    return f"Prefect cannot read its settings ({wrong}): mend or unset that variable, PREFECT_API_URL for an address"
 
 
 def _of_a_library(error: BaseException, said: str) -> str | None:

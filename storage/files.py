@@ -1,4 +1,4 @@
-"""One file of ours: written whole or not at all, and read with one sentence where a power cut left it empty or torn."""
+"""Write a file of ours whole or not at all, read it with a sentence where a power cut left it torn, walk a folder."""
 
 import errno
 import json

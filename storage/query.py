@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import duckdb
-from duckdb.sqltypes import DuckDBPyType
 
 from storage.catalog import connect, damaged
 from storage.errors import InputError
 from storage.kept_results import KeptResults
+from storage.python_values import for_python, quoted, unique
 from storage.workspace import Workspace
 
 Asked = Workspace | KeptResults  # what a statement is put to
@@ -59,82 +59,8 @@ def cursor(workspace: Asked, sql: str) -> Iterator[tuple[list[str], duckdb.DuckD
     Raises InputError as `query` does, for what is fetched in the block too.
     """
     with _one_statement(workspace, sql) as (connection, sql):
-        asked = connection.execute(_for_python(connection, sql))
+        asked = connection.execute(for_python(connection, sql))
         yield unique([column[0] for column in asked.description or []]), asked
-
-
-_DATED = ("date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone")
-
-
-# Python's are days and microseconds: a month would be 30 days.
-_AS_TEXT = ("interval", "time_ns")
-
-
-def _for_python(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return a statement of whose values Python makes no others: infinite dates and times are NULL (they would be its
-    last and first days), and intervals and nanoseconds are text."""
-    found = connection.sql(sql)
-    fields = [_finite(f"#{n}", kind) for n, kind in enumerate(found.types, 1)] if found is not None else []
-    if all(field == f"#{n}" for n, field in enumerate(fields, 1)):
-        return sql
-    names = map(quoted, unique(found.columns))
-    return found.project(", ".join(f"{field} AS {name}" for field, name in zip(fields, names, strict=True))).sql_query()
-
-
-def _finite(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
-    """Return SQL that makes NULL of what is infinite in a value, and text of what Python would change: `value` itself
-    where nothing in it is either."""
-    if kind.id in _DATED:
-        shown = f"replace({value}::VARCHAR, ' ', 'T')" if kind.id == "timestamp_ns" else value
-        return f"CASE WHEN isfinite({value}) THEN {shown} END"
-    if kind.id in _AS_TEXT:
-        return f"{value}::VARCHAR"
-    if kind.id not in ("list", "array", "struct", "tuple", "map", "union"):
-        return value
-    each, named = f"x{depth}", list(kind.children)
-    children: dict[str, Any] = dict(named)
-    if kind.id in ("list", "array"):
-        inner = _finite(each, children["child"], depth + 1)
-        return value if inner == each else f"list_transform({value}, lambda {each}: {inner})"
-    if kind.id == "map":  # no key may be NULL: infinite ones are words
-        key, inner = f"{each}.key", _finite(f"{each}.value", children["value"], depth + 1)
-        if children["key"].id in _DATED:
-            key = f"replace({key}::VARCHAR, ' ', 'T')"
-        elif children["key"].id in _AS_TEXT:
-            key = f"{key}::VARCHAR"
-        entry = f"{{'key': {key}, 'value': {inner}}}"
-        entries = f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
-        return value if (key, inner) == (f"{each}.key", f"{each}.value") else entries
-    if kind.id == "union":
-        return _finite_member(value, kind, depth)
-    # Those of row() have no names, only places.
-    places = [_literal(name) if name else str(place) for place, (name, _) in enumerate(named, 1)]
-    parts = [f"struct_extract({value}, {place})" for place in places]
-    finite: list[str] = []
-    for part, (_, child) in zip(parts, named, strict=True):
-        of_struct: Any = child
-        finite.append(_finite(part, of_struct, depth + 1))
-    if finite == parts:
-        return value
-    if not all(name for name, _ in named):
-        return f"CASE WHEN {value} IS NOT NULL THEN row({', '.join(finite)}) END"
-    packed = ", ".join(f"{place}: {part}" for place, part in zip(places, finite, strict=True))
-    return f"CASE WHEN {value} IS NOT NULL THEN {{{packed}}} END"
-
-
-def _finite_member(value: str, kind: DuckDBPyType, depth: int) -> str:
-    """Return `_finite` of a union: of the member that a value of it is."""
-    cases = []
-    for name, child in list(kind.children)[1:]:  # the first is the tag
-        part, member = f"union_extract({value}, {_literal(name)})", child
-        finite = _finite(part, cast("DuckDBPyType", member), depth)
-        if finite != part:
-            cases.append(f"WHEN {_literal(name)} THEN union_value({quoted(name)} := {finite})::{kind}")
-    return f"CASE union_tag({value}) {' '.join(cases)} ELSE {value} END" if cases else value
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
@@ -147,25 +73,6 @@ def relation(workspace: Asked, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
         asked = connection.sql(sql)
         names = unique(asked.columns)
         yield asked.project(", ".join(f"#{place} AS {quoted(name)}" for place, name in enumerate(names, 1)))
-
-
-def unique(names: list[str]) -> list[str]:
-    """Tell columns of one name apart, in any case of letters, as DuckDB does: a, a_1."""
-    taken = {name.lower() for name in names}
-    seen: set[str] = set()
-    told = []
-    for name in names:
-        number, own = 0, name
-        while own.lower() in seen or (number and own.lower() in taken):
-            number += 1
-            own = f"{name}_{number}"
-        seen.add(own.lower())
-        told.append(own)
-    return told
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _refusal(workspace: Asked, error: duckdb.Error) -> str:

@@ -143,9 +143,6 @@ def doctor(
 ) -> None:
     """Say what is wrong with machine or study, and the fix. Exit code 1 if anything is."""
     from flows.cli.init import STUDY
-    from flows.services.user_prefect_settings import refuse_malformed
-
-    refuse_malformed()
     from flows.services.doctor.examine import examine
 
     study = config or (Path(STUDY) if Path(STUDY).exists() else None)

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storage.query import Asked, Result, json_text, quoted, relation
+from storage.python_values import quoted
+from storage.query import Asked, Result, json_text, relation
 
 if TYPE_CHECKING:
     from flows.maintenance.inspect_pages import Inspected, Pair

@@ -135,10 +135,11 @@ def _interval(row: Row, name: str) -> tuple[float, float] | None:
 def _cross(axes: Axes, row: Row, measures: Measures, look: Look, gid: str) -> None:
     """Draw the 95 % intervals of a run's figures, where there are some."""
     x, y = row[measures.x], row[measures.y]
-    across, up = _interval(row, measures.x), _interval(row, measures.y)
-    for ends in ((across, (y, y)) if across else None, ((x, x), up) if up else None):
-        if ends is not None:
-            axes.plot(*ends, color=look.quiet, linewidth=look.line, gid=gid, clip_on=False, zorder=4)
+    line: dict[str, Any] = {"color": look.quiet, "linewidth": look.line, "gid": gid, "clip_on": False, "zorder": 4}
+    if across := _interval(row, measures.x):
+        axes.plot(across, (y, y), **line)
+    if up := _interval(row, measures.y):
+        axes.plot((x, x), up, **line)
 
 
 def _labels(

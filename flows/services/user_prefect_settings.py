@@ -9,7 +9,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flows.services.access import CLIENT, OWN
 from flows.services.prefect_api import answer_of, basic
@@ -34,15 +33,6 @@ def take_own_settings() -> str | None:
     if profile and PROFILES in os.environ:
         os.environ[PROFILE] = profile
     return os.environ.get(API) or None
-
-
-def refuse_malformed() -> None:
-    """Raise InputError for an address in the environment that cannot be parsed: Prefect could not even be imported."""
-    api = os.environ.get(API, "")
-    try:
-        urlsplit(api)
-    except ValueError as error:
-        raise InputError(f"{API} is {api}, which is no address ({error}): mend it, or `unset {API}`") from None
 
 
 def refuse_dead(api: str) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
-from storage.query import WRITERS, json_text, query, unique
+from storage.python_values import unique
+from storage.query import WRITERS, json_text, query
 from storage.workspace import Workspace
 
 EVERYTHING = """SELECT 'nan'::DOUBLE AS none, ['-inf'::DOUBLE, 0.5] AS list,

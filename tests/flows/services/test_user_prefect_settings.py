@@ -134,3 +134,11 @@ def test_what_starts_a_server_does_not_import_prefect():
     modules = "flows.services.server, flows.services.temporary_server, flows.steps.progress, flows.config.inputs"
     code = f"import sys, {modules}\nassert 'prefect' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("plan", "study.yaml")])
+def test_settings_that_prefect_cannot_be_imported_with_are_a_sentence(command, tmp_path):
+    (tmp_path / "study.yaml").write_text(f"extends: {Path(__file__).parents[1] / 'tiny.yaml'}\n")
+    told = nr(*command, cwd=tmp_path, PREFECT_API_URL="http://[fe80::1/api")
+    assert told.returncode == 2 and "Traceback" not in told.stderr
+    assert "Prefect cannot read its settings" in told.stderr and "Invalid IPv6 URL" in told.stderr

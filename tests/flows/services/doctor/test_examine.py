@@ -242,9 +242,3 @@ def test_a_language_model_that_a_fresh_installation_has_not_fetched_is_no_fault(
     assert finding.says.startswith("not fetched yet") and not finding.fix
     (tmp_path / "lid.176.ftz").write_bytes(b"torn")
     assert found(tmp_path, "language model").fix.startswith("remove it, then python -m pipelines.text.identify")
-
-
-def test_an_address_that_prefect_cannot_parse_is_a_sentence(tmp_path, nr_here, monkeypatch):
-    monkeypatch.setenv("PREFECT_API_URL", "http://[fe80::1/api")
-    told = nr_here("doctor", cwd=tmp_path)
-    assert told.returncode == 2 and "PREFECT_API_URL is http://[fe80::1/api, which is no address" in told.stderr
