@@ -5,7 +5,8 @@ HTML can take 480 MB, 74 kB 3.6 GB (resiliparse 2.0.1, Lexbor). No count of tags
 kernel refuses memory to Lexbor it gives up in order. Only here: the code that extracts would abort the process.
 
 What such a page gives back may stay with malloc. The next one gets that, and so much less from the kernel: else each
-could take more than the one before it.
+could take more than the one before it. Malloc does not count all that it keeps (a thread's heap that shrank), so from
+the first such page on a DOM's blocks come from the kernel and go back to it.
 """
 
 import ctypes
@@ -23,6 +24,8 @@ from pipelines.pages.charset.decode import UTF_8_MARK, Decoded
 MAX_DOM_BYTES = 300_000_000
 _MIN_NEW_BYTES = 16_000_000  # beside what malloc has: with next to none, Lexbor's first steps crash
 _NEW_BYTES_OF_BYTE = 4  # of the page, which is copied in large blocks
+_LEXBOR_BLOCK_BYTES = 32_768  # the least that it takes at a time for nodes and text
+_M_MMAP_THRESHOLD = -3  # https://man7.org/linux/man-pages/man3/mallopt.3.html
 _SOFT, _HARD = resource.getrlimit(resource.RLIMIT_DATA)
 _has_refused = False  # until then nobody asks malloc, which counts for up to 40 ms
 
@@ -40,6 +43,8 @@ def parse(html: str) -> HTMLTree | None:
         try:
             return HTMLTree.parse(html)
         except HTMLParserException:
+            if not _has_refused and _mallopt is not None:
+                _mallopt(_M_MMAP_THRESHOLD, _LEXBOR_BLOCK_BYTES)
             _has_refused = True
             return None
         finally:
@@ -66,6 +71,7 @@ class _Mallinfo(ctypes.Structure):
     ]
 
 
+_mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
 _mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)  # glibc 2.33 and later
 if _mallinfo is not None:
     _mallinfo.restype = _Mallinfo

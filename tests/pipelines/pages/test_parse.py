@@ -5,13 +5,16 @@ import sys
 
 PROGRAM = """
 import resource
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pipelines.pages import parse
 
 parse.MAX_DOM_BYTES = 40_000_000
 costly = "<p><b " + " ".join(f"a{number}" for number in range(300)) + ">x" + "<p>x" * 3000  # 150 MB
 page = "<p class=a>x</p>" * 1000
-with ThreadPoolExecutor(3) as threads:
+all_have_begun = threading.Barrier(3)  # a stack is memory too: none is asked for while a page may take all there is
+with ThreadPoolExecutor(3, initializer=all_have_begun.wait) as threads:
+    list(threads.map(str, range(3)))
     refused = list(threads.map(lambda html: parse.parse(html) is None, [costly, page] * 30))
 assert refused == [True, False] * 30, refused
 assert resource.getrlimit(resource.RLIMIT_DATA) == (parse._SOFT, parse._HARD)
