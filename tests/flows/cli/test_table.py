@@ -34,9 +34,8 @@ def test_no_line_is_wider_than_the_terminal_and_what_is_left_out_is_said(shown, 
     assert f"{ROWS} of 1,234 rows" in lines[-1]
 
 
-@pytest.mark.slow
 def test_a_query_without_end_is_answered(shown):
-    lines = shown("FROM range(1_000_000_000) a, range(1_000_000_000) b")
+    lines = shown("FROM range(1_000_000_000) a, range(10_000) b")
     assert f"more than {COUNTED:,} rows" in lines[-1]
 
 
