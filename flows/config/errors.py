@@ -63,7 +63,7 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
     models: Models = []
     tag = None
     for step in steps:
-        annotations = [part for annotation in annotations for part in _members(annotation)]
+        annotations = [part for annotation in annotations for part in members(annotation)]
         candidates = [part for part in annotations if isinstance(part, type) and issubclass(part, BaseModel)]
         fields = [model.model_fields[str(step)].annotation for model in candidates if str(step) in model.model_fields]
         if step == "[key]":
@@ -72,7 +72,7 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
             tag = step
             continue  # the tag of a discriminated union, which is no key that the user wrote
         if tag is not None:
-            candidates = [model for model in candidates if _is_of_kind(model, tag)] or candidates
+            candidates = [model for model in candidates if is_of_kind(model, tag)] or candidates
             tag = None
         if annotations and not candidates and not any(get_origin(part) in (list, dict, tuple) for part in annotations):
             continue  # the alternative of a union of plain values
@@ -82,17 +82,17 @@ def _follow(tree: type[BaseModel], steps: list[Any]) -> tuple[list[str], Models]
     return path, models
 
 
-def _is_of_kind(model: type[BaseModel], tag: Any) -> bool:
+def is_of_kind(model: type[BaseModel], tag: Any) -> bool:
     return "kind" in model.model_fields and model.model_fields["kind"].default == tag
 
 
-def _members(annotation: Any) -> list[Any]:
+def members(annotation: Any) -> list[Any]:
     """Return the alternatives of a union, with Annotated peeled off."""
     if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
+        return members(get_args(annotation)[0])
     if get_origin(annotation) in (list, dict, tuple) or not get_args(annotation):
         return [annotation]
-    return [part for argument in get_args(annotation) for part in _members(argument)]
+    return [part for argument in get_args(annotation) for part in members(argument)]
 
 
 def refuse_odd_numbers(given: Any, taken: Any, field: str = "") -> None:

@@ -63,11 +63,14 @@ def _kind_of_base(base: Any) -> str | None:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge mappings unless their `kind` differs; all else replaces, and null takes a key away, back to its default."""
+    """Merge mappings unless their `kind` differs; all else replaces, and null takes a key away, back to its default.
+
+    A null that finds no key stays: whether its name is a right one is seen where names are checked.
+    """
     merged = dict(below)
     for key, value in above.items():
-        if value is None and key not in ALL:
-            merged.pop(key, None)
+        if value is None and key not in ALL and merged.get(key) is not None:
+            del merged[key]
             continue
         if isinstance(value, Mapping):
             old = merged.get(key)

@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema
 
 from flows.config.errors import first_sentence, refuse_odd_numbers, refuse_unknown, refuse_untold
 from flows.config.extends import refuse_too_deep, resolve_extends, substitute
+from flows.config.nulls import without_nulls
 from flows.config.resources import Resources
 from flows.config.run_form import run_form
 from flows.config.runs import (
@@ -126,7 +127,7 @@ class Config(Settings):
         if not isinstance(values, Mapping):
             return validate(values)
         refuse_too_deep(values)
-        complete = resolve_extends(values)
+        complete = without_nulls(resolve_extends(values), cls)
         complete = substitute(complete, str(complete.get("data_root", ".")))
         complete = _with_wanted_languages(_with_splits(complete))
         config = validate(complete)

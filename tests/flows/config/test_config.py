@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from flows.config.inputs import check_inputs
 from flows.config.resources import Resources
@@ -246,6 +246,50 @@ def test_an_empty_section_leaves_what_is_inherited_and_null_takes_it_away(tmp_pa
             parse_overrides([text])
     with pytest.raises(InputError, match="fields of training were given before"):
         parse_overrides(["training.steps=1", "training={clip: 2}"])
+
+
+NULLS = [
+    ("training.stpes=null", "unknown key `training.stpes`; did you mean `steps`?"),
+    ("trainin=null", "unknown key `trainin`; did you mean `training`?"),
+    ("documents.languges=null", "unknown key `documents.languges`; did you mean `languages`?"),
+    ("sources.sample.pagse=null", "unknown key `sources.sample.pagse`; did you mean `pages`?"),
+    ("corpora.french.dedup.band=null", "unknown key `corpora.french.dedup.band`; did you mean `bands`?"),
+    ("corpora.french.rules.wrods_min=null", "did you mean `words_min`?"),
+    ("sources.smaple=null", "`sources.smaple` is null, which takes a key away, and there is none of that name; did"),
+    ("evaluation.texts.poems=null", "there are: none"),
+]
+
+
+@pytest.mark.parametrize(("override", "said"), NULLS)
+def test_a_null_under_a_misspelt_name_is_refused_by_the_command_line_a_file_and_a_flows_parameter(
+    override, said, tmp_path
+):
+    below, above, values = tmp_path / "below.yaml", tmp_path / "above.yaml", parse_overrides([override])
+    below.write_text(yaml.safe_dump(SMALL))
+    above.write_text(yaml.safe_dump({"extends": str(below), **values}))
+    with pytest.raises(InputError) as by_the_command_line:
+        load_config(below, values)
+    with pytest.raises(InputError) as by_a_file:
+        load_config(above)
+    with pytest.raises(ValidationError) as by_a_parameter:
+        Config.model_validate({"extends": str(below), **values})
+    assert said in str(by_the_command_line.value) and said in str(by_a_file.value)
+    assert override.removesuffix("=null").rpartition(".")[2] in str(by_a_parameter.value)
+
+
+def test_a_null_under_a_right_name_is_its_default_wherever_nothing_was_set(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    names = [
+        "training.steps",
+        "add_to",
+        "bucket",
+        "documents.language_model",
+        "sources.sample.licence",
+        "base.revision",
+    ]
+    names += ["corpora.french.rules.words_min", "evaluation.texts", "resources.workers", "base.pretrain"]
+    assert load_config(path, parse_overrides([f"{name}=null" for name in names])) == load_config(path)
 
 
 def test_fields_of_a_base_complete_it_and_only_another_kind_of_base_replaces_it(tmp_path):
