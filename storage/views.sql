@@ -108,10 +108,12 @@ errors AS (  -- of a mean over independent sets
     SELECT run_id, settings_hash,
            sqrt(sum(stderr * stderr) FILTER (role = 'new')) / nullif(count(*) FILTER (role = 'new'), 0) AS learning_stderr,
            sqrt(sum(stderr * stderr) FILTER (role = 'original' AND NOT in_replay))
-               / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr
+               / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr,
+           sqrt(sum(stderr * stderr) FILTER (role = 'original' AND in_replay))
+               / nullif(count(*) FILTER (role = 'original' AND in_replay), 0) AS forgetting_in_replay_stderr
     FROM paired_differences WHERE metric = 'bits_per_byte' GROUP BY ALL)
 SELECT coalesce(r.name, r.method) AS name, r.seed, r.run_id, r.method, r.learning_rate, r.extra_parameters, r.share_non_embedding,
-       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr, f.forgetting_in_replay,
+       r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr, e.forgetting_in_replay_stderr, f.forgetting_in_replay,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i
         WHERE i.run_id = r.run_id AND i.role = 'new') AS language, f.learning, f.forgetting
 FROM figures f JOIN runs r USING (run_id) LEFT JOIN errors e USING (run_id, settings_hash)
@@ -136,6 +138,7 @@ COMMENT ON COLUMN learning_vs_forgetting.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN learning_vs_forgetting.settings_hash IS 'of the run''s last evaluation: runs of different ones are not to be compared; evaluate them again by one config';
 COMMENT ON COLUMN learning_vs_forgetting.learning_stderr IS 'standard error of learning over the documents of its sets, paired with the base; NULL in records of before items were kept';
 COMMENT ON COLUMN learning_vs_forgetting.forgetting_stderr IS 'the same of forgetting';
+COMMENT ON COLUMN learning_vs_forgetting.forgetting_in_replay_stderr IS 'the same of forgetting_in_replay';
 
 CREATE OR REPLACE VIEW pareto_front AS
 SELECT a.* FROM learning_vs_forgetting a
@@ -163,6 +166,7 @@ COMMENT ON COLUMN pareto_front.base_model_id IS 'runs.base_model_id';
 COMMENT ON COLUMN pareto_front.settings_hash IS 'of the evaluation: runs are held against those of the same settings only';
 COMMENT ON COLUMN pareto_front.learning_stderr IS 'standard error of learning over documents; NULL in records of before items were kept';
 COMMENT ON COLUMN pareto_front.forgetting_stderr IS 'the same of forgetting';
+COMMENT ON COLUMN pareto_front.forgetting_in_replay_stderr IS 'the same of forgetting_in_replay';
 
 CREATE OR REPLACE VIEW leaderboard AS
 SELECT name, count(*) AS seeds, method, learning_rate, base_model_id, settings_hash, avg(share_non_embedding) AS share_non_embedding,

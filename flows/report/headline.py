@@ -3,7 +3,7 @@
 A method with several settings (names, learning rates) speaks by the one with the greatest learning minus forgetting;
 it is held against the other method's setting that is nearest to it in learning, because forgetting compares fairly at
 equal learning only. Settings that beat it are named. More or less is said only of a difference whose 95 % interval
-does not hold 0; else the two did as much.
+does not hold 0; else the two did as much. Figures whose interval nothing tells are said to bear none.
 """
 
 import math
@@ -32,7 +32,7 @@ PAIR = """SELECT CASE e.role WHEN 'new' THEN 'learning' ELSE 'forgetting' END AS
        sqrt(sum(((c.high - c.low) / (2 * 1.96)) ** 2)) / count(*) AS stderr
 FROM compare_runs((SELECT model_id FROM runs WHERE run_id = $a), (SELECT model_id FROM runs WHERE run_id = $b)) c
 JOIN run_evaluations e ON e.run_id = $a AND e.eval_id = c.eval_id AND e.metric = c.metric
-WHERE c.metric = 'bits_per_byte' AND (e.role = 'new' OR e.role = 'original' AND NOT e.in_replay)
+WHERE c.metric = 'bits_per_byte' AND (e.role = 'new' OR e.role = 'original' AND e.in_replay = $in_replay)
 GROUP BY ALL HAVING count(c.low) = count(*)"""
 
 
@@ -81,11 +81,13 @@ class Evidence:
         return Estimate(value, math.hypot(*known) if len(known) == 2 else None)
 
 
-def evidence_of(workspace: Workspace, runs: Sequence[Row]) -> Evidence:
-    """Return what bears out differences; `runs` are rows of queries.RUNS."""
+def evidence_of(workspace: Workspace, runs: Sequence[Row], in_replay: bool = False) -> Evidence:
+    """Return what bears out differences; `runs` are rows of queries.RUNS. in_replay: forgetting is that on text of the
+    replay's own domain.
+    """
 
     def pair(a: str, b: str) -> Errors:
-        rows = query(workspace, PAIR, {"a": a, "b": b}).as_dicts()
+        rows = query(workspace, PAIR, {"a": a, "b": b, "in_replay": in_replay}).as_dicts()
         return {row["axis"]: (row["difference"], row["stderr"]) for row in rows}
 
     return Evidence(runs, pair)
@@ -152,10 +154,12 @@ def headline(
     more += [] if own else [f"No run of {REFERENCE_METHOD} has been measured yet."]
     more += _cost(chosen)
     if not others:
-        return Headline(words + ".", " ".join([*more, "There is no other method to hold it against yet."]))
+        more += ["There is no other method to hold it against yet.", *_without_interval([chosen], AXES, evidence)]
+        return Headline(words + ".", " ".join(more))
     other = min(others, key=lambda row: abs(row["learning"] - chosen["learning"]))
     words += f"; {styles.of(other).name} {_learned(other, evidence, unit='')} and {_forgot(other, evidence)}."
     more += [_compared(chosen, other, others, styles, evidence), _standing(measured, styles, evidence)]
+    more += _without_interval(measured, AXES, evidence)
     return Headline(words, " ".join(more))
 
 
@@ -166,7 +170,9 @@ def _without_forgetting(settings: Sequence[Row], styles: Styles, language: str, 
     own = [row for row in learned if row["method"] == REFERENCE_METHOD]
     chosen = max(own or learned, key=lambda row: row["learning"])
     words = f"{styles.of(chosen).name} {_learned(chosen, evidence)} of {language}."
-    return Headline(words, " ".join([NOT_MEASURED, *_cost(chosen)]))
+    return Headline(
+        words, " ".join([NOT_MEASURED, *_cost(chosen), *_without_interval([chosen], ("learning",), evidence)])
+    )
 
 
 def _learned(row: Row, evidence: Evidence, unit: str = " bits per byte") -> str:
@@ -221,6 +227,17 @@ def _compared(chosen: Row, other: Row, others: Sequence[Row], styles: Styles, ev
         if estimate.sign and evidence.figure(chosen, axis).sign > 0 and evidence.figure(other, axis).sign > 0
     ]
     return f"{lead}: {' at '.join(shares)}." if shares else f"{lead}."
+
+
+def _without_interval(rows: Sequence[Row], axes: Sequence[Axis], evidence: Evidence) -> list[str]:
+    """Return what is to be said where the 95 % interval of some figures of these settings is not known."""
+    bare = [axis for axis in axes if any(evidence.figure(row, axis).half is None for row in rows)]
+    if not bare:
+        return []
+    return [
+        f"No interval is known of {_listed(bare)}, which takes the figures of two documents or more, each on record: "
+        "what is said of it may be chance."
+    ]
 
 
 def _interval(*estimates: Estimate) -> str:

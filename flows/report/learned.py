@@ -1,6 +1,6 @@
 """Learning over forgetting of the runs of one base: headline, tables and pictures, a language at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -42,7 +42,12 @@ class Learned:
     choices: dict[str, list[Choice]]  # by what they choose: method, seed; none where there is but one
 
 
-def learned_of(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -> list[Learned]:
+def learned_of(
+    rows: dict[str, list[Row]], styles: Styles, evidence: Callable[[Sequence[Row], bool], Evidence]
+) -> list[Learned]:
+    """Return the parts of a page by language. evidence: what bears out the differences of some runs, and whether their
+    forgetting is that in the replay's domain.
+    """
     parts = []
     for language in sorted({row["language"] or "" for row in rows["RUNS"]}):
         runs, settings, front, behaviour = (
@@ -72,7 +77,7 @@ def learned_of(rows: dict[str, list[Row]], styles: Styles, evidence: Evidence) -
                     styles,
                     named,
                     kept,
-                    Evidence(drawn) if in_replay else evidence,
+                    evidence(drawn, in_replay),
                     in_replay=in_replay,
                 ),
                 settings=settings,
@@ -98,7 +103,10 @@ def or_in_replay(runs: Sequence[Row]) -> tuple[list[Row], bool]:
     """
     if any(map(has_both, runs)):
         return list(runs), False
-    found = [{**run, "forgetting": run["forgetting_in_replay"], "forgetting_stderr": None} for run in runs]
+    found = [
+        {**run, "forgetting": run["forgetting_in_replay"], "forgetting_stderr": run["forgetting_in_replay_stderr"]}
+        for run in runs
+    ]
     return (found, True) if any(map(has_both, found)) else (list(runs), False)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def study_of(workspace: Workspace, base: str | None, number: int = 1) -> Study:
         base=rows["MODEL"][0] if rows["MODEL"] else {"source": None, "parameters": None},
         ran_its_own_code=any(_ran_code_of_its_base(workspace.run(row["run_id"])) for row in rows["COST"]),
         styles=styles,
-        learned=learned_of(rows, styles, evidence_of(workspace, rows["RUNS"])),
+        learned=learned_of(rows, styles, partial(evidence_of, workspace)),
         answers=answers,
         tasks=task_pictures(rows["TASKS"], styles),
         loss=loss_panels(rows["LOSS"], rows["COST"], styles, f"loss-{number}"),

@@ -24,7 +24,7 @@ WHERE base_model_id = $base
 ORDER BY language, forgetting, name, learning_rate"""
 
 RUNS = """SELECT language, name, method, learning_rate, seed, learning, learning_stderr, forgetting, forgetting_stderr,
-       forgetting_in_replay, run_id
+       forgetting_in_replay, forgetting_in_replay_stderr, run_id
 FROM learning_vs_forgetting
 WHERE base_model_id = $base
 ORDER BY language, forgetting, run_id"""

@@ -191,10 +191,17 @@ def test_the_headline_is_the_means_over_seeds_against_the_method_nearest_in_lear
     assert "finetune learned the most (0.632) and neutral_residues forgot the least (0.069)" in parsed.text
 
 
-def test_where_forgetting_was_measured_on_the_replays_own_domain_alone_that_is_said_and_drawn(workspace):
+@pytest.fixture
+def in_replay(workspace):
+    """A workspace where the replay holds every text domain that forgetting was measured on."""
     pinned = {"eval_id": "o2", "name": "abstracts", "language": "eng", "text_domain": "web", "corpus_version": "c-o2"}
     write_records(workspace, "eval_sets", "o2", [pinned])
     refresh_catalog(workspace)
+    return workspace
+
+
+def test_where_forgetting_was_measured_on_the_replays_own_domain_alone_that_is_said_and_drawn(in_replay):
+    workspace = in_replay
     assert query(workspace, "SELECT DISTINCT forgetting FROM learning_vs_forgetting").rows == [(None,)]
 
     page, parsed = read(workspace)
@@ -204,6 +211,32 @@ def test_where_forgetting_was_measured_on_the_replays_own_domain_alone_that_is_s
     assert page.count("<title>neutral_residues, seed 0: learning 0.368, forgetting 0.034</title>") == 2
     assert "forgetting in the replay’s domain (bits per byte)" in page
     assert "load_run" in parsed.text
+    assert "neutral_residues forgot less than lora, the nearest to it in learning, and learned less" in parsed.text
+    assert "No interval is known" not in parsed.text
+
+
+def test_forgetting_in_the_replays_domain_is_more_or_less_only_where_its_documents_say_so(in_replay):
+    runs = ask(in_replay, RUNS, "base").rows
+    key = {"step": 10, "settings_hash": "s", "eval_id": "o2", "metric": "bits_per_byte", "denominators": [1.0] * 40}
+    for run in runs:
+        if run["method"] == "lora":  # now one document better, now one worse: on the whole as before
+            noisy = [BASE[2] + 0.288 + 0.8 * (-1) ** i for i in range(40)]
+            row = {**key, "model_id": f"m-{run['run_id']}", "numerators": noisy}
+            write_records(in_replay, "evaluation_items", f"noisy-{run['run_id']}", [row])
+    refresh_catalog(in_replay)
+
+    _, parsed = read(in_replay)
+
+    assert "than lora, the nearest to it in learning, and forgot as much (95 % interval of the diff" in parsed.text
+    assert "neutral_residues forgot the least (0.034), and lora as much." in " ".join(parsed.text.split())
+
+
+def test_figures_without_an_interval_are_said_to_bear_none(in_replay):
+    for file in in_replay.records("evaluation_items").glob("*.parquet"):
+        file.unlink()
+    refresh_catalog(in_replay)
+    _, parsed = read(in_replay)
+    assert "No interval is known of forgetting, which takes the figures of two documents or more" in parsed.text
 
 
 @pytest.mark.parametrize(
