@@ -8,12 +8,14 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from typing import Any
 
 from storage.errors import InputError, is_disk_full, os_sentence
 
 FULL = "the disk is full ({error}): free some space, and the same command goes on"
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
+HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "urllib", "http")
 PREFECTS = "Settings"  # the name of the class of its settings
 DAMAGED = "{error}: `nr verify` names the files that are damaged, and what to do with each"
 
@@ -33,6 +35,8 @@ def sentence_of(error: BaseException) -> str | None:
         return _of_prefects_settings(error)
     if _is_of(error, "duckdb", "Error") or _is_of(error, "pyarrow", "ArrowException"):
         return _of_a_library(error, said)
+    if _raised_by(error) in HTTP_CLIENTS and (sentence := _of_a_proxy()):
+        return sentence
     if isinstance(error, OSError):
         if error.errno is not None:
             return os_sentence(error)
@@ -47,6 +51,25 @@ def _of_prefects_settings(error: Any) -> str:
     """Return a sentence of settings that Prefect refuses when it is imported, without their values."""
     wrong = "; ".join(" ".join([*map(str, entry["loc"]), entry["msg"]]) for entry in error.errors())
     return f"Prefect cannot read its settings ({wrong}): mend or unset that variable, PREFECT_API_URL for an address"
+
+
+def _raised_by(error: BaseException) -> str | None:
+    """Return the package whose code raised an error."""
+    last = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        last = str(frame.f_globals.get("__name__", "")).split(".")[0]
+    return last
+
+
+def _of_a_proxy() -> str | None:
+    """Return the sentence of a proxy variable that no program can use; those that download from the hub read it."""
+    from flows.services.addresses import refuse_unusable_proxies
+
+    try:
+        refuse_unusable_proxies()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _of_a_library(error: BaseException, said: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.app import AT_HOME, AsJson, WorkspaceFolder, app, existing
-from flows.services.addresses import proxies, refuse_unusable, without_proxy
+from flows.services.addresses import proxies, refuse_unusable, refuse_unusable_proxies, without_proxy
 from storage.errors import InputError
 from storage.locations import at_home
 
@@ -65,7 +65,9 @@ def exports(services: "Services", credential: Path) -> str:
 
 
 def say(step: str) -> None:
-    print(step, flush=True)
+    from flows.cli.table import for_terminal
+
+    print(for_terminal(step), flush=True)
 
 
 @app.command()
@@ -88,6 +90,7 @@ def notify(
     services = server.running(home)
     if services is None:
         raise InputError(f"no server runs in {home}: start it with `nr up`")
+    refuse_unusable_proxies()
     os.environ.update(services.environment)
     from flows.services.notifications import NAME
     from flows.services.notifications import notify as make_automation

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 from storage.errors import InputError
 
@@ -125,9 +126,13 @@ def _is_unproxied(name: str) -> bool:
 
 
 def proxies() -> dict[str, str]:
-    """Return the proxies that are set, by the variable in small letters."""
-    values = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES}
-    return {name: value for name, value in values.items() if value}
+    """Return the proxies that are set, by the variable as it is written: httpx and urllib take any case of letters."""
+    used = getproxies_environment()
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower() in PROXIES and used.get(name.lower().removesuffix("_proxy")) == value
+    }
 
 
 def refuse_unusable_proxies() -> None:
@@ -143,10 +148,13 @@ def refuse_unusable_proxies() -> None:
 
 
 def _names_a_server(proxy: str) -> bool:
+    from httpx import URL, InvalidURL
+
     try:
-        place = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        return bool(place.hostname) and place.port != 0
-    except ValueError:  # a port that is none
+        url = proxy if "://" in proxy else f"http://{proxy}"
+        place = urlsplit(url)
+        return bool(place.hostname and URL(url).host) and place.port != 0
+    except (ValueError, InvalidURL):  # a port that is none, a host that no name server knows
         return False
 
 

@@ -5,10 +5,13 @@ file is deployed with what they set in its place. What the server said after the
 form of prefect.yaml, and tells whose change a difference is.
 """
 
+import ast
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -31,6 +34,7 @@ def deploy(project: Path, home: Path, api: Api, settings: Mapping[str, str], say
     """Deploy `project`/prefect.yaml, and say what stays otherwise than there. Raises InputError for a refusal."""
     content, record = read(project / FILE), _recorded(home)
     stand, automations = dict(_deployments(api)), dict(_automations(api, content))
+    names = _names(api)
     for deployment in content["deployments"]:
         key = _key(deployment)
         declared = _declared(deployment)
@@ -38,7 +42,8 @@ def deploy(project: Path, home: Path, api: Api, settings: Mapping[str, str], say
         kept = _changed(last, stand.get(key, {}))
         kept = {field: value for field, value in kept.items() if value != declared.get(field, last[field])}
         for field, value in kept.items():
-            say(f"{key}: {field} stays {_short(value)}, as it was set; {FILE} has {_short(deployment.get(field))}")
+            written = _short(deployment.get(field))
+            say(f"{names[key]}: {field} stays {_short(value)}, as it was set; {FILE} has {written}")
         deployment.update(kept)
         record["deployments"][key] = {field: last[field] for field in kept}
     write_atomically(home / MERGED, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -56,10 +61,61 @@ def read(file: Path) -> Form:
     content = read_yaml(file)
     listed = content.get("deployments") if isinstance(content, dict) else None
     if not isinstance(listed, list) or not all(
-        isinstance(entry, dict) and {"name", "entrypoint"} <= set(entry) for entry in listed
+        isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("name", "entrypoint"))
+        for entry in listed
     ):
         raise InputError(f"{file} needs a list `deployments`, each with a name and an entrypoint")
     return dict(content)
+
+
+def refuse_absent_flows(file: Path, content: Form) -> None:
+    """Raise InputError for a deployment whose flow is not where its entrypoint says, before anything is started."""
+    for deployment in content["deployments"]:
+        entrypoint, name = deployment["entrypoint"], deployment["name"]
+        place, _, flow = entrypoint.rpartition(":" if ":" in entrypoint else ".")
+        source = file.parent / place if ":" in entrypoint else _source_of(file.parent, place)
+        if not (source and source.is_file()):
+            lacking = f"there is no {place or 'such place'}"
+        elif not _defines(source, flow.split(".")[0]):
+            lacking = f"{source} defines no flow {flow}"
+        else:
+            continue
+        raise InputError(
+            f"{file}: the entrypoint of deployment {name!r} is {entrypoint!r}, and {lacking}: correct it (`nr init` in "
+            "an empty folder writes a prefect.yaml whose flows are those installed)"
+        )
+
+
+def _source_of(project: Path, module: str) -> Path | None:
+    """Return the file of a module, of the folder or installed, without importing it; None for none."""
+    inside = project.joinpath(*module.split("."))
+    for place in (inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
+        if place.is_file():
+            return place
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin) if found and found.origin else None
+
+
+def _defines(source: Path, name: str) -> bool:
+    try:
+        tree = ast.parse(source.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{source}, of a deployment's entrypoint, is no Python: {error}; correct it") from None
+    return any(name in _named(node) for node in ast.walk(tree))
+
+
+def _named(node: ast.AST) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Name(id=name, ctx=ast.Store()):
+            return [name]
+        case ast.Import(names=imported) | ast.ImportFrom(names=imported):
+            return [(one.asname or one.name).split(".")[0] for one in imported]
+    return []
 
 
 def _recorded(home: Path) -> Form:
@@ -80,11 +136,21 @@ def _run_prefect(project: Path, file: Path, settings: Mapping[str, str]) -> None
     everything = {**settings, **python_environment()}
     done = subprocess.run(command, cwd=project, env=everything, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"{project / FILE} could not be deployed: {(done.stdout + done.stderr)[-2000:]}")
+        said = [line.strip(" │╭╰─╮╯") for line in f"{done.stdout}\n{done.stderr}".splitlines()]
+        reason = [line for line in said if line][-1:] or [f"Prefect ended with exit code {done.returncode}"]
+        raise InputError(f"{project / FILE} could not be deployed: {reason[0][:2000]}")
 
 
 def _key(deployment: Form) -> str:
     return f"{deployment['entrypoint']}/{deployment['name']}"
+
+
+def _names(api: Api) -> dict[str, str]:
+    """Return by what name `prefect deployment run` takes each deployment of the server."""
+    flows = {flow["id"]: flow["name"] for flow in api.ask("POST", "flows/filter", {})}
+    found = api.ask("POST", "deployments/filter", {})
+    names = {_key(one): f"{flows[one['flow_id']]}/{one['name']}" for one in found}
+    return {key: quote(name) if name.isprintable() else repr(name) for key, name in names.items()}
 
 
 def _deployments(api: Api) -> Iterator[tuple[str, Form]]:

@@ -37,7 +37,7 @@ from flows.services.addresses import (
     refuse_unusable,
     refuse_unusable_proxies,
 )
-from flows.services.deployments import POOL, deploy, read
+from flows.services.deployments import POOL, deploy, read, refuse_absent_flows
 from flows.services.killed_runs import end_orphaned_runs
 from flows.services.prefect_api import Api
 from flows.services.prefect_processes import end_session, prefect_of, runs_prefect
@@ -135,6 +135,7 @@ def up(
     hosts: further names that the server answers to; say: is told each step before it begins.
     """
     refuse_project(project)
+    refuse_unusable_proxies()
     make_private(home)
     with FileLock(home / "up.lock"):
         services = running(home)
@@ -200,8 +201,11 @@ def start(
 def refuse_project(project: Path) -> None:
     """Refuse before anything is started a folder that cannot be deployed, or whose files would be imported for ours."""
     if not (project / "prefect.yaml").is_file():
-        raise InputError(f"there is no prefect.yaml in {project}: start this in a checkout of the project")
-    read(project / "prefect.yaml")
+        raise InputError(
+            f"there is no prefect.yaml in {project}: start this in a folder that has one, as `nr init` makes it, or a "
+            "checkout of the project"
+        )
+    refuse_absent_flows(project / "prefect.yaml", read(project / "prefect.yaml"))
     # Prefect looks for what a flow imports in this folder before it asks the installation.
     ours = [project / f"{package}.py" for package in PACKAGES if not (project / package).is_dir()]
     theirs = [place for name in _needed() for place in (project / f"{name}.py", project / name / "__init__.py")]

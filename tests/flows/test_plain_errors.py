@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +69,15 @@ def test_a_damaged_parquet_file_is_a_sentence_whoever_reads_it(tmp_path):
 def test_what_the_system_refused_duckdb_is_told_apart_from_damage(said, words):
     sentence = sentence_of(duckdb.IOException(said))
     assert words in sentence and "nr verify" not in sentence
+
+
+@pytest.mark.parametrize(("proxy", "is_told"), [("foo://x:y", True), ("http://proxy:8080", None)])
+def test_what_http_clients_refuse_is_a_sentence_where_a_proxy_variable_is_wrong(proxy, is_told, monkeypatch):
+    monkeypatch.setenv("Http_Proxy", proxy)
+    with pytest.raises(httpx.InvalidURL) as error:
+        httpx.Client(proxy="http://h:port")
+    sentence = sentence_of(error.value)
+    assert sentence == (is_told and "Http_Proxy names no proxy: write it as http://HOST:PORT, or unset it")
 
 
 def test_a_programmers_error_keeps_its_traceback():

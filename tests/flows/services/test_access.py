@@ -269,10 +269,21 @@ def test_elsewhere_a_server_answers_to_its_number_its_name_and_what_was_allowed(
 
 def test_a_folder_that_cannot_be_deployed_is_refused_before_anything_starts(tmp_path):
     file = tmp_path / "prefect.yaml"
+    with pytest.raises(InputError, match="in a folder that has one, as `nr init` makes it"):
+        up(tmp_path / "home", free_port(), tmp_path)
+    (tmp_path / "mine.py").write_text("def other(): pass\n")
+    (tmp_path / "torn.py").write_text("def a(:\n")
     for written, says in (
         ("deployments: [", "not YAML"),
         ("deployments: {a: 1}", "needs a list"),
         ("a: 1\na: 2", "twice"),
+        ("deployments: [{name: 7, entrypoint: a.py:b}]", "each with a name and an entrypoint"),
+        ("deployments: [{name: one, entrypoint: 'gone.py:flow'}]", "'gone.py:flow', and there is no gone.py"),
+        ("deployments: [{name: one, entrypoint: flows.gone.flow}]", "and there is no flows.gone"),
+        ("deployments: [{name: one, entrypoint: flow}]", "and there is no such place"),
+        ("deployments: [{name: one, entrypoint: 'mine.py:flow'}]", r"mine\.py defines no flow flow"),
+        ("deployments: [{name: one, entrypoint: flows.sweep.swep}]", r"sweep\.py defines no flow swep"),
+        ("deployments: [{name: one, entrypoint: 'torn.py:a'}]", "torn.py, of a deployment's entrypoint, is no Python"),
     ):
         file.write_text(written)
         with pytest.raises(InputError, match=says):

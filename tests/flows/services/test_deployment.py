@@ -208,7 +208,9 @@ def test_what_was_set_on_the_server_stays_over_another_up(project, services):
         assert after["parameters"]["only_failed"] and after["description"] == "new words"
         assert automation["enabled"] is False
         assert ask(services, queue, None, "GET")["concurrency_limit"] == 3
-    assert any("schedules stays" in line and "7 4 1 1 *" in line for line in said)
+    assert any(
+        line.startswith("data-refresh/monthly: schedules stays") and "7 4 1 1 *" in line for line in said
+    )  # the name that `prefect deployment run` takes
 
     file.write_text(written)  # and all as it was, for the tests that follow
     ask(services, f"automations/{automation['id']}", {"enabled": True}, "PATCH")

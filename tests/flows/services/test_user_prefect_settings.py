@@ -63,7 +63,7 @@ def test_so_is_one_that_a_file_of_prefects_names(tmp_path, dead, file):
     [
         ({"PREFECT_PROFILE": "staging"}, "no profile of that name"),
         ({"PREFECT_SERVER_API_AUTH_STRING": "a:b", "PREFECT_API_AUTH_STRING": "a:c"}, "differ"),
-        ({"HTTPS_PROXY": "socks4://127.0.0.1:1"}, "https_proxy is socks4://"),
+        ({"HTTPS_PROXY": "socks4://127.0.0.1:1"}, "HTTPS_PROXY is socks4://"),
     ],
 )
 @pytest.mark.slow
