@@ -69,8 +69,27 @@ def _kept_member(value: str, kind: DuckDBPyType, depth: int) -> str:
         part, member = f"union_extract({value}, {_literal(name)})", child
         kept = _kept(part, cast("DuckDBPyType", member), depth)
         if kept != part:
-            cases.append(f"WHEN {_literal(name)} THEN union_value({quoted(name)} := {kept})::{kind}")
-    return f"CASE union_tag({value}) {' '.join(cases)} ELSE {value} END" if cases else value
+            cases.append(f"WHEN {_literal(name)} THEN union_value({quoted(name)} := {kept})::{_type(kind)}")
+    return f"CASE union_tag({value}) {' '.join(cases)} ELSE {value}::{_type(kind)} END" if cases else value
+
+
+def _type(kind: DuckDBPyType) -> str:
+    """Return the type of what `_kept` makes of a value: a union is one of several, which have to be told."""
+    if kind.id in (*_AS_TEXT, "timestamp_ns"):
+        return "VARCHAR"
+    if kind.id not in ("list", "array", "struct", "map", "union"):
+        return str(kind)
+    named = list(kind.children)
+    if kind.id == "array":  # whose children are the type and how many
+        named = named[:1]
+    children = [(name, _type(cast("DuckDBPyType", child))) for name, child in named]
+    if kind.id in ("list", "array"):
+        [(_, inner)] = children
+        return str(kind) if inner == str(named[0][1]) else f"{inner}[]"
+    if kind.id == "map":
+        return f"MAP({children[0][1]}, {children[1][1]})"
+    fields = children if kind.id == "struct" else children[1:]  # the first of a union is its tag
+    return f"{kind.id.upper()}({', '.join(f'{quoted(name)} {inner}' for name, inner in fields)})"
 
 
 def _literal(text: str) -> str:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -82,9 +83,28 @@ def _refusal(workspace: Asked, error: duckdb.Error) -> str:
         return damaged(workspace, error)
     if isinstance(error, duckdb.ProgrammingError):  # with the place in the statement marked below it
         return f"DuckDB refused the query: {said}"
+    if absent := _NO_FILES.search(said):
+        return _no_files(absent[1])
     said = f"DuckDB cannot answer the query: {' '.join(said.split())}"
     of_files = any(word in said.lower() for word in ("parquet", "thrift", "tprotocol"))
     return f"{said}: `nr verify` names the files that are damaged, and what to do with each" if of_files else said
+
+
+# Of a pattern: the folder that a macro of views.sql was given, and where the files lie in it.
+_NO_FILES = re.compile(r'No files found that match the pattern "(.*)"', re.DOTALL)
+_OF_A_WORKSPACE = re.compile(r"(.*)/((?:documents|corpora|selections)/\*/.*)", re.DOTALL)
+
+
+def _no_files(pattern: str) -> str:
+    asked = _OF_A_WORKSPACE.fullmatch(pattern)
+    if asked is None:
+        return f"no file matches {pattern} (from {Path.cwd()}): correct the path in the query"
+    if not Path(asked[1], "workspace.json").is_file():
+        return (
+            f"the query reads {asked[2]} of {asked[1]!r}, which is no workspace (from {Path.cwd()}): put the path of "
+            "one between the quotes"
+        )
+    return f"workspace {asked[1]} holds no {asked[2]} yet: `nr refresh CONFIG` writes them, where there is any"
 
 
 @contextmanager

@@ -125,6 +125,27 @@ def test_months_and_nanoseconds_stay_and_a_comment_may_stand_behind_the_statemen
     )
 
 
+@pytest.mark.parametrize("member", ["{}", "[{}]", "array_value({})", "MAP {{1: {}}}", "{{a: {}}}"])
+def test_months_stay_inside_a_union_too(workspace, member):
+    text = written(workspace, f"SELECT union_value(span := {member.format('INTERVAL 1 MONTH')}) AS u", "json").decode()
+    assert "1 month" in text and "days" not in text
+    union = "UNION(span INTERVAL, n INTEGER)"
+    of_both = f"SELECT unnest([INTERVAL 7 MONTH::{union}, 3::{union}, NULL]) AS u"
+    assert json.loads(written(workspace, of_both, "json")) == [{"u": "7 months"}, {"u": 3}, {"u": None}]
+
+
+def test_a_folder_that_is_no_workspace_or_holds_no_such_files_is_a_sentence_without_nr_verify(workspace, tmp_path):
+    for sql, says in (
+        (f"FROM documents('{tmp_path}/gone')", "gone', which is no workspace"),
+        (f"FROM language_agreement('{tmp_path}')", "which is no workspace"),
+        (f"FROM clusters('{workspace.root}')", "holds no corpora/*/*/clusters.parquet yet: `nr refresh CONFIG`"),
+        (f"FROM '{tmp_path}/*.parquet'", "correct the path in the query"),
+    ):
+        with pytest.raises(InputError) as error:
+            query(workspace, sql)
+        assert says in str(error.value) and "nr verify" not in str(error.value)
+
+
 def test_a_catalog_that_was_cut_short_is_said_with_the_remedy(workspace):
     with duckdb.connect(workspace.catalog) as catalog:
         catalog.execute("CREATE TABLE long AS SELECT range, hash(range) AS hashed FROM range(200_000)")
