@@ -51,7 +51,7 @@ class Progress:
         label = str(event["label"])
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(label, total=event["total"], rate="")
-        self._bars.update(self._tasks[label], completed=event["done"], rate=_rate(event))
+        self._bars.update(self._tasks[label], completed=event["done"], total=event["total"], rate=_rate(event))
 
     def _log_sometimes(self, event: Mapping[str, Any]) -> None:
         label, now = str(event["label"]), time.monotonic()

@@ -7,7 +7,7 @@ the text: they are the same for all runs of a base.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from nr_core.base.head import Head
 from nr_core.base.load_base import context_length, load_base, named
 from nr_core.base.precision import to_read_from
 from nr_core.errors import ModelError
-from nr_core.evaluation.bits_per_byte import choose_documents, fitted, window_batches
+from nr_core.evaluation.bits_per_byte import Tokens, choose_documents, fitted, tokens_read, window_batches
 from nr_core.evaluation.tasks.ratio import Ratio, bootstrap_error
 from nr_core.runs.build_on_earlier import MODEL_FOLDER
 from nr_core.settings import BaseSpec, EvaluationSettings
@@ -49,14 +49,21 @@ class Base:
 
 
 def behaviour_rows(
-    eval_id: str, head: Head, base: Base, stream: TokenStream, settings: EvaluationSettings
+    eval_id: str,
+    head: Head,
+    base: Base,
+    stream: TokenStream,
+    settings: EvaluationSettings,
+    advance: Callable[[int], None] = lambda tokens: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return rows of the tables evaluations and evaluation_items, on behaviour_tokens of the stream."""
+    """Return rows of the tables evaluations and evaluation_items, on behaviour_tokens of the stream. advance(tokens
+    read) is called after each batch.
+    """
     metrics, items = [], []
     documents = choose_documents(stream, settings.behaviour_tokens)
     for metric, ratio in (
-        ("kl_to_base", divergence(head, base, stream, documents, settings)),
-        ("greedy_agreement", agreement(head, base, stream, documents, settings)),
+        ("kl_to_base", divergence(head, base, stream, documents, settings, advance)),
+        ("greedy_agreement", agreement(head, base, stream, documents, settings, advance)),
     ):
         key = {"eval_id": eval_id, "metric": metric}
         n, error = len(ratio.numerators), bootstrap_error(ratio)
@@ -68,7 +75,12 @@ def behaviour_rows(
 
 @torch.inference_mode()
 def divergence(
-    head: Head, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings
+    head: Head,
+    base: Base,
+    stream: TokenStream,
+    documents: list[int],
+    settings: EvaluationSettings,
+    advance: Callable[[int], None] = lambda tokens: None,
 ) -> Ratio:
     device, settings = next(head.model.parameters()).device, fitted(settings, head.model)
     texts = [stream.content(document) for document in documents]
@@ -79,6 +91,7 @@ def divergence(
         scored = (places >= known[:, None]) & (places < lengths[:, None])
         each = _divergences(head, base, inputs).double().cpu().numpy()
         np.add.at(sums, owners, (each * scored).sum(1))
+        advance(2 * inputs.numel())
     if not np.isfinite(sums).all():
         raise ModelError(
             f"There is no kl_to_base: {named(head.model)} or its base puts out numbers that are not finite (NaN or "
@@ -103,17 +116,16 @@ def _divergences(head: Head, base: Base, inputs: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def agreement(head: Head, base: Base, stream: TokenStream, documents: list[int], settings: EvaluationSettings) -> Ratio:
+def agreement(
+    head: Head,
+    base: Base,
+    stream: TokenStream,
+    documents: list[int],
+    settings: EvaluationSettings,
+    advance: Callable[[int], None] = lambda tokens: None,
+) -> Ratio:
     device = next(head.model.parameters()).device
-    texts = [stream.content(document) for document in documents]
-    longest = context_length(head.model.config) or PROMPT + CONTINUATION
-    length = min(PROMPT, longest // 2)
-    # Prompts of one length need no padding; a document that is shorter gives none.
-    prompts = [text[:length] for text in texts if len(text) >= length][:MOST_PROMPTS]
-    if not prompts:
-        length = min(len(text) for text in texts)
-        prompts = [text[:length] for text in texts][:MOST_PROMPTS]
-    continued = min(CONTINUATION, longest - length)
+    prompts, continued = _prompts(head, [stream.content(document) for document in documents])
     begun = torch.from_numpy(np.stack(prompts).astype(np.int64)).to(device)
     opening = torch.full((len(begun), 1), stream.context_token, device=device)
     same = []
@@ -122,11 +134,34 @@ def agreement(head: Head, base: Base, stream: TokenStream, documents: list[int],
         start = ids.shape[1]
         with base.active() as original:
             for _ in range(continued):
+                advance(ids.numel())
                 ids = torch.cat([ids, _greedy(original, ids, ids.shape[1] - 1)], 1)
         chosen = _greedy(head, ids[:, :-1], start - 1)
+        advance(ids[:, :-1].numel())
         same.append((chosen == ids[:, start:]).double().sum(1).cpu().numpy())
     agreed = np.concatenate(same)
     return Ratio(agreed, np.full(len(agreed), float(continued)))
+
+
+def behaviour_cost(head: Head, stream: TokenStream, settings: EvaluationSettings) -> int:
+    """Return how many tokens run and base read for behaviour_rows."""
+    texts = [stream.content(document) for document in choose_documents(stream, settings.behaviour_tokens)]
+    prompts, continued = _prompts(head, texts)
+    begun = 1 + len(prompts[0])
+    greedy = sum(range(begun, begun + continued)) + begun + continued - 1  # the base token by token, the run at once
+    return 2 * tokens_read(texts, fitted(settings, head.model)) + len(prompts) * greedy
+
+
+def _prompts(head: Head, texts: list[Tokens]) -> tuple[list[Tokens], int]:
+    """Return the beginnings of documents that are continued, of one length, and by how many tokens."""
+    longest = context_length(head.model.config) or PROMPT + CONTINUATION
+    length = min(PROMPT, longest // 2)
+    # Prompts of one length need no padding; a document that is shorter gives none.
+    prompts = [text[:length] for text in texts if len(text) >= length][:MOST_PROMPTS]
+    if not prompts:
+        length = min(len(text) for text in texts)
+        prompts = [text[:length] for text in texts][:MOST_PROMPTS]
+    return prompts, min(CONTINUATION, longest - length)
 
 
 def _greedy(head: Head, ids: Tensor, start: int) -> Tensor:

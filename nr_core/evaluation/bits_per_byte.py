@@ -77,6 +77,15 @@ def window_batches(
     return padded(cut(texts, size, settings.stride), settings.batch_size, context_token)
 
 
+def tokens_read(texts: Sequence[Tokens], settings: EvaluationSettings) -> int:
+    """Return how many tokens a model reads for the windows of some texts, with their padding: what scoring costs."""
+    lengths = sorted(
+        (len(window) for _, window, _ in cut(texts, settings.sequence_length or DEFAULT_LENGTH, settings.stride)),
+        reverse=True,
+    )
+    return sum(lengths[i - i % settings.batch_size] for i in range(len(lengths)))
+
+
 def padded(
     windows: Sequence[tuple[int, Tokens, int]], batch_size: int, context_token: int
 ) -> Iterator[tuple[Tokens, ...]]:

@@ -7,8 +7,7 @@ error is over documents, of a ratio of sums.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nr_core import stopping
 from nr_core.base.head import Head
 from nr_core.base.load_base import check_vocabulary
 from nr_core.base.precision import Choice, choose, to_read_from
-from nr_core.evaluation.behaviour import Base, behaviour_rows
+from nr_core.evaluation.behaviour import Base, behaviour_cost, behaviour_rows
 from nr_core.evaluation.bits_per_byte import (
     bits_per_byte,
     choose_documents,
@@ -30,9 +28,12 @@ from nr_core.evaluation.bits_per_byte import (
     lost_share,
     ratio,
     scored_places,
+    tokens_read,
     window_batches,
     window_nats,
 )
+from nr_core.evaluation.pace import Pace, about_tokens
+from nr_core.evaluation.tasks.items import read_items
 from nr_core.files import write_json
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
@@ -103,8 +104,11 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     model = load_run(spec.base, spec.run)
     precision = choose(spec.settings.precision, model)
     Progress.log(f"{progress.label}: products in {precision.precision}, since {precision.reason}")
-    result = score_sets(streams, Head(to_read_from(model, precision), precision), spec, progress)
-    metrics, items = evaluate_tasks(model, spec, progress, precision)
+    pace = Pace(progress)
+    for task in spec.tasks:
+        pace.expect(task.eval_id, about_tokens(read_items(task.items)))
+    result = score_sets(streams, Head(to_read_from(model, precision), precision), spec, pace)
+    metrics, items = evaluate_tasks(model, spec, pace, precision)
     result["metrics"] += metrics
     result["items"] += items
     if spec.harness is not None:
@@ -113,9 +117,7 @@ def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
     write_json(spec.out / spec.last_file, result)
 
 
-def score_sets(
-    streams: Mapping[str, TokenStream], head: Head, spec: EvaluateSpec, progress: Progress
-) -> dict[str, Rows]:
+def score_sets(streams: Mapping[str, TokenStream], head: Head, spec: EvaluateSpec, pace: Pace) -> dict[str, Rows]:
     """Return rows of the tables evaluations (metrics), evaluation_items and gate_activity, of every held-out text."""
     from nr_core.tuner.layer import find_taps
 
@@ -129,39 +131,27 @@ def score_sets(
         lost_share(stream, chosen[eval_id])
     base = Base(head, spec.base, spec.run) if spec.run is not None else None
     called = {entry.eval_id: entry.called for entry in spec.sets}
-    advance = _advance(progress, sum(len(streams[one].content(i)) for one in streams for i in chosen[one]))
     for eval_id, stream in streams.items():
-        figures = score(head, taps, stream, chosen[eval_id], settings, partial(advance, name=called[eval_id]))
+        texts = [stream.content(document) for document in chosen[eval_id]]
+        pace.expect(eval_id, tokens_read(texts, settings))
+        if base is not None:
+            pace.expect(("beside the base", eval_id), behaviour_cost(head, stream, settings))
+    for eval_id, stream in streams.items():
+        advance = partial(pace.advance, called[eval_id])
+        figures = score(head, taps, stream, chosen[eval_id], settings, advance)
         result["metrics"] += figures.metrics(eval_id)
         result["items"] += figures.by_item(eval_id)
         result["gate_activity"] += figures.gate_activity(eval_id)
         if base is not None:
-            metrics, items = behaviour_rows(eval_id, head, base, stream, settings)
+            advance = partial(pace.advance, f"{called[eval_id]} beside the base".lstrip())
+            metrics, items = behaviour_rows(eval_id, head, base, stream, settings, advance)
             result["metrics"] += metrics
             result["items"] += items
     return result
 
 
-def _advance(progress: Progress, total: int) -> Callable[..., None]:
-    """Return what reports further tokens of a text, and raises Stopped where the job was asked to stop."""
-    done, begun = 0, time.monotonic()
-
-    def advance(tokens: int, name: str) -> None:
-        nonlocal done
-        if stopping.requested.is_set():
-            raise stopping.Stopped
-        done += tokens
-        rate = done / (time.monotonic() - begun)
-        progress.report(done, total, rate, (total - done) / rate, name)
-
-    return advance
-
-
-def evaluate_tasks(
-    model: Any, spec: EvaluateSpec, progress: Progress, precision: Choice
-) -> tuple[list[Any], list[Any]]:
+def evaluate_tasks(model: Any, spec: EvaluateSpec, pace: Pace, precision: Choice) -> tuple[list[Any], list[Any]]:
     """Return rows of the tables evaluations and evaluation_items, of every task of the spec."""
-    from nr_core.evaluation.tasks.items import read_items
     from nr_core.evaluation.tasks.kinds import ask, rows_of
     from nr_core.evaluation.tasks.loglikelihood import Scorer
 
@@ -171,16 +161,9 @@ def evaluate_tasks(
         length = spec.settings.sequence_length or DEFAULT_LENGTH
         scorer = Scorer(model, load_tokenizer(spec.base), spec.settings.batch_size * length, precision)
     for task in spec.tasks:
-        begun = time.monotonic()
-
-        def advance(done: int, total: int, name: str = task.called, begun: float = begun) -> None:
-            if stopping.requested.is_set():
-                raise stopping.Stopped
-            rate = done / max(time.monotonic() - begun, 1e-9)
-            progress.report(done, total, rate, (total - done) / rate, f"{name}, continuations".lstrip(", "))
-
         asked = read_items(task.items)
-        task_metrics, task_items = rows_of(task.eval_id, ask(scorer, task.kind, asked, advance), asked)
+        expect, advance = partial(pace.expect, task.eval_id), partial(pace.advance, task.called)
+        task_metrics, task_items = rows_of(task.eval_id, ask(scorer, task.kind, asked, expect, advance), asked)
         metrics += task_metrics
         by_item += task_items
     return metrics, by_item
@@ -205,7 +188,7 @@ def score(
     settings: EvaluationSettings,
     advance: Any = lambda tokens: None,
 ) -> SetFigures:
-    """Sum the nats of every token of some documents. advance(tokens) is called after each batch.
+    """Sum the nats of every token of some documents. advance(tokens read) is called after each batch.
 
     model: a model, in the precision of its weights, or its Head, which may say another.
 
@@ -227,7 +210,7 @@ def score(
             np.add.at(figures.nats, owners, window_nats(head, windows, scored))
             if taps is not None:
                 _add_taps(figures, taps, scored.flatten().to(next(head.model.parameters()).device))
-        advance(int((lengths - known).sum()))
+        advance(windows[:, 1:].size)
     return figures
 
 

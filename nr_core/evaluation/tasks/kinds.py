@@ -313,10 +313,15 @@ def chance(kind: Kind, items: Sequence[Item]) -> float:
 
 
 def ask(
-    scorer: Scorer, kind: Kind, items: Sequence[Item], advance: Callable[[int, int], None] = lambda done, total: None
+    scorer: Scorer,
+    kind: Kind,
+    items: Sequence[Item],
+    expect: Callable[[int], None] = lambda tokens: None,
+    advance: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Ratio]:
-    """Return the figures of a model on some items: metric -> ratio over items."""
-    answers: Iterator[Scored] = iter(scorer.score([pair for item in items for pair in item.pairs], advance))
+    """Return the figures of a model on some items: metric -> ratio over items. expect, advance: as of Scorer.score."""
+    pairs = [pair for item in items for pair in item.pairs]
+    answers: Iterator[Scored] = iter(scorer.score(pairs, expect, advance))
     return KINDS[kind].figures(items, [[next(answers) for _ in item.pairs] for item in items])
 
 

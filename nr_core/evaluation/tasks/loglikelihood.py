@@ -44,9 +44,13 @@ class Scorer:
 
     @torch.inference_mode()
     def score(
-        self, pairs: Sequence[Pair], advance: Callable[[int, int], None] = lambda done, total: None
+        self,
+        pairs: Sequence[Pair],
+        expect: Callable[[int], None] = lambda tokens: None,
+        advance: Callable[[int], None] = lambda tokens: None,
     ) -> list[Scored]:
-        """Return the score of each pair. advance(pairs done, pairs in all) is called after each batch.
+        """Return the score of each pair. expect(tokens) is called once, with all that the model will read, padding
+        included, and advance(tokens) after each batch, with those of the batch.
 
         Raises ModelError where the model has no row for a token, no context for a continuation, or where what it puts
         out is not finite.
@@ -55,9 +59,12 @@ class Scorer:
         self._refuse_unknown_tokens(sequences)
         inputs = [sequence[:-1] for sequence in sequences]
         found: dict[int, Scored] = {}
-        for batch in batches_of(trees_of(inputs, self.shares(inputs), self._reach), self.batch_tokens):
+        batches = list(batches_of(trees_of(inputs, self.shares(inputs), self._reach), self.batch_tokens))
+        costs = [len(batch) * len(batch[0].tokens) for batch in batches]
+        expect(sum(costs))
+        for batch, cost in zip(batches, costs, strict=True):
             found.update(self._score_batch(batch, sequences, begins))
-            advance(len(found), len(pairs))
+            advance(cost)
         return [found[i] for i in range(len(pairs))]
 
     def encode(self, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[int]]:

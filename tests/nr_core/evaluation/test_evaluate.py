@@ -23,12 +23,13 @@ from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer
 from tests.nr_core.tiny import tiny_model, write_shard
 
 
-def evaluated(world, out, run=None, **settings):
+def evaluated(world, out, run=None, tasks=(), **settings):
     spec = {
         "out": out,
         "base": {"model": str(world.base)},
         "run": run,
         "sets": [{"eval_id": "new", "tokens": world.held_out}, {"eval_id": "old", "tokens": world.old}],
+        "tasks": tasks,
         "settings": settings,
     }
     out.mkdir()
@@ -193,3 +194,25 @@ def test_text_that_the_tokens_lose_is_refused_or_its_share_is_told(world, tmp_pa
             rows = score(model, None, stream, [0, 1], EvaluationSettings()).metrics(name)
             shares[name] = [row["value"] for row in rows if row["metric"] == "lost_text"]
     assert shares == {"hardly": [pytest.approx(3 / 762)], "whole": []}
+
+
+def test_time_left_counts_what_every_part_costs(world, run, tmp_path, monkeypatch, capsys):
+    """Texts, what is read beside the base, and a task: in tokens that the model reads, known from the first line on."""
+    monkeypatch.setattr("nr_core.progress.INTERVAL", -1.0)
+    trained = run(world.train_spec(tmp_path / "run"))
+    items = tmp_path / "items.jsonl"
+    rows = [{"pairs": [["ba ke mi", " so"], ["ba ke mi", f" {'tu ' * n}"]], "gold": 0} for n in range(1, 9)]
+    items.write_text("\n".join(map(json.dumps, rows)))
+    tasks = [{"eval_id": "quiz", "called": "quiz", "kind": "multiple_choice", "items": str(items)}]
+    capsys.readouterr()
+
+    evaluated(world, tmp_path / "out", run=trained, tasks=tasks, sequence_length=24, batch_size=4)
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    done, totals = [event["done"] for event in events], [event["total"] for event in events]
+    assert done == sorted(done) and done[-1] == totals[-1] and events[-1]["seconds_left"] == 0
+    assert {event["message"] for event in events} == {"", "beside the base", "quiz"}
+    assert len({total for event, total in zip(events, totals, strict=True) if event["message"] != "quiz"}) == 1
+    assert totals[0] == pytest.approx(totals[-1], rel=0.1), "of the task a guess, until it is tokenised"
+    for event in events:
+        assert event["seconds_left"] == pytest.approx((event["total"] - event["done"]) / event["rate"])
