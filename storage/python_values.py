@@ -77,7 +77,7 @@ def _type(kind: DuckDBPyType) -> str:
     """Return the type of what `_kept` makes of a value: a union is one of several, which have to be told."""
     if kind.id in (*_AS_TEXT, "timestamp_ns"):
         return "VARCHAR"
-    if kind.id not in ("list", "array", "struct", "map", "union"):
+    if kind.id not in ("list", "array", "struct", "tuple", "map", "union"):
         return str(kind)
     named = list(kind.children)
     if kind.id == "array":  # whose children are the type and how many
@@ -88,6 +88,8 @@ def _type(kind: DuckDBPyType) -> str:
         return str(kind) if inner == str(named[0][1]) else f"{inner}[]"
     if kind.id == "map":
         return f"MAP({children[0][1]}, {children[1][1]})"
+    if kind.id == "tuple":
+        return f"{str(kind).partition('(')[0]}({', '.join(inner for _, inner in children)})"
     fields = children if kind.id == "struct" else children[1:]  # the first of a union is its tag
     return f"{kind.id.upper()}({', '.join(f'{quoted(name)} {inner}' for name, inner in fields)})"
 

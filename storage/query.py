@@ -25,6 +25,7 @@ import duckdb
 from storage.catalog import connect, damaged
 from storage.errors import InputError
 from storage.kept_results import KeptResults
+from storage.locations import at_home
 from storage.python_values import for_python, quoted, unique
 from storage.workspace import Workspace
 
@@ -85,6 +86,8 @@ def _refusal(workspace: Asked, error: duckdb.Error) -> str:
         return f"DuckDB refused the query: {said}"
     if absent := _NO_FILES.search(said):
         return _no_files(absent[1])
+    if elsewhere := _ELSEWHERE.search(said):
+        return f"{elsewhere[1]} is not on this machine, whose files alone a query reads: copy them here, and name those"
     said = f"DuckDB cannot answer the query: {' '.join(said.split())}"
     of_files = any(word in said.lower() for word in ("parquet", "thrift", "tprotocol"))
     return f"{said}: `nr verify` names the files that are damaged, and what to do with each" if of_files else said
@@ -92,6 +95,7 @@ def _refusal(workspace: Asked, error: duckdb.Error) -> str:
 
 # Of a pattern: the folder that a macro of views.sql was given, and where the files lie in it.
 _NO_FILES = re.compile(r'No files found that match the pattern "(.*)"', re.DOTALL)
+_ELSEWHERE = re.compile(r"File (.*) requires the extension httpfs", re.DOTALL)
 _OF_A_WORKSPACE = re.compile(r"(.*)/((?:documents|corpora|selections)/\*/.*)", re.DOTALL)
 
 
@@ -99,7 +103,7 @@ def _no_files(pattern: str) -> str:
     asked = _OF_A_WORKSPACE.fullmatch(pattern)
     if asked is None:
         return f"no file matches {pattern} (from {Path.cwd()}): correct the path in the query"
-    if not Path(asked[1], "workspace.json").is_file():
+    if not (at_home(asked[1]) / "workspace.json").is_file():
         return (
             f"the query reads {asked[2]} of {asked[1]!r}, which is no workspace (from {Path.cwd()}): put the path of "
             "one between the quotes"

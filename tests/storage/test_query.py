@@ -125,7 +125,7 @@ def test_months_and_nanoseconds_stay_and_a_comment_may_stand_behind_the_statemen
     )
 
 
-@pytest.mark.parametrize("member", ["{}", "[{}]", "array_value({})", "MAP {{1: {}}}", "{{a: {}}}"])
+@pytest.mark.parametrize("member", ["{}", "[{}]", "array_value({})", "MAP {{1: {}}}", "{{a: {}}}", "row({})"])
 def test_months_stay_inside_a_union_too(workspace, member):
     text = written(workspace, f"SELECT union_value(span := {member.format('INTERVAL 1 MONTH')}) AS u", "json").decode()
     assert "1 month" in text and "days" not in text
@@ -139,6 +139,8 @@ def test_a_folder_that_is_no_workspace_or_holds_no_such_files_is_a_sentence_with
         (f"FROM documents('{tmp_path}/gone')", "gone', which is no workspace"),
         (f"FROM language_agreement('{tmp_path}')", "which is no workspace"),
         (f"FROM clusters('{workspace.root}')", "holds no corpora/*/*/clusters.parquet yet: `nr refresh CONFIG`"),
+        ("FROM documents('~')", "'~', which is no workspace"),
+        ("FROM documents('s3://shelf/novels')", "s3://shelf/novels/documents/*/*.parquet is not on this machine"),
         (f"FROM '{tmp_path}/*.parquet'", "correct the path in the query"),
     ):
         with pytest.raises(InputError) as error:
