@@ -65,6 +65,14 @@ def read(file: Path) -> Form:
         for entry in listed
     ):
         raise InputError(f"{file} needs a list `deployments`, each with a name and an entrypoint")
+    for entry in listed:
+        for field in ("schedules", "triggers"):
+            several = entry.get(field) or []
+            if not (isinstance(several, list) and all(isinstance(one, dict) for one in several)):
+                raise InputError(
+                    f"{file}: `{field}` of deployment {entry['name']!r} is {_short(several)}: give a list of mappings, "
+                    "or leave it out"
+                )
     return dict(content)
 
 

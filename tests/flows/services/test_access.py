@@ -278,6 +278,11 @@ def test_a_folder_that_cannot_be_deployed_is_refused_before_anything_starts(tmp_
         ("deployments: {a: 1}", "needs a list"),
         ("a: 1\na: 2", "twice"),
         ("deployments: [{name: 7, entrypoint: a.py:b}]", "each with a name and an entrypoint"),
+        (
+            "deployments: [{name: one, entrypoint: a.b, schedules: 7}]",
+            "`schedules` of deployment 'one' is 7: give a list",
+        ),
+        ("deployments: [{name: one, entrypoint: a.b, triggers: [x]}]", "`triggers` of deployment 'one'"),
         ("deployments: [{name: one, entrypoint: 'gone.py:flow'}]", "'gone.py:flow', and there is no gone.py"),
         ("deployments: [{name: one, entrypoint: flows.gone.flow}]", "and there is no flows.gone"),
         ("deployments: [{name: one, entrypoint: flow}]", "and there is no such place"),
