@@ -1,5 +1,6 @@
 """`nr generate` and `nr chat`: a run's text in the terminal, as it is made."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -39,6 +40,10 @@ def run_folder(run: str, workspace: Path) -> Path:
 
 def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
     """Load a run and its tokenizer without what the libraries tell one another, progress bars and deprecations."""
+    # Read where tqdm is imported, by torch at the latest: transformers' bar over a GGUF file hears of nothing else.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if sys.stderr.isatty():
+        print(f"loading {for_terminal(str(folder))}", file=sys.stderr)
     from transformers.utils.logging import disable_progress_bar
 
     from nr_core.runs.load_run import load_finished
@@ -50,9 +55,9 @@ def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
 
 
 def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **options: Any) -> None:
+    model, tokenizer = load(folder, trust_remote_code)  # before any import of torch, see there
     from nr_core.generation.generate import ContextFullError, stream
 
-    model, tokenizer = load(folder, trust_remote_code)
     show([prompt])
     try:
         show(stream(model, tokenizer, prompt, **options))
@@ -63,9 +68,9 @@ def generate(folder: Path, prompt: str, trust_remote_code: bool = False, **optio
 
 def chat(folder: Path, trust_remote_code: bool = False, **options: Any) -> None:
     """Read turns from stdin, to its end or that of the model's context."""
+    model, tokenizer = load(folder, trust_remote_code)  # before any import of torch, see there
     from nr_core.generation.generate import ContextFullError, chat_prompt, stream
 
-    model, tokenizer = load(folder, trust_remote_code)
     turns: list[dict[str, str]] = []
     while True:
         print("> ", end="", file=sys.stderr, flush=True)

@@ -89,6 +89,18 @@ def test_the_code_of_a_card_loads_a_run_on_a_gguf_file(world, run, tmp_path, met
             assert_same(model.eval()(TOKENS).logits, load_run(base, out).eval()(TOKENS).logits)
 
 
+@pytest.mark.slow
+def test_nr_generate_from_a_gguf_file_says_its_text_alone(world, run, tmp_path):
+    pytest.importorskip("gguf")
+    from tests.flows.conftest import nr
+    from tests.nr_core.gguf_file import write_gguf
+
+    base = BaseSpec(model=str(write_gguf(world.base, tmp_path / "small.F32.gguf")))
+    out = run(world.train_spec(tmp_path / "run", training={"steps": 1}) | {"base": base.model_dump()})
+    said = nr("generate", out, "ba ke", "--max-tokens", 2, cwd=tmp_path)
+    assert said.returncode == 0 and said.stdout.startswith("ba ke") and said.stderr == ""
+
+
 def test_a_pushed_folder_is_whole(world, run, tmp_path):
     spec = world.train_spec(tmp_path / "one", method={"method": "neutral_residues", **FAST})
     first = run(spec)
