@@ -25,7 +25,8 @@ SIZE = (WIDTH, 245)
 PANEL = (WIDTH // 3, 90)
 LEARNING, FORGETTING = "learning (bits per byte)", "forgetting (bits per byte)"
 KL_WORDS = "KL to the base on the new language (nats per token)", FORGETTING
-KEPT_SIZE = (560, 420)  # points: a page of the documentation; a study may have forty marks
+KEPT_SIZE, CROWDED_SIZE = (400, 300), (560, 420)  # points; on a page 640 pixels wide: of type of 13 and of 9 pixels
+MANY_RUNS = 30  # a front of all methods has forty
 KEPT_ROWS = "FROM results ORDER BY study, base_model_id, language, forgetting, run_id"
 KEPT_FRONT = "SELECT run_id FROM results_front"
 
@@ -100,7 +101,8 @@ def draw_results(kept: KeptResults) -> list[Path]:
 def _drawn(
     path: Path, runs: list[Row], best: list[Row], styles: Styles, measures: Measures, words: tuple[str, str]
 ) -> Path:
+    size = CROWDED_SIZE if len(runs) > MANY_RUNS else KEPT_SIZE
     with drawing():
-        figure = scatter(runs, best, styles, measures, words, KEPT_SIZE, PAPER)
+        figure = scatter(runs, best, styles, measures, words, size, PAPER)
         figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
     return path

@@ -19,7 +19,7 @@ from flows.report.series import Style, Styles, bits, short
 
 Row = dict[str, Any]
 ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-LONGEST_NAME = 28  # characters of a name in a picture; the tables have the whole
+LONGEST_NAME = 32  # characters of a name in a picture; the tables have the whole
 CHARACTER_WIDTH = 0.56  # of the font size: system fonts, generously
 MARK = 11  # size of a mark beside letters of 13
 SHOWN_METRICS = ("acc_norm", "acc", "auc")  # of several metrics of a task, the first of these
