@@ -487,13 +487,13 @@ def test_a_label_that_finds_no_room_leaves_the_picture_least():
 
 
 def test_names_that_begin_alike_show_their_ends_too():
-    names = ["neutral residues with gated rows", "neutral residues with gated rows, slow head", "lora"]
+    names = ["neutral residues with gated rows, one head", "neutral residues with gated rows, slow head", "lora"]
     runs = [
         {"name": name, "method": "lora", "learning_rate": None, "seed": 0, "learning": 0.1 * at, "forgetting": 0.1}
         for at, name in enumerate(names)
     ]
     svg = str(inline_svg(scatter(runs, [], Styles(runs), TRADE_OFF, ("x", "y"), (760, 460), PAGE), "wide", "all"))
-    assert "neutral residu…th gated rows" in svg and "neutral residu…ws, slow head" in svg and "lora" in svg
+    assert "neutral residues… rows, one head" in svg and "neutral residues…rows, slow head" in svg and "lora" in svg
 
 
 def test_tasks_behaviour_lineage_and_how_to_load_stand_on_the_page(workspace):
