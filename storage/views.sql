@@ -104,14 +104,16 @@ WITH figures AS (
            avg(value - base_value) FILTER (role = 'original' AND NOT in_replay) AS forgetting,
            avg(value - base_value) FILTER (role = 'original' AND in_replay) AS forgetting_in_replay
     FROM run_evaluations WHERE metric = 'bits_per_byte' GROUP BY ALL),
-errors AS (  -- of a mean over independent sets
+errors AS (  -- of a mean over independent sets, where that of each is known
     SELECT run_id, settings_hash,
-           sqrt(sum(stderr * stderr) FILTER (role = 'new')) / nullif(count(*) FILTER (role = 'new'), 0) AS learning_stderr,
-           sqrt(sum(stderr * stderr) FILTER (role = 'original' AND NOT in_replay))
-               / nullif(count(*) FILTER (role = 'original' AND NOT in_replay), 0) AS forgetting_stderr,
-           sqrt(sum(stderr * stderr) FILTER (role = 'original' AND in_replay))
-               / nullif(count(*) FILTER (role = 'original' AND in_replay), 0) AS forgetting_in_replay_stderr
-    FROM paired_differences WHERE metric = 'bits_per_byte' GROUP BY ALL)
+           max(error) FILTER (kind = 'new') AS learning_stderr,
+           max(error) FILTER (kind = 'original') AS forgetting_stderr,
+           max(error) FILTER (kind = 'replay') AS forgetting_in_replay_stderr
+    FROM (SELECT e.run_id, e.settings_hash, CASE WHEN e.role = 'original' AND e.in_replay THEN 'replay' ELSE e.role END AS kind,
+                 CASE WHEN count(*) = count(p.stderr) THEN sqrt(sum(p.stderr * p.stderr)) / count(*) END AS error
+          FROM run_evaluations e LEFT JOIN paired_differences p USING (run_id, eval_id, settings_hash, metric)
+          WHERE metric = 'bits_per_byte' GROUP BY ALL)
+    GROUP BY ALL)
 SELECT coalesce(r.name, r.method) AS name, r.seed, r.run_id, r.method, r.learning_rate, r.extra_parameters, r.share_non_embedding,
        r.tokens, r.seconds, r.base_model_id, f.settings_hash, e.learning_stderr, e.forgetting_stderr, e.forgetting_in_replay_stderr, f.forgetting_in_replay,
        (SELECT string_agg(DISTINCT language, ' ' ORDER BY language) FROM run_inputs i

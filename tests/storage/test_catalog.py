@@ -285,6 +285,25 @@ def test_paired_differences_are_those_of_a_plain_computation(workspace):
     assert (high - low) / 2 == pytest.approx(1.96 * np.std(resampled), rel=0.1)
 
 
+def test_the_error_of_a_mean_is_known_where_that_of_each_of_its_sets_is(workspace):
+    def measure(eval_id: str, documents: int) -> None:
+        for model, bits in (("base", [200.0, 220.0]), ("lora", [190.0, 200.0])):
+            key = {"model_id": model, "step": 0 if model == "base" else 10, "eval_id": eval_id, "settings_hash": "s"}
+            key["metric"] = "bits_per_byte"
+            items = {"numerators": bits[:documents], "denominators": [100.0] * documents}
+            write_records(workspace, "evaluation_items", f"{model}-{eval_id}", [{**key, **items}])
+            write_records(workspace, "evaluations", f"{model}-{eval_id}", [{**key, "value": 2.0, "n": documents}])
+        refresh_catalog(workspace)
+
+    known = "learning_stderr IS NOT NULL, forgetting_stderr IS NOT NULL"
+    sql = f"SELECT {known} FROM learning_vs_forgetting WHERE run_id = 'lora'"
+    measure("n", 2)
+    assert query(workspace, sql).rows == [(True, False)], "of English no document is on record"
+    write_records(workspace, "eval_sets", "one", [{**SETS[0], "eval_id": "n1", "name": "one document"}])
+    measure("n1", 1)
+    assert query(workspace, sql).rows == [(False, False)], "half of a mean is no interval of it"
+
+
 def test_lineage_has_one_row_a_file_and_its_byte_ranges(workspace, tmp_path):
     for key in ("k1", "k2"):  # the same file, read with two settings
         unit = {"unit_id": "u", "documents_key": key, "source": "crawl", "path": "/a.warc.gz", "status": "done"}
