@@ -5,7 +5,8 @@
 
 Each row of the data has a column `original`: True where its text is of what the base knows. The numbers are those of
 nr_core/training/loss.py: next tokens over the target tokens of a whole step, residues over the original tokens that a
-step holds in the mean, so that neither accumulation nor the number of processes changes what alpha means.
+step holds in the mean, so that neither accumulation nor the number of processes nor what is no target (a prompt)
+changes what alpha means.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nr_core.training.loss import local_loss
 from nr_core.tuner.layer import find_taps
 
 COLUMN = "original"
+LABELS = {"labels", "shift_labels"}  # by which a Trainer counts targets
 Example = dict[str, Any]
 
 
@@ -87,6 +89,17 @@ class LocalLossMixin:
         if COLUMN not in self._signature_columns:
             self._signature_columns: list[str] = [*self._signature_columns, COLUMN]
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], Any]:
+        """Count a step's tokens beside its targets: of answers alone, say, the prompts are no targets, but weigh."""
+        batches, num_items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
+        if num_items is not None:
+            device = args[2] if len(args) > 2 else kwargs["device"]
+            every = [dict.fromkeys(batch.keys() & LABELS, _all_targets(batch)) for batch in batches]
+            self._step_tokens = self._get_num_items_in_batch(every, device)  # type: ignore[attr-defined]
+        return batches, num_items
+
+    _step_tokens: Tensor | int | None = None
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -112,7 +125,8 @@ class LocalLossMixin:
         trainer: Any = self
         scaled = num_items is not None and (trainer.model_accepts_loss_kwargs or trainer.compute_loss_func)
         if scaled:  # over the whole step: all accumulated batches of all processes, whose gradients are averaged
-            tokens = float(torch.as_tensor(num_items).float().mean())
+            counted = num_items if self._step_tokens is None else self._step_tokens
+            tokens = float(torch.as_tensor(counted).float().mean())
             processes = trainer.accelerator.num_processes if trainer.args.average_tokens_across_devices else 1
         else:  # over this batch: the Trainer divides by how many it accumulates
             mask = inputs.get("attention_mask")
@@ -127,6 +141,19 @@ def _with_marks(collate: Callable[[list[Example]], dict[str, Any]]) -> Callable[
         return {**batch, COLUMN: marked(examples, batch)}
 
     return with_marks
+
+
+def _all_targets(batch: dict[str, Any]) -> Tensor:
+    """Return labels by which every token of a batch is a target: but padding, and the first of each row where they
+    stand one behind the other.
+    """
+    ids = batch["input_ids"]
+    none = torch.zeros_like(ids, dtype=torch.bool)
+    if batch.get("attention_mask") is not None and batch["attention_mask"].shape == ids.shape:
+        none |= ~batch["attention_mask"].bool()
+    if batch.get("position_ids") is not None:
+        none |= batch["position_ids"] == 0
+    return torch.zeros_like(ids).masked_fill(none, -100)
 
 
 def _counted(rows: Any) -> float:

@@ -42,6 +42,11 @@ def stream(
             f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
             "answer; shorten the prompt."
         )
+    if (largest := max(known)) >= (rows := model.get_input_embeddings().weight.shape[0]):
+        raise ModelError(
+            f"The prompt spells {tokenizer.convert_ids_to_tokens(largest)!r}, a token {largest} that the model has no "
+            f"row for: it has {rows}, counted from 0; write the prompt without it."
+        )
     text, ends = Pieces(tokenizer, known), end_tokens(model, tokenizer)
     if isinstance(prompt, Templated):
         ends |= turn_end(tokenizer)

@@ -27,7 +27,7 @@ from nr_core.training.batches import Batches, document_positions, require_docume
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks, whole
 from nr_core.training.forgetting import ForgettingBudget
-from nr_core.training.loss import lm_loss, local_loss, open_gates
+from nr_core.training.loss import gated_layers, lm_loss, local_loss, open_gates
 from nr_core.training.optimiser import adamw, learning_rate, set_rate, warmup_steps
 from nr_core.training.shut_gates import require_gradients, require_open_gates
 from nr_core.training.step_figures import Pace, StepFigures, peak_memory, reset_peak_memory
@@ -203,6 +203,7 @@ class Loop:
                     figures.local_loss += local.item()
                     loss = loss + self.alpha * local
                 if self.taps is not None and log:
+                    figures.layers = gated_layers(self.taps)
                     counted = [open_gates(self.taps, mark) for mark in (~role, role)]
                     figures.open_new = counted[0] + (0 if figures.open_new is None else figures.open_new)
                     figures.open_original = counted[1] + (0 if figures.open_original is None else figures.open_original)

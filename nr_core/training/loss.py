@@ -105,3 +105,10 @@ def open_gates(taps: Taps, tokens: Tensor) -> Tensor:
     """
     gates = [tap.gate for tap in taps.slots.values() if tap.gate is not None]
     return torch.stack([(gate[tokens] > 0).sum() for gate in gates]) if gates else torch.empty(0)
+
+
+def gated_layers(taps: Taps) -> list[int]:
+    """Return the layers of `open_gates`, in its order: of gated rows -1 for the embedding, one after the last for the
+    head.
+    """
+    return [layer for (_, layer), tap in taps.slots.items() if tap.gate is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,9 @@ from nr_core.files import writing
 from nr_core.training.checkpoints import LoopState
 from nr_core.training.distributed import Ranks
 
-# The most memory that one job of several in a process has used.
-
 
 def reset_peak_memory() -> None:
-    """Start counting anew, where the kernel lets us (Linux)."""
+    """Start counting anew, where the kernel lets us (Linux): each of a process's jobs has a peak of its own."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -62,13 +60,14 @@ STEP_COLUMNS = pa.schema(
 
 @dataclass
 class StepFigures:
-    """Sums of one step over all its micro-batches. Of each role: open gates per layer, and tokens."""
+    """Sums of one step over all its micro-batches. Of each role: open gates by layer of `layers`, and tokens."""
 
     lm_loss: float = 0.0
     local_loss: float = 0.0
     kl_loss: float = 0.0
     open_new: Tensor | None = None
     open_original: Tensor | None = None
+    layers: list[int] = field(default_factory=list)
     tokens_new: int = 0
     tokens_original: int = 0
 

@@ -23,6 +23,7 @@ from nr_core.progress import Progress
 from nr_core.settings import Tracker
 from nr_core.specs import TrainSpec
 from nr_core.training.step_figures import StepFigures
+from nr_core.tuner.model import EMBEDDING
 
 SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|AUTH", re.IGNORECASE)
 IN_ADDRESS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -57,10 +58,11 @@ def tracked(spec: TrainSpec) -> Iterator[Log | None]:
 
 
 def step_figures(row: Mapping[str, Any], figures: StepFigures, forgetting: float | None) -> dict[str, float]:
-    """Return the figures of a step by the names that trackers show: a row of steps.parquet, gates by role and layer
-    (the share of a role's tokens that open a layer's gate), and the forgetting in bits per byte, last measured.
+    """Return the figures of a step by the names that trackers show: the numbers of a row of steps.parquet, gates by
+    role and layer (the share of a role's tokens that open a layer's gate), and the forgetting in bits per byte, last
+    measured.
     """
-    named = {name: float(value) for name, value in row.items() if value is not None and name != "step"}
+    named = {name: float(value) for name, value in row.items() if isinstance(value, int | float) and name != "step"}
     roles: list[tuple[str, Tensor | None, int]] = [
         ("new", figures.open_new, figures.tokens_new),
         ("original", figures.open_original, figures.tokens_original),
@@ -68,8 +70,12 @@ def step_figures(row: Mapping[str, Any], figures: StepFigures, forgetting: float
     for role, opened, tokens in roles:
         if opened is not None and tokens:
             rates = (opened.double() / tokens).tolist()
-            named |= {f"gates/{role}/layer_{layer:02d}": rate for layer, rate in enumerate(rates)}
+            named |= {f"gates/{role}/{_called(at)}": rate for at, rate in zip(figures.layers, rates, strict=True)}
     return named if forgetting is None else {**named, "forgetting": forgetting}
+
+
+def _called(layer: int) -> str:
+    return "embedding" if layer == EMBEDDING else f"layer_{layer:02d}"
 
 
 def _wandb_api(spec: TrainSpec) -> tuple[Log, Callable[[bool], None]]:

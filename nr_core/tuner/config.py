@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -77,6 +78,12 @@ class NeutralResiduesConfig(PeftConfig):
         ):
             if value not in known:
                 raise ModelError(f"NeutralResiduesConfig.{name} is {value!r}; choose one of {', '.join(known)}.")
+        if self.width is not None and self.width < 1:
+            raise ModelError(f"NeutralResiduesConfig.width is {self.width}; give 1 or more, or leave it to the budget.")
+        if self.width is None and not (math.isfinite(self.budget) and self.budget > 0):
+            raise ModelError(
+                f"NeutralResiduesConfig.budget is {self.budget}; give a share of the model's parameters above 0, as .2."
+            )
         if self.embeddings in ("new_rows", "gated_rows") and not self.new_rows:
             raise ModelError("NeutralResiduesConfig.new_rows lists no tokens; give them, or embeddings='frozen'.")
         if self.embeddings == "gated_rows" and self.gate == "none":

@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 # The DOM guard keeps pages under 2 s; what gets past it cannot be interrupted, only ended with its process.
 RECORD_SECONDS = 300
-PROCESSES_FOR_A_UNIT = 3  # that may be killed in a unit, each at another record, before it counts as failed
+PROCESSES_FOR_A_UNIT = 3  # that may be killed in a unit by who knows what, before it counts as failed
 # Asked of the kernel for what malloc gives out (glibc 2.35 and later; docs/workarounds.md). The user's own word counts.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-MAX_POISON = 10  # records of a unit that may end a process each; for each the unit is read anew
+MAX_POISON = 10  # records of a unit that may end a process each; for each the unit is read anew, to the next after them
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 
 
@@ -203,7 +203,7 @@ class _Slot(threading.Thread):
                 end, how = self._reap(error)
             place = self._place.read()
             killed += end is _End.KILLED
-            if end is _End.OTHER or self._stopped.is_set() or len(poison.records) >= MAX_POISON:
+            if end is _End.OTHER or self._stopped.is_set():
                 break
             number, was_read = place
             if number == TOGETHER:
@@ -214,11 +214,16 @@ class _Slot(threading.Thread):
                 if end is _End.BY_THE_RECORD or killed >= PROCESSES_FOR_A_UNIT:
                     break
             elif end is _End.BY_THE_RECORD or place == before:
-                if number == poison.stop:
+                passes_over = was_read and len(poison.records) < MAX_POISON
+                if poison.stop is not None and not passes_over:
                     break
-                passed = {*poison.records, number} if was_read else poison.records
-                poison = replace(poison, records=passed, stop=poison.stop if was_read else number)
-                how += f"; record {number} of the file is left out"
+                if passes_over:
+                    poison = replace(poison, records={*poison.records, number})
+                    how += f"; record {number} of the file is left out"
+                else:
+                    poison = replace(poison, stop=number)
+                    how += f"; the file is read to before its record {number}"
+                killed = 0  # that record is why
             elif killed >= PROCESSES_FOR_A_UNIT:
                 break
             before = place

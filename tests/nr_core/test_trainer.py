@@ -74,7 +74,7 @@ def data():
     return Dataset.from_dict({**columns, "labels": columns["input_ids"], "original": original})
 
 
-def of_a_trainer(folder, per_device=ROWS, accumulated=1, alpha=ALPHA, **options):
+def of_a_trainer(folder, per_device=ROWS, accumulated=1, alpha=ALPHA, rows=None, **options):
     arguments = TrainingArguments(
         folder,
         per_device_train_batch_size=per_device,
@@ -90,7 +90,7 @@ def of_a_trainer(folder, per_device=ROWS, accumulated=1, alpha=ALPHA, **options)
     )
     gradients = Gradients()
     trainer = Extending(
-        adapted(), arguments, train_dataset=data(), callbacks=[gradients], alpha=alpha, original_share=SHARE
+        adapted(), arguments, train_dataset=rows or data(), callbacks=[gradients], alpha=alpha, original_share=SHARE
     )
     trainer.train()
     return gradients.of
@@ -113,6 +113,19 @@ def assert_same(one, other):
 )
 def test_gradients_are_those_of_our_loop(tmp_path, cut):
     assert_same(of_a_trainer(tmp_path, **cut), of_our_loop())
+
+
+def test_what_is_no_target_changes_no_residues_weight(tmp_path):
+    """Of answers alone, say: the prompts are read, and weigh in the local loss as text whose every token counts."""
+
+    def of_gates(targets):
+        trained = data()
+        masked = [[-100] * (LENGTH - targets) + row[LENGTH - targets :] for row in trained["shift_labels"]]
+        whole = trained.remove_columns("shift_labels").add_column("shift_labels", masked)
+        with_local, without = (of_a_trainer(tmp_path, 2, 2, alpha, rows=whole) for alpha in (ALPHA, 0.0))
+        return {name: with_local[name] - without[name] for name in with_local}
+
+    assert_same(of_gates(LENGTH // 4), of_gates(LENGTH))
 
 
 @pytest.mark.slow

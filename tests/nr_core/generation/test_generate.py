@@ -207,3 +207,11 @@ def test_of_the_smallest_temperature_comes_the_likeliest_text():
     model = tiny_model("llama", vocab_size=600)
     written = {"".join(stream(model, byte_level(), "a", 5, temperature)) for temperature in (0.0, 1e-40, 5e-324)}
     assert len(written) == 1
+
+
+def test_a_token_that_the_model_has_no_row_for_is_named():
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["<picture>"], special_tokens=True)
+    model = tiny_model("gpt2", vocab_size=tokenizer.convert_tokens_to_ids("<picture>"))
+    with pytest.raises(ModelError, match="The prompt spells '<picture>', a token"):
+        list(stream(model, tokenizer, "a <picture> of a cat", max_new_tokens=2))

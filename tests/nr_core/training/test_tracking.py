@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -80,6 +80,20 @@ def failing(monkeypatch):
     monkeypatch.setattr("nr_core.training.tracking.find_spec", lambda name: module)
     monkeypatch.setenv("WANDB_API_KEY", "sesame-open-now")
     return module
+
+
+def test_gates_bear_the_numbers_of_their_layers(world, run, tmp_path, failing):
+    """As in gate_activity: of gated rows the embedding, and the head one after the last layer."""
+    shown: dict[str, float] = {}
+    run_of_tracker = SimpleNamespace(log=lambda figures, step: shown.update(figures), finish=lambda exit_code: None)
+    failing.init = lambda **given: run_of_tracker
+    method = {"method": "neutral_residues", "alpha": 1.0, "learning_rate": 3e-3}
+    run(asked(world, tmp_path / "a", "wandb", method={**method, "layers": [1]}))
+    assert {name for name in shown if name.startswith("gates/new/")} == {"gates/new/layer_01"}
+    shown.clear()
+    run(asked(world, tmp_path / "b", "wandb", method={**method, "embeddings": "gated_rows"}))
+    layers = {name.removeprefix("gates/new/") for name in shown if name.startswith("gates/new/")}
+    assert layers == {"embedding", "layer_00", "layer_01", "layer_02"}
 
 
 def test_a_tracker_that_fails_costs_its_figures_and_tells_no_secret(world, run, tmp_path, failing, capfd):

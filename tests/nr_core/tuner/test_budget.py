@@ -19,6 +19,7 @@ from transformers import (
 
 from nr_core.errors import ModelError
 from nr_core.methods.extend import extend
+from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import MethodSettings
 from nr_core.tuner.budget import Backbone
 from tests.nr_core.tiny import tiny_model
@@ -109,6 +110,12 @@ def test_a_block_that_was_added_is_silent_and_alone_trained():
 def test_block_expansion_needs_blocks_it_knows():
     with pytest.raises(ModelError, match="no feed-forward block"):
         extend(tiny_model("mamba", state_size=4, time_step_rank=2, conv_kernel=2), MethodSettings(method="llama_pro"))
+
+
+@pytest.mark.parametrize("given", [{"budget": float("inf")}, {"budget": float("nan")}, {"budget": 0}, {"width": 0}])
+def test_a_size_that_is_none_is_refused(given):
+    with pytest.raises(ModelError, match=f"NeutralResiduesConfig.{next(iter(given))} is "):
+        NeutralResiduesConfig(**given)
 
 
 def test_layers_that_are_not_there_are_refused():

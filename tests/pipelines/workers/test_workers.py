@@ -213,6 +213,12 @@ if "pipelines.workers.worker" in sys.orig_argv:
 """
 
 
+def poison(function: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(POISONOUS.replace("{function}", function))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / "site"), str(Path(__file__).parents[3])]))
+
+
 def on_a_cluster(units: list[WorkUnit], settings: DocumentSettings, workspace: Workspace) -> list[UnitReport]:
     """As a task does that Dask or Ray runs."""
     return process_units_here(units, settings, workspace, FetchSettings())
@@ -242,9 +248,7 @@ def test_a_record_that_ends_its_process_costs_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.workers.pool.RECORD_SECONDS", 3)
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(POISONOUS.replace("{function}", function))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parents[3])]))
+    poison(function, tmp_path, monkeypatch)
     texts = [
         f"{prose(ENGLISH, n)} This page {what}." for n, what in enumerate(("hangs", "is fine", "crashes", "bursts"))
     ]
@@ -259,3 +263,23 @@ def test_a_record_that_ends_its_process_costs_itself(
     assert (report.status, report.records) == ("done", 6)
     reasons = {row["reason"]: row["documents"] for row in report.funnel}
     assert reasons == {"poison_record": 3, "extraction_failed": 1, "kept": 2}
+
+
+@pytest.mark.slow
+def test_of_more_records_that_end_their_process_than_are_passed_over_what_stands_before_is_kept(
+    write_warc: WriteWarc,
+    tmp_path: Path,
+    workspace: Workspace,
+    document_settings: DocumentSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.workers.pool.MAX_POISON", 2)
+    poison("kept_document", tmp_path, monkeypatch)
+    what = ("bursts", "is fine", "bursts", "is fine", "crashes", "is fine")
+    path = write_warc([Page(html(f"{prose(ENGLISH, n)} This page {does}.")) for n, does in enumerate(what)])
+    [report] = by_processes(
+        list_work_units({"crawl": WarcSource(paths=[str(path)])}, workspace), document_settings, workspace
+    )
+    reasons = {row["reason"]: row["documents"] for row in report.funnel}
+    assert (report.status, reasons) == ("done", {"poison_record": 2, "kept": 2, "damaged": 1})
+    assert "record 4 ended the processes" in str(report.failures)
