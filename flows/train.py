@@ -256,7 +256,7 @@ def _builds_on(config: Config) -> dict[str, str | None]:
 
 
 def _whole_id(workspace: Workspace, field: str, run: str) -> str:
-    """Hash a run: what it is built on is part of its id: the whole id, however the user named it."""
+    """Return the whole id of a run, however the user named it: what a run is built on is part of its own id."""
     if "/" not in run and is_done(workspace.run(run)):
         return run
     try:

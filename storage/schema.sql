@@ -10,7 +10,7 @@ COMMENT ON TABLE work_units IS 'One WARC or text file, or one batch of byte rang
 COMMENT ON COLUMN work_units.unit_id IS 'hash of the file''s content and of how it is read; where the file lies does not bear on it';
 COMMENT ON COLUMN work_units.documents_key IS 'hash of the document settings that the file was read with';
 COMMENT ON COLUMN work_units.source IS 'name of the source in the config that listed the file';
-COMMENT ON COLUMN work_units.kind IS 'warc (WET too) or text (JSONL, Parquet)';
+COMMENT ON COLUMN work_units.kind IS 'warc (WET too), text (JSONL, Parquet, plain text) or ranges (a batch of byte ranges)';
 COMMENT ON COLUMN work_units.path IS 'absolute path when it was last listed, address, or for a batch of byte ranges snapshot/selection/number';
 COMMENT ON COLUMN work_units.status IS 'done or failed; a failed unit is tried again by the next run';
 COMMENT ON COLUMN work_units.attempts IS 'attempts so far with these document settings; 1 if the first went through';
@@ -40,7 +40,7 @@ COMMENT ON COLUMN funnel.scope IS 'documents: scope_id is the key of the documen
 COMMENT ON COLUMN funnel.scope_id IS 'documents_key or corpus version, as scope says';
 COMMENT ON COLUMN funnel.unit_id IS 'work_units.unit_id; empty in scope corpus, since a corpus is filtered as a whole';
 COMMENT ON COLUMN funnel.language IS 'ISO 639-3; of documents that left before their language was looked at the first of content_languages, which the crawler found, else und';
-COMMENT ON COLUMN funnel.stage IS 'read, gate, opt_out, decode, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split, corpus (scope corpus)';
+COMMENT ON COLUMN funnel.stage IS 'url, read, gate, opt_out, decode, parse, language, extract (scope documents); verdict, exact_dedup, minhash_dedup, line_dedup, decontamination, take_down, split, corpus (scope corpus)';
 COMMENT ON COLUMN funnel.reason IS 'why they left at this stage; kept where they stayed to the end of the scope';
 COMMENT ON COLUMN funnel.documents IS 'number of documents';
 COMMENT ON COLUMN funnel.characters IS 'Unicode characters of their main content; 0 where they left before it was extracted';
@@ -217,7 +217,7 @@ COMMENT ON COLUMN training_steps.alpha IS 'weight of the local loss in the train
 COMMENT ON COLUMN training_steps.kl_loss IS 'mean KL divergence to the base over original-language tokens, in nats, before the weight kl_to_base; NULL where there is no such term';
 COMMENT ON COLUMN training_steps.learning_rate IS 'of this step';
 COMMENT ON COLUMN training_steps.tokens_per_second IS 'tokens trained on per second since the row before, or since the process started';
-COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/training/step_figures.py); NULL on a CPU and where the peak is not known';
+COMMENT ON COLUMN training_steps.mfu IS 'share of the devices'' peak arithmetic that those tokens needed, frozen weights counted as such (nr_core/training/flops.py); NULL on a CPU and where the peak is not known';
 COMMENT ON COLUMN training_steps.gradient_norm IS 'L2 norm of the gradient of all trainable parameters, before clipping';
 COMMENT ON COLUMN training_steps.open_rate_new IS 'share of the batch''s new-language tokens whose gate is open (> 0), mean over layers; NULL without gates or such tokens';
 COMMENT ON COLUMN training_steps.open_rate_original IS 'the same of its original-language tokens; NULL without gates or such tokens';

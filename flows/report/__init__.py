@@ -3,7 +3,7 @@
     page                    the file; page_data: what it says of one base; headline: the study in words
     learned                 learning over forgetting: headline, tables and pictures of a language
     comparison              the page beside it that holds the studies of a workspace against each other
-    templates               what the pages have in common; assets/: templates, style, and their one script
+    templates               what the pages have in common; assets/: templates, style and scripts
     queries                 the SQL, one statement a picture
     series                  names, shapes and numbers as people read them
     plots, scatter_plot     the plots, by matplotlib; inline_svg: in the page; paper_plots: for papers, of kept results

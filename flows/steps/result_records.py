@@ -203,7 +203,7 @@ def keep_eval_sets(workspace: Workspace, run_id: str, settings_hashes: Mapping[s
 
 
 def evaluation_scope(model_id: str, set_id: str, settings_hash: str) -> str:
-    """Name of the record file of one model on one set; where it stands, the evaluation is done."""
+    """Return the name of the record file of one model on one set; where it stands, the evaluation is done."""
     return f"{model_id}-{set_id}-{settings_hash}"
 
 

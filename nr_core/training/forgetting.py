@@ -53,10 +53,6 @@ class Slice:
     bytes: Tokens
     context_token: int
 
-    @property
-    def bytes_per_token(self) -> float:
-        return float(self.bytes.sum()) / sum(map(len, self.windows))
-
     def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int) -> Tokens:
         """Return nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
         training = head.model.training

@@ -250,7 +250,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
 
 
 def skip_closed_gates(model: nn.Module, mode: Skipping) -> None:
-    """Tell whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
+    """Set whether inference leaves out the adapters of tokens whose ReLU gate is closed: auto (the default) | always |
     never."""
     for module in model.modules():
         if isinstance(module, NeutralResidueLayer):

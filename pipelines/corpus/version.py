@@ -201,7 +201,7 @@ class _Version:
         return changed, seen
 
     def write_segment(self, found: Deduplicated, lines: tuple[Hashes, Hashes]) -> None:
-        """Return what a later version's documents are compared with. Without new documents there is none."""
+        """Write what a later version's documents are compared with. Without new documents there is none."""
         if self.files.files:
             index = self.folder / "index"
             write_segment(index, found.kept, found.texts, self.files.signatures, lines, self.settings.dedup)
