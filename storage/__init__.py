@@ -5,8 +5,8 @@
     publish        folders that are made once: write, rename, manifest last
     keys           hashes that name a step's result, and content hashes of input files
     records        the record files, the truth behind the catalog
-    catalog        the DuckDB file that people query; query: SQL over it, rows as JSON, CSV or Parquet; python_values: what
-                   SQL keeps of them; kept_results: the same over files of docs/results
+    catalog        the DuckDB file that people query; query: SQL over it, rows as JSON, CSV or Parquet
+    python_values  values as Python has them; kept_results: SQL over files of docs/results
     locations      paths and addresses as people write them
     errors         errors the user can fix, and those of the operating system in one sentence
 
