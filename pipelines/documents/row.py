@@ -241,6 +241,11 @@ def text_document(record: TextRecord, text: str, part: int, source: str, setting
     return kept_document(document, text) if text else document | {"reason": "no_text"}
 
 
+def repeated_id(doc_id: str, unit_id: str, number: int, part: int) -> str:
+    """Return the id of a part of a text whose own was given already, by where it stands."""
+    return _digest(doc_id, unit_id, str(number), str(part))
+
+
 def kept_document(document: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Return the row of a text that stays, whatever figures `measure` adds: the filter over them comes later."""
     return {**document, "reason": "kept", "text": text, "characters": len(text)}

@@ -21,6 +21,7 @@ from pipelines.documents.row import (
     leave_early,
     measure,
     open_page,
+    repeated_id,
     text_document,
 )
 from pipelines.documents.unit_file import row_groups, written_whole
@@ -286,19 +287,25 @@ class UnitReader:
             return document | {"reason": "extraction_failed"}
 
     def _texts(self, settings: DocumentSettings) -> Iterator[dict[str, Any]]:
-        options = self.unit.options
+        # Rows without the id that a source names would have those of another file of their name.
+        options = {"file_name": f"{self.unit.unit_id}/{self.unit.path.rpartition('/')[2]}"} | self.unit.options
         source = options["source"]
+        known: set[int] = set()
         for number, record in self._records(read_text(self.file, options, settings.max_bytes, decode_plain_text)):
             if number in self.poison.records:
                 record = replace(record, fault="poison_record", text="")
             for part, text in enumerate(_parts(record, options["max_characters"])):
                 failed = replace(record, fault=record.fault or "extraction_failed")
-                yield self._guarded(
+                document = self._guarded(
                     text_document(failed, "", part, source, settings),
                     f"{record.record_id!r}",
                     lambda _, *given: text_document(*given),
                     *(record, text, part, source, settings),
                 )
+                if (short := int(document["doc_id"][:15], 16)) in known:  # a row of the same id and text was before it
+                    document["doc_id"] = repeated_id(document["doc_id"], self.unit.unit_id, number, part)
+                known.add(short)
+                yield document
 
     def _failure(self, failure: ReadFailure) -> None:
         self.counts[UNDETERMINED, DAMAGED] += 1

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -518,6 +519,34 @@ def test_files_of_one_name_in_several_folders_have_ids_of_their_own(
         process_unit(unit, document_settings, workspace.root)
         found += pq.read_table(workspace.root / f"{unit.unit_id}.parquet").to_pylist()
     assert len({document["doc_id"] for document in found}) == len({d["url"] for d in found}) == len(found) == 6
+
+
+@pytest.mark.parametrize("own_ids", [[None, None], [None, "kept"], ["same", "same"]])
+def test_rows_without_the_named_id_or_with_one_that_repeats_have_ids_of_their_own(
+    own_ids: list[str | None], tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """In two files of one name, and of one text in a file."""
+    for folder, first in (("a", 0), ("b", 10)):
+        (tmp_path / folder).mkdir()
+        rows = [{"id": own, "text": prose(ENGLISH, first + row)} for row, own in enumerate(own_ids)]
+        (tmp_path / folder / "part.jsonl").write_bytes(as_lines([*rows, rows[0], {"text": ""}, {"text": ""}]))
+    found = []
+    paths = [str(tmp_path / folder / "part.jsonl") for folder in ("a", "b")]
+    for unit in list_work_units({"novels": TextSource(paths=paths, id_field="id")}, workspace):
+        process_unit(unit, document_settings, workspace.root)
+        found += pq.read_table(workspace.root / f"{unit.unit_id}.parquet").to_pylist()
+    assert len({document["doc_id"] for document in found}) == len(found) == 10
+    for document in found:  # without an id of its own a row is no other's neighbour in the split
+        assert document["url"] in ("same", "kept") or document["url"].endswith(f"/part.jsonl:{document['row']}")
+
+
+def test_ids_that_do_not_repeat_are_those_that_they_always_were(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    (tmp_path / "part.jsonl").write_bytes(as_lines([{"id": 7, "text": "A text."}, {"id": 7, "text": "A text."}]))
+    _, documents = process(tmp_path / "part.jsonl", workspace, document_settings, id_field="id")
+    own = hashlib.blake2b(b"novels\x007\x000\x00A text.", digest_size=16).hexdigest()
+    assert documents[0]["doc_id"] == own != documents[1]["doc_id"]
 
 
 def test_a_file_of_no_known_kind_is_refused_before_it_is_read(tmp_path: Path, workspace: Workspace) -> None:
