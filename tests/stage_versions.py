@@ -74,6 +74,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/text/stop_words.*",
             "pipelines/text/pii.py",
             "pipelines/text/rules.py",
+            "pipelines/text/section_numbers.py",
             "pipelines/corpus/text_steps.py",
             "pipelines/text/words.py",
         ),

@@ -12,8 +12,10 @@ the files named `domains` and `urls` in it and in its subfolders, one folder a c
 """
 
 import codecs
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -32,7 +34,8 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://|^//", re.IGNORECASE)
 _AROUND = re.compile(r"^(?:(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+(?=\S))?(?:\|\|)?(?:\*?\.)?(?=[^\s.*])|\^(?:\$.*)?$")
 _BESIDE = "\"',;"  # an entry, in lists that programs write
 _SINKS = ("0.0.0.0", "127.0.0.1", "::", "::1")  # before the names of a line, in files of hosts
-_HOST = re.compile(r"[\w.%-]*\w[\w.%-]*|\[[0-9a-f.]*")  # also what is left of an IPv6 address without what is a port
+_HOST = re.compile(r"[\w.%-]*\w[\w.%-]*|[0-9a-f.]*:[0-9a-f:.]*")  # also an IPv6 address
+_BRACKETS = re.compile(r"\[([^\]]*)\](?::\d*)?")  # around an IPv6 address, whose colons are before no port
 _NO_TEXT = re.compile("[\0-\x08\x0e-\x1f\ufffd]")  # of what is compressed, or in another charset
 _LOOKED_AT = 1000  # entries of a file
 _MAX_SEGMENTS = 32  # of a URL's path that are looked up
@@ -59,7 +62,7 @@ class UrlList:
 
     def has_host(self, host: str) -> bool:
         """Tell whether `host`, or a domain that it belongs to, is on the list."""
-        return len(self) > 0 and self._has_any(_domains(without_www(ascii_host(host))))
+        return len(self) > 0 and self._has_any(_domains(_host(host)))
 
     def has_url(self, url: str) -> bool:
         """Tell whether the URL starts with one on the list."""
@@ -129,12 +132,20 @@ def _named(line: str) -> Iterator[str]:
 def _normal(url: str) -> str:
     """Write a URL as it is compared: `HTTP://www.Example.org:80/Shop/` -> `example.org/Shop`."""
     authority, slash, path = _SCHEME.sub("", url, count=1).partition("/")
-    host = without_www(ascii_host(authority.rpartition("@")[2].partition(":")[0]))
-    return (host + slash + path).rstrip("/")
+    return (_host(authority.rpartition("@")[2]) + slash + path).rstrip("/")
+
+
+def _host(name: str) -> str:
+    """Write a host, perhaps with a port, as it is compared: an IPv6 address without brackets, in its shortest form."""
+    if name.count(":") > 1:
+        brackets = _BRACKETS.fullmatch(name)
+        with suppress(ValueError):
+            return ipaddress.IPv6Address(brackets[1] if brackets else name).compressed
+    return without_www(ascii_host(name.partition(":")[0]))
 
 
 def _domains(host: str) -> Iterator[str]:
-    labels = host.split(".")
+    labels = [host] if ":" in host else host.split(".")
     return (".".join(labels[start:]) for start in range(len(labels)))
 
 

@@ -87,10 +87,14 @@ def _ascii_label(label: str) -> str:
 _CREDENTIAL = re.compile(
     r"^(?:xamz|xgoog|xoss|xcos|xobs|xms|qsign|qak|qkey|qheader|qurl|hdn|cloudfront)|"
     r"token(?!i[sz])|signature|secret|passw|passphrase|credential|apikey|accesskey|authoriz|authenti|authkey|hmac|bearer|"
-    r"sessionid|sessid$|(?<!com)pass$|sig$|^(?:sign|sas|auth|jwt|pwd|psw|pw|sid|cred|creds|session|ticket|otp)$"
+    r"sessionid|sessid$|(?<!com)pass$|passcode|assertion$|sig$|"
+    r"^(?:sign|sas|auth|jwt|pwd|psw|pw|sid|cred|creds|session|cookie|ticket|otp)$"
 )
 # Keys of interfaces, licences and shared links have many names; some of them name a file in other places.
-_MAYBE = re.compile(r"key$|clearance$|^(?:code|mac)$")
+_MAYBE = re.compile(r"key$|clearance$|^(?:code|mac|pin|signed|verify)$")
+# When it was signed, and a MAC of it: under `verify`, or a name of the owner's, by Cloudflare's documentation
+# (https://developers.cloudflare.com/waf/custom-rules/use-cases/configure-token-authentication/).
+_TIME_AND_MAC = re.compile(r"\d{9,11}-[\w+/-]{22,86}={0,2}")
 _MASK = re.compile(r"~[0-9a-f]{12}")
 # Of addresses that hold for a time, as nginx's secure_link has them: ?md5=...&expires=..., ?st=...&e=...
 _UNTIL, _OF_TIMED = frozenset({"expires", "expiry", "exp", "e"}), frozenset({"md5", "st", "hash", "h", "s"})
@@ -144,7 +148,7 @@ def redacted_query(query: str) -> str:
     secret = {
         place
         for place, (name, _, value) in enumerate(given)
-        if _is_credential(name, value) or (is_timed and _plain(name) in _OF_TIMED)
+        if _is_credential(name, value) or _is_credential("", members[place]) or (is_timed and _plain(name) in _OF_TIMED)
     }
     kept = [
         f"{name}={_masked(name, value)}" if mark else member
@@ -183,7 +187,7 @@ def _is_credential(name: str, value: str) -> bool:
     plain = _plain(name)
     if plain == "key":  # of an interface; or the name of a file
         return not re.search("[./]", unquote(value))
-    return _CREDENTIAL.search(plain) is not None
+    return _CREDENTIAL.search(plain) is not None or _TIME_AND_MAC.fullmatch(unquote(value)) is not None
 
 
 def _plain(name: str) -> str:

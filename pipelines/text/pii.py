@@ -21,6 +21,7 @@ from phonenumbers import (
 )
 
 from pipelines.settings import PiiSettings
+from pipelines.text.section_numbers import addresses
 
 # Phone numbers as a language's countries write them, landlines too, told from dates, prices and other numbers.
 #
@@ -212,39 +213,6 @@ _EMAIL = re.compile(
     rf"(?:xn--[A-Za-z0-9-]{{2,59}}|(?:(?![\d_]){_LETTER}){{2,24}}(?!(?!_){_LETTER})|[{_UNSPACED}]{{2,24}}(?![\w-]))"
 )
 _MAYBE_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
-# Numbers of sections and versions: a word before or behind, an ordinal's dot, or the place of a heading's number.
-_SECTION = (
-    r"§|v|ver|version|versions|verzió|versión|versione|versão|versie|wersja|verze|verzia|verzija|versiune|versio|"
-    r"версия|версии|версію|версія|έκδοση|sürüm|release|build|firmware|oid|"
-    r"section|sections|sec|chapter|article|art|clause|paragraph|figure|fig|table|tab|appendix|item|"
-    r"fejezet\w{0,4}|szakasz\w{0,4}|pont\w{0,4}|cikk\w{0,4}|bekezdés\w{0,4}|ábr\w{1,5}|táblázat\w{0,4}|mellékl\w{2,6}|"
-    r"abschnitts?|kapitels?|kap|artikels?|absatz|ziffer|anhang|abbildung|abb|tabelle|punkt\w{0,2}|chapitre|paragraphe|"
-    r"annexe?|alinéa|capítulo|sección|artículo|apartado|seção|secção|artigo|capitolo|sezione|articolo|paragrafo|comma|"
-    r"rozdzia\w{1,4}|sekcj\w|ustęp\w{0,2}|artyku\w{1,3}|rysun\w{2,4}|tabel\w{0,2}|pkt|oddíl\w{0,2}|část\w{0,2}|"
-    r"článk\w{1,2}|článek|čl|odst\w{0,6}|bod\w{0,2}|obrázk?\w{0,2}|obr|kapitol\w|tabulk\w|časť|článok|odsek\w{0,2}|"
-    r"poglavlj\w|odjelj\w{2,4}|član\w{0,4}|slik\w|tablic\w|točk\w|поглавље|члан|razdel\w{0,2}|poglavj\w|"
-    r"capitolul\w{0,2}|secțiun\w{1,3}|articol\w{0,4}|alineatul|tabelul|kapittel|afsnit|avsnitt|stykke|tabell|figur|"
-    r"hoofdstuk|paragraaf|luku|luvu\w{1,4}|kohta|kohda\w{1,4}|taulukko|kuva|раздел\w{0,2}|глав\w{1,2}|пункт\w{0,2}|"
-    r"стать\w{1,2}|таблиц\w|рисун\w{2,3}|розділ\w{0,2}|стаття|член|κεφάλαιο|ενότητα|άρθρο|πίνακα\w?|σχήμα|"
-    r"bölüm\w{0,4}|madde\w{0,4}|tablo|şekil|skyri\w{1,3}|straipsn\w{1,3}|nodaļ\w|pants?|peatükk|jagu"
-)
-_WORD_BEFORE = re.compile(r"(?<![^\W\d_])(?:§|([^\W\d_]{1,20}+))[ \t.:]{0,3}\Z|[A-Za-z]/\Z")
-_IP_BEFORE = re.compile(r"\bip\b[^\d\n]{0,16}\Z", re.IGNORECASE)
-_SECTION_WORD = re.compile(_SECTION, re.IGNORECASE)
-# They refer to a section, or to a page of the net: which, the size of the numbers tells.
-_SEE_WORD = re.compile(
-    r"siehe|vgl|see|cf|voir|lásd|ld|vö|zob|por|viz|viď|vid|véase|vedi|veja|zie|se|jfr|jf|katso|ks|см|ср|див|vezi|"
-    r"vaata|vt|žr|sk|glej|gl|βλ|bkz",
-    re.IGNORECASE,
-)
-# Hungarian and Turkish put an ending to the number: a 3.2.1.4-es szakasz, a 3.2.1.4-ben.
-_ENDING_BEHIND = re.compile(r"[-'’][^\W\d_]{1,5}(?![^\W_])")
-_SECTION_BEHIND = re.compile(
-    rf"(?:{_ENDING_BEHIND.pattern})?\.?\)?[ \t-]{{0,3}}(?:{_SECTION})(?![^\W\d_])", re.IGNORECASE
-)
-_ORDINAL_BEHIND = re.compile(r"\.[ \t]+([^\W\d_])")
-_HEADING_BEHIND = re.compile(r"[.)]?[ \t]+[^\W\d_]")
-_MOST_OF_SECTIONS = 30  # sections of a chapter; an address with four such numbers is one in 4,000
 # 2000::/3, also with the last four bytes written as version 4 is.
 _MAYBE_IPV6 = re.compile(
     r"(?<![\w:.])[23][0-9A-Fa-f]{3}(?:(?::[0-9A-Fa-f]{0,4}){1,6}:(?:\d{1,3}\.){3}\d{1,3}|(?::[0-9A-Fa-f]{0,4}){2,7})"
@@ -270,31 +238,21 @@ def replace_pii(text: str, settings: PiiSettings, language: str | None = None) -
         if text.count(":") > 1:
             text = _MAYBE_IPV6.sub(lambda match: IPV6 if _is_public(match[0]) else match[0], text)
         if text.count(".") > 2:
-            text = _MAYBE_IPV4.sub(lambda match: IPV4 if _is_ipv4(match) else match[0], text)
+            text = _without_ipv4(text)
     if settings.phone_numbers:
         text = _MAYBE_PHONE.sub(lambda match: PHONE if _has_phone_digits(match[0]) else match[0], text)
         text = replace_phone_numbers(text, language, PHONE)
     return text
 
 
-def _is_ipv4(match: re.Match[str]) -> bool:
-    before = match.string[max(match.start() - 40, 0) : match.start()].rpartition("\n")[2]
-    behind = match.string[match.end() : match.end() + 24]
-    word = _WORD_BEFORE.search(before)
-    if word and (word[1] is None or _SECTION_WORD.fullmatch(word[1])):
-        return False
-    if _SECTION_BEHIND.match(behind):
-        return False
-    is_small = all(int(number) <= _MOST_OF_SECTIONS for number in match[0].split("."))
-    if is_small and word and _SEE_WORD.fullmatch(word[1]):
-        return False
-    if is_small and _ENDING_BEHIND.match(behind) and not _IP_BEFORE.search(before):
-        return False
-    if is_small and (ordinal := _ORDINAL_BEHIND.match(behind)) and ordinal[1].islower():
-        return False
-    if is_small and not before.strip(" \t#*") and len(before) < 40 and _HEADING_BEHIND.match(behind):
-        return False
-    return _is_public(match[0])
+def _without_ipv4(text: str) -> str:
+    kept: list[str] = []
+    end = 0
+    for number, is_address in addresses(_MAYBE_IPV4.finditer(text)):
+        if is_address and _is_public(number[0]):
+            kept += [text[end : number.start()], IPV4]
+            end = number.end()
+    return "".join([*kept, text[end:]])
 
 
 @lru_cache(maxsize=4096)

@@ -53,6 +53,27 @@ def test_files_of_a_folder_and_their_bytes(tmp_path: Path) -> None:
         assert (len(found), found.has_host("one.example"), found.has_host("three.example")) == (2, True, False)
 
 
+@pytest.mark.parametrize("entry", ["[2a02:db8::7]", "2a02:0db8:0::7", "http://[2A02:DB8::7]:8080/", "||[2a02:db8::7]^"])
+def test_a_host_that_is_an_address_of_version_6(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{entry}\n")
+    found = read_url_list((str(tmp_path / "list.txt"),), "field")
+    assert found.has_host(host_of("https://[2a02:db8:0:0::7]:443/a")) and found.has_host("2a02:db8::7")
+    assert found.has_url("http://me@[2a02:db8::0007]:80/shop?x=1") and not found.has_url("http://[2a02:db8::8]/shop")
+    assert not found.has_host("2a02:db8::8") and not found.has_host("2a02") and not found.has_url("http://2a02/")
+
+
+@given(st.text("[]:.0af7%", max_size=30))
+def test_brackets_and_colons_of_any_kind_are_taken(text: str) -> None:
+    for host in (text, f"[{text}]"):
+        assert UrlList([f"{host}/x"]).has_url(f"http://{host}/x")
+
+
+def test_start_of_a_url_at_an_address_of_version_6() -> None:
+    found = UrlList(["[2a02:db8::7]/shop"])
+    assert found.has_url("http://[2a02:db8::7]:80/shop/1") and not found.has_url("http://[2a02:db8::7]/")
+    assert not found.has_host("2a02:db8::7")
+
+
 FORMS = ["őszibarack.example", "ŐSZIBARACK.Example.", "o\u030bszibarack。example", "%C5%91szibarack.example"]
 PUNYCODE = "xn--szibarack-zyb.example"
 

@@ -8,6 +8,7 @@ from pipelines.sources.urls import redacted, redacted_text
 
 PUBLIC = "https://files.example/crawl/a.warc.gz"
 SIGV4 = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101%2Fs3&X-Amz-Expires=60&X-Amz-Signature=canary"
+MAC = "canary%2Bcanary%2Fcanary0canary1canary2canary34"  # 32 bytes in base64
 SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2Bx%3D"
 
 
@@ -40,6 +41,10 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         (f"{PUBLIC}?otp=canary&ticket=canary", PUBLIC),
         (f"{PUBLIC}?userPass=canary&psw=canary&urlSig=canary&Authentication=canary", PUBLIC),
         (f"{PUBLIC}?CloudFront-Policy=canary", PUBLIC),
+        (f"{PUBLIC}?verify=1767225600-{MAC}%3D", PUBLIC),
+        (f"{PUBLIC}?hold=1767225600-{MAC}=&part=2", f"{PUBLIC}?part=2"),
+        (f"{PUBLIC}?1767225600-{MAC}%3D", PUBLIC),
+        (f"{PUBLIC}?passcode=canary&jwt_assertion=canary&cookie=canary", PUBLIC),
         (
             "https://p.example/?u=https%3A%2F%2Fme%3Acanary%40x.example%2F",
             "https://p.example/?u=https%3A%2F%2Fx.example%2F",
@@ -52,6 +57,10 @@ SAS = "sv=2024-11-04&st=2026-01-01T00%3A00Z&se=2026-01-02&sr=b&sp=r&sig=canary%2
         ("simplecache::https://user:canary@files.example/a", "simplecache::https://files.example/a"),
         # Nothing secret: as it was.
         (f"{PUBLIC}?key=crawl/b.warc.gz&page=2&exp=7", f"{PUBLIC}?key=crawl/b.warc.gz&page=2&exp=7"),
+        (
+            f"{PUBLIC}?day=1767225600-1767312000&cookies=1&opinion=2",
+            f"{PUBLIC}?day=1767225600-1767312000&cookies=1&opinion=2",
+        ),
         (f"{PUBLIC}?compass=n&object_key=b.gz&code=", f"{PUBLIC}?compass=n&object_key=b.gz&code="),
         ("https://files.example/a@b/c?tokenizer=x", "https://files.example/a@b/c?tokenizer=x"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
@@ -70,7 +79,9 @@ def test_what_looks_random_is_masked_and_tells_two_files_apart() -> None:
     assert one != two and "a1a1" not in one + two and one == redacted(one)
 
 
-@pytest.mark.parametrize("name", ["license_key", "rlkey", "subscription-key", "cf_clearance", "code", "mac"])
+@pytest.mark.parametrize(
+    "name", ["license_key", "rlkey", "subscription-key", "cf_clearance", "code", "mac", "pin", "signed", "verify"]
+)
 def test_what_may_be_a_key_by_its_name_is_masked_too(name: str) -> None:
     one, two = (redacted(f"{PUBLIC}?{name}={value}&part=2") for value in ("canary", "bird"))
     assert one != two and "canary" not in one and one.endswith("&part=2") and one == redacted(one)
