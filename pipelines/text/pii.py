@@ -18,6 +18,7 @@ from phonenumbers import (
     PhoneNumberType,
     is_valid_number,
     number_type,
+    parse,
 )
 
 from pipelines.settings import PiiSettings
@@ -90,6 +91,17 @@ _PHONE_BEHIND = re.compile(rf"[ \u00a0]?\(?{_PHONE_WORD}(?![^\d\n]{{0,12}}[\d+][
 _TRUNK_IS_8 = ("RU", "BY", "LT", "KZ")  # 8 (495) 123-45-67
 _FORMER_TRUNK = re.compile(r"\(?0[-/ ]?(\d{1,3})\)? ?")  # where none is left, old pages have it: Poland's (0-22)
 _LOCAL = re.compile(r"\d{3}[ -]\d\d[ -]\d\d|\d{3}-\d{4}")  # without its area
+# Landlines as pages have them without a word for telephone, in groups that libphonenumber does not know or without the
+# prefix. They look like no other number: no thousands, no year, no number of a file. Eight digits in a row
+# (Denmark's, Latvia's) and 7 123 456 (Estonia's) do, and stay.
+_LANDLINE = {
+    region: re.compile(pattern)
+    for region, pattern in {
+        "GR": r"2(?:[2-8]\d|31)\d \d{6}",
+        "HU": r"1/[2-4]\d\d-(?!(?:1[89]|20)\d\d)\d{4}",
+        "LT": r"8 5 2\d\d \d\d \d\d",
+    }.items()
+}
 _LONG_GROUP = re.compile(r"\d{5}")  # no thousands, and no years
 
 
@@ -140,7 +152,7 @@ def _spans(run: re.Match[str], regions: tuple[str, ...], is_told: bool) -> list[
             ]
         if found:
             return [(match.start, match.end) for match in found]
-        if _is_of_former_trunk(run, region) or (is_told and _LOCAL.fullmatch(written)):
+        if _is_of_former_trunk(run, region) or _is_landline(run, region) or (is_told and _LOCAL.fullmatch(written)):
             return [(0, len(written))]
     return []
 
@@ -151,8 +163,19 @@ def _is_of_former_trunk(run: re.Match[str], region: str) -> bool:
         return False
     written = _FORMER_TRUNK.sub(lambda trunk: f"{trunk[1]} ", run[0], count=1)
     [*found] = PhoneNumberMatcher(written, region, leniency=Leniency.STRICT_GROUPING)
-    is_number = len(found) == 1 and found[0].raw_string == written
-    return is_number and not _goes_before(run.string[: run.start()][-40:]) and not _goes_on(run.string, run.end())
+    return len(found) == 1 and found[0].raw_string == written and _stands_alone(run)
+
+
+def _is_landline(run: re.Match[str], region: str) -> bool:
+    if region not in _LANDLINE or not _LANDLINE[region].fullmatch(run[0]):
+        return False
+    before = run.string[max(run.start() - 40, 0) : run.start()]
+    return is_valid_number(parse(run[0], region)) and _stands_alone(run) and not _NUMBER_BEFORE.search(before)
+
+
+def _stands_alone(run: re.Match[str]) -> bool:
+    before = run.string[max(run.start() - 40, 0) : run.start()]
+    return not _goes_before(before) and not _goes_on(run.string, run.end())
 
 
 def _is_phone_number(match: PhoneNumberMatch, run: re.Match[str], region: str, is_told: bool) -> bool:

@@ -268,3 +268,17 @@ def test_phone_numbers_beside_a_word_or_with_a_country_s_own_prefix(language: st
 )
 def test_rows_of_figures_that_are_no_phone_numbers(language: str, text: str) -> None:
     assert replace_pii(text, PiiSettings(phone_numbers=True), language) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "others"),
+    [
+        ("ell", "2810 765432", ["2024 765432", "2810 765432 €", "1-2810 765432", "2810 76543"]),
+        ("hun", "1/276-5432", ["1/276-2005", "11/276-5432", "1/276-5432/2019", "1/976-5432", "Nr. 1/276-5432"]),
+        ("lit", "8 5 276 54 32", ["8 5 276 54 32 EUR", "18 5 276 54 32", "8 7 276 54 32", "8 5 276 543"]),
+    ],
+)
+def test_landlines_without_a_word_beside_them(language: str, number: str, others: list[str]) -> None:
+    assert replace_pii(f"Info {number}, 2019", ALL, language) == f"Info {PHONE}, 2019"
+    for other in others:
+        assert replace_pii(f"Info {other}, 2019", ALL, language) == f"Info {other}, 2019"
