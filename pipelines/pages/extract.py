@@ -62,15 +62,18 @@ MAX_TITLE_CHARACTERS = 500
 _PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 _FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
 _FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
-_FURNITURE = ["h1", "header", "footer", "figcaption", f"[{_FURNITURE_MARK}]"]
-# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next.
+_MARKED = f"[{_FURNITURE_MARK}]"
+_FURNITURE = ["h1", "header", "footer", "figcaption", _MARKED]
+# In a longer word too (`cookiebanner`), but not in another word of the same root (`cookieless`, `recaption`).
+_NAMES_FURNITURE = re.compile(rf"(?<!\bre)(?:{'|'.join(_FURNITURE_WORDS)})(?!(?:ing|ed|less|ers?)(?![a-z]))")
+# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next: as a
+# whole, or each of the names (parted by blanks) that has a word of furniture.
 _CONTENT_WORDS = {
     "article",
     "body",
     "category",
     "content",
     "entry",
-    "informed",
     "issue",
     "main",
     "post",
@@ -95,9 +98,17 @@ _BANNER_WORDS = {
 }
 _WORDS = re.compile(r"[a-z]+")
 # Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
-# Banners of consent can be as long: beside a text of some length (_FEW_CHARACTERS) they stay furniture.
-_MAX_LOST_SHARE, _MIN_LOST = 0.5, 500
+# Banners of consent can be as long: beside a text of some length (_FEW_CHARACTERS) they stay furniture. Where there are
+# paragraphs of prose that speak of no web site, as those of banners and newsletters do, a smaller share is enough: that
+# changes none of 2,400 real pages.
+_MAX_LOST_SHARE, _MIN_LOST, _MAX_LOST_PROSE_SHARE = 0.5, 500, 0.2
 _CONSENT_NAME = re.compile("cookie|consent|gdpr|privacy")
+_BANNER_NAME = re.compile("banner|bar|modal|notice|overlay|popup")
+_BANNER_TEXT = re.compile(
+    r"\b(?:web|sit(?:es?|io|ios|o|i)\b|browser|böngész|stron[aęyi]|stránk|spletn|witryn|сайт|ιστ|hjemmeside|sivust"
+    r"|privacy|gdpr|dsgvo|rgpd|datenschutz|newsletter|e-?mail|copyright|terms)|cookies? |©",
+    re.IGNORECASE,
+)
 _READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
 # If so little is left, perhaps much of the text stood in the furniture. Where there is little in all, it has none.
 _FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
@@ -108,6 +119,9 @@ _FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
 _MIN_PROSE_SHARE, _MIN_PROSE, _PROSE_LINE = 0.25, 500, 80
 _NO_PROSE = ["nav", "header", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
 _COMMENTS = ["[id*=comment]", "[class*=comment]"]
+# Beside a text of some length the rest can be teasers: there must be more of it, and comments stay out.
+_MIN_PROSE_SHARE_OF_LONG = 0.15
+_USUAL_PARAGRAPH = 100  # characters
 _MIN_ARTICLE_SHARE = 0.5  # of the prose: what is left beside comments is then the page's own
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
@@ -150,20 +164,44 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
             text = whole
     if len(text) < _FEW_CHARACTERS:
         text = _all_prose(tree, settings, text) or text
+    elif _may_have_lost_paragraphs(tree, len(text)):
+        text = _all_prose_but_comments(tree, settings, text) or text
     return _trim_ends(text)
 
 
 def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
     """Return the page from its first line of prose to its last; None where `text` has enough of it."""
-    skipped = [*_NO_PROSE, f"[{_FURNITURE_MARK}]"]
+    skipped = [*_NO_PROSE, _MARKED]
     whole = _extract(tree, settings, skipped, main_content=False)
     if (size := _prose(whole)[0]) < _MIN_PROSE or _prose(text)[0] >= _MIN_PROSE_SHARE * size:
         return None
     article = whole if settings.comments else _extract(tree, settings, [*skipped, *_COMMENTS], main_content=False)
     if _prose(article)[0] < _MIN_ARTICLE_SHARE * size:
         article = whole
-    _, first, last = _prose(article)
-    return "\n".join(article.split("\n")[first : last + 1])
+    return _from_prose_to_prose(article)
+
+
+def _all_prose_but_comments(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
+    """Do what _all_prose does, for a text of some length."""
+    comments = [] if settings.comments else _COMMENTS
+    article = _extract(tree, settings, [*_NO_PROSE, _MARKED, *comments], main_content=False)
+    if _prose(text)[0] >= _MIN_PROSE_SHARE_OF_LONG * _prose(article)[0]:
+        return None
+    return _from_prose_to_prose(article, text.strip().split("\n")[0])
+
+
+def _may_have_lost_paragraphs(tree: HTMLTree, kept: int) -> bool:
+    """Tell cheaply whether the page has so many paragraphs that a text of `kept` characters can be a small share."""
+    paragraphs = len(tree.body.get_elements_by_tag_name("p")) if tree.body else 0
+    return kept < 2 * _MIN_PROSE_SHARE_OF_LONG * _USUAL_PARAGRAPH * paragraphs
+
+
+def _from_prose_to_prose(text: str, begin: str | None = None) -> str:
+    """Return the lines from the first of prose, or from the line `begin` if that is above it, to the last of prose."""
+    _, first, last = _prose(text)
+    lines = text.split("\n")
+    first = next((number for number, line in enumerate(lines[:first]) if line.strip() == begin), first)
+    return "\n".join(lines[first : last + 1])
 
 
 def _prose(text: str) -> tuple[int, int, int]:
@@ -188,7 +226,7 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
             boxes += 1
         if not any(word in name for word in _FURNITURE_WORDS):
             continue
-        if _names_content(name.lower()):
+        if _names_content(name):
             part["class"] = ""
         elif part.tag not in _PARTS_OF_PAGE:
             part[_FURNITURE_MARK] = ""
@@ -222,15 +260,33 @@ def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
     """
     groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
     for part in seeming:
-        name = (part.getattr("class") or "").lower()
-        if kept < _FEW_CHARACTERS or not _CONSENT_NAME.search(name):
-            groups[" ".join(_WORDS.findall(name))].append(part)
+        groups[" ".join(_WORDS.findall((part.getattr("class") or "").lower()))].append(part)
     large = []
-    for parts in groups.values():
+    for name, parts in groups.items():
+        names_consent = kept >= _FEW_CHARACTERS and _CONSENT_NAME.search(name) is not None
+        if names_consent and _BANNER_NAME.search(name):
+            continue
         lost = sum(len(part.text or "") for part in parts)
-        if lost >= _MIN_LOST and lost > _MAX_LOST_SHARE * (kept + lost):
+        if (not names_consent and _is_large(lost, kept, _MAX_LOST_SHARE)) or (
+            _is_large(lost, kept, _MAX_LOST_PROSE_SHARE)
+            and _is_large(sum(_paragraphs_of_prose(part) for part in parts), kept, _MAX_LOST_PROSE_SHARE)
+        ):
             large += parts
     return large
+
+
+def _is_large(lost: int, kept: int, share: float) -> bool:
+    return lost >= _MIN_LOST and lost > share * (kept + lost)
+
+
+def _paragraphs_of_prose(part: ElementNode) -> int:
+    """Return how many characters the part's paragraphs of prose have, without those that speak of a web site."""
+    texts = [(paragraph.text or "").strip() for paragraph in part.get_elements_by_tag_name("p")[:]]
+    return sum(
+        len(text)
+        for text in texts
+        if len(text) >= _PROSE_LINE and _SENTENCE_END.search(text) and not _BANNER_TEXT.search(text)
+    )
 
 
 def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
@@ -238,9 +294,16 @@ def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
     return kept < _MIN_SHARE * (kept + lost)
 
 
-def _names_content(names: str) -> bool:
-    words = set(_WORDS.findall(names))
-    return bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS
+def _names_content(classes: str) -> bool:
+    """Tell whether classes that have a word of furniture in them are nevertheless of what the text is about."""
+    if _has_word_of_content(classes):
+        return True
+    return all(_has_word_of_content(name) for name in classes.split() if _NAMES_FURNITURE.search(name))
+
+
+def _has_word_of_content(name: str) -> bool:
+    words = {word.removesuffix("s") for word in _WORDS.findall(name.lower())}
+    return "informed" in words or (bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS)
 
 
 def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str], main_content: bool = True) -> str:

@@ -52,7 +52,19 @@ def test_a_page_without_a_sentence_keeps_its_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["newsletter-content", "category-cookies post", "informed-consent", "copyright-article"]
+    "name",
+    [
+        "newsletter-content",
+        "category-cookies post",
+        "wp-block-post post category-cookies",
+        "informed-consent-form",
+        "copyright-article",
+        "cookie-recipes",
+        "cookieless-tracking",
+        "captioning",
+        "recaption",
+        "copyrighted-works",
+    ],
 )
 def test_words_of_furniture_in_names_of_content_mean_nothing(name: str) -> None:
     body = f"<article><p>{SENTENCES}</p><div class='{name}'>{PARAGRAPHS}</div></article>"
@@ -151,3 +163,35 @@ def test_comments_below_a_short_article_stay_out() -> None:
 def test_blocks_are_not_joined_with_the_words_beside_them(tag: str) -> None:
     text = text_of(f"<article>{PARAGRAPHS}<div>before<{tag}>inside</{tag}>behind</div>{PARAGRAPHS}</article>")
     assert {"before", "inside", "behind"} <= {line.strip() for line in text}
+
+
+def short_intro() -> str:
+    return "".join(
+        f"<p>Sentence {number} of the introduction stands in a paragraph of its own.</p>" for number in range(20)
+    )
+
+
+def test_a_compound_of_furniture_stays_furniture() -> None:
+    banner = "We use cookies. Read more about it in our policy."
+    assert banner not in text_of(f"<div>{PARAGRAPHS}<div class='cookiebanner'>{banner}</div>{PARAGRAPHS}</div>")
+
+
+@pytest.mark.parametrize("name", ["captions", "fortune-cookies", "age-of-consent-laws"])
+def test_much_prose_beside_a_long_text_is_no_furniture(name: str) -> None:
+    body = "".join(f"<p>{prose(ENGLISH, seed, 40)}</p>" for seed in range(5))
+    text = " ".join(text_of(f"<div>{short_intro()}</div><div class='{name}'>{body}</div>"))
+    assert all(" ".join(prose(ENGLISH, seed, 40).split()) in " ".join(text.split()) for seed in range(5))
+
+
+def test_paragraphs_of_a_banner_beside_a_long_text_stay_out() -> None:
+    banner = f"<p>{'This website uses cookies, so that we can tell you from other visitors of it. ' * 20}</p>"
+    text = "\n".join(text_of(f"<div>{short_intro()}</div><div class='cookie-description'>{banner}</div>"))
+    assert "This website" not in text and "Sentence 19" in text
+
+
+def test_a_long_text_that_is_a_small_share_of_the_prose_is_not_all_of_it() -> None:
+    parts = "".join(f"<p>{prose(ENGLISH, seed, 40)}</p>" for seed in range(60))
+    comments = f"<div class=comments><p>{prose(ENGLISH, 99, 200)}</p></div>"
+    text = " ".join(text_of(f"<div>{short_intro()}</div><div class=related>{parts}</div>{comments}"))
+    assert all(" ".join(prose(ENGLISH, seed, 40).split()) in " ".join(text.split()) for seed in range(60))
+    assert "Sentence 0" in text and prose(ENGLISH, 99, 200).split("\n")[0] not in text
