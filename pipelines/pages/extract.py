@@ -109,7 +109,7 @@ _BANNER_TEXT = re.compile(
     r"|privacy|gdpr|dsgvo|rgpd|datenschutz|newsletter|e-?mail|copyright|terms)|cookies? |©",
     re.IGNORECASE,
 )
-_READINGS = ["rt", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
+_READINGS = ["rt", "rtc", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
 # If so little is left, perhaps much of the text stood in the furniture. Where there is little in all, it has none.
 _FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
 # Names by which the library drops parts (comment, banner, hidden, related) name a thread's posts too, or what stands

@@ -102,9 +102,11 @@ def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str
     assert text_of(f"<article>{article}</article>") == [salutation, *SENTENCES.split("\n"), closing, "Somebody"]
 
 
-def test_readings_of_ruby_go() -> None:
-    body = "<article><p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>を読む人が多い。</p></article>"
-    assert text_of(body) == ["漢字を読む人が多い。"]
+@pytest.mark.parametrize(
+    "reading", ["<rp>(</rp><rt>かんじ</rt><rp>)</rp>", "<rtc>かんじ</rtc>", "<rtc><rt>かん</rt><rt>じ</rt></rtc>"]
+)
+def test_readings_of_ruby_go(reading: str) -> None:
+    assert text_of(f"<article><p><ruby>漢字{reading}</ruby>を読む人が多い。</p></article>") == ["漢字を読む人が多い。"]
 
 
 @pytest.mark.parametrize("name", ["photo-caption", "popup-text-{}", "newsletter"])
