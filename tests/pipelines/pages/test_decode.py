@@ -114,7 +114,7 @@ PROSE = "<p>Each of them wrote to the others about the long summer by the sea. <
 
 @pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "windows-1250", ""])
 @pytest.mark.parametrize("broken", [b"the house\x92s door ", b"5 \xa3 ", b"and so on\xe2\x80"])
-@pytest.mark.parametrize(("letters", "times"), [(2, 1), (3, 1), (4, 2), (5, 5), (9, 2), (18, 5), (30, 7)])
+@pytest.mark.parametrize(("letters", "times"), [(2, 1), (3, 1), (4, 2), (9, 2), (18, 5), (30, 7)])
 def test_a_few_letters_tell_utf_8_where_half_as_many_bytes_broke(
     declared: str, broken: bytes, letters: int, times: int
 ) -> None:
