@@ -5,6 +5,8 @@ quotes, ligatures and full-width letters, and `&lt;` in a text about HTML. FineW
 for `&lt;` and for NFC, which gives a letter with its accent one form.
 """
 
+import unicodedata
+
 import ftfy
 
 from pipelines.pages.characters import cap_marks
@@ -15,11 +17,15 @@ _FAULTS_ONLY = ftfy.TextFixerConfig(
     fix_latin_ligatures=False,
     fix_character_width=False,
     fix_line_breaks=False,
-    normalization="NFC",
+    normalization=None,
     explain=False,
 )
 
 
 def repair(text: str) -> str:
     """Return `text` with wrongly decoded letters repaired. Plain ASCII has none, and is returned as it is."""
-    return text if text.isascii() else ftfy.fix_text(cap_marks(text), _FAULTS_ONLY)
+    if text.isascii():
+        return text
+    repaired = ftfy.fix_text(cap_marks(text), _FAULTS_ONLY)
+    # Only now: wrongly decoded marks are marks once they are repaired, and NFC's time goes by the square of their runs.
+    return unicodedata.normalize("NFC", cap_marks(repaired))
