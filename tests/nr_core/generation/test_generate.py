@@ -55,6 +55,9 @@ class Says(torch.nn.Module):
         self.ids, self.told = list(ids), []
         self.__dict__.update(told)
 
+    def get_input_embeddings(self):
+        return torch.nn.Embedding(600, 1)
+
     def forward(self, input_ids, past_key_values=None, use_cache=True):
         self.told += input_ids[0].tolist()
         logits = torch.zeros(1, 1, 600)
