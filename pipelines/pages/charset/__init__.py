@@ -1,5 +1,6 @@
 """The text of a body of bytes, decoded as browsers do: by what declares its charset, or by what fits.
 
 decode            the charset and the text; declared_charset: what headers, marks and meta elements say
+broken_utf_8      pages that are UTF-8 but for some bytes; judged_words: the words by which charsets are told
 alphabets         letters that tell charsets of one script apart; two_charsets: pages written in two
 """

@@ -88,6 +88,10 @@ def misfit(text: str) -> Misfit:
     return Misfit(broken, counts.total() - known, all_counts.total())
 
 
+def in_any_alphabet(letter: str) -> bool:
+    return letter in "ªº" or any(letter.lower() in alphabet for alphabet in _alphabets())
+
+
 def often_cyrillic(text: str) -> tuple[int, float]:
     """Count the Cyrillic letters, and the share of those among them that all languages in Cyrillic have often."""
     counts = Counter(text.lower())

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.charset.alphabets import misfit, often_cyrillic
+from pipelines.pages.charset.broken_utf_8 import is_broken_utf_8
 from pipelines.pages.charset.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
+from pipelines.pages.charset.judged_words import judged_words
 from pipelines.pages.charset.two_charsets import decode_parts, is_utf_8_part, parts
 
 # A declared charset is believed while it damages little. Chosen here: a wrong one damages nearly all that is not
 # ASCII, a right one a stray character; and text has next to no control characters, while binary data has 10 %.
 MAX_REPLACED_SHARE = 0.1  # of the bytes that are not ASCII
 MAX_CONTROL_SHARE = 0.01  # of the characters
-# UTF-8 that broke in places is UTF-8, whatever the page says. Chosen here: of text in other charsets next to nothing is
-# UTF-8 by chance, but in Thai and Chinese a third can be.
-MAX_BROKEN_SHARE = 0.2  # of what is not ASCII
 # A declared charset is not believed where more than such a share of what is not ASCII fits no language, and another
 # leaves so much less of it; where nothing is declared, the least decides. Chosen here.
 MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; characters
@@ -30,10 +29,12 @@ MIN_MISFIT, MAX_RELATIVE_MISFIT, MIN_JUDGED = 0.01, 0.25, 8  # shares; character
 MAX_MISFIT, MIN_REFUSED = 0.3, 30  # share; characters
 MIN_NOT_ASCII = 0.02  # of the text: less are stray signs in text that can be read; 3 % in Spanish, 8 % in Hungarian
 
-# Of a page that can be read in one charset, however badly, a part is read as UTF-8 where it has so many characters
-# beyond ASCII: with few, it is as likely that they quote how text looks when it is read wrongly. Chosen here.
+# Of a page that can be read in one charset, however badly, the lesser part is read as UTF-8 where it has so many
+# characters beyond ASCII: with few, it is as likely that they quote how text looks when it is read wrongly. Chosen
+# here.
 MIN_IN_UTF_8 = 40
 
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _REPLACED = re.compile("[\x80-\x9f\ufffd]")
 _ESCAPE, _JAPANESE_ESCAPE = b"\x1b", b"\x1b$"  # ISO-2022-JP: what follows is Japanese in bytes of ASCII
@@ -75,10 +76,6 @@ _CYRILLIC = ("cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic")
 _MIN_CYRILLIC, _MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN = 40, 0.47, 1.3
 _ISO_2022_JP = "iso2022_jp_ext"
 _UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", _ISO_2022_JP)  # they fit or they do not
-# A word from its first byte on that is not ASCII, and what parts words: no second byte of Chinese or Japanese.
-_REST_OF_WORD = re.compile(rb"[\x80-\xff][^\x00-\x20<>]*+")
-_PARTED = bytes.maketrans(bytes([*range(0x20), *b"<>"]), b" " * 34)
-_JUDGED_BYTES, _WORD_BYTES = 1 << 14, 64
 _ASCII = bytes(range(128))
 _TAG = re.compile(rb"<[^<>]*+>")
 
@@ -111,7 +108,7 @@ def decode(payload: bytes, content_type: str) -> Decoded | None:
     decoded = _in_one_charset(payload, content_type, is_binary)
     if is_binary or (decoded and (decoded.source == "bom" or decoded.encoding in _UNJUDGED)):
         return decoded
-    return _in_two_charsets(payload, content_type, MIN_JUDGED if decoded is None else MIN_IN_UTF_8) or decoded
+    return _in_two_charsets(payload, content_type, decoded is not None) or decoded
 
 
 def decode_plain_text(content: bytes) -> str | None:
@@ -120,9 +117,11 @@ def decode_plain_text(content: bytes) -> str | None:
     return found.text if found else None
 
 
-def _in_two_charsets(payload: bytes, content_type: str, least: int) -> Decoded | None:
-    """Decode a page of which a part is UTF-8, with at least so many characters; None where it has none."""
+def _in_two_charsets(payload: bytes, content_type: str, can_be_read: bool) -> Decoded | None:
+    """Decode a page of which a part is UTF-8, whether or not it can be read in one charset; None where it has none."""
     in_utf_8, not_utf_8 = parts(payload)
+    is_lesser_part = len(_NOT_ASCII.findall(in_utf_8)) < len(not_utf_8.translate(None, delete=_ASCII))
+    least = MIN_IN_UTF_8 if can_be_read and is_lesser_part else MIN_JUDGED
     if len(in_utf_8) < least or (other := _in_one_charset(not_utf_8, content_type, is_binary=False)) is None:
         return None
     if other.encoding in _UNJUDGED or not is_utf_8_part(in_utf_8, other.encoding, least):
@@ -133,18 +132,18 @@ def _in_two_charsets(payload: bytes, content_type: str, least: int) -> Decoded |
 
 def _in_one_charset(payload: bytes, content_type: str, is_binary: bool) -> Decoded | None:
     not_ascii = payload.translate(None, delete=_ASCII)
-    for encoding, source in _candidates(payload, content_type):
+    for encoding, source, most_replaced in _candidates(payload, content_type, len(not_ascii)):
         # Control characters are the same bytes in all but UTF-16: no need to decode megabytes of binary data.
         if is_binary and not encoding.startswith("utf-16"):
             continue
-        if (decoded := _decoded(payload, encoding, source, not_ascii)) is None:
+        if (decoded := _decoded(payload, encoding, source, not_ascii, most_replaced)) is None:
             continue
         if source == "bom" or encoding in _UNJUDGED:
             return decoded
-        other = _more_plausible(words := _words(payload), encoding, source)
+        other = _more_plausible(words := judged_words(payload), encoding, source)
         decoded = (other and _decoded(payload, other, "detector", not_ascii)) or decoded
         return None if _is_mojibake(payload, words, decoded.encoding) else decoded
-    other = None if is_binary else _more_plausible(words := _words(payload), "cp1252", "default")
+    other = None if is_binary else _more_plausible(words := judged_words(payload), "cp1252", "default")
     return (
         None
         if other is None or _is_mojibake(payload, words, other)
@@ -162,9 +161,11 @@ def _is_mojibake(payload: bytes, words: bytes, encoding: str) -> bool:
     return len(text.translate(None, delete=_ASCII)) > MIN_NOT_ASCII * len(text)
 
 
-def _decoded(payload: bytes, encoding: str, source: str, not_ascii: bytes) -> Decoded | None:
-    """Return the page by a charset, given its bytes that are not ASCII; None if that damages it, or makes binary data
-    of it.
+def _decoded(
+    payload: bytes, encoding: str, source: str, not_ascii: bytes, most_replaced: float = MAX_REPLACED_SHARE
+) -> Decoded | None:
+    """Return the page by a charset, given its bytes that are not ASCII, and which share of them may have no character;
+    None if that damages it, or makes binary data of it.
     """
     text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
     if encoding in _OF_TWO_BYTES or encoding in _UNJUDGED:
@@ -172,27 +173,8 @@ def _decoded(payload: bytes, encoding: str, source: str, not_ascii: bytes) -> De
     else:  # each byte is a character: to look at few of them takes a tenth of the time
         replaced = len(_REPLACED.findall(not_ascii.decode(encoding, errors="as_control")))
         controls = len(payload) - len(payload.translate(None, delete=_CONTROL_BYTES))
-    is_text = replaced <= MAX_REPLACED_SHARE * len(not_ascii) and controls <= MAX_CONTROL_SHARE * len(text)
+    is_text = replaced <= most_replaced * len(not_ascii) and controls <= MAX_CONTROL_SHARE * len(text)
     return Decoded(text, encoding, source) if is_text else None
-
-
-def _words(payload: bytes) -> bytes:
-    """Return the words at a page's start that are not all ASCII, which is where charsets differ."""
-    words, size, end = [], 0, 0
-    while size <= _JUDGED_BYTES and (rest := _REST_OF_WORD.search(payload, end)):
-        before = _last_word(payload[max(end, rest.start() - _JUDGED_BYTES) : rest.start()])
-        end = rest.end()
-        words.append((before + payload[rest.start() : min(end, rest.start() + _JUDGED_BYTES)])[:_JUDGED_BYTES])
-        size += len(words[-1])
-    return b" ".join(words)
-
-
-def _last_word(text: bytes) -> bytes:
-    """Return what stands behind the last sign that parts words: of most words that is near."""
-    for part in (text[-_WORD_BYTES:], text):
-        if (parted := part.translate(_PARTED).rfind(b" ")) >= 0:
-            return part[parted + 1 :]
-    return text
 
 
 def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
@@ -273,33 +255,29 @@ def _share_of(some: bytes, payload: bytes) -> float:
     return 1 - len(payload.translate(None, delete=some)) / max(len(payload), 1)
 
 
-def _candidates(payload: bytes, content_type: str) -> Iterator[tuple[str, str]]:
+def _candidates(payload: bytes, content_type: str, not_ascii: int) -> Iterator[tuple[str, str, float]]:
+    """Yield charsets, what tells each, and the share of the page's bytes beyond ASCII that may have no character."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
-            yield encoding, "bom"
+            yield encoding, "bom", MAX_REPLACED_SHARE
     labels = ((http_charset(content_type), "http"), (meta_charset(payload), "meta"))
     declared = [(codec, source) for label, source in labels if label and (codec := codec_of(label))]
     # What tells UTF-16 in a meta tag was read as ASCII.
     declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
     if _is_iso_2022_jp(payload):  # which is ASCII to the other charsets
-        yield _ISO_2022_JP, next((source for codec, source in declared if codec == _ISO_2022_JP), "detector")
-    if _is_broken_utf8(payload):
-        yield "utf-8", next((source for codec, source in declared if codec == "utf-8"), "utf-8")
-    yield from declared
+        yield _ISO_2022_JP, _declares(declared, _ISO_2022_JP) or "detector", MAX_REPLACED_SHARE
+    elif is_broken_utf_8(payload, not_ascii, [codec for codec, _ in declared]):
+        yield "utf-8", _declares(declared, "utf-8") or "utf-8", 1.0
+    for codec, source in declared:
+        yield codec, source, MAX_REPLACED_SHARE
     if detected := detect_encoding(payload):
-        yield AS_BROWSERS.get(detected, detected), "detector"
+        yield AS_BROWSERS.get(detected, detected), "detector", MAX_REPLACED_SHARE
     # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
-    yield "cp1252", "default"
+    yield "cp1252", "default", MAX_REPLACED_SHARE
 
 
-def _is_broken_utf8(payload: bytes) -> bool:
-    """Tell whether nearly all that is not ASCII is UTF-8."""
-    if _is_iso_2022_jp(payload):
-        return False
-    text = payload.decode("utf-8", errors="replace")
-    broken = text.count("\ufffd") - payload.count(b"\xef\xbf\xbd")
-    not_ascii = len(text) - len(text.encode("ascii", errors="ignore"))
-    return broken <= MAX_BROKEN_SHARE * not_ascii
+def _declares(declared: list[tuple[str, str]], encoding: str) -> str | None:
+    return next((source for codec, source in declared if codec == encoding), None)
 
 
 def _is_iso_2022_jp(payload: bytes) -> bool:

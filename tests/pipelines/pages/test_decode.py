@@ -108,6 +108,49 @@ def test_utf_8_that_broke_in_places_is_utf_8(declared: str, broken: bytes) -> No
     assert decoded.text == page.decode(errors="replace")
 
 
+NAMES = ("Chloë", "Søren", "Besançon", "Škoda", "Győr", "jalapeño", "Brontë")
+PROSE = "<p>Each of them wrote to the others about the long summer by the sea. </p>" * 20
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", "windows-1250", ""])
+@pytest.mark.parametrize("broken", [b"the house\x92s door ", b"5 \xa3 ", b"and so on\xe2\x80"])
+@pytest.mark.parametrize(("letters", "times"), [(2, 1), (3, 1), (4, 2), (9, 2), (18, 5), (30, 7)])
+def test_a_few_letters_tell_utf_8_where_half_as_many_bytes_broke(
+    declared: str, broken: bytes, letters: int, times: int
+) -> None:
+    names = " ".join(NAMES[number % len(NAMES)] for number in range(letters))
+    page = (PROSE + names).encode() + b" " + broken * times + PROSE.encode()
+    decoded = decode(page, f"text/html; charset={declared}")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.text) == ("utf-8", page.decode(errors="replace"))
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", ""])
+def test_the_greater_part_is_utf_8_where_many_bytes_are_not(declared: str) -> None:
+    names = " ".join(NAMES * 3)
+    page = (PROSE + names).encode() + b" the house\x92s door" * 12
+    decoded = decode(page, f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.text == PROSE + names + " the house’s door" * 12
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "declared"),
+    [
+        ("»Fuß« und sonst nichts", "cp1252", "utf-8"),
+        ("»Fuß« und sonst nichts", "cp1252", "iso-8859-1"),
+        ("“CANAPÉ” et “CAFÉ”, dit-il", "cp1252", "utf-8"),
+        ("Ã© and Ã¨ stand there for é", "cp1252", "windows-1252"),
+        ("Ві, Кі. №", "cp1251", "windows-1251"),
+    ],
+)
+def test_what_is_utf_8_by_chance_stays_in_its_charset(text: str, charset: str, declared: str) -> None:
+    page = PROSE + text
+    decoded = decode(page.encode(charset), f"text/html; charset={declared}")
+    assert decoded is not None
+    assert decoded.text == page
+
+
 @pytest.mark.parametrize(
     "before",
     [
