@@ -26,7 +26,7 @@ from flows.steps.progress import Progress
 from flows.steps.result_records import now, record_model, record_run, record_training_steps, recorded_settings
 from flows.steps.tokens import TOKENS_STAGE_VERSION, current_versions, ensure_tokens
 from nr_core.settings import MethodSettings
-from nr_core.specs import TrainInput, TrainSpec, first_problem
+from nr_core.specs import TrainInput, TrainSpec, Windows, first_problem
 from storage.catalog import columns_of, refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
@@ -112,6 +112,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
                 STAGE_VERSIONS,
                 *([builds_on] if builds_on else []),
                 *vocabulary,
+                *([windows.identity()] if (windows := _forgetting_windows(method, config)) else []),
             ),
             method=method,
             seed=seed,
@@ -228,7 +229,14 @@ def _spec(
         tracking_project=config.name,
         interpolate_from=None if run.made_of is None else workspace.run(run.made_of),
         distil_from=None if run.teacher is None else workspace.run(run.teacher),
+        forgetting_windows=_forgetting_windows(run.method, config),
     )
+
+
+def _forgetting_windows(method: MethodSettings, config: Config) -> Windows | None:
+    """Return the windows that the study is evaluated in, where they are set and the training measures in them too."""
+    windows = Windows(sequence_length=config.evaluation.sequence_length, stride=config.evaluation.stride)
+    return None if method.max_forgetting is None or windows == Windows() else windows
 
 
 def _streams(

@@ -59,6 +59,13 @@ class PretrainSpec(JobSpec):
     seed: Seed = 0
 
 
+class Windows(Settings):
+    """The windows in which an evaluation scores text: fields of EvaluationSettings."""
+
+    sequence_length: int | None = Field(default=None, ge=2, description="tokens a window")
+    stride: int | None = Field(default=None, ge=1, description="tokens from one window to the next")
+
+
 class TrainSpec(JobSpec):
     unit, last_file = "steps", "run.json"
 
@@ -79,6 +86,10 @@ class TrainSpec(JobSpec):
     )
     distil_from: Annotated[Path | None, Bears.IF_SET] = Field(
         default=None, description="folder of the finetuned run that method.distil_from names"
+    )
+    forgetting_windows: Annotated[Windows | None, Bears.IF_SET] = Field(
+        default=None,
+        description="what method.max_forgetting is measured in; default: what an evaluation has without settings",
     )
     tracking: Annotated[Tracker, Bears.NOTHING] = Field(
         default="none", description="experiment tracker that gets the figures as they come"

@@ -47,18 +47,19 @@ Tokens = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Slice:
-    """Original-language text that no step trains on: the tokens of each window, without special ones, and its bytes."""
+    """Original-language text that no step trains on: the tokens of each window, without special ones."""
 
     windows: list[Tokens]
-    bytes: Tokens
+    bytes: Tokens  # of the tokens that each window scores
     context_token: int
+    known: Sequence[int] = ()  # how many of a window's first tokens the one before scores; default: none
 
     def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int) -> Tokens:
         """Return nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
         training = head.model.training
         head.model.eval()
         nats = np.zeros(len(chosen))
-        windows = [(i, self.windows[index], 0) for i, index in enumerate(chosen)]
+        windows = [(i, self.windows[index], self.known[index] if self.known else 0) for i, index in enumerate(chosen)]
         rows = max(1, batch_tokens // max(map(len, self.windows)))
         for owners, inputs, known, lengths in padded(windows, rows, self.context_token):
             nats[owners] = window_nats(head, inputs, scored_places(inputs.shape[1] - 1, known, lengths))
@@ -67,13 +68,14 @@ class Slice:
 
 
 def reserve(
-    inputs: Sequence[Input], sequence_length: int, window: int | None = None
+    inputs: Sequence[Input], sequence_length: int, window: int | None = None, stride: int | None = None
 ) -> tuple[list[Input], Slice, Slice]:
     """Cut the last tokens off the original-language inputs: the inputs without them, and two slices of their text.
 
-    The first slice is to steer α, the second to measure with. window: tokens a window, as `nr evaluate` has them for
-    this model; text that gives few of these is cut into windows of sequence_length. Raises ModelError where there is
-    too little text, or where its tokens lose too much of it.
+    The first slice is to steer α, the second to measure with. window, stride: tokens a window and from one window to
+    the next, as the study's evaluation has them for this model; text that gives few of these is cut into windows of
+    sequence_length, which do not overlap. Raises ModelError where there is too little text, or where its tokens lose
+    too much of it.
     """
     kept: list[Input] = []
     texts: list[Tokens] = []
@@ -94,16 +96,17 @@ def reserve(
     tokens = sum(map(len, texts))
     size = window or sequence_length
     if tokens < SHORTEN_BELOW * size:
-        size = min(size, sequence_length)
-    windows = cut(texts, size)
+        size, stride = min(size, sequence_length), None
+    windows = cut(texts, size, stride)
     if len(windows) < FEWEST_WINDOWS:
         raise ModelError(
             f"max_forgetting: {RESERVED_SHARE:.0%} of the original-language text is kept out of training to measure "
             f"on, and that gives {len(windows)} windows of {size} tokens; give more original-language text, "
             "or a fixed alpha instead."
         )
-    sizes = np.array([len(text) * densities[owner] for owner, text, _ in windows])
-    first, second = (Slice([text for _, text, _ in windows[half::2]], sizes[half::2], context) for half in (0, 1))
+    sizes = np.array([(len(text) - known) * densities[owner] for owner, text, known in windows])
+    texts, known = [text for _, text, _ in windows], [known for _, _, known in windows]
+    first, second = (Slice(texts[half::2], sizes[half::2], context, known[half::2]) for half in (0, 1))
     return kept, first, second
 
 

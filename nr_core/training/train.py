@@ -29,7 +29,7 @@ from nr_core.runs.build_on_earlier import (
 from nr_core.runs.load_run import write_base_type
 from nr_core.runs.model_card import model_card
 from nr_core.settings import LoopSettings
-from nr_core.specs import TrainSpec
+from nr_core.specs import TrainSpec, Windows
 from nr_core.tokenization.tokenizer import load_tokenizer
 from nr_core.training.batches import Batches
 from nr_core.training.checkpoints import LoopState
@@ -111,9 +111,9 @@ def _forgetting_budget(extended: Extended, spec: TrainSpec, placed: Placed) -> F
     most = spec.method.max_forgetting
     if most is None:
         return None
-    extended.inputs, steering, measuring = reserve(
-        extended.inputs, extended.length, window_length(extended.base, None, "training")
-    )
+    windows = spec.forgetting_windows or Windows()
+    size = window_length(extended.base, windows.sequence_length, "evaluation")
+    extended.inputs, steering, measuring = reserve(extended.inputs, extended.length, size, windows.stride)
     return ForgettingBudget(placed.head, steering, measuring, most, extended.training)
 
 

@@ -89,20 +89,45 @@ def test_alpha_rises_while_too_much_is_forgotten_and_falls_while_less_is():
     assert loud.measured()[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_training_measures_forgetting_as_an_evaluation_does(world, run, tmp_path):
+@pytest.mark.parametrize("windows", [{}, {"sequence_length": 12}, {"sequence_length": 16, "stride": 10}])
+def test_a_training_measures_forgetting_as_an_evaluation_does(world, run, tmp_path, windows):
     """On the same documents, in the same windows: to rounding."""
     trained = run(budgeted(world, tmp_path / "run", 0.01))
+    settings = EvaluationSettings(**windows)
     stream = TokenStream.open(world.old)
     models = [load_run(BaseSpec(model=str(world.base)), folder).eval() for folder in (None, trained)]
     documents = list(range(stream.documents - 3, stream.documents))
-    scores = [score(Head(model), None, stream, documents, EvaluationSettings()) for model in models]
+    scores = [score(Head(model), None, stream, documents, settings) for model in models]
     bits = [figures.metrics("old")[0]["value"] for figures in scores]
     texts = [stream.content(document) for document in documents]
-    windows = cut(texts, 32)  # the base's context
-    sizes = [len(text) * stream.byte_lengths[documents[i]] / len(texts[i]) for i, text, _ in windows]
-    measuring = Slice([text for _, text, _ in windows], np.array(sizes), stream.context_token)
+    cuts = cut(texts, settings.sequence_length or 32, settings.stride)  # 32: the base's context
+    sizes = [(len(text) - known) * stream.byte_lengths[documents[i]] / len(texts[i]) for i, text, known in cuts]
+    known = [known for _, _, known in cuts]
+    measuring = Slice([text for _, text, _ in cuts], np.array(sizes), stream.context_token, known)
     budget = ForgettingBudget(Head(models[1]), measuring, measuring, 0.01, LoopSettings(batch_size=2))
     assert budget.measured()[0] == pytest.approx(bits[1] - bits[0], rel=1e-3)
+
+
+@given(st.lists(st.integers(2, 900), min_size=1, max_size=40), st.integers(4, 64), st.data())
+@settings(max_examples=40)
+def test_windows_that_overlap_score_each_token_once(lengths, window, data):
+    old = Input(stream([40 * window, *lengths, 900 * window]), 1.0, "original")
+    stride = data.draw(st.integers(1, window))
+    kept, steering, measuring = reserve([old], window, window, stride)
+    scored = [
+        token
+        for part in (steering, measuring)
+        for text, known in zip(part.windows, part.known, strict=True)
+        for token in text[known:].tolist()
+    ]
+    closing = int(old.stream.offsets[-1]) - 1
+    assert sorted(scored) == [token for token in range(len(kept[0].stream), len(old.stream)) if token != closing]
+
+
+def test_a_run_measures_in_the_windows_of_its_evaluation(world, run, tmp_path):
+    spec = {**budgeted(world, tmp_path / "run", 0.01), "forgetting_windows": {"sequence_length": 33}}
+    with pytest.raises(ModelError, match=r"evaluation: sequence_length is 33 tokens, and .* a context of 32"):
+        run(spec)
 
 
 def test_what_is_frozen_stays_frozen_when_the_new_adapter_is_switched_off_for_a_while():
