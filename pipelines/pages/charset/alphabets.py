@@ -54,11 +54,15 @@ _CAPITAL_INSIDE = re.compile(
 # No letter nor what may stand in a word: `s³owo`, `naprawdê¿e`; nor at its end: `s±`. Ordinals and superscripts end
 # words.
 _SYMBOL_INSIDE = re.compile(
-    "(?<=[^\\W\\d_])[\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xba\xbc-\xbf\xd7\xf7\u201a\u201e\u2039\u203a\u2020-\u2022\u2030\u20ac\u2122](?=[^\\W\\d_])"
+    "(?<=[^\\W\\d_])[\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xba\xbc-\xbf\xd7\xf7\u201a\u201e\u2039\u203a\u2020-\u2022\u2030\u20ac\u2122\u2200-\u22ff](?=[^\\W\\d_])"
     "|(?<=[a-zß-ÿ])[±¶]"
 )
-# Thai signs above and below a letter where there is none: at a word's start, behind a vowel that stands on its own.
-_SIGN_ON_NOTHING = re.compile("(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]")
+# Signs above and below a letter where there is none: in Thai at a word's start and behind a vowel that stands on its
+# own, points of Hebrew and Arabic behind a letter of another script.
+_SIGN_ON_NOTHING = re.compile(
+    "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]"
+    "|(?<![\u05b0-\u05c4\u05d0-\u05f2])[\u05b0-\u05c4]|(?<![\u0620-\u0652\u0671-\u06d5])[\u064b-\u0652]"
+)
 _BROKEN = re.compile("[\x80-\x84\x86-\x9f\u2500-\u259f\ufffd\ue000-\uf8ff]")  # U+0085 ends lines
 
 _SIGNS_OF_MOJIBAKE = (_MIXED, _CAPITAL_INSIDE, _SYMBOL_INSIDE, _SIGN_ON_NOTHING, _BROKEN)

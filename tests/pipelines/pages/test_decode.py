@@ -125,6 +125,22 @@ def test_a_few_letters_tell_utf_8_where_half_as_many_bytes_broke(
     assert (decoded.encoding, decoded.text) == ("utf-8", page.decode(errors="replace"))
 
 
+@pytest.mark.parametrize("declared", ["utf-8", ""])
+@pytest.mark.parametrize("number", [1, 2, 5, 6])
+def test_as_many_letters_tell_utf_8_where_no_other_charset_is_declared(declared: str, number: int) -> None:
+    page = (PROSE + " ".join(NAMES[:number])).encode() + b" the house\x92s door" * number
+    decoded = decode(page, f"text/html; charset={declared}")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.text) == ("utf-8", page.decode(errors="replace"))
+
+
+def test_a_declared_charset_gives_way_to_none_whose_signs_stand_on_letters_of_another_script() -> None:
+    page = (PROSE + " ".join(NAMES[:5])).encode() + b" the house\x92s door" * 5
+    decoded = decode(page, "text/html; charset=iso-8859-1")
+    assert decoded is not None
+    assert (decoded.encoding, decoded.source) == ("cp1252", "http")  # from which repair makes UTF-8 again
+
+
 @pytest.mark.parametrize("declared", ["utf-8", "iso-8859-1", ""])
 def test_the_greater_part_is_utf_8_where_many_bytes_are_not(declared: str) -> None:
     names = " ".join(NAMES * 3)
