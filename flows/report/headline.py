@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from flows.report.scatter_plot import has_both
-from flows.report.series import MINUS, REFERENCE_METHOD, Styles, bits, duration, share
+from flows.report.series import MINUS, REFERENCE_METHOD, SPACE, Styles, bits, duration, share
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -222,11 +222,17 @@ def _compared(chosen: Row, other: Row, others: Sequence[Row], styles: Styles, ev
         lead = f"{name} learned more than {beside}, and forgot more"
     differences: list[tuple[Axis, Estimate]] = [("learning", learned), ("forgetting", forgot)]
     shares = [
-        f"{share(chosen[axis] / other[axis])} of its {axis}"
+        f"{_share_of_another(chosen[axis] / other[axis])} of its {axis}"
         for axis, estimate in differences
         if estimate.sign and evidence.figure(chosen, axis).sign > 0 and evidence.figure(other, axis).sign > 0
     ]
     return f"{lead}: {' at '.join(shares)}." if shares else f"{lead}."
+
+
+def _share_of_another(ratio: float) -> str:
+    """Return a share of what differs beyond chance: it does not round to all."""
+    percent = 100 * ratio
+    return f"{percent:.1f}{SPACE}%" if round(percent) == 100 else share(ratio)
 
 
 def _without_interval(rows: Sequence[Row], axes: Sequence[Axis], evidence: Evidence) -> list[str]:

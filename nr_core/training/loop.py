@@ -147,8 +147,8 @@ class Loop:
         self._skipped_in_a_row = 0 if finite else self._skipped_in_a_row + 1
         if self._skipped_in_a_row == MOST_SKIPPED:
             raise ModelError(
-                f"{self.progress.label}: the last {MOST_SKIPPED} steps, to step {state.step}, were not finite and "
-                "have been skipped; lower learning_rate or raise warmup_share."
+                f"the last {MOST_SKIPPED} steps, to step {state.step}, were not finite and have been skipped; lower "
+                "learning_rate or raise warmup_share."
             )
 
     def _track(self, row: dict[str, Any], figures: StepFigures) -> None:
@@ -239,12 +239,12 @@ class Loop:
             return True
         if state.step == state.skipped and not math.isfinite(figures.lm_loss):
             raise ModelError(
-                f"{self.progress.label}: before any weight was changed, {named(self.model)} puts out numbers that are "
-                "not finite (NaN or infinite): its weights are damaged, or its activations overflow; give another base."
+                f"before any weight was changed, {named(self.model)} puts out numbers that are not finite (NaN or "
+                "infinite): its weights are damaged, or its activations overflow; give another base."
             )
         last = f" (it was {state.rows[-1]['lm_loss']:.3f} at step {state.rows[-1]['step']})" if state.rows else ""
-        what = f"{self.progress.label}: at step {step + 1} the loss or its gradient is no longer finite{last}, "
+        what = f"at step {step + 1} the loss or its gradient is no longer finite{last}, "
         if self.settings.not_finite == "stop":
             raise ModelError(f"{what}at a learning rate of {rate:.2g}; lower learning_rate or raise warmup_share.")
-        Progress.log(f"{what}and the step is skipped")
+        Progress.log(f"{self.progress.label}: {what}and the step is skipped")
         return False
