@@ -21,6 +21,8 @@ from storage.errors import InputError
 
 RUNS_ON = "what it was compressed to was cut, and runs on into what follows"
 PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
+ONCE = ("WARC-Type", "WARC-Record-ID")  # in a header; twice in what is one header and the beginning of another
+_HEAD_BYTES = 64
 # Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
 MAX_FRUITLESS = 100
 
@@ -44,7 +46,7 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     lenient, records = _has_lf_headers(_head(path)), 0
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
-        places, lost_at_first = _places(path, stream, opened)
+        places, lost_at_first = _places(path, stream, lenient, opened)
         if lost_at_first is not None:
             yield lost_at_first
         place: int | None = places.behind_empty_parts(0)
@@ -92,17 +94,20 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
         raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
 
 
-def _places(path: Path, stream: BinaryIO, opened: ExitStack) -> tuple[Places, ReadFailure | None]:
-    """Return the places of a file, of one whose headers have names in odd letters those of a copy with usual ones, and
-    what the copy lost.
+def _places(path: Path, stream: BinaryIO, lenient: bool, opened: ExitStack) -> tuple[Places, ReadFailure | None]:
+    """Return the places of a file, and what a copy lost, where they are those of one: with usual names in headers, or
+    decompressed for the lenient reader, of which only the bytes tell what it passed over.
     """
     try:
         places = opened.enter_context(closing(Places(stream)))
     except OSError as error:
         raise InputError(_not_a_warc(path, error)) from None
-    if (renamed := places.with_usual_names()) is None:
+    copy = places.with_usual_names()
+    if copy is None and lenient and places.is_compressed:
+        copy = places.decompressed_beside(places.behind_empty_parts(0))
+    if copy is None:
         return places, None
-    content, lost = renamed
+    content, lost = copy
     opened.callback(content.close)
     failure = ReadFailure(0, f"{lost}: what was compressed with it is lost") if lost else None
     return opened.enter_context(closing(Places(content, is_plain=True))), failure
@@ -120,7 +125,7 @@ class _Run:
             places,
             iter(ArchiveIterator(stream, parse_http=False, max_header_len=MAX_HEADER_BYTES, quirks_mode=lenient)),
         )
-        self._max_bytes, self._last = max_bytes, list[Item]()
+        self._lenient, self._max_bytes, self._last = lenient, max_bytes, list[Item]()
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
@@ -129,6 +134,8 @@ class _Run:
     def __iter__(self) -> Iterator[Item]:
         try:
             while (record := next(self._records, None)) is not None:
+                if self._lenient and self._places.leaves_out(self.offset, record.stream_pos, bool(self._last)):
+                    raise OSError(PASSED_OVER)
                 yield from self._stored_to(record.stream_pos)
                 self._last, self.gave_nothing = [], False
                 # Without it there is no telling where the first record ends.
@@ -138,7 +145,9 @@ class _Run:
                     self.offset = record.stream_pos
                 self._tells_first = True
                 self._end = self.offset + record.content_length
-                if len(record.headers.get_multiple("WARC-Type")) > 1:
+                if any(len(record.headers.get_multiple(name)) > 1 for name in ONCE) or (
+                    self._places.header_runs_on(self.offset)
+                ):
                     raise OSError("a header runs into that of the next record")
                 body = read_record(record, self.offset, self._max_bytes)
                 self._last = [body.item]
@@ -226,7 +235,8 @@ def _has_lf_headers(head: bytes) -> bool:
 
     Only then is the reader lenient: else it would pass over damage in silence.
     """
-    return head.startswith(b"WARC/") and not head.partition(b"\n")[0].endswith(b"\r")
+    line, end, _ = head.partition(b"\n")
+    return head.startswith(b"WARC/") and bool(end) and not line.endswith(b"\r")
 
 
 def _not_a_warc(path: Path, error: object) -> str:
@@ -242,7 +252,10 @@ def _head(path: Path) -> bytes:
     """Return the first bytes of a file, decompressed if it is gzip."""
     with path.open("rb") as stream:
         start = stream.read(4096)
-    if start[:2] == b"\x1f\x8b":
-        with suppress(zlib.error):
-            start = zlib.decompressobj(31).decompress(start, 64)
-    return start
+    head = b""
+    with suppress(zlib.error):
+        while start[:2] == b"\x1f\x8b" and len(head) < _HEAD_BYTES:
+            member = zlib.decompressobj(31)
+            head += member.decompress(start, _HEAD_BYTES)
+            start = member.unused_data
+    return head or start

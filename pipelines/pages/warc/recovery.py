@@ -42,6 +42,7 @@ _SUFFIXES = {b"\x1f\x8b\x08": ".gz", ZSTD_MAGIC: ".zst", DICTIONARY_MAGIC: ".zst
 _BEGIN = b"WARC/"
 _SEARCHED_BYTES = 16 << 20  # for a header, which says that a file of odd beginning is not compressed
 _HEADER_BYTES = 1 << 13  # of a header that is looked at
+_CUT_HEADER_BYTES = 1 << 8  # that a header cut at its start is compressed to at most; of a longer one more is told
 MAX_OFF = 16  # bytes by which a length may be too small: no more than a compressed page's checksum is lost by it
 # Compressed, and decompressed, bytes of the first parts of a file, by which is told whether they are cut anywhere.
 _WALKED_PARTS, _WALKED_BYTES, _WALKED_PLAIN_BYTES = 3, 16 << 20, 256 << 20
@@ -156,6 +157,31 @@ class Places:
         if self._kind is None or not self._begins(place) or self._end_of_part(place) is not None:
             return False
         return self.next_record(place + 1) is not None
+
+    def leaves_out(self, place: int, following: int, holds_record: bool) -> bool:
+        """Tell whether anything stands between a place, or the end of the record there, and the record that follows.
+
+        A lenient reader passes over it, if it is a record that was cut, or one whose beginning the length took in.
+        """
+        end = place
+        if holds_record:
+            end = self._end_of_header(place)
+            end += length_in(self.bytes[place:end]) or 0
+        return bool(self.bytes[end:following].strip())
+
+    def header_runs_on(self, place: int) -> bool:
+        """Tell whether the header at `place` was cut before its type, where readers take the next for more of it."""
+        if self._kind is None:
+            end = self._end_of_header(place)
+            found = HEADER.search(self.bytes, place + len(_BEGIN), end)
+            if found is None or names_its_type(self.bytes[place : found.start()]):
+                return False
+            return names_its_type(self.bytes[found.end() : end])
+        following = self._kind.begin.search(self.bytes, place + 1, place + _CUT_HEADER_BYTES)
+        if following is None or not self._begins(following.start()):
+            return False
+        header = self._begin(place, _HEADER_BYTES)
+        return header is not None and header.startswith(_BEGIN) and not HEADER_END.search(header)
 
     def stops_early(self, place: int, read_to: int) -> bool:
         """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""

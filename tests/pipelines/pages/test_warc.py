@@ -172,6 +172,44 @@ def test_a_cut_member_that_would_run_on_to_the_end_of_the_file_costs_itself(cut_
     assert error.endswith(f": reading goes on at byte {OFFSETS[3] + len(cut)}")
 
 
+@pytest.mark.parametrize("packing", ["plain", "by record"])
+@pytest.mark.parametrize("ends", ["crlf", "lf"])
+@pytest.mark.parametrize("first", [b"WARC-Type", b"WARC-Record-ID", b"Content-Length"])
+def test_a_header_that_is_cut_anywhere_costs_its_record_and_is_said(
+    first: bytes, ends: str, packing: str, tmp_path: Path
+) -> None:
+    """What is left of it stands directly before the next record: readers take the two for one header."""
+    records = []
+    for start, end in pairwise([*OFFSETS, len(WARC)]):
+        head, _, rest = gzip.decompress(WARC[start:end]).partition(b"\r\n\r\n")
+        version, *fields = head.split(b"\r\n")
+        head = b"\r\n".join([version, *sorted(fields, key=lambda field: not field.startswith(first))])
+        line_end = b"\n" if ends == "lf" else b"\r\n"
+        records.append(head.replace(b"\r\n", line_end) + 2 * line_end + rest.removesuffix(b"\r\n\r\n") + 2 * line_end)
+    for lost in (0, 2):
+        for size in range(7, len(head), 9):
+            cut = [record[:size] if number == lost else record for number, record in enumerate(records)]
+            content = b"".join(cut if packing == "plain" else map(gzip.compress, cut))
+            whole, errors = read_around(content, tmp_path)
+            assert whole == [page.url for page in PAGES if page is not PAGES[lost]], (lost, size)
+            assert len(errors) == 1
+
+
+def test_an_address_that_ends_like_the_first_line_of_a_record_is_no_record(tmp_path: Path) -> None:
+    pages = [Page(html(prose(ENGLISH, seed)), f"https://www.example.org/{seed}/WARC/1.0") for seed in range(3)]
+    content = gzip.decompress(warc_bytes(pages)[0])
+    assert read_around(content, tmp_path) == ([page.url for page in pages], [])
+
+
+def test_a_file_whose_line_ends_were_changed_afterwards_is_read(tmp_path: Path) -> None:
+    """Its lengths are those of before, by some bytes too long: each takes in the next record's beginning."""
+    content = gzip.decompress(WARC).replace(b"\r\n", b"\n")
+    items = read(content, tmp_path)
+    urls = [item.url for item in items if isinstance(item, Capture)]
+    assert urls == [page.url for page in PAGES]
+    assert sum(isinstance(item, ReadFailure) for item in items) == len(PAGES) - 1
+
+
 def lying(record: bytes, length: bytes) -> bytes:
     return re.sub(rb"Content-Length: \d+", b"Content-Length: " + length, record, count=1)
 
@@ -539,5 +577,6 @@ def test_lines_that_end_in_lf_are_read_and_what_is_lost_is_said(tmp_path: Path) 
     *_, failure = read(whole * 2 + whole.replace(b"WARC/1.0", b"WARC/damage"), tmp_path)
     assert isinstance(failure, ReadFailure)
     assert failure.byte_offset == len(whole)
-    _, _, last = read(whole * 2 + b"noise\n\n" * 3 + whole, tmp_path)
+    _, _, failure, last = read(whole * 2 + b"noise\n\n" * 3 + whole, tmp_path)
+    assert isinstance(failure, ReadFailure)
     assert isinstance(last, Capture)
