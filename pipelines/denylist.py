@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipelines.corpus.shards import shard_files
 from pipelines.pages.url_list import UrlList
 from pipelines.sources.urls import host_named, without_www
+from storage.catalog import OFFLINE
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
 from storage.workspace import Workspace
@@ -141,7 +142,7 @@ def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:
     entries = [entry.host for entry in denied_hosts(workspace)]
     if not entries or not files:
         return []
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+    with duckdb.connect(config=OFFLINE) as connection:
         hosts = [
             row[0]
             for row in connection.execute(

@@ -28,6 +28,7 @@ from pipelines.settings import CommonCrawlSource, DocumentSettings, FetchSetting
 from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import ByteRange, Remote
 from pipelines.sources.work_units import read_report, read_units
+from storage.catalog import OFFLINE
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -102,7 +103,7 @@ def _find(workspace: Workspace, asked: str) -> dict[str, Any]:
     column = "url" if "://" in asked else "doc_id"
     places: list[tuple[str, int]] = []
     if files:
-        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        with duckdb.connect(config=OFFLINE) as connection:
             places = connection.execute(
                 f"SELECT filename, row FROM read_parquet($files, filename = true) WHERE {column} = $asked "  # noqa: S608
                 "ORDER BY list_position($files, filename) DESC LIMIT 1",

@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from flows.report.scatter_plot import has_both
-from flows.report.series import MINUS, REFERENCE_METHOD, SPACE, Styles, bits, duration, share
+from flows.report.series import HALF_INTERVAL, MINUS, REFERENCE_METHOD, SPACE, Styles, bits, duration, share
 from storage.query import query
 from storage.workspace import Workspace
 
@@ -29,7 +29,7 @@ SETTING = ("language", "name", "method", "learning_rate")
 # Run b minus run a on the same documents. Bits less are learning, bits more forgetting.
 PAIR = """SELECT CASE e.role WHEN 'new' THEN 'learning' ELSE 'forgetting' END AS axis,
        avg(CASE e.role WHEN 'new' THEN -c.difference ELSE c.difference END) AS difference,
-       sqrt(sum(((c.high - c.low) / (2 * 1.96)) ** 2)) / count(*) AS stderr
+       sqrt(sum(((c.high - c.low) / 2) ** 2)) / count(*) AS half_interval
 FROM compare_runs((SELECT model_id FROM runs WHERE run_id = $a), (SELECT model_id FROM runs WHERE run_id = $b)) c
 JOIN run_evaluations e ON e.run_id = $a AND e.eval_id = c.eval_id AND e.metric = c.metric
 WHERE c.metric = 'bits_per_byte' AND (e.role = 'new' OR e.role = 'original' AND e.in_replay = $in_replay)
@@ -88,7 +88,7 @@ def evidence_of(workspace: Workspace, runs: Sequence[Row], in_replay: bool = Fal
 
     def pair(a: str, b: str) -> Errors:
         rows = query(workspace, PAIR, {"a": a, "b": b, "in_replay": in_replay}).as_dicts()
-        return {row["axis"]: (row["difference"], row["stderr"]) for row in rows}
+        return {row["axis"]: (row["difference"], row["half_interval"] / HALF_INTERVAL) for row in rows}
 
     return Evidence(runs, pair)
 
@@ -110,7 +110,7 @@ def _estimate(value: float, over_seeds: Sequence[float], errors: Sequence[float 
     of_seeds = stdev(over_seeds) / math.sqrt(len(over_seeds)) if len(over_seeds) > 1 else 0.0
     if not known and not of_seeds:
         return Estimate(value)
-    return Estimate(value, 1.96 * math.hypot(fmean(known) if known else 0.0, of_seeds))
+    return Estimate(value, HALF_INTERVAL * math.hypot(fmean(known) if known else 0.0, of_seeds))
 
 
 AXES: tuple[Axis, Axis] = ("learning", "forgetting")

@@ -26,7 +26,7 @@ from flows.report.plots import (
     shortened,
     value_range,
 )
-from flows.report.series import Style, Styles, bits
+from flows.report.series import HALF_INTERVAL, Style, Styles, bits
 
 Row = dict[str, Any]
 BESIDE = 1.15  # a label at most this far from its mark, in font sizes, needs no line to it
@@ -129,7 +129,7 @@ def _interval(row: Row, name: str) -> tuple[float, float] | None:
     error = row.get(f"{name}_stderr")
     if error is None or not math.isfinite(error):
         return None
-    return row[name] - 1.96 * error, row[name] + 1.96 * error
+    return row[name] - HALF_INTERVAL * error, row[name] + HALF_INTERVAL * error
 
 
 def _cross(axes: Axes, row: Row, measures: Measures, look: Look, gid: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NARROW NO-BREAK SPACE}"
+HALF_INTERVAL = 1.96  # of a 95 % interval, in standard errors, as storage/views.sql has it
 NOTHING = "\N{EM DASH}"
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -15,14 +15,12 @@ import pyarrow.parquet as pq
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.remote import LOCATION
 from pipelines.sources.urls import ascii_host_pattern
+from storage.catalog import OFFLINE
 from storage.errors import InputError
 
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB
-OFFLINE: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",  # a name in the user's condition is a column, never a Python variable
-}
+# A name in the user's condition is a column, never a Python variable.
+CONDITION_ONLY = OFFLINE | {"python_enable_replacements": "false"}
 Interval = tuple[Any, Any]  # closed
 
 
@@ -117,7 +115,7 @@ def _surt_interval(host: str) -> Interval | None:
 def _columns_of(name: str, where: str) -> list[str]:
     """Return the columns that an expression names. DuckDB parses it and says so; nothing is run."""
     names: list[str] = []
-    with duckdb.connect(config=OFFLINE) as connection:
+    with duckdb.connect(config=CONDITION_ONLY) as connection:
         # In brackets alone, "a) OR (b" would pass; bare alone, "a ORDER BY b".
         for expression in (f"({where}\n)", f"{where}\n"):
             statement = f"SELECT 1 FROM captures WHERE {expression}"  # noqa: S608 (it is parsed, not run)
