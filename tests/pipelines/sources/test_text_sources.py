@@ -507,6 +507,37 @@ def test_texts_whose_ids_repeat_are_split_as_texts_of_their_own(
     assert 4 <= len(ids["held_out"]) < 12
 
 
+def test_a_text_that_several_files_have_under_one_id_is_one_document(
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+) -> None:
+    """In a corpus it stands once, on one side, with its copies told, whichever of its files is there."""
+    corpus = CorpusSettings(
+        language="eng", text_domain="any", sources=["rows"], split_by="document", held_out_min_documents=4
+    )
+    texts = [prose(ENGLISH, row) for row in range(60)]
+    for name, first, last in (("a", 0, 30), ("b", 10, 40), ("c", 20, 60)):
+        rows = [{"id": row, "text": text} for row, text in enumerate(texts)][first:last]
+        (tmp_path / f"{name}.jsonl").write_bytes(as_lines(rows))
+    held_out = []
+    # 51: one that is held out stays when its file has gone.
+    for files, documents, copies in (("ab", 40, 20), ("abc", 60, 20), ("bc", 51, 20)):
+        source = TextSource(paths=[str(tmp_path / f"{name}.jsonl") for name in files], id_field="id")
+        units = list_work_units({"rows": source}, workspace)
+        for unit in units:
+            process_unit(unit, document_settings, workspace.documents(documents_key(document_settings)))
+        report = build_corpus("c", corpus, units, document_settings, workspace)
+        version = workspace.corpus_version("c", report.version)
+        ids = {
+            side: [row for file in shard_files(version, side) for row in pq.read_table(file)["doc_id"].to_pylist()]
+            for side in ("train", "held_out")
+        }
+        assert len({*ids["train"], *ids["held_out"]}) == len(ids["train"]) + len(ids["held_out"])
+        assert pq.read_table(version / "duplicates.parquet").num_rows == copies
+        held_out.append(sorted(ids["held_out"]))
+        assert report.documents == documents
+    assert held_out[0] == held_out[1] == held_out[2]
+
+
 def test_files_of_one_name_in_several_folders_have_ids_of_their_own(
     tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
