@@ -50,7 +50,7 @@ def sentence_of(error: BaseException) -> str | None:
 def _of_prefects_settings(error: Any) -> str:
     """Return a sentence of settings that Prefect refuses when it is imported, without their values."""
     wrong = "; ".join(" ".join([*map(str, entry["loc"]), entry["msg"]]) for entry in error.errors())
-    return f"Prefect cannot read its settings ({wrong}): mend or unset that variable, PREFECT_API_URL for an address"
+    return f"Prefect cannot read its settings ({wrong}): correct or unset that variable, PREFECT_API_URL for an address"
 
 
 def _raised_by(error: BaseException) -> str | None:

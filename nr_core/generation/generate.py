@@ -129,7 +129,7 @@ def chat_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
     if refusal is not None:
         raise ModelError(
             f"The model's chat template does not take this conversation ({_first_line(refusal)}); use `nr generate`, "
-            "or mend chat_template in its tokenizer's folder."
+            "or correct chat_template in its tokenizer's folder."
         ) from refusal
     return Templated(text)
 

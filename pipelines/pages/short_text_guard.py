@@ -3,7 +3,7 @@
 resiliparse 2.0.1 takes a text node of three bytes for an icon of the private use area where its last byte is no ASCII
 (but for 400 of 55,000 characters): it compares the bytes in the wrong order. So `jó`, `où` and `på` are lost, each
 single kana, Hanzi or Hangul, `—`, `…` and `€` where they stand alone between tags, also with white space around them
-or as a character reference. tests/pipelines/pages/test_short_text_guard.py fails once that is mended.
+or as a character reference. tests/pipelines/pages/test_short_text_guard.py fails once that is fixed.
 """
 
 import re

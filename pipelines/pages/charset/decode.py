@@ -97,7 +97,7 @@ class Decoded:
     text: str
     encoding: str  # name of Python's codec; `utf-8+` and a name where parts of the page are UTF-8 and others are not
     source: str  # bom | utf-8 | http | meta | detector | default
-    is_whole: bool = False  # nothing was mended: the body is the text in UTF-8, but for a byte order mark
+    is_whole: bool = False  # nothing was repaired: the body is the text in UTF-8, but for a byte order mark
 
 
 def decode(payload: bytes, content_type: str) -> Decoded | None:
