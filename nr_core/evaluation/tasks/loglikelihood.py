@@ -85,7 +85,7 @@ class Scorer:
                 ids = ids if ids[:1] == [opening] else [opening, *ids]
             if begin >= len(ids):
                 if not text.strip():
-                    raise ModelError("A task asks for an answer without text, which any model finds certain; correct it.")
+                    raise ModelError("A task asks for an answer without text, which any model finds certain; give one.")
                 # Context and continuation have no more tokens together than the context alone: both are in the last.
                 ids = ids if len(ids) > 1 else [opening, *ids]
                 begin = len(ids) - 1
