@@ -60,25 +60,22 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
 
     In the order of their hashes more are taken until there are enough documents.
 
-    A group with more of the documents than the share asked is held out only where without such there are not enough:
-    what a large host brings later would be in neither split.
+    A group with more of the documents than the share asked is held out only where without such there are not enough,
+    one of twice the share only where those are not enough either, and so on: what a large host brings later would be
+    in neither split.
 
     Raises InputError when either split would be left with too little.
     """
     sizes = Counter(groups)
-    hashes = {group: xxhash.xxh3_64_intdigest(group.encode(errors="replace")) for group in sizes}
-    chosen: set[str] = set()
-    documents = 0
-    in_order = sorted(sizes, key=lambda group: (hashes[group], group))
-    small = max(1.0, settings.held_out_share * len(groups))
-    for largest, share in ((small, settings.held_out_share), (MAX_GROUP_SHARE * len(groups), 0.0)):
-        for group in in_order:
-            enough = documents >= settings.held_out_min_documents
-            if enough and hashes[group] >= share * 2**64:
-                break
-            if group not in chosen and sizes[group] <= largest:
-                chosen.add(group)
-                documents += sizes[group]
+    limits = [max(1.0, settings.held_out_share * len(groups))]
+    while limits[-1] < MAX_GROUP_SHARE * len(groups):
+        limits.append(min(2 * limits[-1], MAX_GROUP_SHARE * len(groups)))
+    chosen, documents = set[str](), 0
+    for up_to in (limits, [limits[0], limits[-1]]):  # of few groups, all the smaller ones may be the corpus
+        chosen = _lowest(sizes, up_to, settings)
+        documents = sum(sizes[group] for group in chosen)
+        if documents < len(groups):
+            break
     field = f"corpora.{name}.held_out_min_documents ({settings.held_out_min_documents})"
     if groups and documents == len(groups):
         raise InputError(
@@ -91,6 +88,25 @@ def held_out_groups(name: str, groups: Sequence[str], settings: CorpusSettings) 
             f"corpus {name}: the held-out split would have {documents} of {len(groups)} documents, since nearly all "
             f"are of one {settings.split_by}; set corpora.{name}.split_by to document{or_lower}"
         )
+    return chosen
+
+
+def _lowest(sizes: Mapping[str, int], limits: Sequence[float], settings: CorpusSettings) -> set[str]:
+    """Return the groups whose hash is in the lowest share, of those within the first limit; and more, within each of
+    the limits, until there are enough documents.
+    """
+    hashes = {group: xxhash.xxh3_64_intdigest(group.encode(errors="replace")) for group in sizes}
+    in_order = sorted(sizes, key=lambda group: (hashes[group], group))
+    chosen: set[str] = set()
+    documents = 0
+    for number, largest in enumerate(limits):
+        share = 0.0 if number else settings.held_out_share
+        for group in in_order:
+            if documents >= settings.held_out_min_documents and hashes[group] >= share * 2**64:
+                break
+            if group not in chosen and sizes[group] <= largest:
+                chosen.add(group)
+                documents += sizes[group]
     return chosen
 
 

@@ -80,6 +80,23 @@ def test_a_large_group_is_held_out_only_where_there_are_not_enough_small_ones() 
     assert 20 <= sum(group in held_out_groups("a", few, settings) for group in few) <= 50
 
 
+def test_of_large_groups_the_smaller_ones_are_held_out_where_they_are_enough() -> None:
+    sizes = {**{f"host {number}": 10 for number in range(6)}, **{f"large {number}": 40 for number in range(3)}}
+    settings = corpus(held_out_share=0.05, held_out_min_documents=20)
+    for drawn in range(20):
+        groups = [f"{drawn} {group}" for group, size in sizes.items() for _ in range(size)]
+        held_out = held_out_groups("a", groups, settings)
+        assert len(held_out) == 2
+        assert not any("large" in group for group in held_out)
+
+
+def test_a_larger_group_is_held_out_where_else_nothing_would_be_left_to_train_on() -> None:
+    """9 and 8 are not enough, and the three together are all."""
+    groups = [f"host {number}" for number, size in ((1, 9), (2, 8), (4, 16)) for _ in range(size)]
+    held_out = held_out_groups("a", groups, corpus(held_out_min_documents=20))
+    assert sum(group in held_out for group in groups) in (24, 25)
+
+
 def test_small_groups_are_held_out_as_they_were() -> None:
     """By hash alone: a corpus whose groups are small keeps the split that it had before there were limits."""
     groups = [f"group {number % 400}" for number in range(900)]
