@@ -127,9 +127,13 @@ class _Fields:
             return
         option, field = next(iter(self._unseen.items()))
         names = ", ".join(f"{name!r} ({kind})" for name, kind in self._names.items())
+        within = next((name for name, kind in self._names.items() if kind == "list"), None)
+        or_apart = ""
+        if self._rows == 1 and within is not None:
+            or_apart = f", or write the elements of {within!r} as objects in lines of their own, if they are the rows"
         raise InputError(
             f"{self._path} has no {'text' if option == 'text_field' else 'address'} in the field {field!r} of its "
-            f"{self._rows} rows; they have {names}: set the source's {option}"
+            f"{self._rows} rows; they have {names}: set the source's {option}{or_apart}"
         )
 
 

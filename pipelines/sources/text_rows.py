@@ -93,10 +93,10 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
     if line.lstrip().startswith(b"["):
         yield from _Array(line, stream, limit).rows()
         return
-    if line.strip() == b"{":
+    if line.endswith(b"\n") and _goes_on(line):
         raise InputError(
             f"{path} is one JSON object over many lines: write each document as an object in one line, or all of them "
-            "as one array"
+            "as one array (`jq -c '.data[]' FILE > rows.jsonl` does, where they are in its field data)"
         )
     while line:
         if len(line) == limit and not line.endswith(b"\n"):
@@ -106,6 +106,19 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
         elif line.strip():
             yield from _parse(line)
         line = stream.readline(limit)
+
+
+def _goes_on(line: bytes) -> bool:
+    """Tell whether a line is the beginning of an object that goes on in the next one; not one that damage cut."""
+    try:
+        text = line.decode().strip()
+        if text.startswith("{") and text.endswith(("{", "[", ",", ":")):
+            _LENIENT.raw_decode(text)
+    except json.JSONDecodeError as error:
+        return error.pos == len(text)
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _parse(line: bytes) -> Iterator[Mapping[str, Any] | str]:

@@ -475,6 +475,38 @@ def test_a_file_that_cannot_be_read_is_a_failed_unit(
     assert re.search(sentence, report.error)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"data": [\n%s\n]}\n',
+        '{"data": [%s\n]}\n',
+        '{"version": "1,0", "data":\n[\n%s\n]}',
+        '\ufeff\n{"version": 1,\r\n"data": [%s]}',
+        '{"meta": {\n"n": [1]}, "data": [%s]}',
+    ],
+)
+def test_rows_within_one_object_over_many_lines_are_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
+    """Read by lines, the first and the last row would be lost."""
+    path = tmp_path / "rows.json"
+    path.write_text(content % ",\n".join(json.dumps(row) for row in ROWS), encoding="utf-8")
+    with pytest.raises(InputError, match=r"one JSON object over many lines: .*jq -c"):
+        list(json_rows(path, 10_000))
+
+
+def test_rows_within_one_object_in_a_line_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"data": ROWS}))
+    with pytest.raises(InputError, match=r"of its 1 rows; they have 'data' \(list\): .*elements of 'data' as objects"):
+        list(read_text(path, {"text_field": "text", "id_field": None, "title_field": None}, 10_000))
+
+
+@pytest.mark.parametrize("first", [b'{"text": "cut,', b'{"text": [[[,', b'{"text": "whole"},', b"\xff{,"])
+def test_a_first_line_that_damage_cut_costs_no_other(first: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(first + b"\n" + as_lines(ROWS))
+    assert list(json_rows(path, 10_000))[1:] == ROWS
+
+
 def test_ids_that_shards_repeat_name_no_two_texts(
     tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
