@@ -10,7 +10,7 @@ from resiliparse.parse.encoding import map_encoding_to_html5
 
 # Python's codecs of these names are narrower than what the web writes under them: https://encoding.spec.whatwg.org/.
 AS_BROWSERS = {
-    "shift_jis": "cp932", "euc_jp": "euc_jis_2004", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949",
+    "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949",
     "big5": "big5hkscs", "gbk": "gb18030", "gb2312": "gb18030", "iso8859-11": "cp874",
 }  # fmt: skip
 # DOS and the Mac had charsets that browsers do not know: IANA's names of them, and what pages write.

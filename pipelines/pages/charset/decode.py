@@ -4,7 +4,6 @@ Charsets are named as the WHATWG's Encoding Standard has it, and mean what brows
 fits no language, where it fits one by another charset, is not believed: many servers declare their own default.
 """
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.charset.alphabets import misfit, often_cyrillic
 from pipelines.pages.charset.broken_utf_8 import is_broken_utf_8
+from pipelines.pages.charset.bytes_to_text import ISO_2022_JP, OF_TWO_BYTES, text_of
 from pipelines.pages.charset.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
 from pipelines.pages.charset.judged_words import judged_words
 from pipelines.pages.charset.two_charsets import decode_parts, is_utf_8_part, parts
@@ -50,7 +50,7 @@ _BYTE_ORDER_MARKS = ((UTF_8_MARK, "utf-8"), (_UTF_16_MARKS[0], "utf-16-le"), (_U
 _OTHERS = (
     *("cp1252", "cp1250", "iso8859-2", "cp1257", "iso8859-13", "iso8859-4", "cp1254", "cp1255", "iso8859-6", "cp1256"),
     *("cp1253", "iso8859-7", "cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "cp1258", "cp932", "cp949"),
-    *("gb18030", "big5hkscs", "euc_jis_2004", "cp874"),
+    *("gb18030", "big5hkscs", "euc_jp", "cp874"),
 )
 # Those of DOS and the Mac are thought of where more than such a share is no text by any of these. Chosen here.
 _MAX_OTHERS_MISFIT = 0.05
@@ -58,7 +58,6 @@ _OF_DOS_AND_THE_MAC = (
     *("cp852", "cp850", "cp857", "cp737", "cp869", "cp862", "cp775", "cp860", "cp861", "cp855"),
     *("mac_latin2", "mac_romanian", "mac_roman", "mac_croatian", "mac_turkish", "mac_greek", "mac_iceland"),
 )
-_OF_TWO_BYTES = ("cp932", "cp949", "gb18030", "big5hkscs", "euc_jis_2004")
 # Text in the second charset is text by the letters of the first too. But some letters of the first it never has: 7 % of
 # a Russian text, beside capitals, are none that Hebrew can be read as, and 30 % of a Chinese one stand behind the rows
 # of Korean syllables. And four letters, 4 % of Cyrillic texts, are a quarter of what Hebrew is read as. How many
@@ -74,22 +73,9 @@ _PAIRS = re.compile(rb"[\xb0-\xf7][\xa1-\xfe]")
 # here.
 _CYRILLIC = ("cp1251", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic")
 _MIN_CYRILLIC, _MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN = 40, 0.47, 1.3
-_ISO_2022_JP = "iso2022_jp_ext"
-_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", _ISO_2022_JP)  # they fit or they do not
+_UNJUDGED = ("utf-8", "utf-16-le", "utf-16-be", ISO_2022_JP)  # they fit or they do not
 _ASCII = bytes(range(128))
 _TAG = re.compile(rb"<[^<>]*+>")
-
-
-def _as_control(error: UnicodeError) -> tuple[str, int]:
-    """Return bytes without a character in windows-125x as browsers do, as control characters; they leave the text
-    later."""
-    assert isinstance(error, UnicodeDecodeError)
-    broken = error.object[error.start : error.end]
-    single = len(broken) == 1 and 0x80 <= broken[0] < 0xA0 and error.encoding == "charmap"
-    return (chr(broken[0]) if single else "\ufffd"), error.end
-
-
-codecs.register_error("as_control", _as_control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +112,7 @@ def _in_two_charsets(payload: bytes, content_type: str, can_be_read: bool) -> De
         return None
     if other.encoding in _UNJUDGED or not is_utf_8_part(in_utf_8, other.encoding, least):
         return None
-    text = decode_parts(payload, other.encoding, parts_words=other.encoding not in _OF_TWO_BYTES)
+    text = decode_parts(payload, other.encoding, parts_words=other.encoding not in OF_TWO_BYTES)
     return Decoded(text, f"utf-8+{other.encoding}", "detector")
 
 
@@ -152,9 +138,9 @@ def _in_one_charset(payload: bytes, content_type: str, is_binary: bool) -> Decod
 
 
 def _is_mojibake(payload: bytes, words: bytes, encoding: str) -> bool:
-    if encoding in _OF_TWO_BYTES:  # of rare characters no table says whether a language has them
+    if encoding in OF_TWO_BYTES:  # of rare characters no table says whether a language has them
         return False
-    found = misfit(words.decode(encoding, errors="as_control"))
+    found = misfit(text_of(words, encoding))
     if found.characters < MIN_REFUSED or found.share <= MAX_MISFIT:
         return False
     text = _TAG.sub(b" ", payload)
@@ -167,23 +153,29 @@ def _decoded(
     """Return the page by a charset, given its bytes that are not ASCII, and which share of them may have no character;
     None if that damages it, or makes binary data of it.
     """
-    text = payload.decode(encoding, errors="as_control").removeprefix("\ufeff")
-    if encoding in _OF_TWO_BYTES or encoding in _UNJUDGED:
+    if encoding in OF_TWO_BYTES:  # each broken one takes a microsecond; those of a quarter are less than all
+        broken = text_of(payload[: len(payload) // 4], encoding)[:-3].count("\ufffd")  # the last may have been cut
+        if broken > most_replaced * len(not_ascii):
+            return None
+    text = text_of(payload, encoding).removeprefix("\ufeff")
+    if encoding in OF_TWO_BYTES or encoding in _UNJUDGED:
         replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
     else:  # each byte is a character: to look at few of them takes a tenth of the time
-        replaced = len(_REPLACED.findall(not_ascii.decode(encoding, errors="as_control")))
+        replaced = len(_REPLACED.findall(text_of(not_ascii, encoding)))
         controls = len(payload) - len(payload.translate(None, delete=_CONTROL_BYTES))
-    is_text = replaced <= most_replaced * len(not_ascii) and controls <= MAX_CONTROL_SHARE * len(text)
+    # The bytes of Japanese in ISO-2022-JP are ASCII.
+    beyond_ascii = len(_NOT_ASCII.findall(text)) if encoding == ISO_2022_JP else len(not_ascii)
+    is_text = replaced <= most_replaced * beyond_ascii and controls <= MAX_CONTROL_SHARE * len(text)
     return Decoded(text, encoding, source) if is_text else None
 
 
 def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
     """Return another charset by which words are much more those of a language; None if there is none."""
-    believed = misfit(words.decode(encoding, errors="as_control"))
+    believed = misfit(text_of(words, encoding))
     if other := _narrower(words, encoding, believed.share) or _other_cyrillic(words, encoding, believed.share):
         return other
     # Next to nothing is of two bytes a character by chance.
-    is_sure = believed.share == 0 or (encoding in _OF_TWO_BYTES and not believed.broken)
+    is_sure = believed.share == 0 or (encoding in OF_TWO_BYTES and not believed.broken)
     if believed.characters < MIN_JUDGED or is_sure:
         return None
     share, other = min(_shares(words, _OTHERS), key=lambda found: found[0])
@@ -200,7 +192,7 @@ def _more_plausible(words: bytes, encoding: str, source: str) -> str | None:
 def _shares(words: bytes, charsets: tuple[str, ...]) -> Iterator[tuple[float, str]]:
     """Yield how badly each charset fits; letters that are Cyrillic, but not those of a language, do not at all."""
     for charset in charsets:
-        text = words.decode(charset, errors="as_control")
+        text = text_of(words, charset)
         letters, often = often_cyrillic(text) if charset in _CYRILLIC else (0, 1.0)
         yield 1.0 if letters >= _MIN_CYRILLIC and often < _MIN_OFTEN_CYRILLIC else misfit(text).share, charset
 
@@ -209,11 +201,11 @@ def _other_cyrillic(words: bytes, encoding: str, share: float) -> str | None:
     """Return the Cyrillic charset by which letters are as frequent as they are in text; None if that is no other."""
     if encoding not in (*_CYRILLIC, "koi8-r"):
         return None
-    letters, often = often_cyrillic(words.decode(encoding, errors="as_control"))
+    letters, often = often_cyrillic(text_of(words, encoding))
     if letters < _MIN_CYRILLIC or often >= _MIN_OFTEN_CYRILLIC:
         return None
     least = max(_MIN_OFTEN_CYRILLIC, _MIN_TIMES_OFTEN * often)
-    read = {other: words.decode(other, errors="as_control") for other in _CYRILLIC}
+    read = {other: text_of(words, other) for other in _CYRILLIC}
     shares = {other: misfit(text).share for other, text in read.items() if often_cyrillic(text)[1] >= least}
     other = min(shares, key=lambda charset: shares[charset], default=None)
     return other if other and shares[other] <= share + MIN_MISFIT else None
@@ -227,7 +219,7 @@ def _narrower(words: bytes, encoding: str, share: float) -> str | None:
     inside, behind = _rows(words, encoding)
     if inside + behind < least or behind > most * (inside + behind):
         return None
-    return other if misfit(words.decode(other, errors="as_control")).share <= max(MIN_MISFIT, share) else None
+    return other if misfit(text_of(words, other)).share <= max(MIN_MISFIT, share) else None
 
 
 def _rows(words: bytes, encoding: str) -> tuple[int, int]:
@@ -261,23 +253,21 @@ def _candidates(payload: bytes, content_type: str, not_ascii: int) -> Iterator[t
         if payload.startswith(mark):
             yield encoding, "bom", MAX_REPLACED_SHARE
     labels = ((http_charset(content_type), "http"), (meta_charset(payload), "meta"))
-    declared = [(codec, source) for label, source in labels if label and (codec := codec_of(label))]
-    # What tells UTF-16 in a meta tag was read as ASCII.
-    declared = [("utf-8" if source == "meta" and "utf-16" in codec else codec, source) for codec, source in declared]
+    declared: dict[str, str] = {}
+    for label, source in labels:
+        if label and (codec := codec_of(label)):
+            # What tells UTF-16 in a meta tag was read as ASCII.
+            declared.setdefault("utf-8" if source == "meta" and "utf-16" in codec else codec, source)
     if _is_iso_2022_jp(payload):  # which is ASCII to the other charsets
-        yield _ISO_2022_JP, _declares(declared, _ISO_2022_JP) or "detector", MAX_REPLACED_SHARE
-    elif is_broken_utf_8(payload, not_ascii, [codec for codec, _ in declared]):
-        yield "utf-8", _declares(declared, "utf-8") or "utf-8", 1.0
-    for codec, source in declared:
+        yield ISO_2022_JP, declared.get(ISO_2022_JP, "detector"), MAX_REPLACED_SHARE
+    elif is_broken_utf_8(payload, not_ascii, list(declared)):
+        yield "utf-8", declared.get("utf-8", "utf-8"), 1.0
+    for codec, source in declared.items():
         yield codec, source, MAX_REPLACED_SHARE
     if detected := detect_encoding(payload):
         yield AS_BROWSERS.get(detected, detected), "detector", MAX_REPLACED_SHARE
     # The detector calls a page with a single accented letter UTF-8; browsers then take windows-1252, and so do we.
     yield "cp1252", "default", MAX_REPLACED_SHARE
-
-
-def _declares(declared: list[tuple[str, str]], encoding: str) -> str | None:
-    return next((source for codec, source in declared if codec == encoding), None)
 
 
 def _is_iso_2022_jp(payload: bytes) -> bool:

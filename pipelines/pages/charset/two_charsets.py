@@ -7,6 +7,7 @@ by chance, so each can be read as what it is.
 import re
 
 from pipelines.pages.charset.alphabets import misfit
+from pipelines.pages.charset.bytes_to_text import text_of
 
 # From a word's first byte that is not ASCII, and what stands between two tags: no second byte of Chinese or Japanese
 # is a space or `<`. Words of these are not parted by spaces: there, what stands between tags is read as one.
@@ -31,7 +32,7 @@ def is_utf_8_part(words: str, encoding: str, least: int) -> bool:
     characters beyond ASCII they have at least.
     """
     as_utf_8 = misfit(words)
-    as_others = misfit(words.encode().decode(encoding, errors="as_control"))
+    as_others = misfit(text_of(words.encode(), encoding))
     if as_utf_8.characters < least or as_others.share <= _MIN_MISFIT:
         return False
     # Names of languages are of many alphabets: that letters are foreign to each other says nothing against UTF-8.
@@ -45,7 +46,7 @@ def decode_parts(payload: bytes, encoding: str, *, parts_words: bool) -> str:
     """
 
     def as_utf_8(part: re.Match[bytes]) -> bytes:
-        return part[0] if _is_utf_8(part[0]) else part[0].decode(encoding, errors="as_control").encode()
+        return part[0] if _is_utf_8(part[0]) else text_of(part[0], encoding).encode()
 
     pattern = _REST_OF_WORD if parts_words else _BETWEEN_TAGS
     return pattern.sub(as_utf_8, payload).decode()

@@ -98,6 +98,52 @@ def test_labels_mean_what_browsers_take_them_for(text: str, written_in: str, lab
     assert (decoded.text, decoded.source) == (page, declared_in)
 
 
+JAPANESE = "昨日の夜は雨が降ったので、庭の花に水をやりませんでした。" * 8
+# Of JIS X 0208 as Microsoft has it, and of rows 13 and 89 to 92, which NEC added.
+OF_MICROSOFT, IN_EUC = "～－∥￠①㈱∪纊髙﨑＂", bytes.fromhex("a1c1a1dda1c2a1f1 ada1adeaadfc f9a1fce2f9f5fcfe")
+CHINESE, TAIWANESE = "昨天晚上下了雨，所以没有给院子里的花浇水。" * 8, "昨天晚上下了雨，所以沒有給院子裡的花澆水。" * 8
+BELARUSIAN = "Учора ўвечары ішоў дождж, таму Ўладзімір не паліваў кветкі. " * 4
+HEBREW = "אתמול בערב ירד גשם ולכן לא השקיתי את הפרחים בגינה. " * 4
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "body"),
+    [
+        ("euc-jp", JAPANESE + OF_MICROSOFT, JAPANESE.encode("euc_jp") + IN_EUC),
+        (
+            "iso-2022-jp",
+            JAPANESE + OF_MICROSOFT,
+            JAPANESE.encode("iso2022_jp") + b"\x1b$B" + bytes(byte & 0x7F for byte in IN_EUC) + b"\x1b(B",
+        ),
+        ("koi8-u", BELARUSIAN, BELARUSIAN.replace("ў", "╝").replace("Ў", "╬").encode("koi8-u")),
+        ("gbk", f"{CHINESE}€5\u3000︐", CHINESE.encode("gbk") + b"\x805\xa3\xa0\xa6\xd9"),
+        ("big5", f"{TAIWANESE}€5‧", TAIWANESE.encode("big5") + b"\xa3\xe15\xa1\x45"),
+        ("windows-1255", f"{HEBREW}מצו\u05baת", HEBREW.encode("cp1255") + b"\xee\xf6\xe5\xca\xfa"),
+    ],
+)
+def test_characters_that_pythons_codecs_lack_are_as_browsers_have_them(label: str, text: str, body: bytes) -> None:
+    decoded = decode(b"<p>" + body, f"text/html; charset={label}")
+    assert decoded is not None
+    assert (decoded.text, decoded.source) == ("<p>" + text, "http")
+
+
+@pytest.mark.parametrize(
+    ("label", "codec", "broken"),
+    [
+        ("euc-jp", "euc_jp", b"\xa9\xa1"),
+        ("euc-jp", "euc_jp", b"\x8f\xa1\xa1"),
+        ("shift_jis", "cp932", b"\xfc\xfc"),
+        ("iso-2022-jp", "iso2022_jp", b"\x1b$B\x29\x21\x1b(B"),
+        ("big5", "big5", b"\xc8\xff"),
+    ],
+)
+def test_what_follows_a_broken_pair_of_bytes_is_read(label: str, codec: str, broken: bytes) -> None:
+    text = JAPANESE if codec != "big5" else TAIWANESE
+    decoded = decode(text.encode(codec) + broken + text.encode(codec), f"text/html; charset={label}")
+    assert decoded is not None
+    assert decoded.text == f"{text}\ufffd{text}"
+
+
 @pytest.mark.parametrize("declared", ["windows-1250", "iso-8859-2", "koi8-r", "utf-8", ""])
 @pytest.mark.parametrize("broken", [b"\xe1", b"\xc5", b"caf\xe9 \xa0"])
 def test_utf_8_that_broke_in_places_is_utf_8(declared: str, broken: bytes) -> None:
