@@ -27,21 +27,32 @@ class ExtractionSettings(StrictSettings):
 # Crawlers that gather text for training language models, or tokens of robots.txt that speak of this use alone, from
 # their operators' pages: commoncrawl.org/ccbot, platform.openai.com/docs/bots, support.claude.com (crawlers),
 # developers.google.com/crawling (Google-Extended), support.apple.com/119829, developers.facebook.com (web crawlers),
-# allenai.org/crawler, developer.amazon.com/amazonbot, docs.perplexity.ai (crawlers); cohere-ai as site owners write it.
+# allenai.org/crawler, developer.amazon.com/amazonbot, docs.perplexity.ai (crawlers), webz.io (bot). cohere-ai and
+# Claude-Web as site owners write them; PanguBot (Huawei) and Timpibot by github.com/ai-robots-txt/ai.robots.txt. Not
+# those that fetch a page for one user's question or answer (ChatGPT-User, meta-externalfetcher), and not Diffbot, which
+# makes tables of pages for any use. A token is matched whole: Ai2Bot-Dolma is another than AI2Bot.
 AI_AGENTS = (
     "CCBot",
     "GPTBot",
     "ClaudeBot",
     "anthropic-ai",
+    "Claude-Web",
     "Google-Extended",
     "Applebot-Extended",
     "meta-externalagent",
+    "FacebookBot",
     "Bytespider",
     "cohere-training-data-crawler",
     "cohere-ai",
     "AI2Bot",
+    "Ai2Bot-Dolma",
     "Amazonbot",
     "PerplexityBot",
+    "omgili",
+    "omgilibot",
+    "Webzio-Extended",
+    "PanguBot",
+    "Timpibot",
 )
 
 

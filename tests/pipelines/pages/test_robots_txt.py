@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.pages.robots_txt import RobotsRules, read_robots_rules
+from pipelines.settings import OptOutSettings
 from tests.pipelines.warc_files import Page
 
 SITE = "https://example.org"
@@ -127,6 +128,27 @@ def test_usage_preferences(text: str, path: str, reason: str | None) -> None:
 def test_agents_named_otherwise_than_by_the_rfc(named: str) -> None:
     assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "CCBot") == "robots_txt"
     assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", "GPTBot") is None
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("Ai2Bot-Dolma", "robots_txt"),  # a token of its own, beside AI2Bot
+        ("AI2BOT", "robots_txt"),
+        ("Claude-Web", "robots_txt"),
+        ("FacebookBot", "robots_txt"),
+        ("Meta-ExternalAgent", "robots_txt"),
+        ("Omgilibot", "robots_txt"),
+        ("Webzio-Extended", "robots_txt"),
+        ("ChatGPT-User", None),  # for one user's question
+        ("meta-externalfetcher", None),
+        ("Diffbot", None),
+        ("facebookexternalhit", None),
+        ("AI2Bot-Other", None),
+    ],
+)
+def test_crawlers_that_a_config_takes_for_those_that_gather_text_for_ai(named: str, reason: str | None) -> None:
+    assert said_of(f"User-agent: {named}\nDisallow: /k\n", "/k/1", *OptOutSettings().agents) == reason
 
 
 @pytest.mark.parametrize(
