@@ -1,122 +1,36 @@
 """Main content of a page, as text."""
 
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import ElementNode, HTMLTree
 
 from pipelines.pages.characters import clean, one_line
+from pipelines.pages.furniture import (
+    FEW_CHARACTERS,
+    FURNITURE,
+    FURNITURE_MARK,
+    FURNITURE_WORDS,
+    MARKED,
+    PARTS_OF_PAGE,
+    large_parts,
+    names_content,
+)
+from pipelines.pages.letters import is_closing, is_salutation
+from pipelines.pages.prose import ends_sentence, prose_of
 from pipelines.pages.short_text_guard import MARK
 from pipelines.settings import ExtractionSettings
 
-# How letters begin and end, in European languages: lines that are short and yet belong to the text.
-
-
-# First words of the line above the first sentence, and of the line below the last. Chosen here, from letter-writing
-# guides of each language; no list is complete.
-_SALUTATIONS = (
-    "dear", "hello", "hi", "kedves", "drága", "tisztelt", "lieber?", "liebes?", "sehr geehrter?", "hallo", "cher",
-    "chère", "chers", "chères", "bonjour", "estimad[oa]s?", "querid[oa]s?", "hola", "car[oaie]", "gentile",
-    "egregi[oa]", "prezad[oa]s?", "car[oa]s", "beste", "geachte", "drog[ia]", "szanown[aiy]e?", "mil[ýáí]",
-    "vážen[ýáí]", "drah[ýáí]", "drag[iaeă]", "poštovan[iaeo]", "spoštovan[iae]", "stimat[eă]?", "kære", "kjære",
-    "käre", "kära", "bästa", "hyvä", "hei", "rakas", "arvoisa", "αγαπητ[έήοό]ί?", "уважаем[ыа][йея]",
-    "дорог[оа][йея]", "скъп[иа]", "шановн[иа][йі]", "дорог[иа]й?", "sayın", "sevgili", "kallis", "lugupeetud",
-    "mīļ[aā]is", "miel[aą]s", "gerb",
-)  # fmt: skip
-_CLOSINGS = (
-    "(?:with )?(?:kind|best|warm) (?:regards|wishes)", r"(?:all )?(?:my |the )?(?:best|love)(?=\W*$)",
-    r"yours(?: \w+)?(?=\W*$)", "sincerely", "szeretettel", "üdvözlettel", "tisztelettel", "üdv", "ölel",
-    "barátsággal", "mit (?:freundlichen|besten|herzlichen|lieben) grüßen", "(?:liebe|viele|herzliche|beste) grüße",
-    "hochachtungsvoll", "cordialement", "bien à (?:vous|toi)", "amicalement", "bises", "atentamente", "saludos",
-    "un (?:cordial saludo|abrazo|abraccio)", "cordiali saluti", "distinti saluti", "con affetto", "atenciosamente",
-    "cumprimentos", "um abraço", "met (?:vriendelijke|hartelijke) groet(?:en)?", "groet(?:en|jes)?",
-    "z (?:poważaniem|wyrazami szacunku)", "pozdrawiam",
-    "s (?:pozdravem|pozdravom|úctou|poštovanjem|ljubavlju|spoštovanjem)", "srdačan pozdrav", "lep pozdrav",
-    "cu (?:stimă|respect|drag)", "(?:med )?(?:venlig|kærlig|vennlig|vänlig|hjertelig) hilsen",
-    "(?:med )?vänlig(?:a)? hälsning(?:ar)?", "hilsen", "hälsningar", "ystävällisin terveisin", "terveisin",
-    "με (?:εκτίμηση|αγάπη)", "с уважением", "с (?:любовью|уважение|обич)", "з повагою", "saygılarımla", "sevgiler",
-    "lugupidamisega", "ar cieņu", "pagarbiai",
-)  # fmt: skip
-_SALUTATION = re.compile(rf"\s*(?:{'|'.join(_SALUTATIONS)})\b", re.IGNORECASE)
-_CLOSING = re.compile(rf"\s*(?:{'|'.join(_CLOSINGS)})\b", re.IGNORECASE)
-_MAX_WORDS = 8  # of such a line
-
-
-def is_salutation(line: str) -> bool:
-    """Tell whether a line seems to greet whom a letter is for."""
-    return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
-
-
-def is_closing(line: str) -> bool:
-    """Tell whether a line seems to end a letter, before the signature."""
-    return len(line.split()) <= _MAX_WORDS and _CLOSING.match(line) is not None
-
-
 MAX_TITLE_CHARACTERS = 500
 
-
-# Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
-# consent, copyright lines, captions. The headline has its own column, `title`.
-_PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
-_FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
-_FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
-_MARKED = f"[{_FURNITURE_MARK}]"
-_FURNITURE = ["h1", "header", "footer", "figcaption", _MARKED]
-# In a longer word too (`cookiebanner`), but not in another word of the same root (`cookieless`, `recaption`).
-_NAMES_FURNITURE = re.compile(rf"(?<!\bre)(?:{'|'.join(_FURNITURE_WORDS)})(?!(?:ing|ed|less|ers?)(?![a-z]))")
-# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next: as a
-# whole, or each of the names (parted by blanks) that has a word of furniture.
-_CONTENT_WORDS = {
-    "article",
-    "body",
-    "category",
-    "content",
-    "entry",
-    "issue",
-    "main",
-    "post",
-    "recipe",
-    "story",
-    "tag",
-    "topic",
-}
-_BANNER_WORDS = {
-    "banner",
-    "bar",
-    "box",
-    "button",
-    "close",
-    "form",
-    "modal",
-    "notice",
-    "overlay",
-    "popup",
-    "signup",
-    "wp",
-}
-_WORDS = re.compile(r"[a-z]+")
-# Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
-# Banners of consent can be as long: beside a text of some length (_FEW_CHARACTERS) they stay furniture. Where there are
-# paragraphs of prose that speak of no web site, as those of banners and newsletters do, a smaller share is enough: that
-# changes none of 2,400 real pages.
-_MAX_LOST_SHARE, _MIN_LOST, _MAX_LOST_PROSE_SHARE = 0.5, 500, 0.2
-_CONSENT_NAME = re.compile("cookie|consent|gdpr|privacy")
-_BANNER_NAME = re.compile("banner|bar|modal|notice|overlay|popup")
-_BANNER_TEXT = re.compile(
-    r"\b(?:web|sit(?:es?|io|ios|o|i)\b|browser|böngész|stron[aęyi]|stránk|spletn|witryn|сайт|ιστ|hjemmeside|sivust"
-    r"|privacy|gdpr|dsgvo|rgpd|datenschutz|newsletter|e-?mail|copyright|terms)|cookies? |©",
-    re.IGNORECASE,
-)
 _READINGS = ["rt", "rtc", "rp"]  # of ideographs (ruby): they would stand between the letters of a word
 # If so little is left, perhaps much of the text stood in the furniture. Where there is little in all, it has none.
-_FEW_CHARACTERS, _MIN_SHARE, _MIN_WHOLE = 1000, 0.4, 250
+_MIN_SHARE, _MIN_WHOLE = 0.4, 250
 # Names by which the library drops parts (comment, banner, hidden, related) name a thread's posts too, or what stands
 # around the whole article. Where so little of a page's prose is left, and there is so much of it, all of it is taken:
 # from the first line of prose, which is long and ends a sentence, to the last. Chosen here: 25 of 972 real pages had
 # lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing.
-_MIN_PROSE_SHARE, _MIN_PROSE, _PROSE_LINE = 0.25, 500, 80
+_MIN_PROSE_SHARE, _MIN_PROSE = 0.25, 500
 _NO_PROSE = ["nav", "header", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
 _COMMENTS = ["[id*=comment]", "[class*=comment]"]
 # Beside a text of some length the rest can be teasers: there must be more of it, and comments stay out.
@@ -132,10 +46,9 @@ _LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
 # Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
 _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
 _MAX_BOXES = 5000  # .1 s
-_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in _FURNITURE_WORDS)])
+_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in FURNITURE_WORDS)])
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _MAX_SIGNATURE_LINES = 4  # with the closing line
-_SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
 
 
 def all_text(tree: HTMLTree) -> str:
@@ -152,17 +65,17 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
     and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .965.
     """
     seeming = _mend(tree)
-    text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
-    if large := _large(seeming, len(text)):
+    text = _extract(tree, settings, [*_READINGS, *FURNITURE])
+    if large := large_parts(seeming, len(text)):
         for part in large:
             part["class"] = ""
-            part.remove_attribute(_FURNITURE_MARK)
-        text = _extract(tree, settings, [*_READINGS, *_FURNITURE])
-    if len(text) < _FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
+            part.remove_attribute(FURNITURE_MARK)
+        text = _extract(tree, settings, [*_READINGS, *FURNITURE])
+    if len(text) < FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
         whole = _extract(tree, settings, _READINGS)
         if len(whole) >= _MIN_WHOLE and len(text) < _MIN_SHARE * len(whole):
             text = whole
-    if len(text) < _FEW_CHARACTERS:
+    if len(text) < FEW_CHARACTERS:
         text = _all_prose(tree, settings, text) or text
     elif _may_have_lost_paragraphs(tree, len(text)):
         text = _all_prose_but_comments(tree, settings, text) or text
@@ -171,12 +84,12 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
 
 def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
     """Return the page from its first line of prose to its last; None where `text` has enough of it."""
-    skipped = [*_NO_PROSE, _MARKED]
+    skipped = [*_NO_PROSE, MARKED]
     whole = _extract(tree, settings, skipped, main_content=False)
-    if (size := _prose(whole)[0]) < _MIN_PROSE or _prose(text)[0] >= _MIN_PROSE_SHARE * size:
+    if (size := prose_of(whole)[0]) < _MIN_PROSE or prose_of(text)[0] >= _MIN_PROSE_SHARE * size:
         return None
     article = whole if settings.comments else _extract(tree, settings, [*skipped, *_COMMENTS], main_content=False)
-    if _prose(article)[0] < _MIN_ARTICLE_SHARE * size:
+    if prose_of(article)[0] < _MIN_ARTICLE_SHARE * size:
         article = whole
     return _from_prose_to_prose(article)
 
@@ -184,8 +97,8 @@ def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str |
 def _all_prose_but_comments(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
     """Do what _all_prose does, for a text of some length."""
     comments = [] if settings.comments else _COMMENTS
-    article = _extract(tree, settings, [*_NO_PROSE, _MARKED, *comments], main_content=False)
-    if _prose(text)[0] >= _MIN_PROSE_SHARE_OF_LONG * _prose(article)[0]:
+    article = _extract(tree, settings, [*_NO_PROSE, MARKED, *comments], main_content=False)
+    if prose_of(text)[0] >= _MIN_PROSE_SHARE_OF_LONG * prose_of(article)[0]:
         return None
     return _from_prose_to_prose(article, text.strip().split("\n")[0])
 
@@ -198,17 +111,10 @@ def _may_have_lost_paragraphs(tree: HTMLTree, kept: int) -> bool:
 
 def _from_prose_to_prose(text: str, begin: str | None = None) -> str:
     """Return the lines from the first of prose, or from the line `begin` if that is above it, to the last of prose."""
-    _, first, last = _prose(text)
+    _, first, last = prose_of(text)
     lines = text.split("\n")
     first = next((number for number, line in enumerate(lines[:first]) if line.strip() == begin), first)
     return "\n".join(lines[first : last + 1])
-
-
-def _prose(text: str) -> tuple[int, int, int]:
-    """Return how many characters the lines of prose have, and the numbers of the first and of the last of them."""
-    lines = [line.strip() for line in text.split("\n")]
-    prose = [n for n, line in enumerate(lines) if len(line) >= _PROSE_LINE and _SENTENCE_END.search(line)]
-    return sum(len(lines[number]) for number in prose), *((prose[0], prose[-1]) if prose else (0, 0))
 
 
 def _mend(tree: HTMLTree) -> list[ElementNode]:
@@ -224,12 +130,12 @@ def _mend(tree: HTMLTree) -> list[ElementNode]:
         elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
             _put_into_box(tree, part)
             boxes += 1
-        if not any(word in name for word in _FURNITURE_WORDS):
+        if not any(word in name for word in FURNITURE_WORDS):
             continue
-        if _names_content(name):
+        if names_content(name):
             part["class"] = ""
-        elif part.tag not in _PARTS_OF_PAGE:
-            part[_FURNITURE_MARK] = ""
+        elif part.tag not in PARTS_OF_PAGE:
+            part[FURNITURE_MARK] = ""
             seeming.append(part)
     return seeming
 
@@ -254,56 +160,9 @@ def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:
         box.append_child(part)
 
 
-def _large(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
-    """Return the parts of names under which most of the text stands, given how many characters were kept of the
-    rest.
-    """
-    groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
-    for part in seeming:
-        groups[" ".join(_WORDS.findall((part.getattr("class") or "").lower()))].append(part)
-    large = []
-    for name, parts in groups.items():
-        names_consent = kept >= _FEW_CHARACTERS and _CONSENT_NAME.search(name) is not None
-        if names_consent and _BANNER_NAME.search(name):
-            continue
-        lost = sum(len(part.text or "") for part in parts)
-        if (not names_consent and _is_large(lost, kept, _MAX_LOST_SHARE)) or (
-            _is_large(lost, kept, _MAX_LOST_PROSE_SHARE)
-            and _is_large(sum(_paragraphs_of_prose(part) for part in parts), kept, _MAX_LOST_PROSE_SHARE)
-        ):
-            large += parts
-    return large
-
-
-def _is_large(lost: int, kept: int, share: float) -> bool:
-    return lost >= _MIN_LOST and lost > share * (kept + lost)
-
-
-def _paragraphs_of_prose(part: ElementNode) -> int:
-    """Return how many characters the part's paragraphs of prose have, without those that speak of a web site."""
-    texts = [(paragraph.text or "").strip() for paragraph in part.get_elements_by_tag_name("p")[:]]
-    return sum(
-        len(text)
-        for text in texts
-        if len(text) >= _PROSE_LINE and _SENTENCE_END.search(text) and not _BANNER_TEXT.search(text)
-    )
-
-
 def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
-    lost = sum(len(part.text or "") for part in _parts(tree, ",".join(_FURNITURE)))
+    lost = sum(len(part.text or "") for part in _parts(tree, ",".join(FURNITURE)))
     return kept < _MIN_SHARE * (kept + lost)
-
-
-def _names_content(classes: str) -> bool:
-    """Tell whether classes that have a word of furniture in them are nevertheless of what the text is about."""
-    if _has_word_of_content(classes):
-        return True
-    return all(_has_word_of_content(name) for name in classes.split() if _NAMES_FURNITURE.search(name))
-
-
-def _has_word_of_content(name: str) -> bool:
-    words = {word.removesuffix("s") for word in _WORDS.findall(name.lower())}
-    return "informed" in words or (bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS)
 
 
 def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str], main_content: bool = True) -> str:
@@ -352,7 +211,7 @@ def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:
     passed = 0
     for number, line in enumerate(lines):
         line = line.strip()
-        if len(line) >= max_line or _SENTENCE_END.search(line):
+        if len(line) >= max_line or ends_sentence(line):
             return number
         passed += len(line)
         if passed > _MAX_END_SHARE * characters:

@@ -1,0 +1,105 @@
+"""Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
+consent, copyright lines, captions. The headline has its own column, `title`.
+"""
+
+import re
+from collections import defaultdict
+
+from resiliparse.parse.html import ElementNode
+
+from pipelines.pages.prose import is_prose
+
+FEW_CHARACTERS = 1000
+PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
+FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
+FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
+MARKED = f"[{FURNITURE_MARK}]"
+FURNITURE = ["h1", "header", "footer", "figcaption", MARKED]
+# In a longer word too (`cookiebanner`), but not in another word of the same root (`cookieless`, `recaption`).
+_NAMES_FURNITURE = re.compile(rf"(?<!\bre)(?:{'|'.join(FURNITURE_WORDS)})(?!(?:ing|ed|less|ers?)(?![a-z]))")
+# A name is of what the text is about, and of no furniture, where it has one of these words and none of the next: as a
+# whole, or each of the names (parted by blanks) that has a word of furniture.
+_CONTENT_WORDS = {
+    "article",
+    "body",
+    "category",
+    "content",
+    "entry",
+    "issue",
+    "main",
+    "post",
+    "recipe",
+    "story",
+    "tag",
+    "topic",
+}
+_BANNER_WORDS = {
+    "banner",
+    "bar",
+    "box",
+    "button",
+    "close",
+    "form",
+    "modal",
+    "notice",
+    "overlay",
+    "popup",
+    "signup",
+    "wp",
+}
+_WORDS = re.compile(r"[a-z]+")
+# Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
+# Banners of consent can be as long: beside a text of some length (FEW_CHARACTERS) they stay furniture. Where there are
+# paragraphs of prose that speak of no web site, as those of banners and newsletters do, a smaller share is enough: that
+# changes none of 2,400 real pages.
+_MAX_LOST_SHARE, _MIN_LOST, _MAX_LOST_PROSE_SHARE = 0.5, 500, 0.2
+_CONSENT_NAME = re.compile("cookie|consent|gdpr|privacy")
+_BANNER_NAME = re.compile("banner|bar|modal|notice|overlay|popup")
+_BANNER_TEXT = re.compile(
+    r"\b(?:web|sit(?:es?|io|ios|o|i)\b|browser|böngész|stron[aęyi]|stránk|spletn|witryn|сайт|ιστ|hjemmeside|sivust"
+    r"|privacy|gdpr|dsgvo|rgpd|datenschutz|newsletter|e-?mail|copyright|terms)|cookies? |©",
+    re.IGNORECASE,
+)
+
+
+def large_parts(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
+    """Return the parts of names under which most of the text stands, given how many characters were kept of the
+    rest.
+    """
+    groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
+    for part in seeming:
+        groups[" ".join(_WORDS.findall((part.getattr("class") or "").lower()))].append(part)
+    large = []
+    for name, parts in groups.items():
+        names_consent = kept >= FEW_CHARACTERS and _CONSENT_NAME.search(name) is not None
+        if names_consent and _BANNER_NAME.search(name):
+            continue
+        lost = sum(len(part.text or "") for part in parts)
+        if (not names_consent and _is_large(lost, kept, _MAX_LOST_SHARE)) or (
+            _is_large(lost, kept, _MAX_LOST_PROSE_SHARE)
+            and _is_large(sum(_paragraphs_of_prose(part) for part in parts), kept, _MAX_LOST_PROSE_SHARE)
+        ):
+            large += parts
+    return large
+
+
+def _is_large(lost: int, kept: int, share: float) -> bool:
+    return lost >= _MIN_LOST and lost > share * (kept + lost)
+
+
+def _paragraphs_of_prose(part: ElementNode) -> int:
+    """Return how many characters the part's paragraphs of prose have, without those that speak of a web site."""
+    texts = [(paragraph.text or "").strip() for paragraph in part.get_elements_by_tag_name("p")[:]]
+    return sum(len(text) for text in texts if is_prose(text) and not _BANNER_TEXT.search(text))
+
+
+def names_content(classes: str) -> bool:
+    """Tell whether classes that have a word of furniture in them are nevertheless of what the text is about."""
+    if _has_word_of_content(classes):
+        return True
+    return all(_has_word_of_content(name) for name in classes.split() if _NAMES_FURNITURE.search(name))
+
+
+def _has_word_of_content(name: str) -> bool:
+    words = {word.removesuffix("s") for word in _WORDS.findall(name.lower())}
+    return "informed" in words or (bool(words & _CONTENT_WORDS) and not words & _BANNER_WORDS)
