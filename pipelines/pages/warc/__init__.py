@@ -4,6 +4,7 @@ reader     the records, and what damage cost
 capture    what is taken of one record, with what its crawler says of a page's languages; one read again, by its place
 header     a record's header, whole or not
 recovery   where records begin behind damage: places from which reading can go on
+compressed_parts   gzip members and frames of zstd and lz4, each of which should hold one record
 """
 
 from pipelines.pages.warc.capture import Capture

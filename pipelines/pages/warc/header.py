@@ -49,6 +49,12 @@ def names_its_type(header: bytes) -> bool:
     return _TYPE.search(header) is not None
 
 
+def runs_into_another(header: bytes) -> bool:
+    """Tell whether what seems to be a header is the beginning of one and the next record's. Not an address in it."""
+    found = HEADER.search(header, 1)
+    return found is not None and names_its_type(header[found.end() :])
+
+
 def length_in(header: bytes) -> int | None:
     found = _LENGTH.search(header)
     digits = found[1].strip() if found else b""

@@ -20,6 +20,7 @@ from pipelines.sources.retries import ReadFailure
 from storage.errors import InputError
 
 RUNS_ON = "what it was compressed to was cut, and runs on into what follows"
+CUT_HEADER = "a header runs into that of the next record"
 PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
 ONCE = ("WARC-Type", "WARC-Record-ID")  # in a header; twice in what is one header and the beginning of another
 _HEAD_BYTES = 64
@@ -68,8 +69,9 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
                 break
             if run.broke is None and number + known == 0:
                 break
-            if places.is_cut(run.offset, not run.gave_nothing) and (
-                run.broke or places.stops_early(run.offset, places.read_to)
+            parts = places.parts
+            if (parts and parts.is_cut(run.offset, not run.gave_nothing)) and (
+                run.broke or parts.stops_early(run.offset, places.read_to)
             ):
                 # The way through the damage is in what was compressed as one.
                 content, lost = places.decompressed_beside(place)
@@ -79,6 +81,8 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
                 places = opened.enter_context(closing(Places(content, is_plain=True)))
                 known, place = number, 0
                 continue
+            if run.broke is None:
+                yield from run.hidden_damage()
             last, said, place = run.mend(places)
             known = 0
             if failure is not None and (last or said is None):
@@ -103,7 +107,7 @@ def _places(path: Path, stream: BinaryIO, lenient: bool, opened: ExitStack) -> t
     except OSError as error:
         raise InputError(_not_a_warc(path, error)) from None
     copy = places.with_usual_names()
-    if copy is None and lenient and places.is_compressed:
+    if copy is None and lenient and places.parts:
         copy = places.decompressed_beside(places.behind_empty_parts(0))
     if copy is None:
         return places, None
@@ -129,6 +133,7 @@ class _Run:
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
+        self._parts_read, self._is_shared = {place}, False  # is_shared: one of them holds several records
         self.broke: str | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -142,13 +147,14 @@ class _Run:
                 if self._end == self.offset and "Content-Length" not in record.headers:
                     raise OSError("its first record has no Content-Length")
                 if self._tells_first:
+                    self._note_part(record.stream_pos)
                     self.offset = record.stream_pos
                 self._tells_first = True
                 self._end = self.offset + record.content_length
                 if any(len(record.headers.get_multiple(name)) > 1 for name in ONCE) or (
                     self._places.header_runs_on(self.offset)
                 ):
-                    raise OSError("a header runs into that of the next record")
+                    raise OSError(CUT_HEADER)
                 body = read_record(record, self.offset, self._max_bytes)
                 self._last = [body.item]
                 if body.length < record.content_length:
@@ -174,6 +180,20 @@ class _Run:
                 item.stored_length = self._places.stored_length(item.offset, end)
         return self._last
 
+    def _note_part(self, place: int) -> None:
+        """Keep where a record's part begins; of those within a part, readers tell where they were reading."""
+        parts = self._places.parts
+        if parts and self._end > self.offset:
+            self._is_shared |= place in self._parts_read or not parts.may_begin(place)
+            self._parts_read.add(place)
+
+    def hidden_damage(self) -> Iterator[ReadFailure]:
+        """Yield a failure for each part of several records in which a header was cut and taken for the next one's."""
+        parts = self._places.parts
+        for place in sorted(self._parts_read) if parts and self._is_shared else ():
+            if parts and parts.hides_cut_header(place):
+                yield ReadFailure(place, f"{CUT_HEADER}, in what is compressed from byte {place} on: a record is lost")
+
     def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
         if self.broke is None:
@@ -195,7 +215,7 @@ class _Run:
 
     def _passed_over(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return the same where the reader came to an end. It may leave a cut header; a lenient one, whole records."""
-        if places.is_compressed:
+        if places.parts:
             following, is_lost = places.next_unread(self.offset)
             return [], self._failure(PASSED_OVER, following) if is_lost else None, following
         # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.

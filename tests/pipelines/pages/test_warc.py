@@ -172,7 +172,7 @@ def test_a_cut_member_that_would_run_on_to_the_end_of_the_file_costs_itself(cut_
     assert error.endswith(f": reading goes on at byte {OFFSETS[3] + len(cut)}")
 
 
-@pytest.mark.parametrize("packing", ["plain", "by record"])
+@pytest.mark.parametrize("packing", ["plain", "by record", "as one", "by two"])
 @pytest.mark.parametrize("ends", ["crlf", "lf"])
 @pytest.mark.parametrize("first", [b"WARC-Type", b"WARC-Record-ID", b"Content-Length"])
 def test_a_header_that_is_cut_anywhere_costs_its_record_and_is_said(
@@ -189,7 +189,8 @@ def test_a_header_that_is_cut_anywhere_costs_its_record_and_is_said(
     for lost in (0, 2):
         for size in range(7, len(head), 9):
             cut = [record[:size] if number == lost else record for number, record in enumerate(records)]
-            content = b"".join(cut if packing == "plain" else map(gzip.compress, cut))
+            packed = {"as one": [b"".join(cut)], "by two": [b"".join(cut[at : at + 2]) for at in (0, 2, 4)]}
+            content = b"".join(cut if packing == "plain" else map(gzip.compress, packed.get(packing, cut)))
             whole, errors = read_around(content, tmp_path)
             assert whole == [page.url for page in PAGES if page is not PAGES[lost]], (lost, size)
             assert len(errors) == 1
