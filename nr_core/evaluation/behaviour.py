@@ -60,7 +60,7 @@ def behaviour_rows(
     read) is called after each batch.
     """
     metrics, items = [], []
-    documents = choose_documents(stream, settings.behaviour_tokens)
+    documents = _documents(stream, settings)
     for metric, ratio in (
         ("kl_to_base", divergence(head, base, stream, documents, settings, advance)),
         ("greedy_agreement", agreement(head, base, stream, documents, settings, advance)),
@@ -145,11 +145,17 @@ def agreement(
 
 def behaviour_cost(head: Head, stream: TokenStream, settings: EvaluationSettings) -> int:
     """Return how many tokens run and base read for behaviour_rows."""
-    texts = [stream.content(document) for document in choose_documents(stream, settings.behaviour_tokens)]
+    texts = [stream.content(document) for document in _documents(stream, settings)]
     prompts, continued = _prompts(head, texts)
     begun = 1 + len(prompts[0])
     greedy = sum(range(begun, begun + continued)) + begun + continued - 1  # the base token by token, the run at once
     return 2 * tokens_read(texts, fitted(settings, head.model)) + len(prompts) * greedy
+
+
+def _documents(stream: TokenStream, settings: EvaluationSettings) -> list[int]:
+    """Return documents that have tokens, of behaviour_tokens together."""
+    chosen = choose_documents(stream, settings.behaviour_tokens)
+    return [document for document in chosen if len(stream.content(document))]
 
 
 def _prompts(head: Head, texts: list[Tokens]) -> tuple[list[Tokens], int]:

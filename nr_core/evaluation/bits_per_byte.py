@@ -42,16 +42,22 @@ def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
 
 
 def choose_documents(stream: TokenStream, max_tokens: int | None) -> list[int]:
-    """Choose whole documents with text, in a fixed random order, until they have given max_tokens."""
+    """Choose whole documents with text, in a fixed random order, until they have given max_tokens.
+
+    One whose text the tokenizer loses altogether is among them: `lost_share` counts it. Raises ModelError where no
+    document has any text.
+    """
     chosen: list[int] = []
     tokens = 0
     for document in np.random.default_rng(SAMPLE_SEED).permutation(stream.documents):
         if max_tokens is not None and tokens >= max_tokens:
             break
         length = len(stream.content(document))
-        if length:
+        if length or stream.byte_lengths[document]:
             chosen.append(int(document))
             tokens += length
+    if not chosen:
+        raise ModelError(f"{stream.folder} holds no text, so there is nothing to score; give a set that has some.")
     return sorted(chosen)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from nr_core.base.head import Head
 from nr_core.base.load_base import load_base
 from nr_core.errors import ModelError
-from nr_core.evaluation.bits_per_byte import ratio
+from nr_core.evaluation.bits_per_byte import choose_documents, ratio
 from nr_core.evaluation.evaluate import evaluate, score
 from nr_core.progress import Progress
 from nr_core.runs.load_run import load_run
@@ -194,6 +194,24 @@ def test_text_that_the_tokens_lose_is_refused_or_its_share_is_told(world, tmp_pa
             rows = score(model, None, stream, [0, 1], EvaluationSettings()).metrics(name)
             shares[name] = [row["value"] for row in rows if row["metric"] == "lost_text"]
     assert shares == {"hardly": [pytest.approx(3 / 762)], "whole": []}
+
+
+def test_documents_of_which_no_token_is_left_count_as_lost(world, tmp_path):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    rules = Tokenizer(models.BPE())  # without a token for what it does not know, which it drops
+    rules.pre_tokenizer, rules.decoder = pre_tokenizers.Split(" ", "isolated"), decoders.Fuse()
+    rules.train_from_iterator(["ba ke mi so"], trainers.BpeTrainer(special_tokens=["<end>"], show_progress=False))
+    PreTrainedTokenizerFast(tokenizer_object=rules, eos_token="<end>").save_pretrained(tmp_path)
+    for name, texts, share in (("some", ["ba ke mi so", "привет"], "52.2%"), ("all", ["привет", "мир"], "100.0%")):
+        tokenize([write_shard(tmp_path / "shard.parquet", texts)], str(tmp_path), tmp_path / name)
+        stream = TokenStream.open(tmp_path / name)
+        with pytest.raises(ModelError, match=f"loses {share} of the bytes"):
+            score(tiny_model("llama"), None, stream, choose_documents(stream, None), EvaluationSettings())
+    tokenize([write_shard(tmp_path / "shard.parquet", ["", ""])], str(tmp_path), tmp_path / "empty")
+    with pytest.raises(ModelError, match="holds no text"):
+        choose_documents(TokenStream.open(tmp_path / "empty"), None)
 
 
 def test_time_left_counts_what_every_part_costs(world, run, tmp_path, monkeypatch, capsys):
