@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.initialization import no_init_weights
 
 from nr_core.errors import ModelError
 from nr_core.settings import MethodSettings
 from nr_core.tuner.adapter_sites import find_attention_sites, find_sites
 from nr_core.tuner.budget import BUDGET, Backbone
 
+INDEX_NAMES = ("layer_idx", "layer_id")  # what transformers' attention calls its place in the key-value cache
 # What transformers' blocks call the matrix that writes to the residual stream (transformers 5.23).
 OUTPUT_NAMES = ("o_proj", "out_proj", "down_proj", "c_proj", "dense", "dense_4h_to_h", "fc2", "fc_out", "wo", "w2")
 
@@ -31,7 +33,7 @@ def expand_blocks(model: Any, allowance: float) -> Any:
     """Add the whole number of layers (at least one) that comes nearest to `allowance` parameters.
 
     Changes the model and returns it, only the new layers trainable. Raises ModelError where it has no such blocks, or
-    where copies with zeroed outputs are not the identity.
+    where copies with zeroed outputs are not the identity, or where its config cannot say how the deeper model is built.
     """
     path = find_sites(model)[0].source.rpartition(".")[0].rpartition(".")[0]
     stack = model.get_submodule(path)
@@ -57,11 +59,13 @@ def expand_blocks(model: Any, allowance: float) -> Any:
         expanded.append(block)
     for position, block in enumerate(expanded):
         for module in block.modules():  # the key-value cache is indexed by it
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = position  # type: ignore[assignment]
+            for name in INDEX_NAMES:
+                if hasattr(module, name):
+                    setattr(module, name, position)
     setattr(model.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2], nn.ModuleList(expanded))
     _tell_config(model.config.get_text_config(), layers, order)
     _require_identity(model, before)
+    _require_rebuilt(model)
     return model
 
 
@@ -109,4 +113,26 @@ def _require_identity(model: Any, before: torch.Tensor | None) -> None:
         raise ModelError(
             f"Layers added to the model ({kind}) with zeroed outputs change what it computes, so block expansion does "
             "not start at the backbone; choose another method."
+        )
+
+
+@torch.no_grad()
+def _require_rebuilt(model: Any) -> None:
+    """Refuse a model that its own config would build otherwise, as whoever loads it does: some know by a layer's number
+    whether it has experts (DeepSeek, Qwen2 MoE), or by what its attention is scaled (GPT-2)."""
+    after = _logits(model)
+    if after is None:
+        return
+    kind = getattr(model.config, "model_type", type(model).__name__)
+    try:
+        with no_init_weights(), next(model.parameters()).device:  # weights take no memory: they become the model's own
+            rebuilt = type(model)(type(model.config).from_dict(model.config.to_dict()))
+        rebuilt.load_state_dict(model.state_dict(), assign=True)
+        found = _logits(rebuilt)
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError):
+        found = None
+    if found is None or not torch.allclose(found, after, rtol=1e-4, atol=1e-5):
+        raise ModelError(
+            f"A deeper model of this kind ({kind}) would not load as it is trained: its config tells layers apart by "
+            "their numbers, which added layers change; choose another method."
         )

@@ -112,6 +112,31 @@ def test_block_expansion_needs_blocks_it_knows():
         extend(tiny_model("mamba", state_size=4, time_step_rank=2, conv_kernel=2), MethodSettings(method="llama_pro"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        (
+            "qwen2_moe",
+            {"mlp_only_layers": [0], "num_experts": 4, "moe_intermediate_size": 16},
+        ),  # experts from layer 1 on
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+    ],
+)
+def test_a_deeper_model_that_would_load_otherwise_is_refused(kind, sizes):
+    model = tiny_model(kind, initializer_range=0.5, **sizes)
+    with pytest.raises(ModelError, match=rf"of this kind \({kind}\) would not load as it is trained"):
+        extend(model, MethodSettings(method="llama_pro", budget=4))
+
+
+def test_layers_that_were_added_have_places_of_their_own_in_the_cache():
+    """GPT-Neo's attention calls its place by another name."""
+    base = tiny_model("gpt_neo", num_layers=2, hidden_size=32, num_heads=2, attention_types=[[["global", "local"], 1]])
+    tokens = torch.arange(3, 12).unsqueeze(0)
+    expected = base(tokens).logits
+    model = extend(base, MethodSettings(method="llama_pro", budget=0.5)).model
+    assert torch.allclose(model(tokens, use_cache=True).logits, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("given", [{"budget": float("inf")}, {"budget": float("nan")}, {"budget": 0}, {"width": 0}])
 def test_a_size_that_is_none_is_refused(given):
     with pytest.raises(ModelError, match=f"NeutralResiduesConfig.{next(iter(given))} is "):
