@@ -16,6 +16,7 @@ from pipelines.pages.furniture import (
     large_parts,
     names_content,
 )
+from pipelines.pages.ingredients import begin_of_ingredients, is_quantity
 from pipelines.pages.letters import is_closing, is_salutation
 from pipelines.pages.prose import ends_sentence, prose_of
 from pipelines.pages.short_text_guard import MARK
@@ -48,6 +49,7 @@ _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
 _MAX_BOXES = 5000  # .1 s
 _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in FURNITURE_WORDS)])
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
+_BUTTONS, _MAX_LINKED_SHARE = "button, input:not([type=checkbox]), img, select", 0.25  # of no ingredients
 _MAX_SIGNATURE_LINES = 4  # with the closing line
 
 
@@ -147,10 +149,21 @@ def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
 
 def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
     """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
-    if part.query_selector(_CONTROLS) is not None or len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
+    control = part.query_selector(_CONTROLS)
+    if control is not None and not (control.tag in ("a", "input") and _has_ingredients(part)):
+        return
+    if len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
         return
     for _ in range(_MIN_LIST_DEPTH - 1):
         _put_into_box(tree, part)
+
+
+def _has_ingredients(part: ElementNode) -> bool:
+    """Tell whether a list with controls is of ingredients: boxes to tick, and links in few of them."""
+    first = part.query_selector("li")
+    if first is None or not is_quantity(first.text or "") or part.query_selector(_BUTTONS) is not None:
+        return False
+    return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(part.query_selector_all("li"))
 
 
 def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:
@@ -183,7 +196,7 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str], m
 def _trim_ends(text: str) -> str:
     """Return `text` without short lines before its first sentence and after its last, if they are a small part of it.
 
-    Lists stay, with the line above them, and so do salutations and what closes a letter.
+    Lists stay, with the line above them, and so do ingredients, salutations and what closes a letter.
     """
     lines = text.split("\n")
     filled = [number for number, line in enumerate(lines) if line and not line.isspace()]  # a page can be blank lines
@@ -191,6 +204,8 @@ def _trim_ends(text: str) -> str:
     start = _end_of_short(texts, _MAX_HEAD_LINE, len(text))
     stop = len(texts) - _end_of_short(texts[start:][::-1], _MAX_TAIL_LINE, len(text))
     start = next((number for number in range(start) if _begins_content(texts, number, start)), start)
+    if (ingredients := begin_of_ingredients(texts, start)) is not None:
+        start = ingredients
     closing = next((number for number in range(stop, len(texts)) if is_closing(texts[number])), None)
     if closing is not None:
         stop = min(closing + _MAX_SIGNATURE_LINES, len(texts))
@@ -199,7 +214,7 @@ def _trim_ends(text: str) -> str:
 
 def _begins_content(texts: list[str], number: int, stop: int) -> bool:
     """Tell whether a short line above the first sentence greets somebody, or stands above a list."""
-    if is_salutation(texts[number]):
+    if is_salutation(texts[number], stands_above_text=number == stop - 1):
         return True
     below = texts[number + 1 : min(number + 1 + _MIN_LIST_ITEMS, stop)]
     is_heading = not texts[number].startswith(_LIST_INDENT)

@@ -95,11 +95,73 @@ def test_ingredients_stay() -> None:
         ("Liebe Anna", "Viele Grüße"),
         ("Kedves Péter", "Üdvözlettel"),
         ("Cher ami", "Bien à toi"),
+        ("To whom it may concern", "Regards,"),
+        ("Ladies and Gentlemen,", "Many thanks,"),
+        ("Szia Anna", "Baráti üdvözlettel"),
+        ("Guten Tag Frau Kovacs", "Mit freundlichem Gruß"),
+        ("Madame, Monsieur,", "Bien cordialement"),
+        ("Poštovani,", "Lijep pozdrav"),
+        ("Ahoj Anno", "Srdečně"),
+        ("Kochana Anno", "Serdecznie pozdrawiam"),
+        ("Bună Anna", "Toate cele bune"),
+        ("Rakkaat lukijat,", "Terveisin"),
     ],
 )
 def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str) -> None:
     article = f"<p>3 May</p><p>{salutation}</p>{PARAGRAPHS}<p>{closing}</p><p>Somebody</p>"
     assert text_of(f"<article>{article}</article>") == [salutation, *SENTENCES.split("\n"), closing, "Somebody"]
+
+
+METHOD = f"<h2>Preparation</h2>{PARAGRAPHS}"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "<p>{}</p>",
+        "{}<br>",
+        "<div>{}</div>",
+        "<dl><dt>{}</dt></dl>",
+        "<table><tr><td>{}</td></tr></table>",
+        "<p><a href=/one>{}</a></p>",
+    ],
+)
+@pytest.mark.parametrize("heading", ["What you need", ""])
+@pytest.mark.parametrize(
+    "ingredients",
+    [("200 g flour", "2 eggs", "½ spoon of sugar", "salt"), ("Mehl 200 g", "Eier: 2 St.", "Butter – 100 g", "Salz")],
+)
+def test_ingredients_stay_however_they_are_set(item: str, heading: str, ingredients: tuple[str, ...]) -> None:
+    items = "".join(item.format(name) for name in ingredients)
+    lines = text_of(f"<article><h2>{heading}</h2>{items}{METHOD}</article>")
+    expected = [*([heading] if heading else []), *ingredients]
+    assert [line.strip() for line in lines[: len(expected)]] == expected
+
+
+@pytest.mark.parametrize(
+    "heading", ["Hozzávalók", "Zutaten für 4 Personen", "Ingredients:", "Składniki", "Ингредиенты"]
+)
+def test_ingredients_without_quantities_stay_below_their_heading(heading: str) -> None:
+    lines = text_of(f"<article><h2>{heading}</h2><p>flour</p><p>eggs</p><p>salt</p>{METHOD}</article>")
+    assert lines[:4] == [heading, "flour", "eggs", "salt"]
+
+
+@pytest.mark.parametrize("last", ["<li><a href=/salt>salt</a></li>", "<li><input type=checkbox>salt</li>"])
+def test_ingredients_with_a_link_or_boxes_to_tick_stay(last: str) -> None:
+    items = "".join(f"<li>{count} spoons of flour</li>" for count in range(4))
+    lines = text_of(f"<article><h2>For the cake</h2><ul>{items}{last}</ul>{METHOD}</article>")
+    assert [line.strip() for line in lines[:6:5]] == ["For the cake", "salt"]
+
+
+@pytest.mark.parametrize("item", ["<li><a href=/{0}>Section {0}</a></li>", "<li>2{0} parts <button>+</button></li>"])
+def test_a_menu_above_the_text_goes(item: str) -> None:
+    items = "".join(item.format(count) for count in range(4))
+    assert text_of(f"<article><h2>Sections</h2><ul>{items}</ul>{PARAGRAPHS}</article>") == SENTENCES.split("\n")
+
+
+def test_years_above_the_text_are_no_ingredients() -> None:
+    years = "".join(f"<p>{year} Report</p>" for year in range(2012, 2016))
+    assert text_of(f"<article>{years}{PARAGRAPHS}</article>") == SENTENCES.split("\n")
 
 
 @pytest.mark.parametrize(
