@@ -11,11 +11,9 @@ from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace
 
-FIGURES = """SELECT s.name, s.language, e.metric, e.value, e.stderr, b.value AS base
-FROM evaluations e JOIN eval_sets s USING (eval_id) JOIN runs r ON r.model_id = e.model_id
-LEFT JOIN evaluations b ON b.model_id = r.base_model_id AND b.eval_id = e.eval_id AND b.metric = e.metric
-    AND b.settings_hash = e.settings_hash
-WHERE r.run_id = ? AND e.metric = 'bits_per_byte' ORDER BY ALL"""
+# Once a set, though a run may have been scored under several settings: by those of its last evaluation.
+FIGURES = """SELECT eval_set, language, base_value, value
+FROM run_evaluations WHERE run_id = ? AND metric = 'bits_per_byte' ORDER BY ALL"""
 
 
 def push(folder: Path, hub_id: str, base: str | None, private: bool, workspace: Path) -> str:
@@ -57,7 +55,7 @@ def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: 
     if base is not None:  # its revision and file are those of another place
         kept = {"trust_remote_code": spec.trust_remote_code, "dtype": spec.dtype, "quantize": spec.quantize}
         spec = BaseSpec.model_validate({"model": base, **kept})
-    if Path(spec.model).is_absolute() or Path(spec.model).exists():
+    if not _is_hub_id(spec.model):
         raise InputError(
             f"the base of this run is the folder {spec.model}, which nobody else has: name it with --base HUB_ID (of "
             "a GGUF file: --base HUB_ID/NAME.gguf)"
@@ -68,6 +66,18 @@ def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: 
         config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     (content / "README.md").write_text(card(content, folder, report, hub_id, spec, workspace))
     return content
+
+
+def _is_hub_id(model: str) -> bool:
+    """Tell a model's id from a folder, which may be one of another machine, or relative to another folder."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return not Path(model).exists()
 
 
 def card(content: Path, folder: Path, report: dict[str, Any], hub_id: str, spec: Any, workspace: Path) -> str:
@@ -81,9 +91,7 @@ def card(content: Path, folder: Path, report: dict[str, Any], hub_id: str, spec:
         rows = query(Workspace(workspace), FIGURES, [folder.name]).rows
     if not rows:
         return text
-    lines = [
-        f"| {name} | {language} | {base:.4f} | {value:.4f} |" for name, language, _, value, _, base in rows if base
-    ]
+    lines = [f"| {name} | {language} | {base:.4f} | {value:.4f} |" for name, language, base, value in rows]
     table = [
         "",
         "## Held-out text, bits per byte",

@@ -188,6 +188,7 @@ MLFLOW = {
     "metrics": """SELECT key, value, timestamp, run_uuid, step, isnan(value) AS is_nan FROM (
         SELECT s.name || '/' || e.metric AS key, e.value, epoch_ms(r.created) AS timestamp, r.run_id AS run_uuid, e.step
         FROM evaluations e JOIN eval_sets s USING (eval_id) JOIN runs r ON r.model_id = e.model_id
+        JOIN last_evaluations l ON (l.run_id, l.eval_id, l.settings_hash) = (r.run_id, e.eval_id, e.settings_hash)
         UNION ALL
         SELECT 'lm_loss', t.lm_loss, epoch_ms(r.created), r.run_id, t.step
         FROM training_steps t JOIN runs r USING (run_id)

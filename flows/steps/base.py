@@ -63,6 +63,8 @@ def prepare_base(config: Config, versions: Mapping[str, str]) -> PreparedBase:
 def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     """Identify a given model by its weights, its config and its tokenizer, and record it.
 
+    Of a folder the whole path is kept, by which runs and their cards find it from anywhere.
+
     Raises:
         ModelError: there is no such model, a file of it is cut short, or its tokenizer has no end-of-text token.
     """
@@ -77,6 +79,8 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     if not (workspace.records("models") / f"{model_id}.parquet").exists():
         model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
         record_model(workspace, {**model, "created": now()})
+    folder = Path(spec.model)
+    spec = spec.model_copy(update={"model": str(folder.absolute())}) if folder.is_dir() else spec
     return PreparedBase(model_id=model_id, spec=spec)
 
 

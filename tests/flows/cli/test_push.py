@@ -70,9 +70,11 @@ def finished(world, run, tmp_path):  # noqa: F811
     write_records(workspace, "runs", "r", [{"run_id": "r", "model_id": "r", "base_model_id": "b", "method": "lora"}])
     eval_set = {"eval_id": "e", "name": "novels", "language": "eng", "text_domain": "novels"}
     write_records(workspace, "eval_sets", "e", [eval_set])
-    for model, value in (("b", 2.0), ("r", 2.25)):
-        row = {"model_id": model, "step": 0, "eval_id": "e", "settings_hash": "h", "metric": "bits_per_byte"}
-        write_records(workspace, "evaluations", model, [{**row, "value": value, "n": 3}])
+    for settings, more in (("h", 0.0), ("in short windows", 0.5)):
+        for model, value in (("b", 2.0), ("r", 2.25)):
+            row = {"model_id": model, "step": 0, "eval_id": "e", "settings_hash": settings, "metric": "bits_per_byte"}
+            write_records(workspace, "evaluations", f"{model} {settings}", [{**row, "value": value + more, "n": 3}])
+    write_records(workspace, "run_eval_sets", "r", [{"run_id": "r", "eval_id": "e", "settings_hash": "h"}])
     refresh_catalog(workspace)
     return folder
 
@@ -115,6 +117,7 @@ def test_push_uploads_the_adapter_with_its_card(finished):
         "| novels | eng | 2.0000 | 2.2500 |",
     ):
         assert line in card
+    assert card.count("| novels |") == 1
     assert json.loads(Hub.files["adapter_config.json"])["base_model_name_or_path"] == "someone/base"
     assert str(finished.parent.parent.parent) not in "".join(c.decode(errors="replace") for c in Hub.files.values())
 
@@ -123,3 +126,11 @@ def test_what_is_no_run_is_not_pushed(tmp_path):
     (tmp_path / "empty" / "nothing").mkdir(parents=True)
     refused = push(tmp_path / "empty" / "nothing")
     assert refused.returncode == 2 and "is no finished run (it has no run.json)" in refused.stderr
+
+
+@pytest.mark.parametrize("model", ["./bases/mine", "../mine", "bases/of/mine"])
+def test_a_base_that_was_named_from_another_folder_is_no_hub_id(finished, model):
+    report = json.loads((finished / "run.json").read_text())
+    (finished / "run.json").write_text(json.dumps({**report, "base": {"model": model}}))
+    refused = push(finished)
+    assert refused.returncode == 2 and f"the folder {model}, which nobody else has" in refused.stderr
