@@ -1,7 +1,7 @@
 """`make results-check`: one row of docs/results.md from scratch, held against what stands there.
 
 The row is the demo's neutral residues, seed 0: its text is generated, so that anybody can make it. The bounds are wide
-enough for another processor and narrow enough to tell the methods apart (LoRA: +.394).
+enough for another processor and narrow enough to tell the methods apart (LoRA: +.432).
 """
 
 import sys
@@ -18,8 +18,8 @@ from storage.workspace import Workspace
 ROW = "neutral_residues"
 FIGURES = "SELECT learning, forgetting FROM learning_vs_forgetting WHERE method = ? AND seed = 0"
 # Of docs/results.md ("The demo, on two seeds", seed 0), and how far from it a figure may lie. It has this
-# setting by two seeds, which differ by .005 and .011. The bounds are wider, for other processors.
-STATED = {"learning": (0.512, 0.05), "forgetting": (0.037, 0.03)}
+# setting by two seeds, which differ by .006 and .029. The bounds are wider, for other processors.
+STATED = {"learning": (0.532, 0.05), "forgetting": (0.107, 0.06)}
 
 
 def main() -> int:
