@@ -119,6 +119,22 @@ def _is_number(text: str, taken: float) -> bool:
     return isinstance(taken, bool) or any(re.fullmatch(CORE_SCHEMA[kind], text.strip()) for kind in ("int", "float"))
 
 
+def refuse_secrets(kept: Any, field: str = "") -> None:
+    """Refuse an address with a password or token in it. kept: values as Prefect keeps and shows them, in which those of
+    sources and `data_root` have none any more.
+    """
+    if isinstance(kept, Mapping):
+        for key, item in kept.items():
+            refuse_secrets(item, f"{field}.{key}" if field else key)
+    elif isinstance(kept, list):
+        for place, item in enumerate(kept):
+            refuse_secrets(item, f"{field}.{place}")
+    elif isinstance(kept, str) and "://" in kept and redacted_text(kept) != kept:
+        raise ValueError(
+            f"`{field}` is an address with a password or a token in it, which would be kept and logged; give it without"
+        )
+
+
 def refuse_untold(field: str, language: str) -> None:
     try:
         known_language(language)

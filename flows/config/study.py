@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from flows.config.errors import first_sentence, refuse_odd_numbers, refuse_unknown, refuse_untold
+from flows.config.errors import first_sentence, refuse_odd_numbers, refuse_secrets, refuse_unknown, refuse_untold
 from flows.config.extends import refuse_too_deep, resolve_extends, substitute
 from flows.config.nulls import without_nulls
 from flows.config.resources import Resources
@@ -41,7 +41,7 @@ from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.settings.corpora import names_a_file
-from pipelines.sources.urls import redacted_query
+from pipelines.sources.urls import Address, redacted_query
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters
@@ -58,7 +58,7 @@ class Config(Settings):
     more_languages: list[Language] = Field(
         default_factory=list, description="further new languages, learned jointly with the first in one adapter"
     )
-    data_root: str = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
+    data_root: Address = Field(".", description="what ${data_root} in paths stands for; set it on the command line")
     workspace: str = Field("workspace", min_length=1, description="the folder that takes all results")
     bucket: str | None = Field(
         None,
@@ -132,6 +132,7 @@ class Config(Settings):
         complete = _with_wanted_languages(_with_splits(complete))
         config = validate(complete)
         refuse_odd_numbers(complete, config)
+        refuse_secrets(config.model_dump(mode="json", exclude={"bucket"}))
         return config
 
     @model_validator(mode="after")

@@ -204,6 +204,27 @@ def test_names_and_shares_must_agree():
     assert "alpha: lora has no local loss" in refused(methods=[{"method": "lora", "alpha": 1}])
 
 
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("base.model", {"base": {"model": "https://me:canary@models.example/base"}}),
+        ("resources.address", {"resources": {"runner": "dask", "address": "tls://me:canary@scheduler:8786"}}),
+        ("evaluation.tasks.1", {"evaluation": {"tasks": ["mine", "https://files.example/task.yaml?token=canary"]}}),
+    ],
+)
+def test_a_password_in_any_other_address_is_refused_and_not_repeated(field, changes):
+    with pytest.raises(InputError, match=f"`{field}` is an address with a password or a token in it") as refused:
+        parse_config({**SMALL, **changes}, "here")
+    assert "canary" not in str(refused.value)
+
+
+def test_a_password_in_data_root_opens_its_files_and_is_kept_nowhere():
+    sources = {"sample": {"kind": "warc", "paths": ["${data_root}/x.warc.gz"]}}
+    config = parse_config({**SMALL, "sources": sources, "data_root": "https://me:canary@files.example"}, "here")
+    assert config.sources["sample"].paths == ["https://me:canary@files.example/x.warc.gz"]
+    assert "canary" not in config.model_dump_json()
+
+
 def test_overrides_extend_and_data_root(tmp_path):
     below = tmp_path / "below.yaml"
     below.write_text(
