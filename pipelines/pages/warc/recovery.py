@@ -5,6 +5,7 @@ Parts of a compressed file that begin with a record, or, where no compression is
 
 import mmap
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO, cast
@@ -28,6 +29,7 @@ from pipelines.pages.warc.header import (
 from pipelines.sources.compressed_files import CHUNK_BYTES, MAX_LOOKS, Damage, kind_of, parts
 from pipelines.sources.compressed_frames import dictionary_frame
 
+_NO_SPACE = re.compile(rb"\S")
 _MAX_PLAIN_BYTES = 32 << 30  # that a file is decompressed to beside it
 _MAX_PLAIN_WITHOUT = 64 << 20  # that it is before the first header
 
@@ -99,7 +101,7 @@ class Places:
         if holds_record:
             end = self._end_of_header(place)
             end += length_in(self.bytes[place:end]) or 0
-        return bool(self.bytes[end:following].strip())
+        return _NO_SPACE.search(self.bytes, end, following) is not None
 
     def header_runs_on(self, place: int) -> bool:
         """Tell whether the header at `place` was cut before its type, where readers take the next for more of it."""
