@@ -36,6 +36,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/documents/row.py",
             "pipelines/documents/unit.py",
             "pipelines/documents/unit_file.py",
+            "pipelines/documents/unit_tally.py",
             "pipelines/documents/added_languages.py",
             "pipelines/documents/given_files.py",
             "pipelines/sources/compressed_*.py",

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from pipelines.documents.row import SCHEMA
 from pipelines.documents.shared_units import fetch_units
-from pipelines.documents.unit import DAMAGED, UnitReader
+from pipelines.documents.unit import UnitReader
 from pipelines.documents.unit_file import written_whole
+from pipelines.documents.unit_tally import DAMAGED
 from pipelines.settings import DocumentSettings, FetchSettings
 from pipelines.sources.common_crawl.selection import Record
 from pipelines.sources.fetch_unit import Earlier, Fetched, Fetcher, Place, needs_fetching
@@ -29,7 +30,7 @@ from pipelines.sources.remote import LANGUAGES, LOCATION, ByteRange
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.work_units import UnitReport, WorkUnit, documents_file, is_unit_done, read_report
 from pipelines.text.identify import Identifier
-from pipelines.text.languages import GROUPS, UNDETERMINED
+from pipelines.text.languages import GROUPS
 from storage.errors import InputError
 from storage.files import link
 from storage.keys import hash_of
@@ -196,23 +197,23 @@ class ReaderOfAdded(UnitReader):
             raise InputError(f"the documents of {self.unit.path} in {earlier} are gone")
         self._documents_before = documents_file(earlier, self.unit.unit_id)
         self._to_read = _again(self.unit, self._earlier, settings)
-        self.bytes = sum(place.length for place in self._to_read.values())
-        self.failures[:0] = report.failures
+        self.tally.bytes = sum(place.length for place in self._to_read.values())
+        self.tally.failures[:0] = report.failures
         if not self._to_read:
             return self._linked(report, folder)
         if self.records_of_batch is None:  # in the file of this machine
             self.records_of_batch = list(self._to_read.values())
-        self.records = report.records - len(self._to_read)
-        self.counts[UNDETERMINED, DAMAGED] = sum(row["documents"] for row in report.funnel if row["reason"] == DAMAGED)
+        self.tally.records = report.records - len(self._to_read)
+        self.tally.add_damage(sum(row["documents"] for row in report.funnel if row["reason"] == DAMAGED))
         return super()._write(settings, identify, folder)
 
     def _linked(self, report: UnitReport, folder: Path) -> UnitReport:
         """Make the documents file the same one where no record is read again, as of texts."""
         with written_whole(folder, self.unit.unit_id) as file:
             link(self._documents_before, file)
-        self.records = report.records
+        self.tally.records = report.records
         same = ("documents", "funnel", "file_bytes", "file_sha256")
-        return self._report(status="done", **{name: getattr(report, name) for name in same})
+        return self.tally.report(status="done", **{name: getattr(report, name) for name in same})
 
     def _rows(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         assert self.records_of_batch is not None

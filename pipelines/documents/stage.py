@@ -154,7 +154,7 @@ def why_not_read(result: UnitReport | NotRead) -> str | None:
 
 def record_failure(unit: WorkUnit, error: str, folder: Path) -> UnitReport:
     """Store and return the report of a unit that could not be read at all."""
-    report = _next_reader(unit, folder, Fetched(unit.path)).failed(error)
+    report = _next_reader(unit, folder, Fetched(unit.path)).tally.failed(error)
     write_report(folder, report)
     return report
 

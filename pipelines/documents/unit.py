@@ -1,9 +1,7 @@
 """Reads one work unit: makes its documents, and counts what left."""
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, count
 from pathlib import Path
@@ -14,7 +12,6 @@ import pyarrow.parquet as pq
 
 from pipelines.documents.row import (
     SCHEMA,
-    STAGE_OF_REASON,
     HtmlPage,
     capture_document,
     extract_page,
@@ -25,6 +22,7 @@ from pipelines.documents.row import (
     text_document,
 )
 from pipelines.documents.unit_file import row_groups, written_whole
+from pipelines.documents.unit_tally import UnitTally
 from pipelines.pages.characters import cut
 from pipelines.pages.charset.decode import decode_plain_text
 from pipelines.pages.warc import Capture, read_items, read_records
@@ -36,16 +34,14 @@ from pipelines.sources.fetch_unit import Fetched, Place
 from pipelines.sources.remote import LOCATION, ByteRange
 from pipelines.sources.retries import ReadFailure
 from pipelines.sources.text_files import TextRecord, read_text
-from pipelines.sources.work_units import Failure, FunnelRow, UnitReport, WorkUnit
+from pipelines.sources.work_units import Failure, UnitReport, WorkUnit
 from pipelines.text.identify import Identifier
-from pipelines.text.languages import UNDETERMINED, code_of_label
 from pipelines.workers.shared_position import NOTHING, TOGETHER, Poison
 from storage.errors import InputError, is_disk_full, os_sentence
 from storage.keys import file_sha256
 
 Item = TypeVar("Item", TextRecord, Record)
 Made = TypeVar("Made", bound=dict[str, Any] | HtmlPage)
-DAMAGED = "damaged"  # of the places where reading broke: how many records were lost there is not known
 logger = logging.getLogger(__name__)
 
 # Where one language is wanted, so many pages wait for the early look at them, up to so much HTML.
@@ -64,17 +60,11 @@ class _Waiting:
 
 
 class UnitReader:
-    """Reads a unit once, and holds what it has counted so far. `number` is 1 for the first attempt."""
+    """Reads a unit once. `number` is 1 for the first attempt."""
 
     def __init__(self, unit: WorkUnit, number: int) -> None:
         self.unit = unit
-        self.number = number
-        self.bytes = unit.bytes
-        self.records = 0
-        self.failures: list[Failure] = []
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.characters: Counter[tuple[str, str]] = Counter()
-        self.started = time.monotonic()
+        self.tally = UnitTally(unit, number)
 
     def run(
         self,
@@ -89,46 +79,29 @@ class UnitReader:
         self.file, self.records_of_batch, self.on_record = Path(fetched.file), fetched.records, on_record
         self.poison = poison
         on_record(NOTHING)
-        self.failures.extend(fetched.failures)
+        self.tally.failures.extend(fetched.failures)
         try:
-            self.bytes = self.file.stat().st_size
+            self.tally.bytes = self.file.stat().st_size
             return self._write(settings, identify, folder)
         except InputError as error:
-            return self.failed(str(error).replace(str(self.file), self.unit.path))  # a fetched file is soon gone
+            return self.tally.failed(str(error).replace(str(self.file), self.unit.path))  # a fetched file is soon gone
         except OSError as error:
             if is_disk_full(error):
-                return self.failed(os_sentence(error, at=folder))
-            return self.failed(f"{self.unit.path}: {error}")
+                return self.tally.failed(os_sentence(error, at=folder))
+            return self.tally.failed(f"{self.unit.path}: {error}")
 
     def _write(self, settings: DocumentSettings, identify: Identifier, folder: Path) -> UnitReport:
         with written_whole(folder, self.unit.unit_id) as file:
             with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
                 for rows in row_groups(self._documents(settings, identify)):
                     measured = rows if self.poison.apart else self._measured(rows, settings, identify)
-                    self._count(measured)
+                    self.tally.add(measured)
                     writer.write_table(pa.Table.from_pylist(measured, schema=SCHEMA))
             file_bytes, file_hash = file.stat().st_size, file_sha256(file)
-        damaged = self.counts[UNDETERMINED, DAMAGED]
-        if damaged:
-            error = self.failures[-1]["error"]
+        if damaged := self.tally.damaged:
+            error = self.tally.failures[-1]["error"]
             logger.warning("%s: damaged at %d places; at the last: %s", self.unit.path, damaged, error)
-        return self._report(
-            status="done",
-            documents=sum(self.counts.values()) - damaged,  # nobody knows how many those were
-            funnel=[
-                FunnelRow(
-                    language=language,
-                    stage=STAGE_OF_REASON[reason],
-                    reason=reason,
-                    documents=count,
-                    characters=self.characters[language, reason],
-                )
-                for (language, reason), count in sorted(self.counts.items())
-                if count
-            ],
-            file_bytes=file_bytes,
-            file_sha256=file_hash,
-        )
+        return self.tally.done(file_bytes, file_hash)
 
     def _measured(
         self, rows: list[dict[str, Any]], settings: DocumentSettings, identify: Identifier
@@ -154,30 +127,6 @@ class UnitReader:
 
         made = self._guarded(row, str(row["row"]), alone)
         return made if made["reason"] == row["reason"] else made | {"text": None}
-
-    def _count(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            key = _language(row), row["reason"]
-            self.counts[key] += 1
-            self.characters[key] += row["characters"]
-
-    def failed(self, error: str) -> UnitReport:
-        return self._report(status="failed", error=error)
-
-    def _report(self, **outcome: Any) -> UnitReport:
-        unit = self.unit
-        return UnitReport(
-            unit_id=unit.unit_id,
-            source=unit.source,
-            kind=unit.kind,
-            path=unit.path,
-            attempts=self.number,
-            failures=self.failures,
-            records=self.records,
-            bytes=self.bytes,
-            seconds=time.monotonic() - self.started,
-            **outcome,
-        )
 
     def _documents(self, settings: DocumentSettings, identify: Identifier) -> Iterator[dict[str, Any]]:
         for row, document in enumerate(self._rows(settings, identify)):
@@ -271,7 +220,7 @@ class UnitReader:
             if isinstance(item, ReadFailure):
                 self._failure(item)
             else:
-                self.records += 1
+                self.tally.records += 1
                 yield number, item
 
     def _guarded(
@@ -308,19 +257,13 @@ class UnitReader:
                 yield document
 
     def _failure(self, failure: ReadFailure) -> None:
-        self.counts[UNDETERMINED, DAMAGED] += 1
+        self.tally.add_damage(1)
         entry = Failure(byte_offset=failure.byte_offset, error=failure.error)
         if self.records_of_batch is not None:
             offsets = [place.offset for place in self._places(self.records_of_batch)]
             place = self.records_of_batch[offsets.index(failure.byte_offset)]
             entry = Failure(byte_offset=place.offset, error=failure.error, path=place.path)
-        self.failures.append(entry)
-
-
-def _language(document: Mapping[str, Any]) -> str:
-    """Return a document's language, of one that left before it was looked at by who crawled it, if that is known."""
-    crawlers = document.get("content_languages") or UNDETERMINED
-    return document.get("language") or code_of_label(crawlers.partition(",")[0])
+        self.tally.failures.append(entry)
 
 
 def _parts(record: TextRecord, max_characters: int | None) -> Iterator[str]:
