@@ -74,11 +74,9 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
                 run.broke or parts.stops_early(run.offset, places.read_to)
             ):
                 # The way through the damage is in what was compressed as one.
-                content, lost = places.decompressed_beside(place)
-                opened.callback(content.close)
-                if lost:
-                    yield ReadFailure(run.offset, f"{lost}: what was compressed with it is lost")
-                places = opened.enter_context(closing(Places(content, is_plain=True)))
+                places, lost = _plain_places(*places.decompressed_beside(place), run.offset, opened)
+                if lost is not None:
+                    yield lost
                 known, place = number, 0
                 continue
             if run.broke is None:
@@ -111,9 +109,15 @@ def _places(path: Path, stream: BinaryIO, lenient: bool, opened: ExitStack) -> t
         copy = places.decompressed_beside(places.behind_empty_parts(0))
     if copy is None:
         return places, None
-    content, lost = copy
+    return _plain_places(*copy, 0, opened)
+
+
+def _plain_places(
+    content: BinaryIO, damage: str | None, offset: int, opened: ExitStack
+) -> tuple[Places, ReadFailure | None]:
+    """Return the places of a copy, which is closed with what is `opened`, and what it lost of the file."""
     opened.callback(content.close)
-    failure = ReadFailure(0, f"{lost}: what was compressed with it is lost") if lost else None
+    failure = ReadFailure(offset, f"{damage}: what was compressed with it is lost") if damage else None
     return opened.enter_context(closing(Places(content, is_plain=True))), failure
 
 
