@@ -200,10 +200,9 @@ def _scalar(node: ScalarNode) -> Any:
     if kind == "int" and re.fullmatch("[-+]?0[0-9]+", text):
         problem = f"{text} is octal to some programs and decimal to others: drop the leading zeros, or quote it as text"
         raise Refused(problem=problem, problem_mark=node.start_mark)
-    try:
-        return _READ.get(kind, str)(text)
-    except ValueError:  # only where a tag claims what the text is not
-        raise Refused(problem=f"{text!r} is no {kind}", problem_mark=node.start_mark) from None
+    if kind in _READ and not re.fullmatch(CORE_SCHEMA[kind], text):  # only where a tag claims it, as `!!bool yes`
+        raise Refused(problem=f"{text!r} is no {kind}", problem_mark=node.start_mark)
+    return _READ.get(kind, str)(text)
 
 
 def _integer(text: str) -> int:
@@ -235,7 +234,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for override in overrides:
         field, equals, text = override.partition("=")
-        *parents, leaf = field.split(".")
+        *parents, leaf = map(str.strip, field.split("."))
         if not equals or not all([*parents, leaf]):
             raise InputError(f"--set {override}: write it as field=value, like --set training.steps=100")
         if not text.strip():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.config.yaml_files import parse_yaml, read_yaml, write_yaml
+from flows.config.yaml_files import parse_overrides, parse_yaml, read_yaml, write_yaml
 from storage.errors import InputError
 
 
@@ -77,6 +77,17 @@ def test_what_would_never_end_is_refused_at_once():
     for opening in ("[", "{a: ", "- ", "? "):
         assert "nested more than 40 deep" in refused(opening * 30_000)
     assert "digits" in refused(f"a: {'1' * 5000}")
+
+
+@pytest.mark.parametrize("value", ["!!bool yes", "!!int 1_0", "!!null none", "!!float 1:30"])
+def test_a_tag_makes_no_other_value_of_a_text(value):
+    """PyYAML's constructors took `yes` for false here, and `1_0` for 10."""
+    with pytest.raises(InputError, match=r"here, line 1, column 4: '.+' is no (bool|int|null|float)"):
+        parse_yaml(f"a: {value}", "here")
+
+
+def test_spaces_around_the_field_of_an_override_are_no_part_of_it():
+    assert parse_overrides([" training . steps = 100"]) == {"training": {"steps": 100}}
 
 
 @pytest.mark.parametrize(
