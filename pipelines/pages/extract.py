@@ -30,13 +30,14 @@ _MIN_SHARE, _MIN_WHOLE = 0.4, 250
 # Names by which the library drops parts (comment, banner, hidden, related) name a thread's posts too, or what stands
 # around the whole article. Where so little of a page's prose is left, and there is so much of it, all of it is taken:
 # from the first line of prose, which is long and ends a sentence, to the last. Chosen here: 25 of 972 real pages had
-# lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing.
-_MIN_PROSE_SHARE, _MIN_PROSE = 0.25, 500
-_NO_PROSE = ["nav", "header", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
+# lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing. Headers that hold
+# more than such a share of the page are none.
+_MIN_PROSE_SHARE, _MIN_PROSE, _MAX_HEADERS_SHARE = 0.25, 500, 0.5
+_NO_PROSE = ["nav", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
 _COMMENTS = ["[id*=comment]", "[class*=comment]"]
 # Beside a text of some length the rest can be teasers: there must be more of it, and comments stay out.
 _MIN_PROSE_SHARE_OF_LONG = 0.15
-_USUAL_PARAGRAPH = 100  # characters
+_MAX_LOOKED_AT_SHARE, _FULL_STOPS = 0.2, (".", "。", "।", "۔")  # lines that are too short for prose have some too
 _MIN_ARTICLE_SHARE = 0.5  # of the prose: what is left beside comments is then the page's own
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
@@ -79,14 +80,14 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
             text = whole
     if len(text) < FEW_CHARACTERS:
         text = _all_prose(tree, settings, text) or text
-    elif _may_have_lost_paragraphs(tree, len(text)):
+    elif _may_have_lost_prose(tree, text):
         text = _all_prose_but_comments(tree, settings, text) or text
     return _trim_ends(text)
 
 
 def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
     """Return the page from its first line of prose to its last; None where `text` has enough of it."""
-    skipped = [*_NO_PROSE, MARKED]
+    skipped = _without_prose(tree)
     whole = _extract(tree, settings, skipped, main_content=False)
     if (size := prose_of(whole)[0]) < _MIN_PROSE or prose_of(text)[0] >= _MIN_PROSE_SHARE * size:
         return None
@@ -99,16 +100,41 @@ def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str |
 def _all_prose_but_comments(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
     """Do what _all_prose does, for a text of some length."""
     comments = [] if settings.comments else _COMMENTS
-    article = _extract(tree, settings, [*_NO_PROSE, MARKED, *comments], main_content=False)
+    article = _extract(tree, settings, [*_without_prose(tree), *comments], main_content=False)
     if prose_of(text)[0] >= _MIN_PROSE_SHARE_OF_LONG * prose_of(article)[0]:
         return None
     return _from_prose_to_prose(article, text.strip().split("\n")[0])
 
 
-def _may_have_lost_paragraphs(tree: HTMLTree, kept: int) -> bool:
-    """Tell cheaply whether the page has so many paragraphs that a text of `kept` characters can be a small share."""
-    paragraphs = len(tree.body.get_elements_by_tag_name("p")) if tree.body else 0
-    return kept < 2 * _MIN_PROSE_SHARE_OF_LONG * _USUAL_PARAGRAPH * paragraphs
+def _without_prose(tree: HTMLTree) -> list[str]:
+    """Return which parts of the page hold no prose of its own."""
+    headers = sum(map(_characters, tree.body.get_elements_by_tag_name("header")[:])) if tree.body else 0
+    skipped = [*_NO_PROSE, MARKED]
+    if headers >= _MIN_PROSE and headers > _MAX_HEADERS_SHARE * (_characters(tree.body) - len(_scripts(tree))):
+        return skipped
+    return [*skipped, "header"]
+
+
+def _may_have_lost_prose(tree: HTMLTree, text: str) -> bool:
+    """Tell cheaply whether the page has so many characters and full stops that those of a text can be a small share of
+    its prose.
+    """
+    whole = (tree.body and tree.body.text) or ""
+    if len(text) >= _MAX_LOOKED_AT_SHARE * len(whole):
+        return False
+    scripts = _scripts(tree)
+    return len(text) < _MAX_LOOKED_AT_SHARE * (len(whole) - len(scripts)) and any(
+        text.count(stop) < _MAX_LOOKED_AT_SHARE * (whole.count(stop) - scripts.count(stop)) for stop in _FULL_STOPS
+    )
+
+
+def _scripts(tree: HTMLTree) -> str:
+    """Return what the text of the page's body has beside text."""
+    return "".join(part.text or "" for part in tree.body.get_elements_by_tag_name("script")[:]) if tree.body else ""
+
+
+def _characters(part: ElementNode | None) -> int:
+    return len((part and part.text) or "")
 
 
 def _from_prose_to_prose(text: str, begin: str | None = None) -> str:

@@ -259,3 +259,29 @@ def test_a_long_text_that_is_a_small_share_of_the_prose_is_not_all_of_it() -> No
     text = " ".join(text_of(f"<div>{short_intro()}</div><div class=related>{parts}</div>{comments}"))
     assert all(" ".join(prose(ENGLISH, seed, 40).split()) in " ".join(text.split()) for seed in range(60))
     assert "Sentence 0" in text and prose(ENGLISH, 99, 200).split("\n")[0] not in text
+
+
+@pytest.mark.parametrize("paragraph", ["<p>{}</p>", "<div>{}</div>", "{}<br><br>"])
+@pytest.mark.parametrize(("paragraphs", "words"), [(60, 40), (12, 200)])
+def test_a_long_text_that_is_a_small_share_falls_back_however_the_rest_is_set(
+    paragraph: str, paragraphs: int, words: int
+) -> None:
+    rest = [" ".join(prose(ENGLISH, seed, words).split()) for seed in range(paragraphs)]
+    text = " ".join(
+        text_of(f"<div>{short_intro()}</div><div class=related>{''.join(map(paragraph.format, rest))}</div>")
+    )
+    assert all(one in " ".join(text.split()) for one in rest) and "Sentence 0" in text
+
+
+@pytest.mark.parametrize("above", ["", short_intro()])
+def test_a_header_that_holds_most_of_the_page_is_no_header(above: str) -> None:
+    rest = [" ".join(prose(ENGLISH, seed, 200).split()) for seed in range(12)]
+    text = text_of(
+        f"<div>{above}</div><header><div class=hidden>{''.join(f'<p>{one}</p>' for one in rest)}</div></header>"
+    )
+    assert set(rest) <= set(text)
+
+
+def test_a_header_beside_a_short_text_stays_out() -> None:
+    slogan = " ".join(prose(ENGLISH, 7, 40).split())
+    assert slogan not in text_of(f"<header><p>{slogan}</p></header><div class=related>{PARAGRAPHS * 6}</div>")
