@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from nr_core.settings import BaseSpec, MethodName, Quantization
@@ -78,6 +79,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _in_yaml(name: str) -> str:
+    """Return a name as YAML's text: a folder may have any letters, a hub id stands as it is."""
+    return name if re.fullmatch(r"[\w.-]*/[\w./-]+", name) else _quoted(name)
+
+
 def model_card(
     base: BaseSpec, languages: list[str], report: dict[str, Any], hub_id: str | None = None, earlier: int = 0
 ) -> str:
@@ -104,7 +110,12 @@ def model_card(
         ("seconds", f"{report['seconds']:,.0f}"),
         ("earlier adapters, active beside this one", earlier or None),
     ]
-    front = ["---", f"library_name: {'transformers' if full else 'peft'}", f"base_model: {base.model}", "language:"]
+    front = [
+        "---",
+        f"library_name: {'transformers' if full else 'peft'}",
+        f"base_model: {_in_yaml(base.model)}",
+        "language:",
+    ]
     front += [f"- {language}" for language in languages] + ["---"]
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows if value is not None)]
     title = f"# {method.replace('_', ' ').capitalize()}: {', '.join(languages)}"

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import yaml
 
 from flows.cli.push import fill
 from nr_core.runs.build_on_earlier import ADAPTER_FOLDER, MODEL_FOLDER
@@ -134,3 +135,17 @@ def test_the_code_loads_the_base_as_the_run_did(base, argument):
     compile(code, "card", "exec")
     assert argument in code
     assert ("reads no GGUF file" in card) == ("gguf_file" in code)
+
+
+@pytest.mark.parametrize("model", ["someone/base", "/models/mine: the third", "#2/base", "no", 'a "b"'])
+def test_the_front_of_a_card_is_yaml_that_names_the_base(model):
+    figures = {
+        "extra_parameters": 1,
+        "share_non_embedding": 0.1,
+        "share_total": 0.1,
+        "learning_rate": 1e-3,
+        "alpha": 0.1,
+    }
+    report = {"method": "lora", "steps": 1, "tokens": 1, "seconds": 1.0, **figures}
+    front = model_card(BaseSpec(model=model), ["hun"], report).split("---")[1]
+    assert yaml.safe_load(front)["base_model"] == model
