@@ -5,6 +5,7 @@ from typing import Any, cast
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
+ANSWER = "answer_of_a_pivot"  # a table of the connection alone
 _DATED = ("date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone")
 # Python's are days and microseconds: a month would be 30 days.
 _AS_TEXT = ("interval", "time_ns")
@@ -13,6 +14,12 @@ _AS_TEXT = ("interval", "time_ns")
 def for_python(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """Return a statement of whose values Python makes no others: infinite dates and times are NULL (they would be its
     last and first days), and intervals and nanoseconds are text."""
+    [statement] = connection.extract_statements(sql)
+    if statement.type == duckdb.StatementType.MULTI:  # a PIVOT, run as several: it would be run here and once more
+        connection.execute(f"CREATE TEMP TABLE {ANSWER} AS {sql}")
+        sql = f"FROM {ANSWER}"
+    elif statement.type != duckdb.StatementType.SELECT:
+        return sql
     found = connection.sql(sql)
     fields = [_kept(f"#{n}", kind) for n, kind in enumerate(found.types, 1)] if found is not None else []
     if all(field == f"#{n}" for n, field in enumerate(fields, 1)):

@@ -184,6 +184,20 @@ def test_any_value_is_json(value):
     json.loads(json_text(value), parse_constant=refuse)
 
 
+def test_a_pivot_is_answered_in_every_format(workspace):
+    """DuckDB runs it as several statements, which a second run finds done."""
+    data = "(VALUES ('lora', 0, 25), ('lora', 1, 5)) t(name, seed, learned)"
+    for sql in (
+        f"PIVOT (FROM {data}) ON seed USING max(learned)",
+        f"FROM (PIVOT (FROM {data}) ON seed USING max(learned))",
+    ):
+        assert json.loads(written(workspace, sql, "json")) == [{"name": "lora", "0": 25, "1": 5}]
+        assert written(workspace, sql, "csv") == b"name,0,1\nlora,25,5\n"
+        table = pq.read_table(io.BytesIO(written(workspace, sql, "parquet")))
+        assert table.to_pylist() == [{"name": "lora", "0": 25, "1": 5}]
+    assert json.loads(written(workspace, "CREATE TEMP TABLE t AS SELECT 1", "json")) == [{"Count": 1}]
+
+
 @pytest.mark.parametrize("format", WRITERS)
 def test_what_duckdb_refuses_is_a_sentence(workspace, format):
     for sql in (

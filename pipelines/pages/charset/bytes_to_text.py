@@ -17,7 +17,8 @@ _LEADS = {
 }
 OF_TWO_BYTES = tuple(_LEADS)
 ISO_2022_JP = "iso2022_jp_ext"
-_OF_ONE_BYTE_OR_TWO = {*OF_TWO_BYTES, ISO_2022_JP, "utf-8", "utf-16-le", "utf-16-be"}
+_UNICODE = ("utf-8", "utf-16-le", "utf-16-be")
+_LACKING = (*OF_TWO_BYTES, ISO_2022_JP)  # whose codecs lack characters that browsers have
 # Characters of Python's codec, and those of browsers.
 _JAPANESE = ("〜‖−¢£¬", "～∥－￠￡￢")
 _OTHER_CHARACTERS = {
@@ -30,17 +31,26 @@ _OTHER_CHARACTERS = {
     "big5hkscs": ("•､‾∼♁☉¥¢£", "‧﹑¯～⊕⊙￥￠￡"),
 }
 _OTHER_BYTES = {("koi8-u", 0xAE): "ў", ("koi8-u", 0xBE): "Ў", ("cp1255", 0xCA): "\u05ba"}
+# Each broken place takes a microsecond in Python: a page that has more of them by a charset is not in it. Chosen here.
+_MOST_BROKEN = 200_000
 _EURO = {"gb18030": b"\x80", "big5hkscs": b"\xa3\xe1"}
 
 
 def text_of(content: bytes, encoding: str) -> str:
     """Decode bytes by a codec; what has no character is U+FFFD, or one of the control characters of ISO 8859."""
-    if encoding not in _OF_ONE_BYTE_OR_TWO:
+    if encoding in _UNICODE:
+        return content.decode(encoding, errors="replace")
+    if encoding not in _LACKING:
         return codecs.charmap_decode(content, "strict", _characters(encoding))[0]
     text = content.decode(encoding, errors="as_browsers")
     for character, of_browsers in zip(*_OTHER_CHARACTERS.get(encoding, ("", "")), strict=True):
         text = text.replace(character, of_browsers)
     return text
+
+
+def is_far_from_text(content: bytes, encoding: str) -> bool:
+    """Tell whether bytes are broken in so many places by a charset that it would take long to say how."""
+    return encoding in _LACKING and content.decode(encoding, errors="replace").count("\ufffd") > _MOST_BROKEN
 
 
 @cache

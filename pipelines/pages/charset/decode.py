@@ -12,7 +12,7 @@ from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.charset.alphabets import misfit, often_cyrillic
 from pipelines.pages.charset.broken_utf_8 import is_broken_utf_8
-from pipelines.pages.charset.bytes_to_text import ISO_2022_JP, OF_TWO_BYTES, text_of
+from pipelines.pages.charset.bytes_to_text import ISO_2022_JP, OF_TWO_BYTES, is_far_from_text, text_of
 from pipelines.pages.charset.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
 from pipelines.pages.charset.judged_words import judged_words
 from pipelines.pages.charset.two_charsets import decode_parts, is_utf_8_part, parts
@@ -153,19 +153,19 @@ def _decoded(
     """Return the page by a charset, given its bytes that are not ASCII, and which share of them may have no character;
     None if that damages it, or makes binary data of it.
     """
-    if encoding in OF_TWO_BYTES:  # each broken one takes a microsecond; those of a quarter are less than all
-        broken = text_of(payload[: len(payload) // 4], encoding)[:-3].count("\ufffd")  # the last may have been cut
-        if broken > most_replaced * len(not_ascii):
-            return None
+    if is_far_from_text(payload, encoding):
+        return None
     text = text_of(payload, encoding).removeprefix("\ufeff")
+    # Japanese in ISO-2022-JP is written in bytes of ASCII.
+    most = most_replaced * (len(_NOT_ASCII.findall(text)) if encoding == ISO_2022_JP else len(not_ascii))
+    if text.count("\ufffd") > most:
+        return None
     if encoding in OF_TWO_BYTES or encoding in _UNJUDGED:
         replaced, controls = len(_REPLACED.findall(text)), len(_CONTROLS.findall(text))
     else:  # each byte is a character: to look at few of them takes a tenth of the time
         replaced = len(_REPLACED.findall(text_of(not_ascii, encoding)))
         controls = len(payload) - len(payload.translate(None, delete=_CONTROL_BYTES))
-    # The bytes of Japanese in ISO-2022-JP are ASCII.
-    beyond_ascii = len(_NOT_ASCII.findall(text)) if encoding == ISO_2022_JP else len(not_ascii)
-    is_text = replaced <= most_replaced * beyond_ascii and controls <= MAX_CONTROL_SHARE * len(text)
+    is_text = replaced <= most and controls <= MAX_CONTROL_SHARE * len(text)
     return Decoded(text, encoding, source) if is_text else None
 
 

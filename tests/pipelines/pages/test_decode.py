@@ -1,5 +1,6 @@
 """Bytes to text: which of the declarations is believed."""
 
+import codecs
 import random
 
 import pytest
@@ -322,6 +323,25 @@ def test_odd_text_of_the_declared_charset_stays(text: str, charset: str) -> None
 def test_a_charset_is_judged_in_linear_time() -> None:
     """A token without end, which is in no language."""
     assert decode((b"a" * 3_000_000 + b"\xe9") * 2, "text/html; charset=iso-8859-1") is not None
+
+
+def test_a_charset_that_breaks_everywhere_is_left_before_each_place_is_looked_at() -> None:
+    """Of two bytes a character: each broken place is Python's to judge, a microsecond each."""
+    seen = []
+
+    def counting(error: UnicodeError) -> tuple[str | bytes, int]:
+        seen.append(error)
+        return "\ufffd", error.end if isinstance(error, UnicodeDecodeError) else 1
+
+    known = codecs.lookup_error("as_browsers")
+    codecs.register_error("as_browsers", counting)
+    try:
+        for label in ("euc-jp", "gbk", "big5", "euc-kr", "iso-2022-jp", "utf-8"):
+            seen.clear()
+            decode(b"<p>" + b"\x8f\xa1\x80\xff" * 300_000, f"text/html; charset={label}")
+            assert len(seen) < 60_000, label  # of the words by which charsets are judged
+    finally:
+        codecs.register_error("as_browsers", known)
 
 
 HEBREW = (
