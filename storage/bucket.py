@@ -177,6 +177,7 @@ class Bucket:
                     "the same command goes on"
                 ) from error
             raise InputError(
-                f"`bucket` {self.url} cannot be used ({error}): correct it, or the keys and address of it in the "
-                "environment; the same command goes on"
+                f"`bucket` {self.url} cannot be used ({error}): correct it in the config and in "
+                f"{self._root / 'workspace.json'}, which remembers it, or its keys and address in the environment; the "
+                "same command goes on"
             ) from error

@@ -38,6 +38,9 @@ class Workspace:
         self.root = at_home(root).resolve()
         self._check_format()
         if bucket and bucket != self.bucket_url:
+            from storage.bucket import Bucket
+
+            Bucket(bucket, self.root).names(self.root / "documents")  # one that cannot be used is not remembered
             self._write_marker(bucket)
 
     @property

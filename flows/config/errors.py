@@ -129,7 +129,7 @@ def refuse_secrets(kept: Any, field: str = "") -> None:
     elif isinstance(kept, list):
         for place, item in enumerate(kept):
             refuse_secrets(item, f"{field}.{place}")
-    elif isinstance(kept, str) and "://" in kept and redacted_text(kept) != kept:
+    elif isinstance(kept, str) and ":/" in kept and redacted_text(kept) != kept:
         raise ValueError(
             f"`{field}` is an address with a password or a token in it, which would be kept and logged; give it without"
         )

@@ -42,7 +42,8 @@ def stream(
             f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
             "answer; shorten the prompt."
         )
-    if (largest := max(known)) >= (rows := model.get_input_embeddings().weight.shape[0]):
+    largest, rows = max(known), _rows(model)
+    if rows is not None and largest >= rows:
         raise ModelError(
             f"The prompt spells {tokenizer.convert_ids_to_tokens(largest)!r}, a token {largest} that the model has no "
             f"row for: it has {rows}, counted from 0; write the prompt without it."
@@ -192,6 +193,10 @@ def turn_end(tokenizer: Any) -> set[int]:
 
 def _longest(model: Any) -> int | None:
     return context_length(model.config) if hasattr(model, "config") else None
+
+
+def _rows(model: Any) -> int | None:
+    return model.get_input_embeddings().weight.shape[0] if hasattr(model, "get_input_embeddings") else None
 
 
 def refuse_not_finite(logits: torch.Tensor) -> None:

@@ -93,7 +93,8 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
     if line.lstrip().startswith(b"["):
         yield from _Array(line, stream, limit).rows()
         return
-    if line.endswith(b"\n") and _goes_on(line):
+    second = stream.readline(limit) if line.endswith(b"\n") and _goes_on(line) else None
+    if second is not None and (_parses(line, b"0]}") or not second.lstrip().startswith(b"{")):
         raise InputError(
             f"{path} is one JSON object over many lines: write each document as an object in one line, or all of them "
             "as one array (`jq -c '.data[]' FILE > rows.jsonl` does, where they are in its field data)"
@@ -105,11 +106,11 @@ def _first_rows(path: Path, stream: BinaryIO, limit: int) -> Iterator[Row]:
             yield "oversize"
         elif line.strip():
             yield from _parse(line)
-        line = stream.readline(limit)
+        line, second = stream.readline(limit) if second is None else second, None
 
 
 def _goes_on(line: bytes) -> bool:
-    """Tell whether a line is the beginning of an object that goes on in the next one; not one that damage cut."""
+    """Tell whether a line is the beginning of an object that may go on in the next one; not one cut within a value."""
     try:
         text = line.decode().strip()
         if text.startswith("{") and text.endswith(("{", "[", ",", ":")):
@@ -119,6 +120,14 @@ def _goes_on(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return False
+
+
+def _parses(line: bytes, end: bytes) -> bool:
+    try:
+        _LENIENT.decode((line.rstrip() + end).decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parse(line: bytes) -> Iterator[Mapping[str, Any] | str]:

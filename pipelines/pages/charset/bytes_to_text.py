@@ -6,6 +6,7 @@ By the indexes of https://encoding.spec.whatwg.org/. Those of Japanese are Micro
 """
 
 import codecs
+import threading
 from functools import cache
 
 _LEADS = {
@@ -31,9 +32,15 @@ _OTHER_CHARACTERS = {
     "big5hkscs": ("•､‾∼♁☉¥¢£", "‧﹑¯～⊕⊙￥￠￡"),
 }
 _OTHER_BYTES = {("koi8-u", 0xAE): "ў", ("koi8-u", 0xBE): "Ў", ("cp1255", 0xCA): "\u05ba"}
-# Each broken place takes a microsecond in Python: a page that has more of them by a charset is not in it. Chosen here.
-_MOST_BROKEN = 200_000
+# Each place where a codec fails takes a microsecond in Python: text that has more is read as the codec has it. Chosen
+# here.
+_MOST_PLACES = 200_000
+_places = threading.local()  # how many are left of the text that a thread decodes
 _EURO = {"gb18030": b"\x80", "big5hkscs": b"\xa3\xe1"}
+
+
+class _TooManyPlaces(Exception):
+    """A codec fails in more places than one looks at."""
 
 
 def text_of(content: bytes, encoding: str) -> str:
@@ -42,15 +49,14 @@ def text_of(content: bytes, encoding: str) -> str:
         return content.decode(encoding, errors="replace")
     if encoding not in _LACKING:
         return codecs.charmap_decode(content, "strict", _characters(encoding))[0]
-    text = content.decode(encoding, errors="as_browsers")
+    _places.left = _MOST_PLACES
+    try:
+        text = content.decode(encoding, errors="as_browsers")
+    except _TooManyPlaces:
+        text = content.decode(encoding, errors="replace")
     for character, of_browsers in zip(*_OTHER_CHARACTERS.get(encoding, ("", "")), strict=True):
         text = text.replace(character, of_browsers)
     return text
-
-
-def is_far_from_text(content: bytes, encoding: str) -> bool:
-    """Tell whether bytes are broken in so many places by a charset that it would take long to say how."""
-    return encoding in _LACKING and content.decode(encoding, errors="replace").count("\ufffd") > _MOST_BROKEN
 
 
 @cache
@@ -66,6 +72,9 @@ def _characters(encoding: str) -> str:
 def _as_browsers(error: UnicodeError) -> tuple[str, int]:
     """Return what browsers take bytes for that a codec has no character for, and where they go on."""
     assert isinstance(error, UnicodeDecodeError)
+    _places.left -= 1
+    if _places.left < 0:
+        raise _TooManyPlaces
     content, start, end = error.object, error.start, error.end
     if error.encoding == ISO_2022_JP and end == start + 2:
         return _of_nec(content[start], content[start + 1]), end

@@ -12,7 +12,7 @@ from resiliparse.parse.encoding import detect_encoding
 
 from pipelines.pages.charset.alphabets import misfit, often_cyrillic
 from pipelines.pages.charset.broken_utf_8 import is_broken_utf_8
-from pipelines.pages.charset.bytes_to_text import ISO_2022_JP, OF_TWO_BYTES, is_far_from_text, text_of
+from pipelines.pages.charset.bytes_to_text import ISO_2022_JP, OF_TWO_BYTES, text_of
 from pipelines.pages.charset.declared_charset import AS_BROWSERS, codec_of, http_charset, meta_charset
 from pipelines.pages.charset.judged_words import judged_words
 from pipelines.pages.charset.two_charsets import decode_parts, is_utf_8_part, parts
@@ -153,8 +153,6 @@ def _decoded(
     """Return the page by a charset, given its bytes that are not ASCII, and which share of them may have no character;
     None if that damages it, or makes binary data of it.
     """
-    if is_far_from_text(payload, encoding):
-        return None
     text = text_of(payload, encoding).removeprefix("\ufeff")
     # Japanese in ISO-2022-JP is written in bytes of ASCII.
     most = most_replaced * (len(_NOT_ASCII.findall(text)) if encoding == ISO_2022_JP else len(not_ascii))

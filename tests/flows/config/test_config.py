@@ -208,6 +208,7 @@ def test_names_and_shares_must_agree():
     ("field", "changes"),
     [
         ("base.model", {"base": {"model": "https://me:canary@models.example/base"}}),
+        ("base.model", {"base": {"model": "https:/me:canary@models.example/base"}}),
         ("resources.address", {"resources": {"runner": "dask", "address": "tls://me:canary@scheduler:8786"}}),
         ("evaluation.tasks.1", {"evaluation": {"tasks": ["mine", "https://files.example/task.yaml?token=canary"]}}),
     ],

@@ -213,10 +213,13 @@ def content(bucket: Bucket, machine: Crawl, name: str) -> bytes:
 
 
 def test_a_bucket_that_cannot_be_used_is_said(tmp_path: Path, s3: str) -> None:
-    with pytest.raises(InputError, match=r"`bucket` s3://missing cannot be used"):
-        Workspace(tmp_path / "one", "s3://missing").bucket.write(tmp_path / "one" / "x", b"")  # type: ignore[union-attr]
     with pytest.raises(InputError, match="`bucket` nothing://x"):
-        assert Workspace(tmp_path / "two", "nothing://x").bucket
+        Workspace(tmp_path / "one", "nothing://x")
+    assert Workspace(tmp_path / "one").bucket is None, "it is not remembered"
+    with pytest.raises(
+        InputError, match=r"`bucket` s3://missing cannot be used .*/two/workspace.json, which remembers it"
+    ):
+        Workspace(tmp_path / "two", "s3://missing").bucket.write(tmp_path / "two" / "x", b"")  # type: ignore[union-attr]
 
 
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_bucket(tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ def test_a_menu_above_the_text_goes(item: str) -> None:
     assert text_of(f"<article><h2>Sections</h2><ul>{items}</ul>{PARAGRAPHS}</article>") == SENTENCES.split("\n")
 
 
+def test_counts_above_the_text_are_no_ingredients() -> None:
+    for counts in (("12 comments", "45 shares", "3 min read"), ("120 likes", "34 replies", "5 views")):
+        above = "".join(f"<p>{line}</p>" for line in ("By Mary Brown", *counts))
+        assert text_of(f"<article>{above}{PARAGRAPHS}</article>") == SENTENCES.split("\n")
+
+
 def test_years_above_the_text_are_no_ingredients() -> None:
     years = "".join(f"<p>{year} Report</p>" for year in range(2012, 2016))
     assert text_of(f"<article>{years}{PARAGRAPHS}</article>") == SENTENCES.split("\n")

@@ -493,6 +493,14 @@ def test_rows_within_one_object_over_many_lines_are_refused_with_what_to_do(cont
         list(json_rows(path, 10_000))
 
 
+@pytest.mark.parametrize("cut", ['{"text": "a",', '{"text":', "{"])
+def test_a_first_row_that_damage_cut_costs_itself(cut: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([cut, *map(json.dumps, ROWS)]))
+    first, *rows = json_rows(path, 10_000)
+    assert isinstance(first, str) and rows == ROWS
+
+
 def test_rows_within_one_object_in_a_line_are_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text(json.dumps({"data": ROWS}))
