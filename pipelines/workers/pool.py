@@ -289,6 +289,9 @@ def _start_child(place: int) -> "subprocess.Popen[str]":
         encoding="utf-8",
         errors="replace",
         pass_fds=[place],
+        # An interrupt at the terminal is for the flow, which ends this. Of this process's group it would meet the child
+        # at its imports too, and be told as a traceback.
+        start_new_session=True,
         # A worker has one core to itself.
         env={**HUGE_PAGES, **os.environ, **python_environment(), "OMP_NUM_THREADS": "1"},
     )

@@ -22,7 +22,6 @@ from pipelines.workers.shared_position import NOTHING, Poison, ReadingPlace
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at a terminal is for the parent, which ends this process
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     task = json.loads(sys.stdin.readline())
     exit_with_parent(task["parent"])
