@@ -1,4 +1,4 @@
-"""What a unit's reading has come to so far: its records, what left and why, where reading broke; then its report."""
+"""Tally what the reading of a unit has come to: its records, what left and why, where reading broke. Then report it."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How lists of ingredients begin: lines that are short and yet belong to the text, however they are set."""
+"""Find where lists of ingredients begin: lines that are short and yet belong to the text, however they are set."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How letters begin and end, in European languages: lines that are short and yet belong to the text."""
+"""Tell how letters begin and end, in European languages: lines that are short and yet belong to the text."""
 
 import re
 
