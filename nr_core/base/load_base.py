@@ -142,8 +142,15 @@ def context_length(config: Any) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int):
-            return max(value, _scaled_context(config))
+            return max(value, _scaled_context(config)) - _positions_without_token(config)
     return None
+
+
+def _positions_without_token(config: Any) -> int:
+    """Return how many learned positions no token can have: RoBERTa's family counts from behind its padding token's id,
+    and max_position_embeddings counts those before it too (514 for 512 tokens; transformers 5.23)."""
+    family = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "xmod", "data2vec-text")
+    return (config.pad_token_id or 0) + 1 if config.model_type in family else 0
 
 
 def _scaled_context(config: Any) -> int:

@@ -73,6 +73,18 @@ def test_a_context_is_known_by_each_architectures_name(architecture, name):
     assert context_length(config) == 24
 
 
+@pytest.mark.parametrize("architecture", ["roberta", "xlm-roberta", "camembert", "xmod", "data2vec-text"])
+def test_positions_before_the_padding_tokens_are_no_context(architecture):
+    """RoBERTa's family: a window of all that the config counts would ask for positions that are not there."""
+    kinds = {"languages": ["en"], "default_language": "en"} if architecture == "xmod" else {}
+    model = tiny_model(architecture, max_position_embeddings=20, pad_token_id=1, is_decoder=True, **kinds)
+    longest = context_length(model.config)
+    assert longest == 18
+    assert model(torch.full((1, longest), 5)).logits.shape[1] == 18
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, longest + 1), 5))
+
+
 def test_a_model_whose_biases_end_is_given_no_more():
     """MPT breaks beyond them, in the middle of a text."""
     model = tiny_model("mpt", max_seq_len=64)
