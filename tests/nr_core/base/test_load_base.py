@@ -85,6 +85,22 @@ def test_positions_before_the_padding_tokens_are_no_context(architecture):
         model(torch.full((1, longest + 1), 5))
 
 
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "roformer"])
+def test_a_model_that_sees_what_comes_later_is_no_base(architecture, tmp_path):
+    """transformers loads it as a causal one, and its bits per byte would be those of a model that was told the text."""
+    tiny_model(architecture, initializer_range=0.3).save_pretrained(tmp_path / "both")
+    with pytest.raises(ModelError, match="from those behind it too"):
+        load_base(BaseSpec(model=str(tmp_path / "both")))
+    tiny_model(architecture, initializer_range=0.3, is_decoder=True).save_pretrained(tmp_path / "one")
+    load_base(BaseSpec(model=str(tmp_path / "one")))
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "bart", "xlm"])
+def test_a_decoder_of_a_kind_that_may_see_later_is_a_base(architecture, tmp_path):
+    tiny_model(architecture, initializer_range=0.3, causal=True, d_model=32, emb_dim=32).save_pretrained(tmp_path)
+    load_base(BaseSpec(model=str(tmp_path)))
+
+
 def test_a_model_whose_biases_end_is_given_no_more():
     """MPT breaks beyond them, in the middle of a text."""
     model = tiny_model("mpt", max_seq_len=64)
