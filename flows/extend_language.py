@@ -21,6 +21,7 @@ from flows.steps.tasks import pin_tasks
 from flows.train import train
 from nr_core.settings import BaseSpec
 from storage.catalog import refresh_catalog
+from storage.locations import values_without_folders
 from storage.workspace import Workspace
 
 
@@ -81,8 +82,9 @@ def report(config: Config, base: PreparedBase) -> Path:
     from flows.report import write_report
 
     workspace = Workspace(config.workspace)
-    content = write_yaml(config.model_dump(mode="json", exclude_none=True))
-    path = write_report(workspace, title=config.name, base_model_id=base.model_id, config_yaml=content)
+    inner = {"resources": {"address", "launcher"}}  # name hosts of a cluster, and bear on no result
+    shown = values_without_folders(config.model_dump(mode="json", exclude_none=True, exclude=inner))
+    path = write_report(workspace, title=config.name, base_model_id=base.model_id, config_yaml=write_yaml(shown))
     show_summary(workspace, base.model_id, path)
     get_run_logger().info("report: %s", path)
     return path

@@ -23,6 +23,7 @@ from storage.workspace import Workspace
 TABLE = """SELECT CASE WHEN run_id IN (SELECT run_id FROM pareto_front) THEN '*' ELSE '' END AS front,
        name, seed, learning, forgetting, forgetting_in_replay, run_id
 FROM learning_vs_forgetting WHERE run_id IN (SELECT unnest(?)) ORDER BY forgetting, name, seed"""
+TITLE = "sweep (* = on the Pareto front of this base and language)"
 SHORT = {"learning_rate": "lr", "alpha": "alpha"}  # in names
 
 
@@ -37,7 +38,7 @@ def sweep(config: Config) -> list[str]:
     trained = train(wide, versions, base, return_state=True)
     evaluate(wide, versions, base)
     runs = [run.run_id for run in planned_runs(wide, versions, base)]
-    print_table(front(Workspace(wide.workspace), runs), "sweep (* = on the Pareto front of this base and language)")
+    print_table(front(Workspace(wide.workspace), runs), TITLE)
     trained.result()  # a run that failed fails the flow, now that the others have been measured
     return runs
 

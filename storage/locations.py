@@ -1,8 +1,10 @@
-"""Tells paths from addresses in what a user wrote: expands ~, and knows the protocols that fsspec opens."""
+"""Tells paths from addresses in what a user wrote: expands ~, cuts folders off, knows what fsspec opens."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from storage.errors import InputError
 
@@ -17,6 +19,27 @@ def at_home(path: str | Path) -> Path:
     if expanded.startswith("~"):
         raise InputError(f"{path} begins with ~, and there is no such user: write the whole path, or ./{path}")
     return Path(expanded)
+
+
+# The folders of an absolute path; not those of an address.
+_FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
+_PATH = re.compile(r"(?:file://)?[/~].*")
+
+
+def without_folders(text: str | None) -> str:
+    """Cut folders off file names: a page is made to be shared, and where a file lies is nobody's business."""
+    return _FOLDERS.sub("…/", text or "")
+
+
+def values_without_folders(value: Any) -> Any:
+    """Cut folders off a tree of settings. A text that is a path is cut as a whole: names may have spaces in them."""
+    if isinstance(value, Mapping):
+        return {key: values_without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [values_without_folders(item) for item in value]
+    if isinstance(value, str) and _PATH.fullmatch(value):
+        return f"…/{value.rstrip('/').rpartition('/')[2]}"
+    return without_folders(value) if isinstance(value, str) else value
 
 
 # Object stores and the Hugging Face hub. Those that can create an object once, of two who try, may be a bucket.

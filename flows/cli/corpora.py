@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,19 +71,28 @@ def inspect(
     pages: Annotated[int, typer.Option(help="How many.", min=1)] = 3,
     characters: Annotated[int, typer.Option(help="Of each text.", min=1)] = 1500,
     workspace: WorkspaceFolder = Path("workspace"),
+    json: AsJson = False,
 ) -> None:
     """Show pages dropped for a reason, beside pages that stayed. Or all that is known of one document."""
-    from flows.cli.table import print_document, print_pairs
+    from flows.cli.table import document_tables, pair_rows, print_document, print_json, print_pairs
     from flows.maintenance.inspect_pages import inspect_document, inspect_pages
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace))
     if reason is not None:
-        print_pairs(inspect_pages(opened, what, reason, pages), reason, characters)
+        pairs = inspect_pages(opened, what, reason, pages)
+        if json:
+            print_json([(f"left: {reason}", pair_rows(pairs, characters))])
+        else:
+            print_pairs(pairs, reason, characters)
     elif what in opened.published_corpora():
         raise InputError(f'{what} is a corpus: add --reason, one of `nr sql "FROM corpus_funnel"`')
     else:
-        print_document(inspect_document(opened, what, fetch or file is not None, file), characters)
+        document = inspect_document(opened, what, fetch or file is not None, file)
+        if json:
+            print_json(document_tables(document, characters))
+        else:
+            print_document(document, characters)
 
 
 @app.command()
@@ -143,8 +153,10 @@ def forget(
 def verify(
     corpus: Annotated[str | None, typer.Argument(help="Check its versions only; none: the whole workspace.")] = None,
     workspace: WorkspaceFolder = Path("workspace"),
+    json: AsJson = False,
 ) -> None:
     """Check all files against their recorded checksums. And versions of corpora against the deny list."""
+    from flows.cli.table import print_json
     from flows.maintenance.verify import verify as check
     from storage.workspace import Workspace
 
@@ -155,8 +167,11 @@ def verify(
     damages = check(Workspace(existing(workspace)), corpus, show)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    for damage in damages:
-        print(f"{damage.path}: {damage.wrong}; {damage.fix}")
-    print(f"{len(damages)} wrong" if damages else "all is as it was written")
+    if json:
+        print_json([("wrong", [asdict(damage) for damage in damages])])
+    else:
+        for damage in damages:
+            print(f"{damage.path}: {damage.wrong}; {damage.fix}")
+        print(f"{len(damages)} wrong" if damages else "all is as it was written")
     if damages:
         raise typer.Exit(1)

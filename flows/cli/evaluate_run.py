@@ -26,7 +26,7 @@ from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.keys import hash_of
 from storage.publish import is_done
-from storage.query import find_run, query
+from storage.query import Result, find_run, query
 from storage.workspace import Workspace
 
 HARNESS_STAGE_VERSION = 1
@@ -52,8 +52,8 @@ def evaluate_run(
     harness: Literal["own", "lm_eval"],
     task_data: Path,
     items: int | None,
-) -> None:
-    """Score a run and its base on what is not recorded yet, and show it.
+) -> tuple[str, Result]:
+    """Score a run and its base on what is not recorded yet; return a title and all that is recorded of the tasks.
 
     Raises:
         InputError: no such run, or a model could not be scored.
@@ -78,9 +78,7 @@ def evaluate_run(
         keep_eval_sets(workspace, run_id, hashes)
         refresh_catalog(workspace)
     refuse_failures(errors)
-    from flows.cli.table import print_table
-
-    print_table(query(workspace, SHOWN, [run_id, list(hashes)]), f"run {run_id} and its base")
+    return f"run {run_id} and its base", query(workspace, SHOWN, [run_id, list(hashes)])
 
 
 def _models(workspace: Workspace, run: str) -> tuple[BaseSpec, list[Model]]:

@@ -127,12 +127,15 @@ def sql(
         Literal["table", "json", "csv", "parquet"], typer.Option(help="For people or, all rows, for programs.")
     ] = "table",
     all_: Annotated[bool, typer.Option("--all", help="Show every row and column in the table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Query the results with DuckDB SQL."""
     from storage.kept_results import KeptResults
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace)) if results is None else KeptResults(results)
+    if json:
+        format = "json"
     if format == "table":
         from flows.cli.table import print_query
 

@@ -107,22 +107,38 @@ def gc(
     prefect_days: Annotated[float, typer.Option(help="Days that Prefect's finished flow runs stay.", **DAYS)] = 90,
     home: Home = Path(".prefect"),
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this, say what would go.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Remove what a workspace no longer needs. What a version in use or a run needs stays."""
+    from flows.cli.table import print_json
     from flows.maintenance.gc import Keep, find_waste, left_alone, remove
     from flows.services import server
     from storage.workspace import Workspace
 
     opened = Workspace(existing(workspace))
     keep = Keep(versions=versions, days=days)
-    for path in left_alone(opened, keep):
-        print(f"left alone: {path.relative_to(opened.root)}  (somebody is at work in it)")
+    alone = [str(path.relative_to(opened.root)) for path in left_alone(opened, keep)]
     waste = find_waste(opened, keep)
-    for item in waste:
-        print(f"{item.bytes / 1e6:10.1f} MB  {item.path.relative_to(opened.root)}  ({item.why})")
+    rows = [(item.bytes, str(item.path.relative_to(opened.root)), item.why) for item in waste]
     services = server.running(home)
     old_runs = services.old_runs(prefect_days) if services else []
-    print(f"{len(waste)} paths and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
+    if json:
+        print_json(
+            [
+                ("left alone: somebody is at work in it", [{"path": path} for path in alone]),
+                (
+                    "goes" if yes else "would go",
+                    [dict(zip(("bytes", "path", "why"), row, strict=True)) for row in rows],
+                ),
+                ("flow runs of Prefect", [{"id": run} for run in old_runs]),
+            ]
+        )
+    else:
+        for path in alone:
+            print(f"left alone: {path}  (somebody is at work in it)")
+        for size, path, why in rows:
+            print(f"{size / 1e6:10.1f} MB  {path}  ({why})")
+        print(f"{len(waste)} paths and {len(old_runs)} flow runs of Prefect {'go' if yes else 'would go; give --yes'}")
     if yes:
         remove(waste, opened)
         if services:

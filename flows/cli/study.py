@@ -5,13 +5,14 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
 
 from flows.cli.app import AT_HOME, AsJson, ConfigFile, Overrides, WorkspaceFolder, app, existing
 from flows.config.yaml_files import parse_overrides
+from storage.errors import InputError
 from storage.locations import at_home
 
 if TYPE_CHECKING:
@@ -66,9 +67,19 @@ def train(
 
 
 @app.command()
-def sweep(config: ConfigFile, set_: Overrides = None) -> None:
+def sweep(config: ConfigFile, set_: Overrides = None, json: AsJson = False) -> None:
     """Train and score methods x rates x alphas x seeds. The Pareto front is marked."""
-    from_config(config, set_, "sweep", needs=("base", "inputs", "sweep"))
+    from flows.cli.table import print_tables, stdout_for_json
+    from flows.config.study import load_config
+    from storage.workspace import Workspace
+
+    with stdout_for_json(json):  # the flow prints the table, where it is deployed too
+        runs = from_config(config, set_, "sweep", needs=("base", "inputs", "sweep"))
+    if json:
+        from flows.sweep import TITLE, front
+
+        workspace = Workspace(load_config(config, parse_overrides(set_ or [])).workspace)
+        print_tables([(TITLE, front(workspace, runs))], json)
 
 
 @app.command()
@@ -87,21 +98,27 @@ def evaluate(
     ] = Path("task-data"),
     items: Annotated[int | None, typer.Option(help="At most so many items of a task.", min=1)] = None,
     workspace: WorkspaceFolder = Path("workspace"),
+    json: Annotated[bool, typer.Option("--json", help="Of a run: print it as JSON, for programs.")] = False,
 ) -> None:
     """Score base and runs of a config, or one run on --tasks. A config's: on held-out text, and on its tasks."""
+    if tasks is None and json:
+        raise InputError("--json is for a run with --tasks; of a config's runs `nr results --json` prints the figures")
     if tasks is None:
         from_config(what, set_, "evaluate", needs=("base", "inputs"))
         return
     from flows.cli.evaluate_run import evaluate_run
+    from flows.cli.table import print_tables, stdout_for_json
     from storage.workspace import Workspace
 
-    evaluate_run(Workspace(existing(workspace)), str(what), tasks.split(","), harness, task_data, items)
+    with stdout_for_json(json):
+        table = evaluate_run(Workspace(existing(workspace)), str(what), tasks.split(","), harness, task_data, items)
+    print_tables([table], json)
 
 
 def from_config(
     path: Path, overrides: list[str] | None, module: str, flow: str | None = None, needs: tuple[str, ...] = ()
-) -> None:
-    """Read the config, refuse what is wrong with it, and only then start Prefect and the flow."""
+) -> Any:
+    """Read the config, refuse what is wrong with it, and only then start Prefect and the flow; return its result."""
     from importlib import import_module
 
     from flows.cli.app import leaving_on_interrupt
@@ -118,7 +135,7 @@ def from_config(
     if module != "sweep" and is_finished(config):
         path = report_file(workspace, config.name)
         print(f"nothing to do: study {config.name} is finished, and all that it read and made stands; report: {path}")
-        return
+        return None
     elsewhere = changeable_elsewhere(config)
     if elsewhere and workspace.catalog.exists():
         print(f"looking whether anything is to do, for this may have changed: {elsewhere}", file=sys.stderr)
@@ -127,7 +144,7 @@ def from_config(
     with leaving_on_interrupt():
         if not found:
             start_server(home)
-        getattr(import_module(f"flows.{module}"), flow or module)(config)
+        return getattr(import_module(f"flows.{module}"), flow or module)(config)
 
 
 def name_launcher(config: "Config") -> None:

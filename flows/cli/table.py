@@ -3,8 +3,9 @@
 import io
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -18,6 +19,7 @@ from storage.query import Asked, Result, json_text, relation
 
 if TYPE_CHECKING:
     from flows.maintenance.inspect_pages import Inspected, Pair
+    from flows.maintenance.published_version import Page
 
 WIDE = 240  # into a pipe or a file, which have no width
 ROWS = 40  # as DuckDB's own shell
@@ -55,7 +57,19 @@ def print_tables(tables: Iterable[tuple[str, Result]], as_json: bool) -> None:
         for title, result in tables:
             print_table(result, title)
         return
-    print(json_text([{"title": title, "rows": result.as_dicts()} for title, result in tables]))
+    print_json((title, result.as_dicts()) for title, result in tables)
+
+
+def print_json(tables: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> None:
+    """Print titles and rows as every command does with --json."""
+    print(json_text([{"title": title, "rows": [dict(row) for row in rows]} for title, rows in tables]))
+
+
+@contextmanager
+def stdout_for_json(as_json: bool) -> Iterator[None]:
+    """Send what is said on the way to stderr, where the answer alone is to stand in stdout."""
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        yield
 
 
 def _column(values: list[Any]) -> pa.Array:
@@ -123,6 +137,28 @@ def print_document(found: "Inspected", characters: int) -> None:
             console.print(_cell(f"{name}: {value}" if name else value), soft_wrap=True, highlight=False)
     console.rule(_cell(found.text_is))
     console.print(_cell(found.text[:characters]), soft_wrap=True, highlight=False)
+
+
+def document_tables(found: "Inspected", characters: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield what print_document shows, with titles."""
+    yield "document", [{**found.fields, "text": found.text[:characters], "text_is": found.text_is}]
+    yield "verdicts", [dict(zip(("corpus", "version", "stage", "reason"), row, strict=True)) for row in found.verdicts]
+    if found.record is not None:
+        status = [("status", found.record.status_line)] if found.record.status_line else []
+        yield "WARC headers", [{"name": name, "value": value} for name, value in found.record.warc_headers]
+        yield "HTTP headers", [{"name": name, "value": value} for name, value in [*status, *found.record.http_headers]]
+
+
+def pair_rows(pairs: Sequence["Pair"], characters: int) -> list[dict[str, Any]]:
+    """Return what print_pairs shows: of each pair the page that left, the one that stayed, and a note."""
+
+    def of(page: "Page") -> dict[str, Any]:
+        return {**asdict(page), "text": page.text[:characters], "no_text": None if page.text else page.no_text}
+
+    return [
+        {"left": of(pair.left), "kept": of(pair.kept) if pair.kept else None, "note": pair.note or None}
+        for pair in pairs
+    ]
 
 
 def _cell(text: str | None) -> str:

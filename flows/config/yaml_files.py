@@ -137,7 +137,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_yaml(value: Any) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _parts(node: Node) -> Iterator[Node]:

@@ -15,9 +15,10 @@ from flows.report.learned import choices, scatter_pictures
 from flows.report.queries import STUDIES, Answer, ask
 from flows.report.scatter_plot import TRADE_OFF
 from flows.report.series import Styles
-from flows.report.templates import render, without_folders
+from flows.report.templates import render
 from pipelines.text.languages import NAME_OF_CODE
 from storage.files import write_atomically
+from storage.locations import values_without_folders
 from storage.workspace import Workspace
 
 FILE = "_studies.html"  # no title becomes a name with an underscore
@@ -70,7 +71,7 @@ def _studies(answer: Answer, reports: Path) -> list[Compared]:
         title, link = titles.get(base, (runs[0]["base"], None))
         named = " and ".join(NAME_OF_CODE.get(code, code) for code in (language or "").split())
         for run in runs:
-            run["study"] = f"{number} {without_folders(title)}, {named}"
+            run["study"] = f"{number} {values_without_folders(title)}, {named}"
             run["method_alone"], run["name"] = run["name"], f"{number} {run['name']}"
         found.append(Compared(number, title, runs[0]["base"], named, link, runs))
     for place, run in enumerate(run for study in found for run in study.runs):

@@ -1,6 +1,5 @@
 """The templates of the pages, and what all of them have: style, script and its hash, numbers in words, no folders."""
 
-import re
 from base64 import b64encode
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -12,10 +11,9 @@ from markupsafe import Markup
 
 from flows.report import series
 from pipelines.pages.characters import without_controls
+from storage.locations import values_without_folders, without_folders
 
 ASSETS = Path(__file__).parent / "assets"
-# The folders of an absolute path; not those of an address.
-FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
 
 
 def render(template: str, **values: Any) -> str:
@@ -34,11 +32,6 @@ def render(template: str, **values: Any) -> str:
     )
 
 
-def without_folders(text: str | None) -> str:
-    """Cut folders off file names: a page is made to be shared, and where a file lies is nobody's business."""
-    return FOLDERS.sub("…/", text or "")
-
-
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
@@ -51,6 +44,7 @@ def _environment() -> Environment:
     names = ("bits", "count", "short", "share", "duration", "memory", "rate")
     environment.filters.update({name: getattr(series, name) for name in names})
     environment.filters["without_folders"] = without_folders
+    environment.filters["without_folder"] = values_without_folders  # of what is a path, whole
     return environment
 
 

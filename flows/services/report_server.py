@@ -185,7 +185,7 @@ def index(folder: Path) -> str:
     """Return a page with all reports, the newest first."""
     lines = [
         f'<li><a href="/{quote(link)}/{quote(report.name)}">{escape(report.stem)}</a> <small>'
-        f"{escape(str(report.parent.parent))}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(written))}</small>"
+        f"{escape(link)}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(written))}</small>"
         for written, link, report in sorted(_reports(folder), reverse=True)
     ]
     body = "<ul>" + "\n".join(lines) + "</ul>" if lines else "<p>None yet: a flow that ends, or nr report, writes one."

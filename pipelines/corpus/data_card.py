@@ -16,6 +16,7 @@ from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import read_report
 from pipelines.text.bad_words import BadWords
 from pipelines.text.languages import NAME_OF_CODE, UNDETERMINED
+from storage.locations import values_without_folders
 from storage.workspace import Workspace
 
 OPT_OUTS = {
@@ -83,7 +84,9 @@ def write_data_card(
         "(sizes of clusters of copies), `left.parquet` (who left after the filter, and why), `contaminated.parquet`, "
         "`units.parquet` (the files it was made of), `index/` (for the next version), `manifest.json`.",
         "## Settings",
-        "```json\n" + json.dumps(settings.model_dump(mode="json"), indent=1).replace("`", "'") + "\n```",
+        "```json\n"
+        + json.dumps(values_without_folders(settings.model_dump(mode="json")), indent=1).replace("`", "'")
+        + "\n```",
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
@@ -183,7 +186,9 @@ def _evaluation_sets(folder: Path, settings: CorpusSettings, inputs: Inputs) -> 
     if not inputs.evaluation_sets:
         return "It was compared with none."
     found: Counter[str] = Counter(pq.read_table(folder / "contaminated.parquet")["evaluation_set"].to_pylist())
-    rows: list[tuple[Any, ...]] = [(escape(name), found[name]) for name in inputs.evaluation_sets]
+    rows: list[tuple[Any, ...]] = [
+        (escape(values_without_folders(name)), found[name]) for name in inputs.evaluation_sets
+    ]
     said = (
         f"New documents that share {settings.decontamination_ngram} words in a row with one of these sets were removed."
     )

@@ -45,6 +45,14 @@ def test_runs_are_listed_and_tables_are_json_for_programs(workspace, finished_st
     assert [row["learning"] for row in learning["rows"]] == [row[-2] for row in result_tables(workspace)[0][1].rows]
 
 
+def test_report_and_data_cards_of_a_study_name_no_folder_of_the_machine(workspace, finished_study):
+    pages = [workspace.reports / "study.html", *workspace.root.glob("corpora/*/[!.]*/README.md")]
+    assert len(pages) == 4
+    for page in pages:
+        text = page.read_text(encoding="utf-8").replace("\\", "")
+        assert str(finished_study.parent) not in text and str(Path.home()) + "/" not in text, page
+
+
 def test_compare_shows_settings_and_paired_figures(workspace):
     ids = run_ids(workspace)
     (_, settings), (_, figures) = comparison_tables(workspace, ids["lora"], ids["neutral_residues"][:12])

@@ -55,6 +55,7 @@ def test_reports_are_served_and_nothing_beside_them(home, workspace, monkeypatch
     assert get(server, f"/{name}/figures/trade-off.svg") == (200, "<svg/>")
     status, page = get(server, "/")
     assert status == 200 and address in page and "demo &amp; co" in page
+    assert name in page.replace(address, "") and str(workspace.parent) not in page, "which workspace, and not where"
     for path in (
         f"/{name}/key.txt", f"/{name}/../catalog.html", f"/{name}/..%2fcatalog.html", f"/{name}/out.html",
         f"/{name}/", f"/{name}", f"/{name}/%2fetc%2fhostname", f"/{name}//etc/hostname", f"/{name}/%00.html",

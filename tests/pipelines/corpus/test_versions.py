@@ -281,6 +281,18 @@ def test_the_data_card_escapes_what_stems_from_the_crawl(crawl: Crawl) -> None:
     assert [item["path"] for item in front["configs"][0]["data_files"]] == ["train-*.parquet", "held_out-*.parquet"]
 
 
+def test_the_data_card_names_files_without_their_folders(crawl: Crawl, tmp_path: Path) -> None:
+    mine = tmp_path / "my own lists"
+    mine.mkdir()
+    (mine / "words.txt").write_text("unspeakable\n")
+    (mine / "exam.txt").write_text("What is asked here? " * 9)
+    crawl.add("a.warc.gz", [*map(english, range(30))])
+    report = crawl.build(bad_words=str(mine / "words.txt"), decontaminate=(str(mine / "exam.txt"),))
+    card = (folder(crawl, report) / "README.md").read_text()
+    assert "/words.txt" in card and "/exam.txt" in card
+    assert "own lists" not in card and str(tmp_path) not in card.replace("\\", "")
+
+
 def test_robots_txt_of_today_holds_for_older_pages_and_the_card_says_what_each_language_loses(
     crawl: Crawl, tmp_path: Path
 ) -> None:
