@@ -124,7 +124,6 @@ def from_config(
     from flows.cli.app import leaving_on_interrupt
     from flows.config.inputs import check_inputs
     from flows.config.study import load_config
-    from flows.report.page import report_file
     from flows.steps.finished_study import changeable_elsewhere, is_finished
     from storage.workspace import Workspace
 
@@ -133,6 +132,8 @@ def from_config(
     name_launcher(config)
     workspace = Workspace(config.workspace, config.bucket)
     if module != "sweep" and is_finished(config):
+        from flows.report.page import report_file  # here: it imports matplotlib
+
         path = report_file(workspace, config.name)
         print(f"nothing to do: study {config.name} is finished, and all that it read and made stands; report: {path}")
         return None
