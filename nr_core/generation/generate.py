@@ -37,17 +37,7 @@ def stream(
     """
     model.eval()
     known, longest = prompt_ids(tokenizer, prompt), _longest(model)
-    if longest is not None and len(known) >= longest:
-        raise ModelError(
-            f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
-            "answer; shorten the prompt."
-        )
-    largest, rows = max(known), _rows(model)
-    if rows is not None and largest >= rows:
-        raise ModelError(
-            f"The prompt spells {tokenizer.convert_ids_to_tokens(largest)!r}, a token {largest} that the model has no "
-            f"row for: it has {rows}, counted from 0; write the prompt without it."
-        )
+    _check_prompt(model, tokenizer, known, longest)
     text, ends = Pieces(tokenizer, known), end_tokens(model, tokenizer)
     if isinstance(prompt, Templated):
         ends |= turn_end(tokenizer)
@@ -73,6 +63,21 @@ def stream(
             yield piece
     if rest := text.rest():
         yield rest
+
+
+def _check_prompt(model: Any, tokenizer: Any, known: list[int], longest: int | None) -> None:
+    """Raise ModelError for a prompt after which nothing can be said, or of which the model does not know a token."""
+    if longest is not None and len(known) >= longest:
+        raise ModelError(
+            f"The prompt is {len(known)} tokens long and the model's context {longest}, which leaves no room for an "
+            "answer; shorten the prompt."
+        )
+    largest, rows = max(known), _rows(model)
+    if rows is not None and largest >= rows:
+        raise ModelError(
+            f"The prompt spells {tokenizer.convert_ids_to_tokens(largest)!r}, a token {largest} that the model has no "
+            f"row for: it has {rows}, counted from 0; write the prompt without it."
+        )
 
 
 class Pieces:

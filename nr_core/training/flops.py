@@ -113,6 +113,19 @@ def training_flops(model: Any, sequence_length: int) -> float | None:
             for module in attention.modules()
             if isinstance(module, nn.Linear | Conv1D)
         ]
+    try:
+        _pass_probe(model)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    config = model.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    scores = 4.0 * sequence_length * config.num_attention_heads * size
+    return sum(linear.values()) + sum(scores * (3 if backward else 1) for backward in attentions.values())
+
+
+def _pass_probe(model: Any) -> None:
+    """Give the model a few tokens, with gradients and without dropout."""
     training = model.training
     try:
         model.eval()
@@ -123,12 +136,6 @@ def training_flops(model: Any, sequence_length: int) -> float | None:
             model(input_ids=probe, attention_mask=mask, use_cache=False)
     finally:
         model.train(training)
-        for hook in hooks:
-            hook.remove()
-    config = model.config.get_text_config()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    scores = 4.0 * sequence_length * config.num_attention_heads * size
-    return sum(linear.values()) + sum(scores * (3 if backward else 1) for backward in attentions.values())
 
 
 def _attentions(model: Any) -> list[nn.Module]:

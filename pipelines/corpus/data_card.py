@@ -46,21 +46,15 @@ def write_data_card(
 ) -> None:
     """Write README.md. What stems from a crawl, hosts, is escaped."""
     train = counts["documents"] - counts["held_out_documents"]
-    changes = counts["changes"]
-    origin = (
-        f"Against its parent, version {lineage.parent}, {changes['documents_gained']:,} documents came and "
-        f"{changes['documents_lost']:,} left."
-        if lineage.parent
-        else "It is the first."
-    )
     name = NAME_OF_CODE.get(settings.language, settings.language)
     repeats = f", and {counts['repeats']:,} repeats by cluster size" if counts["repeats"] else ""
     sections = [
         _front_matter(settings),
         f"# {counts['name']}: {escape(settings.text_domain)} in {escape(name)}",
         f"Version {counts['version']} of {counts['documents']:,} documents and {counts['characters']:,} characters: "
-        f"{train:,} to train on{repeats}, {counts['held_out_documents']:,} held out by {settings.split_by}. {origin} "
-        f"Of the documents that were judged for it, {changes['duplicates']:,} were copies.",
+        f"{train:,} to train on{repeats}, {counts['held_out_documents']:,} held out by {settings.split_by}. "
+        f"{_origin(counts, lineage)} Of the documents that were judged for it, "
+        f"{counts['changes']['duplicates']:,} were copies.",
         "## Licence",
         _licence(settings, inputs),
         "## Sources",
@@ -89,6 +83,16 @@ def write_data_card(
         + "\n```",
     ]
     (folder / "README.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _origin(counts: Mapping[str, Any], lineage: Lineage) -> str:
+    changes = counts["changes"]
+    return (
+        f"Against its parent, version {lineage.parent}, {changes['documents_gained']:,} documents came and "
+        f"{changes['documents_lost']:,} left."
+        if lineage.parent
+        else "It is the first."
+    )
 
 
 def escape(text: str) -> str:

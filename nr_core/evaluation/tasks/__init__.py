@@ -2,7 +2,7 @@
 
 settings         what the file holds
 items            its rows, from the hub, from files or made here, and the questions made of them
-kinds            the table of kinds, each with its items and figures
+kinds            the table of kinds, each with its items and figures; word_order: sentences beside their corruption
 loglikelihood    the scorer that they share; token_tree: questions that begin alike are computed once; ratio: figures
 harness          lm-evaluation-harness, where it is asked for
 

@@ -4,11 +4,8 @@ Multiple choice by log-likelihood: the answer is the choice that the model finds
 the sum over the choice's tokens; acc_norm divides it by the length in characters of the choice alone (not of the
 delimiter before it), acc_bytes by its length in UTF-8 bytes, as lm-evaluation-harness does.
 
-Minimal pairs: is the grammatical sentence likelier than the ungrammatical one? BLiMP and CLAMS bring both sentences.
-Word order, in the manner of ScaLA (Nielsen 2023), sets a treebank's sentence against its own corruption, which deletes
-one word or swaps two neighbours. The tags that may be touched are chosen so that what comes out is ungrammatical as a
-rule: adjectives, adverbs, determiners and numbers are not deleted, nor is one of two nouns that stand side by side;
-neighbours are swapped only where their tags differ. Drawn by a seed, so that every model is asked the same.
+Minimal pairs: is the grammatical sentence likelier than the ungrammatical one? BLiMP and CLAMS bring both sentences;
+word order makes the ungrammatical one (word_order.py).
 
 Acceptability judgements (HuCOLA): does log-likelihood per token rank acceptable sentences above unacceptable ones? auc
 is the area under the ROC curve: the chance that an acceptable sentence gets more than an unacceptable one, ties counted
@@ -19,7 +16,6 @@ its estimate (DeLong, DeLong and Clarke-Pearson 1988): so two models on the same
 from __future__ import annotations
 
 import math
-import random
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,6 +36,7 @@ from nr_core.evaluation.tasks.items import (
 )
 from nr_core.evaluation.tasks.ratio import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.evaluation.tasks.settings import Kind, TaskSettings
+from nr_core.evaluation.tasks.word_order import word_order_items
 
 if TYPE_CHECKING:
     from nr_core.evaluation.tasks.loglikelihood import Scorer
@@ -127,13 +124,6 @@ def choice_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) ->
     return {metric: mean_of(values) for metric, values in right.items()}
 
 
-SEED = 0
-SHORTEST = 5  # words: shorter sentences are headings and fragments
-NOT_DELETED = {"ADJ", "ADV", "DET", "INTJ", "NUM", "PUNCT", "SYM", "X", "_"}
-NOT_SWAPPED = {"INTJ", "PUNCT", "SYM", "X", "_"}
-NOUNS = {"NOUN", "PROPN"}
-
-
 def pair_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
     """Pair the two sentences that each row brings."""
     good, bad = text_expression(task, "good"), text_expression(task, "bad")
@@ -146,74 +136,6 @@ def pair_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] 
 def pair_figures(asked: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> dict[str, Ratio]:
     """Count the pairs whose first sentence is likelier. Equal sums count as that, as in lm-evaluation-harness."""
     return {"acc": mean_of([float(good.loglikelihood >= bad.loglikelihood) for good, bad in scored])}
-
-
-def word_order_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:
-    """Set each sentence of a treebank against a corruption of it; those that are too short are left out."""
-    draw = random.Random(SEED)
-    made = []
-    for row in rows:
-        words, tags, spaces = _sentence(task, row)
-        corrupted = corrupt(words, tags, spaces, draw)
-        if corrupted is not None:
-            kind, sentence = corrupted
-            pairs = [("", task.delimiter + text) for text in (joined(words, spaces), sentence)]
-            made.append(Item(pairs, 0, kind))
-    return made
-
-
-def _sentence(task: TaskSettings, row: Row) -> tuple[Any, ...]:
-    """Return the words of a sentence, their tags, and whether a space follows each."""
-    parts = tuple(row.get(name) for name in ("words", "tags", "spaces"))
-    if not all(isinstance(part, list) for part in parts) or len({len(part) for part in parts}) > 1:  # type: ignore[arg-type]
-        raise ModelError(
-            f"Task {task.name}: a row is no sentence of a treebank: words, tags and spaces are three lists of one "
-            f"length, and it has {', '.join(map(str, row))}; give CoNLL-U (data.format: conllu), or such rows."
-        )
-    return parts
-
-
-def corrupt(
-    words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool], draw: random.Random
-) -> tuple[str, str] | None:
-    """Return (delete or swap, the corrupted sentence); None where the sentence is short or nothing in it may be
-    touched."""
-    if sum(tag != "PUNCT" for tag in tags) < SHORTEST:
-        return None
-    choices = [("delete", i) for i in range(len(words)) if _may_go(tags, i)]
-    choices += [("swap", i) for i in range(len(words) - 1) if _may_swap(words, tags, spaces, i)]
-    if not choices:
-        return None
-    kind = draw.choice(sorted({kind for kind, _ in choices}))
-    place = draw.choice([i for other, i in choices if other == kind])
-    changed, gaps = list(words), list(spaces)
-    if kind == "delete":
-        # What follows keeps the gap that stood before the deleted word.
-        del changed[place], gaps[place]
-    else:
-        changed[place], changed[place + 1] = changed[place + 1], changed[place]
-    if place == 0:
-        # The capital stays where it was: it alone must not give the answer away.
-        first = words[0]
-        if first[:1].isupper() and len(first) > 1 and tags[0] != "PROPN" and kind == "swap":
-            changed[1] = first[0].lower() + first[1:]
-        changed[0] = changed[0][:1].upper() + changed[0][1:] if first[:1].isupper() else changed[0]
-    return kind, joined(changed, gaps)
-
-
-def joined(words: Sequence[str], spaces: Sequence[bool]) -> str:
-    return "".join(word + (" " if space else "") for word, space in zip(words, spaces, strict=True)).strip()
-
-
-def _may_go(tags: Sequence[str], i: int) -> bool:
-    neighbours = {tags[j] for j in (i - 1, i + 1) if 0 <= j < len(tags)}
-    return tags[i] not in NOT_DELETED and not (tags[i] in NOUNS and neighbours & NOUNS)
-
-
-def _may_swap(words: Sequence[str], tags: Sequence[str], spaces: Sequence[bool], i: int) -> bool:
-    pair = {tags[i], tags[i + 1]}
-    same = words[i].lower() == words[i + 1].lower()
-    return spaces[i] and len(pair) == 2 and not pair & NOT_SWAPPED and pair != NOUNS and not same
 
 
 def acceptability_items(task: TaskSettings, rows: Sequence[Row], examples: Sequence[Row] = ()) -> list[Item]:

@@ -20,11 +20,12 @@ from nr_core.base.load_base import load_base
 from nr_core.base.precision import Choice, to_read_from
 from nr_core.errors import ModelError
 from nr_core.evaluation.tasks.items import Item, as_lines, content_hash, read_items
-from nr_core.evaluation.tasks.kinds import KINDS, ask, chance, corrupt, make_items, pseudo_values, rows_of
+from nr_core.evaluation.tasks.kinds import KINDS, ask, chance, make_items, pseudo_values, rows_of
 from nr_core.evaluation.tasks.loglikelihood import Scorer
 from nr_core.evaluation.tasks.ratio import Ratio, Scored, bootstrap_error, mean_of
 from nr_core.evaluation.tasks.settings import TaskSettings, variants_of
 from nr_core.evaluation.tasks.token_tree import batches_of, trees_of
+from nr_core.evaluation.tasks.word_order import corrupt
 from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenizer import load_tokenizer
 from tests.nr_core.architectures import tiny
