@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock
 
 from flows.cli import main
+from flows.services.server import environment, prefect
 from flows.services.temporary_server import LOG
 
 REPOSITORY = Path(__file__).parents[2]
@@ -76,19 +77,44 @@ def mark_of_a_server(request):
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory, language_model) -> Path:
+def prefect_home(tmp_path_factory):
+    """Make homes of Prefect with an empty database, which its server otherwise makes at its first start, in seconds.
+
+    For tests of what comes later: test_wheel.py and test_access.py have servers that start in a new home.
+    """
+    made = for_all_workers(tmp_path_factory, "prefect-home")
+    with FileLock(f"{made}.lock"):
+        if not (made / "finished").exists():
+            upgrade = prefect("server", "database", "upgrade", "--yes")
+            subprocess.run(upgrade, env={**os.environ, **environment(made)}, check=True, capture_output=True)
+            (made / "finished").touch()
+
+    def make(home: Path) -> Path:
+        home.mkdir()
+        shutil.copy(made / "prefect.db", home)
+        return home
+
+    return make
+
+
+def for_all_workers(tmp_path_factory, name: str) -> Path:
+    """Return a place of the session's that xdist's workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory, language_model, prefect_home) -> Path:
     """A folder with study.yaml and the workspace of its run: two methods, three corpora, a text and a task.
 
     Made once for all workers of xdist, for all tests that only look at it; who changes something takes `own_study`.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "finished-study"
-    with FileLock(shared / "finished-study.lock"):
+    folder = for_all_workers(tmp_path_factory, "finished-study")
+    with FileLock(f"{folder}.lock"):
         if not (folder / "finished").exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
             folder.mkdir()
+            prefect_home(folder / ".prefect")
             write_study(folder, language_model)
             done = nr("run", "study.yaml", cwd=folder)
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

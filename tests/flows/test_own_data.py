@@ -31,7 +31,8 @@ def test_the_readme_shows_the_study_that_is_shipped():
 
 
 @pytest.mark.server
-def test_ones_own_lines_and_model_become_an_adapter_and_figures(tmp_path, language_model):
+def test_ones_own_lines_and_model_become_an_adapter_and_figures(tmp_path, language_model, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     texts = {"texts": [tale(number, 150) for number in range(60)]}
     texts["english"] = [" ".join(ENGLISH.format(number * day) for day in range(1, 9)) for number in range(60)]
     for folder, documents in texts.items():

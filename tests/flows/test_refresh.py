@@ -54,8 +54,9 @@ UNITS = "SELECT regexp_extract(path, '[a-z]+.warc.gz'), status, attempts FROM wo
 
 
 @pytest.mark.server
-def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, language_model):
+def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, language_model, prefect_home):
     """A signature and a password in a source's addresses; signed anew, a file is the same and is not read again."""
+    prefect_home(tmp_path / ".prefect")
     pages = [Page(html(prose(ENGLISH, seed)), f"https://example.org/{seed}") for seed in range(24)]
     archives = [warc_bytes(pages[:12])[0], warc_bytes(pages[12:], 12)[0]]
     files = {f"a.warc.gz?part=1&X-Amz-Signature=canary-{number}": archives[0] for number in (1, 2)}
@@ -105,7 +106,8 @@ def test_what_opens_an_address_is_in_nothing_that_is_kept_or_said(tmp_path, lang
 
 
 @pytest.mark.server
-def test_what_failed_is_tried_again_alone(tmp_path, language_model):
+def test_what_failed_is_tried_again_alone(tmp_path, language_model, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     names = ("one", "two", "three")
     files = {
         f"{name}.warc.gz": warc_bytes(

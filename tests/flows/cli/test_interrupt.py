@@ -58,7 +58,8 @@ class Terminal:
 
 
 @pytest.mark.server
-def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path):
+def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     workspace = tmp_path / "workspace"
     terminal = Terminal(workspace)
     terminal.wait_for("work units to read")

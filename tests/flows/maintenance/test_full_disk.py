@@ -34,7 +34,8 @@ def refresh(workspace: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.server
-def test_a_full_disk_is_said_and_what_was_whole_stays(small_disk, tmp_path):
+def test_a_full_disk_is_said_and_what_was_whole_stays(small_disk, tmp_path, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     workspace = small_disk / "workspace"
     full = refresh(workspace, tmp_path)
     assert full.returncode == 2

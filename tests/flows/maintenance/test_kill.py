@@ -159,7 +159,8 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(7200)
-def test_killed_in_any_stage_the_same_command_gives_the_same_result(finished_study, tmp_path):
+def test_killed_in_any_stage_the_same_command_gives_the_same_result(finished_study, tmp_path, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     undisturbed, disturbed, log = finished_study / "workspace", tmp_path / "disturbed", tmp_path / "log"
     for file in (path for path in finished_study.iterdir() if path.is_file()):
         shutil.copy(file, tmp_path)

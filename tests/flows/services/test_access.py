@@ -41,9 +41,9 @@ def hostile_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory, hostile_folder):
+def api(tmp_path_factory, hostile_folder, prefect_home):
     """The API of Prefect's server as `nr up` starts it, with a deployment, a variable and a Secret block."""
-    home, port = tmp_path_factory.mktemp("home"), free_port()
+    home, port = prefect_home(tmp_path_factory.mktemp("api") / "home"), free_port()
     credential, url = credential_for(home), address(LOOPBACK, port)
     settings = {**environment(home), **client_settings(credential, url), **server_settings(credential, url)}
     everything = {**os.environ, **settings, **python_environment(), "http_proxy": "http://127.0.0.1:9"}

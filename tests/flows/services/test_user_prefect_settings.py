@@ -73,7 +73,8 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path, variables, says):
 
 
 @pytest.mark.server
-def test_no_module_of_the_folder_is_run_and_no_proxy_is_asked_for_loopback(tmp_path, language_model):
+def test_no_module_of_the_folder_is_run_and_no_proxy_is_asked_for_loopback(tmp_path, language_model, prefect_home):
+    prefect_home(tmp_path / ".prefect")
     for module in MODULES:
         (tmp_path / f"{module}.py").write_text("open('was_run', 'a').write(__file__ + '\\n')\nraise SystemExit(7)\n")
     model = f"documents.language_model={language_model}"
@@ -107,8 +108,9 @@ def test_names_at_which_httpx_breaks_are_not_handed_to_it(names, monkeypatch):
 @pytest.mark.parametrize(
     "proxy", ["http://h:abc", "http://[::1", "h:70000", "http://", "socks5://", "http://u:secret@h:x"]
 )
-def test_a_proxy_that_is_none_is_refused_without_what_it_may_hide(proxy, tmp_path):
-    done = nr("refresh", TINY, cwd=tmp_path, https_proxy=proxy)
+def test_a_proxy_that_is_none_is_refused_without_what_it_may_hide(proxy, tmp_path, nr_here, monkeypatch):
+    monkeypatch.setenv("https_proxy", proxy)
+    done = nr_here("refresh", TINY, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: https_proxy names no proxy: write it as")
     assert "secret" not in done.stderr
 

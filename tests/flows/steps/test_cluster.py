@@ -24,7 +24,7 @@ OUTCOMES = "SELECT unit_id, status, documents, error IS NULL FROM work_units ORD
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> Path:
+def config(tmp_path_factory, prefect_home) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     for number in range(UNITS):
         (folder / f"{number:02d}.jsonl").write_text(json.dumps({"text": prose(ENGLISH, number)}) + "\n")
@@ -32,6 +32,7 @@ def config(tmp_path_factory) -> Path:
     source = {"kind": "text", "paths": [f"{folder}/*"]}
     corpus = {"language": "eng", "text_domain": "any", "sources": ["texts"], "split_by": "document"}
     corpora = {"english": {**corpus, "min_characters": 1, "min_language_score": 0.0, "held_out_min_documents": 2}}
+    prefect_home(folder.parent / "prefect")
     path = folder.parent / f"{folder.name}.yaml"
     path.write_text(yaml.safe_dump({"language": "eng", "sources": {"texts": source}, "corpora": corpora}))
     return path
@@ -46,7 +47,7 @@ def refresh(config: Path, folder: Path, *overrides: str, before: str = "", outpu
     chosen = ["workspace=workspace", "resources.workers=2", *overrides]
     options = [part for override in chosen for part in ("--set", override)]
     command = [sys.executable, "-c", f"{before}from flows.cli import main; main()", "refresh", str(config), *options]
-    # One database for all, whose making takes seconds; and each line, also where Ray finds them alike.
+    # One database for all; and each line, also where Ray finds them alike.
     settings = {"PREFECT_HOME": str(config.parent / "prefect"), "RAY_DEDUP_LOGS": "0"}
     done = subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
