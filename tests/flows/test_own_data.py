@@ -10,7 +10,7 @@ from nr_core.tokenization.tokenizer import train_tokenizer
 from storage.query import query
 from storage.workspace import Workspace
 from tests.flows.conftest import REPOSITORY, nr
-from tests.flows.doc_blocks import blocks
+from tests.flows.docs.doc_blocks import blocks
 from tests.flows.hungarian_tales import tale
 from tests.nr_core.tiny import tiny_model, write_shard
 

@@ -8,7 +8,7 @@ from storage.workspace import Workspace
 from tests.flows.report.test_report import BASE, HOSTILE, LEARNED, record_base, record_corpora, record_run
 
 pytest.importorskip("websockets", reason="needs websockets, which comes with Prefect")
-from tests.flows.browser import CHROMIUM, Browser
+from tests.flows.report.browser import CHROMIUM, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 RUNS = 6

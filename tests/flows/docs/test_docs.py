@@ -21,7 +21,7 @@ from flows.config.study import load_config, parse_config
 from flows.config.yaml_files import parse_overrides, parse_yaml
 from nr_core.evaluation.tasks.settings import TaskSettings
 from storage.workspace import Workspace
-from tests.flows.doc_blocks import INLINE, PAGES, ROOT, Block, blocks, commands, without_blocks
+from tests.flows.docs.doc_blocks import INLINE, PAGES, ROOT, Block, blocks, commands, without_blocks
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHOWN = {"", "ini", "console"}  # output, drawings, files of others, and what was seen in a terminal

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^## \d+\. (.*?)\n.*?```sql\n(.*?)```\n\n```\n(.*?)\n", PAGE, re.MULTILINE | re.DOTALL)
 
 

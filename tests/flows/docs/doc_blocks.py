@@ -2,7 +2,7 @@
 
 A comment that no page shows says of the block below it by which test it is run, or why it is not:
 
-    <!-- run by tests/flows/test_docs_sql.py -->
+    <!-- run by tests/flows/docs/test_docs_sql.py -->
     <!-- not run: needs a GPU -->
 
 `<!-- sql blocks run by ... -->` says so of all blocks of that language in a page.
@@ -14,7 +14,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
