@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from datasketch import MinHash
 
 _MULTIPLIER = 0x9E3779B97F4A7C15  # odd: the step in Weyl's sequence, https://prng.di.unimi.it/splitmix64.c
 _INVERSE = pow(_MULTIPLIER, -1, 1 << 64)
@@ -34,10 +35,7 @@ class SignatureScheme:
 
 @lru_cache(maxsize=4)
 def _permutations(num_perm: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """Return factors and summands, as datasketch draws them: its import takes each reading process .4 s, for SciPy."""
-    drawn = np.random.RandomState(seed)
-    a = drawn.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    b = drawn.randint(0, 1 << 32, num_perm, dtype=np.uint32)
+    a, b = MinHash(num_perm=num_perm, seed=seed, scheme="affine32").permutations
     return a[:, None], b[:, None]
 
 
