@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 import pyarrow as pa
@@ -25,10 +26,13 @@ from storage.publish import MANIFEST, read_manifest
 
 
 class Bucket:
-    """One workspace's place in a bucket. Raises InputError, with the URL, where it cannot be reached."""
+    """One workspace's place in a bucket. Raises InputError, with the URL, where it cannot be reached.
 
-    def __init__(self, url: str, root: Path) -> None:
-        self.url, self._root = url.rstrip("/"), root
+    is_remembered: whether the workspace names it already, which an error is to say.
+    """
+
+    def __init__(self, url: str, root: Path, is_remembered: bool = True) -> None:
+        self.url, self._root, self._is_remembered = url.rstrip("/"), root, is_remembered
         refuse_protocol(self.url, f"`bucket` {self.url}", to_write=True)
         with self._sentence():
             self._files, self._prefix = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
@@ -45,6 +49,13 @@ class Bucket:
         with self._sentence():
             self._make_folder(path)
             self._files.pipe_file(self._at(path), content)
+
+    def refuse_unusable(self) -> None:
+        """Write an object and remove it: a listing does not tell a bucket that there is not from an empty folder."""
+        place = self._root / f".writable-{uuid4().hex[:8]}"
+        self.write(place, b"1")
+        with self._sentence():
+            self._remove(self._at(place))
 
     def create(self, path: Path, content: bytes) -> bool:
         """Write an object unless there is one: False where another machine was first."""
@@ -176,8 +187,8 @@ class Bucket:
                     f"the disk is full ({error}) between {self._root} and `bucket` {self.url}: free some space, and "
                     "the same command goes on"
                 ) from error
+            remembered = f" and in {self._root / 'workspace.json'}, which remembers it" if self._is_remembered else ""
             raise InputError(
-                f"`bucket` {self.url} cannot be used ({error}): correct it in the config and in "
-                f"{self._root / 'workspace.json'}, which remembers it, or its keys and address in the environment; the "
-                "same command goes on"
+                f"`bucket` {self.url} cannot be used ({error}): correct it in the config{remembered}, or its keys and "
+                "address in the environment; the same command goes on"
             ) from error

@@ -40,7 +40,7 @@ class Workspace:
         if bucket and bucket != self.bucket_url:
             from storage.bucket import Bucket
 
-            Bucket(bucket, self.root).names(self.root / "documents")  # one that cannot be used is not remembered
+            Bucket(bucket, self.root, is_remembered=False).refuse_unusable()
             self._write_marker(bucket)
 
     @property

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.config.yaml_files import CORE_SCHEMA
 from pipelines.settings.sources import KINDS
-from pipelines.sources.urls import redacted, redacted_text
+from pipelines.sources.urls import has_credential, has_token, redacted, redacted_text
 from pipelines.text.languages import known_language
 from storage.errors import InputError
 
@@ -119,19 +119,35 @@ def _is_number(text: str, taken: float) -> bool:
     return isinstance(taken, bool) or any(re.fullmatch(CORE_SCHEMA[kind], text.strip()) for kind in ("int", "float"))
 
 
+# As Prefect takes them; not what looks drawn at random.
+_BLOCK = re.compile(r"(?!(?=[a-z]*\d)(?=\d*[a-z])[a-z0-9]{20})[a-z0-9-]{1,200}")
+
+
 def refuse_secrets(kept: Any, field: str = "") -> None:
-    """Refuse an address with a password or token in it. kept: values as Prefect keeps and shows them, in which those of
-    sources and `data_root` have none any more.
+    """Refuse what holds a password or a token: an address, a command, the value of a secret where a block's name
+    belongs. kept: values as Prefect keeps and shows them, in which those of sources and `data_root` have none any more.
     """
     if isinstance(kept, Mapping):
         for key, item in kept.items():
-            refuse_secrets(item, f"{field}.{key}" if field else key)
+            refuse_secrets(item, f"{field}.{key}" if field else str(key))
     elif isinstance(kept, list):
         for place, item in enumerate(kept):
             refuse_secrets(item, f"{field}.{place}")
-    elif isinstance(kept, str) and ":/" in kept and redacted_text(kept) != kept:
+    elif not isinstance(kept, str):
+        return
+    elif ".secret_blocks." in f".{field}" and not _BLOCK.fullmatch(kept):
+        raise ValueError(
+            f"`{field}` is no name of a Secret block (small letters, digits and dashes), and would be kept and logged: "
+            "make the block in Prefect's UI and give its name, or set the variable in the environment"
+        )
+    elif ":/" in kept and redacted_text(kept) != kept:
         raise ValueError(
             f"`{field}` is an address with a password or a token in it, which would be kept and logged; give it without"
+        )
+    elif has_token(kept) or (f".{field}".endswith(".launcher") and has_credential(kept)):
+        raise ValueError(
+            f"`{field}` has a password or a token in it, which would be kept and logged: give it without, and set it "
+            "in the environment, which what is started inherits"
         )
 
 

@@ -86,6 +86,6 @@ def take_secrets(config: Config) -> None:
             os.environ[variable] = block.get()
         except ValueError:
             raise InputError(
-                f"`secret_blocks.{variable}`: Prefect has no Secret block {name!r}; make it in the UI under Blocks, "
-                f"or set {variable} in the environment"
+                f"`secret_blocks.{variable}`: Prefect has no Secret block of this name; make it in the UI under "
+                f"Blocks, or set {variable} in the environment"
             ) from None

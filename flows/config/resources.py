@@ -58,7 +58,7 @@ class Resources(Settings):
         try:
             shlex.split(launcher or "")
         except ValueError as error:
-            raise ValueError(f"{launcher!r} is no command ({error}): close its quotes") from None
+            raise ValueError(f"it is no command ({error}): close its quotes") from None
         return launcher
 
     @model_validator(mode="after")

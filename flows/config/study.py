@@ -41,7 +41,7 @@ from flows.steps.checks import Checks
 from nr_core.settings import BaseSpec, MethodSettings, Seed, Settings, Tracker, TrainingSettings
 from pipelines.settings import CorpusSettings, DocumentSettings, FetchSettings, Language, Source
 from pipelines.settings.corpora import names_a_file
-from pipelines.sources.urls import Address, redacted_query
+from pipelines.sources.urls import Address, redacted
 from pipelines.text.rules import QUALITY
 from storage.errors import InputError
 from storage.locations import at_home, with_scheme_in_small_letters
@@ -103,10 +103,10 @@ class Config(Settings):
     @classmethod
     def _no_secret_in_the_address(cls, bucket: str | None) -> str | None:
         address = urlsplit(bucket or "")
-        if address.password or redacted_query(address.query) != address.query:
+        if redacted(bucket or "") != (bucket or ""):  # a user's name before the host may be a key's
             raise ValueError(
-                "the address has a password or a token in it, and would be kept and logged: give it without, and what "
-                f"opens it in the environment, as FSSPEC_{address.scheme.upper()}_PASSWORD"
+                "the address has a user, a password or a token in it, and would be kept and logged: give it without, "
+                f"and what opens it in the environment, as FSSPEC_{address.scheme.upper()}_PASSWORD"
             )
         return bucket and with_scheme_in_small_letters(bucket)
 

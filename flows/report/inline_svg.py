@@ -67,10 +67,12 @@ def shown(text: str) -> str:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw by matplotlib's defaults, with letters as text in SVG, whatever a matplotlibrc of the user's says."""
+    """Draw by matplotlib's defaults, with letters as text in SVG, whatever a matplotlibrc of the user's says, and the
+    same figure as the same bytes: ids in SVG are drawn at random where no salt is given.
+    """
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
-        matplotlib.rcParams["svg.fonttype"] = "none"
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "neutral-residues"})
         warnings.simplefilter("ignore", UserWarning)  # letters that its own font lacks: the reader's fonts show them
         yield
 

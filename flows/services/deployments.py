@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
+from flows.config.errors import refuse_secrets
 from flows.config.yaml_files import read_yaml
 from flows.services.prefect_api import Api
+from pipelines.sources.urls import is_credential
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -66,6 +68,7 @@ def read(file: Path) -> Form:
     ):
         raise InputError(f"{file} needs a list `deployments`, each with a name and an entrypoint")
     for entry in listed:
+        _refuse_secrets(file, entry)
         for field in ("schedules", "triggers"):
             several = entry.get(field) or []
             if not (isinstance(several, list) and all(isinstance(one, dict) for one in several)):
@@ -74,6 +77,24 @@ def read(file: Path) -> Form:
                     "or leave it out"
                 )
     return dict(content)
+
+
+def _refuse_secrets(file: Path, deployment: Form) -> None:
+    """Raise InputError for what Prefect's database would keep and its pages show."""
+    pool = deployment.get("work_pool")
+    variables = (pool.get("job_variables") if isinstance(pool, dict) else None) or {}
+    try:
+        refuse_secrets({field: deployment.get(field) for field in ("parameters", "schedules", "triggers")})
+        refuse_secrets(variables, "job_variables")
+        environment = variables.get("env") if isinstance(variables, dict) else None
+        for name, value in environment.items() if isinstance(environment, dict) else ():
+            if is_credential(str(name), str(value)):
+                raise ValueError(
+                    f"`job_variables.env.{name}` is a secret, which would be kept and shown: set it where the worker "
+                    "runs, or take it from a block ({{ prefect.blocks.secret.NAME }})"
+                )
+    except ValueError as error:
+        raise InputError(f"{file}: deployment {deployment['name']!r}: {error}") from None
 
 
 def refuse_absent_flows(file: Path, content: Form) -> None:

@@ -12,6 +12,7 @@ may be a credential, by its name or because it looks drawn at random, is masked 
 
 import hashlib
 import re
+from itertools import pairwise
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
 
@@ -188,6 +189,30 @@ def _is_credential(name: str, value: str) -> bool:
     if plain == "key":  # of an interface; or the name of a file
         return not re.search("[./]", unquote(value))
     return _CREDENTIAL.search(plain) is not None or _TIME_AND_MAC.fullmatch(unquote(value)) is not None
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Tell whether a value is a credential by its name, as of an environment variable; no path and no reference is."""
+    return bool(value) and not value.startswith(("/", ".", "$", "{{")) and _is_credential(name, value)
+
+
+# Tokens that say by how they begin whose they are: of the Hugging Face hub, GitHub, GitLab, Amazon.
+_TOKEN = re.compile(r"\b(?:hf_\w{30,}|gh[opsu]_\w{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|AKIA[0-9A-Z]{16}\b)")
+_SSHPASS = re.compile(r"\bsshpass\s+-p\s*\S")
+
+
+def has_credential(text: str) -> bool:
+    """Tell whether a text, as a command, holds what may be a password, a token or a key."""
+    words = re.split(r"[\s,;\"']+", text)
+    given = [pair for word in words for pair in pairwise(word.split("="))]  # --export=TOKEN=abc
+    given += [pair for pair in pairwise(words) if pair[0].startswith("-") and not pair[1].startswith("-")]
+    named = any(is_credential(name.lstrip("-"), value) for name, value in given)
+    return named or has_token(text) or _SSHPASS.search(text) is not None
+
+
+def has_token(text: str) -> bool:
+    """Tell whether a text holds a token that can be told by its form."""
+    return _TOKEN.search(text) is not None
 
 
 def _plain(name: str) -> str:

@@ -219,6 +219,46 @@ def test_a_password_in_any_other_address_is_refused_and_not_repeated(field, chan
     assert "canary" not in str(refused.value)
 
 
+LAUNCHERS = {
+    "env WANDB_API_KEY=canary torchrun",
+    "srun --export=ALL,MY_TOKEN=canary torchrun",
+    "srun --export=SECRET=canary torchrun",
+    "launch --password canary torchrun",
+    "sh -c 'HF_TOKEN=canary torchrun'",
+    "sshpass -p canary ssh node7 torchrun",
+    f"launch hf_{'canary' * 6} torchrun",
+}
+
+
+@pytest.mark.parametrize("launcher", sorted(LAUNCHERS))
+def test_a_password_in_the_launcher_is_refused_and_not_repeated(launcher):
+    said = refused(resources={"launcher": launcher})
+    assert "`resources.launcher` has a password or a token in it" in said and "canary" not in said
+
+
+def test_a_launcher_without_one_is_taken():
+    for launcher in (
+        "env TOKENIZERS_PARALLELISM=false PWD=/scratch srun torchrun --rdzv-id=7 --rdzv-endpoint=node7:29500",
+        "launch --token-file /run/token --password $PASSWORD -- torchrun",
+        "srun --container-image=site/image@sha256:0123456789abcdef0123456789abcdef torchrun",
+    ):
+        assert parse_config({**SMALL, "resources": {"launcher": launcher}}, "here").resources.launcher == launcher
+    assert "canary" not in refused(resources={"launcher": "TOKEN=canary 'torchrun"})
+
+
+def test_a_secret_in_the_place_of_its_block_is_refused_and_not_repeated():
+    for typed in ("Canary!", "hf_canary", "canary canary", "canary0123456789abcdef"):
+        said = refused(secret_blocks={"HF_TOKEN": typed})
+        assert "`secret_blocks.HF_TOKEN` is no name of a Secret block" in said and "anary" not in said
+    assert parse_config({**SMALL, "secret_blocks": {"HF_TOKEN": "hub-token-2"}}, "here").secret_blocks
+
+
+def test_a_key_for_the_user_of_a_bucket_is_refused_and_not_repeated():
+    said = refused(bucket="s3://AKIACANARY@texts/folder")
+    assert said.startswith("`bucket`: ") and "CANARY" not in said
+    assert parse_config({**SMALL, "bucket": "abfs://box@account/folder"}, "here").bucket == "abfs://box@account/folder"
+
+
 def test_a_password_in_data_root_opens_its_files_and_is_kept_nowhere():
     sources = {"sample": {"kind": "warc", "paths": ["${data_root}/x.warc.gz"]}}
     config = parse_config({**SMALL, "sources": sources, "data_root": "https://me:canary@files.example"}, "here")

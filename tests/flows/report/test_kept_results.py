@@ -86,6 +86,9 @@ def test_studies_stand_side_by_side_and_are_drawn(workspace, tmp_path):
     assert query(kept, "SELECT study, count(*) FROM results GROUP BY 1 ORDER BY 1").rows == [("one", 3), ("two", 3)]
     assert draw_results(kept) == [folder / "one.svg", folder / "two.svg"]
     assert "silent" in (folder / "one.svg").read_text()
+    before = {path.name: path.read_bytes() for path in folder.glob("*.svg")}
+    draw_results(kept)
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.svg")}, "the same results, the same bytes"
 
 
 def test_what_is_no_result_is_refused_in_a_sentence(workspace, tmp_path):

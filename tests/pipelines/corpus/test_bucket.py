@@ -216,10 +216,15 @@ def test_a_bucket_that_cannot_be_used_is_said(tmp_path: Path, s3: str) -> None:
     with pytest.raises(InputError, match="`bucket` nothing://x"):
         Workspace(tmp_path / "one", "nothing://x")
     assert Workspace(tmp_path / "one").bucket is None, "it is not remembered"
-    with pytest.raises(
-        InputError, match=r"`bucket` s3://missing cannot be used .*/two/workspace.json, which remembers it"
-    ):
-        Workspace(tmp_path / "two", "s3://missing").bucket.write(tmp_path / "two" / "x", b"")  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"`bucket` s3://missing/folder cannot be used .*config, or its keys"):
+        Workspace(tmp_path / "two", "s3://missing/folder")
+    assert Workspace(tmp_path / "two", s3).bucket_url == s3, "the next may be another"
+    fsspec.filesystem("s3").mkdir("gone")
+    gone = Workspace(tmp_path / "three", "s3://gone/folder")
+    assert gone.bucket is not None and gone.bucket.sizes(gone.root) == {}, "the trial leaves nothing there"
+    fsspec.filesystem("s3").rmdir("gone")
+    with pytest.raises(InputError, match=r"s3://gone/folder cannot .*/three/workspace.json, which remembers it"):
+        gone.bucket.write(tmp_path / "three" / "x", b"")
 
 
 def test_a_full_disk_is_not_taken_for_a_fault_of_the_bucket(tmp_path: Path) -> None:
@@ -229,7 +234,7 @@ def test_a_full_disk_is_not_taken_for_a_fault_of_the_bucket(tmp_path: Path) -> N
         pytest.skip("mounting a tmpfs is refused here")
     try:
         workspace = Workspace(disk / "workspace", f"file://{tmp_path}/bucket")
-        (large := tmp_path / "bucket" / "large").parent.mkdir()
+        (large := tmp_path / "bucket" / "large").parent.mkdir(exist_ok=True)
         large.write_bytes(bytes(200_000))
         assert workspace.bucket is not None
         with pytest.raises(InputError, match=r"the disk is full .*the same command goes on"):
