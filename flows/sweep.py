@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.cli.results import off_the_front
 from flows.cli.table import print_table
 from flows.config.runs import refuse_wrong_teachers
 from flows.config.study import Config
@@ -38,7 +39,10 @@ def sweep(config: Config) -> list[str]:
     trained = train(wide, versions, base, return_state=True)
     evaluate(wide, versions, base)
     runs = [run.run_id for run in planned_runs(wide, versions, base)]
-    print_table(front(Workspace(wide.workspace), runs), TITLE)
+    table = front(Workspace(wide.workspace), runs)
+    print_table(table, TITLE)
+    if said := off_the_front(table):
+        print(said)
     trained.result()  # a run that failed fails the flow, now that the others have been measured
     return runs
 

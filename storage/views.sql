@@ -150,7 +150,7 @@ WHERE a.learning IS NOT NULL AND a.forgetting IS NOT NULL AND NOT EXISTS (
       AND b.learning >= a.learning AND b.forgetting <= a.forgetting
       AND (b.learning > a.learning OR b.forgetting < a.forgetting))
 ORDER BY a.forgetting;
-COMMENT ON VIEW pareto_front IS 'Runs that no other run of the same base and language beats in both learning and forgetting.';
+COMMENT ON VIEW pareto_front IS 'Runs that no other run of the same base and language beats in both learning and forgetting. A run whose learning or forgetting was not measured is on no front: what is not known may be beaten by any.';
 COMMENT ON COLUMN pareto_front.run_id IS 'runs.run_id';
 COMMENT ON COLUMN pareto_front.name IS 'runs.name, or the method where there is none';
 COMMENT ON COLUMN pareto_front.method IS 'runs.method';

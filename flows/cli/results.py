@@ -57,7 +57,10 @@ def results(workspace: WorkspaceFolder = Path("workspace"), json: AsJson = False
     from flows.cli.table import print_tables
     from storage.workspace import Workspace
 
-    print_tables(result_tables(Workspace(existing(workspace))), json)
+    tables = result_tables(Workspace(existing(workspace)))
+    print_tables(tables, json)
+    if said := off_the_front(tables[0][1]):
+        print(said, file=sys.stderr if json else sys.stdout)
 
 
 @app.command()
@@ -209,6 +212,17 @@ def result_tables(workspace: "Workspace") -> "list[tuple[str, Result]]":
     tasks = query(workspace, TASKS)
     return tables + (
         [("tasks: run against base, with the 95 % interval of the difference", tasks)] if tasks.rows else []
+    )
+
+
+def off_the_front(runs: "Result") -> str | None:
+    """Say of runs without forgetting why none of them is on the Pareto front; None where there is none."""
+    count = sum(row["forgetting"] is None for row in runs.as_dicts())
+    if not count:
+        return None
+    return (
+        f"forgetting is not known of {count} of {len(runs.rows)} runs, which can therefore be on no Pareto front: it "
+        "is measured on text of the original language that the replay does not contain (evaluation.texts, or a corpus)"
     )
 
 

@@ -13,7 +13,7 @@ from flows.steps.result_records import recorded_settings
 from nr_core.settings import MethodSettings, TrainingSettings
 from storage.catalog import refresh_catalog
 from storage.errors import InputError
-from storage.query import find_run
+from storage.query import find_run, query
 from storage.records import write_records
 from storage.workspace import Workspace
 from tests.flows.conftest import nr
@@ -35,6 +35,33 @@ def test_results_show_learning_forgetting_and_tasks(workspace, finished_study, n
     assert {(row["task"], row["role"], row["n"]) for row in tasks.as_dicts()} == {("vocabulary", "new", 24)}
     shown = nr_here("results", cwd=finished_study)
     assert shown.returncode == 0 and "neutral_residues" in shown.stdout and "vocabulary" in shown.stdout
+    assert "Pareto" not in shown.stdout, "forgetting is known of all"
+
+
+def test_runs_without_forgetting_are_on_no_front_and_it_is_said_why(tmp_path, nr_here):
+    workspace = Workspace(tmp_path / "workspace")
+    for model, value in {"base": 3.0, "lora": 2.0, "adapter": 2.5}.items():
+        figure = {"model_id": model, "step": int(model != "base"), "eval_id": "new", "settings_hash": "s", "n": 9}
+        write_records(workspace, "evaluations", model, [{**figure, "metric": "bits_per_byte", "value": value}])
+        run = {
+            "run_id": model,
+            "base_model_id": "base",
+            "model_id": model,
+            "method": model,
+            "seed": 0,
+            "status": "done",
+        }
+        given = {"run_id": model, "role": "new", "language": "fra", "corpus_version": "v", "share": 1.0}
+        if model != "base":
+            write_records(workspace, "runs", model, [run])
+            write_records(workspace, "run_inputs", model, [given])
+    write_records(workspace, "eval_sets", "new", [{"eval_id": "new", "name": "new", "language": "fra"}])
+    refresh_catalog(workspace)
+    assert query(workspace, "FROM pareto_front").rows == []
+    said = "forgetting is not known of 2 of 2 runs, which can therefore be on no Pareto front"
+    assert said in nr_here("results", cwd=tmp_path).stdout
+    answer = nr_here("results", "--json", cwd=tmp_path)
+    assert len(json.loads(answer.stdout)[0]["rows"]) == 2 and said in answer.stderr
 
 
 def test_runs_are_listed_and_tables_are_json_for_programs(workspace, finished_study, nr_here):
