@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/python -m flows.demo
 
 # Two at a time: much of a test of flows is waiting for a server. `--dist loadfile` keeps a file's tests together, with the
-# fixtures that they share; the files are taken in the order of tests/conftest.py, those that take longest first.
+# fixtures that they share; tests/conftest.py says which files each worker takes.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
 	$(PYTEST)

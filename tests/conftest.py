@@ -22,25 +22,40 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: a thread ea
 
 @pytest.hookimpl(tryfirst=True)  # `-m` selects by these markers
 def pytest_collection_modifyitems(items):
-    """Mark what starts a server or a browser, and put the files that take longest first: two workers end together.
+    """Mark what starts a server or a browser, and put the files in the order of `FromBothEnds`.
 
-    One of those that look at the finished study is the very first, and makes it; the others come late enough not to
-    wait for that.
+    In front those with a server, of which one that looks at the finished study is the first and makes it; at the end
+    the slow ones without, which compute; between them what is soon done, so that two workers end together.
     """
     for item in items:
         for fixture in STARTS.keys() & set(item.fixturenames):
             item.add_marker(STARTS[fixture])
-    lengths: dict[Path, int] = {}
-    for item in items:
-        lengths[item.path] = max(lengths.get(item.path, 0), _length(item))
-    lookers = dict.fromkeys(item.path for item in items if "finished_study" in item.fixturenames)
-    maker = next(iter(lookers), None)
-    # Stable: a file's tests stay together, in their order.
-    items.sort(key=lambda item: (item.path != maker, -lengths[item.path], item.path in lookers))
+    maker = next((item.path for item in items if "finished_study" in item.fixturenames), None)
+    marked = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("server", "slow")}
+
+    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+        waits = item.path in marked["server"]
+        return item.path != maker, not waits, not waits and item.path in marked["slow"]
+
+    items.sort(key=place)  # stable: a file's tests stay together, in their order
 
 
-def _length(item: pytest.Item) -> int:
-    return 2 if item.get_closest_marker("server") else 1 if item.get_closest_marker("slow") else 0
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give one worker the files with servers, the others those that compute: the first waits for much of its time."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class FromBothEnds(LoadFileScheduling):
+        """One file after the other, to the first worker from the front, to the others from the end."""
+
+        def _assign_work_unit(self, node):
+            if node is not self.nodes[0]:
+                self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+            super()._assign_work_unit(node)
+
+    return FromBothEnds(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,34 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def last_line(capsys, monkeypatch):
+    """Run a benchmark in this process, which has imported torch already; return what its last line says."""
+    threads = torch.get_num_threads()
+
+    def run(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(PROJECT / "benchmarks" / script), run_name="__main__")
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+INFERENCE = ("--hidden-size", "64", "--layers", "2", "--tokens-in-prefill", "32", "--pairs", "1")
 
 
 @pytest.mark.parametrize(
@@ -22,14 +41,10 @@ PROJECT = Path(__file__).parents[2]
             ["--megabytes", "0.2", "--rounds", "1", "--vocabulary-size", "500"],
             {"ratio", "workers_mb_per_second"},
         ),
-        (
-            "inference",
-            ["--hidden-size", "64", "--layers", "2", "--tokens-in-prefill", "32", "--pairs", "1"],
-            {"closed_share", "dense_overhead", "sparse_overhead", "max_abs_difference", "trained"},
-        ),
     ],
 )
 def test_the_last_line_is_json(script, arguments, keys):
+    """Of those that start processes, or themselves again."""
     call = [sys.executable, "-W", "ignore", f"benchmarks/{script}.py", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
@@ -37,27 +52,21 @@ def test_the_last_line_is_json(script, arguments, keys):
     assert keys <= json.loads(done.stdout.splitlines()[-1]).keys()
 
 
-def test_inference_at_the_closed_share_of_a_trained_run(world, run, tmp_path):
+def test_inference_by_itself_and_at_the_closed_share_of_a_trained_run(world, run, tmp_path, last_line):
+    keys = {"closed_share", "dense_overhead", "sparse_overhead", "max_abs_difference", "trained"}
+    assert keys <= last_line("inference.py", *INFERENCE).keys()
     folder = run(world.train_spec(tmp_path / "run", training={"steps": 3}))
-    toy = ["--hidden-size", "64", "--layers", "2", "--tokens-in-prefill", "32", "--pairs", "1"]
-    call = [sys.executable, "benchmarks/inference.py", *toy, "--run", str(folder), "--tokens", str(world.old)]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert 0 < json.loads(done.stdout.splitlines()[-1])["trained"]["closed_share"] < 1
+    found = last_line("inference.py", *INFERENCE, "--run", folder, "--tokens", world.old)
+    assert 0 < found["trained"]["closed_share"] < 1
 
 
-def test_gates_are_closed_by_variants_of_a_run(world, run, tmp_path):
+def test_gates_are_closed_by_variants_of_a_run(world, run, tmp_path, last_line):
     folder = run(world.train_spec(tmp_path / "run", training={"steps": 3}))
     (folder / "spec.json").write_text(json.dumps(world.train_spec(folder, training={"steps": 3})))
-    streams = ["--new", str(world.held_out), "--replay", str(world.old), "--other", str(world.old)]
+    streams = ["--new", world.held_out, "--replay", world.old, "--other", world.old]
     variants = ["as published", "threshold 0.5", "closing term 0.3", "hard concrete, L0 0.3"]
-    call = [sys.executable, "benchmarks/closing_gates.py", str(folder), *streams, "--out", str(tmp_path / "variants")]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    call = [*call, "--variants", *variants]
-    done = subprocess.run(call, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = {row["variant"]: row for row in json.loads(done.stdout.splitlines()[-1])}
+    found = last_line("closing_gates.py", folder, *streams, "--out", tmp_path / "variants", "--variants", *variants)
+    rows = {row["variant"]: row for row in found}
     assert set(rows) == {*variants, *(f"as published, cut at {at:g}" for at in (0.03, 0.1, 0.2, 0.4))}
     closed = {name: row["closed_other"] for name, row in rows.items() if "stopped" not in row}
     assert 0 < closed["as published"] < closed["as published, cut at 0.03"] < closed["as published, cut at 0.1"] <= 1
