@@ -64,6 +64,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Loopback]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # the body is sent behind the headers: it would wait 40 ms for their receipt
 
         def do_GET(self) -> None:
             path = self.path.lstrip("/")

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +56,9 @@ class Snapshot:
     wets: list[str]
 
 
+@cache
 def make_snapshot(crawl: str = CRAWL, first_page: int = 0) -> Snapshot:
+    """Make it once: who changes files gives the server others."""
     files: dict[str, bytes] = {}
     rows: list[dict[str, Any]] = []
     warcs, wets, number = [], [], first_page
