@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
@@ -217,11 +218,12 @@ def refuse_project(project: Path) -> None:
             )
 
 
-def _needed() -> list[str]:
+@cache  # looking through what is installed takes half a second
+def _needed() -> tuple[str, ...]:
     """Return the names under which the packages are imported that this one cannot do without."""
     wanted = [Requirement(text) for text in requires("neutral-residues") or []]
     needed = {_plain(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
-    return [name for name, owners in packages_distributions().items() if needed & set(map(_plain, owners))]
+    return tuple(name for name, owners in packages_distributions().items() if needed & set(map(_plain, owners)))
 
 
 def _plain(distribution: str) -> str:
