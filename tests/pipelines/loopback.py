@@ -74,12 +74,18 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Loopback]:
                 fault = request.fault = loopback.fault(request)
                 loopback.requests.append(request)
                 loopback.at_once += 1
+                self.is_counted = True
                 loopback.most_at_once = max(loopback.most_at_once, loopback.at_once)
             try:
                 self.answer(path, request, fault)
             finally:
-                with loopback.lock:
-                    loopback.at_once -= 1
+                self.end_count()
+
+        def end_count(self) -> None:
+            """Count a request no more, before its answer's last byte: then its client may send the next."""
+            with loopback.lock:
+                loopback.at_once -= self.is_counted
+                self.is_counted = False
 
         def answer(self, path: str, request: Request, fault: str | None) -> None:
             if fault in ("unavailable", "too_many"):
@@ -102,8 +108,9 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Loopback]:
             body = content[start:end]
             if fault in ("reset", "truncated", "stalled"):
                 body = body[: len(body) // 2]
-            self.wfile.write(body)
-            self.wfile.flush()
+            self.wfile.write(body[:-1])
+            self.end_count()
+            self.wfile.write(body[-1:])
             request.sent = len(body)
             if fault == "stalled":
                 time.sleep(STALL_SECONDS)
@@ -125,6 +132,8 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Loopback]:
             self.send_response(status)
             for name, value in {"Content-Length": str(length), **headers}.items():
                 self.send_header(name, value)
+            if not length:
+                self.end_count()
             self.end_headers()
 
         def handle(self) -> None:
