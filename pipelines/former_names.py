@@ -43,7 +43,7 @@ FORMER_NAMES = {
     "pipelines.identify": "pipelines.text.identify",
     "pipelines.language_thresholds": "pipelines.text.languages",
     "pipelines.languages": "pipelines.text.languages",
-    "pipelines.letters": "pipelines.pages.letters",
+    "pipelines.letters": "pipelines.pages.lines",
     "pipelines.line_dedup": "pipelines.dedup.lines",
     "pipelines.lineage": "pipelines.corpus.lineage",
     "pipelines.markup": "pipelines.pages.parse",

@@ -1,24 +1,11 @@
 """Main content of a page, as text."""
 
-from collections.abc import Sequence
-
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import ElementNode, HTMLTree
 
 from pipelines.pages.characters import clean, one_line
-from pipelines.pages.furniture import (
-    FEW_CHARACTERS,
-    FURNITURE,
-    FURNITURE_MARK,
-    FURNITURE_WORDS,
-    MARKED,
-    PARTS_OF_PAGE,
-    large_parts,
-    names_content,
-)
-from pipelines.pages.ingredients import begin_of_ingredients, is_quantity
-from pipelines.pages.letters import is_closing, is_salutation
-from pipelines.pages.prose import ends_sentence, prose_of
+from pipelines.pages.furniture import FEW_CHARACTERS, FURNITURE, FURNITURE_MARK, MARKED, large_parts, mend, parts
+from pipelines.pages.lines import prose_of, trim_ends
 from pipelines.pages.short_text_guard import MARK
 from pipelines.settings import ExtractionSettings
 
@@ -39,19 +26,6 @@ _COMMENTS = ["[id*=comment]", "[class*=comment]"]
 _MIN_PROSE_SHARE_OF_LONG = 0.15
 _MAX_LOOKED_AT_SHARE, _FULL_STOPS = 0.2, (".", "。", "।", "۔")  # lines that are too short for prose have some too
 _MIN_ARTICLE_SHARE = 0.5  # of the prose: what is left beside comments is then the page's own
-# Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
-# list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
-_MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
-_LIST_INDENT, _MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
-# One query for all parts that are looked at: a walk through the page takes a tenth of the time of main content.
-_LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
-# Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
-_BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
-_MAX_BOXES = 5000  # .1 s
-_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in FURNITURE_WORDS)])
-_MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
-_BUTTONS, _MAX_LINKED_SHARE = "button, input:not([type=checkbox]), img, select", 0.25  # of no ingredients
-_MAX_SIGNATURE_LINES = 4  # with the closing line
 
 
 def all_text(tree: HTMLTree) -> str:
@@ -67,7 +41,7 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
     resiliparse's rules (https://resiliparse.chatnoir.eu/en/stable/man/extract/html2text.html), and ours over elements
     and lines. On the pages of benchmarks/content_quality.py they raise F1 from .934 to .965.
     """
-    seeming = _mend(tree)
+    seeming = mend(tree)
     text = _extract(tree, settings, [*_READINGS, *FURNITURE])
     if large := large_parts(seeming, len(text)):
         for part in large:
@@ -82,7 +56,7 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
         text = _all_prose(tree, settings, text) or text
     elif _may_have_lost_prose(tree, text):
         text = _all_prose_but_comments(tree, settings, text) or text
-    return _trim_ends(text)
+    return trim_ends(text)
 
 
 def _all_prose(tree: HTMLTree, settings: ExtractionSettings, text: str) -> str | None:
@@ -145,62 +119,8 @@ def _from_prose_to_prose(text: str, begin: str | None = None) -> str:
     return "\n".join(lines[first : last + 1])
 
 
-def _mend(tree: HTMLTree) -> list[ElementNode]:
-    """Keep lists and parts that the library would drop; returns the rest of the parts that seem furniture by name.
-
-    It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
-    """
-    seeming, boxes = [], 0
-    for part in _parts(tree, _LOOKED_AT):
-        name = part.getattr("class") or ""
-        if part.tag == "ul":
-            _deepen_list(tree, part)
-        elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
-            _put_into_box(tree, part)
-            boxes += 1
-        if not any(word in name for word in FURNITURE_WORDS):
-            continue
-        if names_content(name):
-            part["class"] = ""
-        elif part.tag not in PARTS_OF_PAGE:
-            part[FURNITURE_MARK] = ""
-            seeming.append(part)
-    return seeming
-
-
-def _parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
-    """Return the parts that match, as a tuple: the library's own list looks each of them up from its start again."""
-    return tree.document.query_selector_all(selector)[:] if tree.document else ()
-
-
-def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
-    """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
-    control = part.query_selector(_CONTROLS)
-    if control is not None and not (control.tag in ("a", "input") and _has_ingredients(part)):
-        return
-    if len(part.query_selector_all("li")) < _MIN_LIST_ITEMS:
-        return
-    for _ in range(_MIN_LIST_DEPTH - 1):
-        _put_into_box(tree, part)
-
-
-def _has_ingredients(part: ElementNode) -> bool:
-    """Tell whether a list with controls is of ingredients: boxes to tick, and links in few of them."""
-    first = part.query_selector("li")
-    if first is None or not is_quantity(first.text or "") or part.query_selector(_BUTTONS) is not None:
-        return False
-    return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(part.query_selector_all("li"))
-
-
-def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:
-    if tree.document is not None and part.parent is not None:
-        box = tree.document.create_element("div")
-        part.parent.replace_child(box, part)
-        box.append_child(part)
-
-
 def _may_stand_in_furniture(tree: HTMLTree, kept: int) -> bool:
-    lost = sum(len(part.text or "") for part in _parts(tree, ",".join(FURNITURE)))
+    lost = sum(len(part.text or "") for part in parts(tree, ",".join(FURNITURE)))
     return kept < _MIN_SHARE * (kept + lost)
 
 
@@ -217,47 +137,6 @@ def _extract(tree: HTMLTree, settings: ExtractionSettings, skipped: list[str], m
         ).replace(MARK, ""),
         line_end=" ",  # what ends lines in plain text ends none in a paragraph of HTML
     )
-
-
-def _trim_ends(text: str) -> str:
-    """Return `text` without short lines before its first sentence and after its last, if they are a small part of it.
-
-    Lists stay, with the line above them, and so do ingredients, salutations and what closes a letter.
-    """
-    lines = text.split("\n")
-    filled = [number for number, line in enumerate(lines) if line and not line.isspace()]  # a page can be blank lines
-    texts = [lines[number] for number in filled]
-    start = _end_of_short(texts, _MAX_HEAD_LINE, len(text))
-    stop = len(texts) - _end_of_short(texts[start:][::-1], _MAX_TAIL_LINE, len(text))
-    start = next((number for number in range(start) if _begins_content(texts, number, start)), start)
-    if (ingredients := begin_of_ingredients(texts, start)) is not None:
-        start = ingredients
-    closing = next((number for number in range(stop, len(texts)) if is_closing(texts[number])), None)
-    if closing is not None:
-        stop = min(closing + _MAX_SIGNATURE_LINES, len(texts))
-    return "\n".join(lines[filled[start] : filled[stop - 1] + 1]).strip() if start < stop else ""
-
-
-def _begins_content(texts: list[str], number: int, stop: int) -> bool:
-    """Tell whether a short line above the first sentence greets somebody, or stands above a list."""
-    if is_salutation(texts[number], stands_above_text=number == stop - 1):
-        return True
-    below = texts[number + 1 : min(number + 1 + _MIN_LIST_ITEMS, stop)]
-    is_heading = not texts[number].startswith(_LIST_INDENT)
-    return is_heading and len(below) == _MIN_LIST_ITEMS and all(line.startswith(_LIST_INDENT) for line in below)
-
-
-def _end_of_short(lines: list[str], max_line: int, characters: int) -> int:
-    """Tell how many lines may go before the first that is long or ends a sentence; 0 if that is none, or too much."""
-    passed = 0
-    for number, line in enumerate(lines):
-        line = line.strip()
-        if len(line) >= max_line or ends_sentence(line):
-            return number
-        passed += len(line)
-        if passed > _MAX_END_SHARE * characters:
-            return 0
-    return 0
 
 
 def title(tree: HTMLTree) -> str | None:
