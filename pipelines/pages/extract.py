@@ -17,10 +17,11 @@ _MIN_SHARE, _MIN_WHOLE = 0.4, 250
 # Names by which the library drops parts (comment, banner, hidden, related) name a thread's posts too, or what stands
 # around the whole article. Where so little of a page's prose is left, and there is so much of it, all of it is taken:
 # from the first line of prose, which is long and ends a sentence, to the last. Chosen here: 25 of 972 real pages had
-# lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing. Headers that hold
-# more than such a share of the page are none.
-_MIN_PROSE_SHARE, _MIN_PROSE, _MAX_HEADERS_SHARE = 0.25, 500, 0.5
-_NO_PROSE = ["nav", "footer", "aside", "form", "button", "select", "figcaption", *_READINGS]
+# lost theirs, most to the last word; on those of benchmarks/content_quality.py it changes nothing. Headers, asides and
+# forms that hold more than such a share of the page are none: some sites have all of it in one.
+_MIN_PROSE_SHARE, _MIN_PROSE, _MAX_HELD_SHARE = 0.25, 500, 0.5
+_MAY_HOLD_ALL = ("header", "aside", "form")
+_NO_PROSE = ["nav", "footer", "button", "select", "figcaption", *_READINGS]
 _COMMENTS = ["[id*=comment]", "[class*=comment]"]
 # Beside a text of some length the rest can be teasers: there must be more of it, and comments stay out.
 _MIN_PROSE_SHARE_OF_LONG = 0.15
@@ -82,11 +83,11 @@ def _all_prose_but_comments(tree: HTMLTree, settings: ExtractionSettings, text: 
 
 def _without_prose(tree: HTMLTree) -> list[str]:
     """Return which parts of the page hold no prose of its own."""
-    headers = sum(map(_characters, tree.body.get_elements_by_tag_name("header")[:])) if tree.body else 0
-    skipped = [*_NO_PROSE, MARKED]
-    if headers >= _MIN_PROSE and headers > _MAX_HEADERS_SHARE * (_characters(tree.body) - len(_scripts(tree))):
-        return skipped
-    return [*skipped, "header"]
+    held = {tag: sum(map(_characters, parts(tree, f"{tag}:not({tag} {tag})"))) for tag in _MAY_HOLD_ALL}
+    if max(held.values()) < _MIN_PROSE:
+        return [*_NO_PROSE, *_MAY_HOLD_ALL, MARKED]
+    most = _MAX_HELD_SHARE * (_characters(tree.body) - len(_scripts(tree)))
+    return [*_NO_PROSE, *(tag for tag, size in held.items() if size < _MIN_PROSE or size <= most), MARKED]
 
 
 def _may_have_lost_prose(tree: HTMLTree, text: str) -> bool:

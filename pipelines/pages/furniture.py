@@ -1,5 +1,7 @@
 """Furniture inside articles, by the HTML standard's names and by words that sites put into class names: banners of
 consent, copyright lines, captions. The headline has its own column, `title`.
+
+And parts that the library takes for furniture, by their tag or their place, which hold text nevertheless.
 """
 
 import re
@@ -8,7 +10,14 @@ from collections.abc import Sequence
 
 from resiliparse.parse.html import ElementNode, HTMLTree
 
-from pipelines.pages.lines import MIN_LIST_ITEMS, is_prose, is_quantity
+from pipelines.pages.lines import (
+    MIN_LIST_ITEMS,
+    ends_sentence,
+    first_ingredients,
+    is_prose,
+    is_quantity,
+    names_ingredients,
+)
 
 FEW_CHARACTERS = 1000
 PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
@@ -66,7 +75,18 @@ _LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
 # Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
 _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
 _MAX_BOXES = 5000  # .1 s
-_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *(f"[class*={word}]" for word in FURNITURE_WORDS)])
+# The library drops these whatever they hold. Figures of tables, quotations and code are text, beside those of other
+# sites' posts; ingredients are, wherever they stand.
+_DROPPED = ("aside", "figcaption", "figure")
+_FIGURE, _EMBEDDED = "table, pre, blockquote", "iframe, [class*=embed], [class*=tweet], [class*=instagram]"
+_ABOUT_QUOTE = re.compile("embed|pull")  # pull quotes repeat what the text says
+_LINES = "li, p, dt, tr, label"
+_LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *_DROPPED, "label", *(f"[class*={word}]" for word in FURNITURE_WORDS)])
+# Labels are dropped too: of fields to fill in, and of boxes to tick, as ingredients of a recipe have.
+_FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "li input[type=checkbox]"
+_PARAGRAPHS, _HEADINGS = ("p", "li", "dd", "td", "blockquote"), "h2, h3, h4, h5, h6, legend, summary, strong"
+_WORD = re.compile(r"[^\W\d_]")
+_MAX_LABEL, _LABEL_MARK, _MAX_LABELS = 80, "data-label", 2000  # characters, if it is no sentence; of a page
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _BUTTONS, _MAX_LINKED_SHARE = "button, input:not([type=checkbox]), img, select", 0.25  # of no ingredients
 
@@ -120,12 +140,17 @@ def mend(tree: HTMLTree) -> list[ElementNode]:
     It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
     """
     seeming, boxes = [], 0
-    for part in parts(tree, _LOOKED_AT):
+    looked_at = parts(tree, _LOOKED_AT)
+    _keep_labels(tree, [part for part in looked_at if part.tag == "label"][:_MAX_LABELS])
+    for part in looked_at:
         name = part.getattr("class") or ""
         if part.tag == "ul":
             _deepen_list(tree, part)
         elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
             _put_into_box(tree, part)
+            boxes += 1
+        elif part.tag in _DROPPED and boxes < _MAX_BOXES and _holds_text(part):
+            part = _as(tree, part, "div")
             boxes += 1
         if not any(word in name for word in FURNITURE_WORDS):
             continue
@@ -145,7 +170,8 @@ def parts(tree: HTMLTree, selector: str) -> Sequence[ElementNode]:
 def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
     """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
     control = part.query_selector(_CONTROLS)
-    if control is not None and not (control.tag in ("a", "input") and _has_ingredients(part)):
+    is_of_text = control is None or (control.tag in ("a", "input") and _has_ingredients(part))
+    if not is_of_text and part.query_selector(f"[{_LABEL_MARK}]") is None:
         return
     if len(part.query_selector_all("li")) < MIN_LIST_ITEMS:
         return
@@ -166,3 +192,69 @@ def _put_into_box(tree: HTMLTree, part: ElementNode) -> None:
         box = tree.document.create_element("div")
         part.parent.replace_child(box, part)
         box.append_child(part)
+
+
+def _as(tree: HTMLTree, part: ElementNode, tag: str) -> ElementNode:
+    """Put an element of another tag into a part's place, with what it holds."""
+    assert tree.document is not None and part.parent is not None
+    other = tree.document.create_element(tag)
+    other["class"] = part.getattr("class") or ""
+    part.parent.replace_child(other, part)
+    for child in part.child_nodes[:]:
+        other.append_child(child)
+    return other
+
+
+def _holds_text(part: ElementNode) -> bool:
+    """Tell whether a part that the library would drop holds a figure of text, or ingredients. Parts inside others of
+    their tag were looked at with these.
+    """
+    if part.parent_element is None or part.parent_element.closest(part.tag) is not None:
+        return False
+    if part.tag == "figure" and part.query_selector(_FIGURE) is not None:
+        return part.query_selector(_EMBEDDED) is None and not _ABOUT_QUOTE.search(part.getattr("class") or "")
+    lines = [line.text or "" for line in part.query_selector_all(_LINES)[:]]
+    if first_ingredients(lines) is None:
+        return False
+    return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(lines)
+
+
+def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
+    """Make labels that are text elements which the library keeps: words of a paragraph, ingredients, steps to tick."""
+    others: list[tuple[ElementNode, str]] = []
+    has_sentence: dict[ElementNode, bool] = {}
+    for label in labels:
+        text = " ".join((label.text or "").split())
+        if not _WORD.search(text) or label.query_selector(_FIELDS) is not None:
+            continue
+        if (parent := label.parent_element) is not None and parent.tag in _PARAGRAPHS and parent not in has_sentence:
+            has_sentence[parent] = parent.query_selector(_CONTROLS) is None and ends_sentence(parent.text or "")
+        if parent is not None and has_sentence.get(parent):
+            _as(tree, label, "span")
+        elif len(text) <= _MAX_LABEL or ends_sentence(text):
+            others.append((label, text))
+    shapes = _shapes_of_text(tree, others) if len(others) >= MIN_LIST_ITEMS else set()
+    fields = {field.id for field in parts(tree, _FIELDS) if field.id} if shapes else set()
+    for label, _ in others:
+        if _shape(label) in shapes and label.getattr("for") not in fields:
+            _as(tree, label, "div")[_LABEL_MARK] = ""
+
+
+def _shapes_of_text(tree: HTMLTree, labels: list[tuple[ElementNode, str]]) -> set[tuple[str, ...]]:
+    """Return how labels are set that are ingredients or steps, most of boxes to tick, and not choices of a form."""
+    if first_ingredients([text for _, text in labels]) is not None:
+        return {_shape(label) for label, text in labels if is_quantity(text)}
+    if tree.document is None or tree.document.query_selector(_TICKED) is None:
+        return set()
+    in_lists = [(label, text) for label, text in labels if label.closest("li") is not None]
+    if sum(ends_sentence(text) for _, text in in_lists) < MIN_LIST_ITEMS and not any(
+        names_ingredients(heading.text or "") for heading in parts(tree, _HEADINGS)
+    ):
+        return set()
+    return {_shape(label) for label, _ in in_lists}
+
+
+def _shape(label: ElementNode) -> tuple[str, ...]:
+    parent = label.parent_element
+    of_parent = (parent.tag, parent.getattr("class") or "") if parent else ()
+    return label.getattr("class") or "", *of_parent

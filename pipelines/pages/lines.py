@@ -109,16 +109,27 @@ def is_quantity(line: str) -> bool:
     return len(line) <= _MAX_LINE and _QUANTITY.match(line) is not None
 
 
+def names_ingredients(line: str) -> bool:
+    """Tell whether a line is a heading of ingredients."""
+    return _HEADING.match(line) is not None and len(line.split()) <= _MAX_HEADING_WORDS
+
+
 def begin_of_ingredients(lines: list[str], stop: int) -> int | None:
     """Return the number, below `stop`, of the line above the first ingredients, or of these; None if there are none."""
-    for number, line in enumerate(lines[:stop]):
-        if _HEADING.match(line) and len(line.split()) <= _MAX_HEADING_WORDS:
-            return number
+    heading = next((number for number, line in enumerate(lines[:stop]) if names_ingredients(line)), None)
+    if heading is not None:
+        return heading
     # What seems to end a sentence can be an ingredient too: `2 Stk.`
-    found = [number for number, line in enumerate(lines[: stop + _AMONG]) if is_quantity(line)]
-    begins = zip(found, found[_MIN_QUANTITIES - 1 :], strict=False)
-    begin = next((max(first - 1, 0) for first, last in begins if _are_ingredients(lines[first : last + 1])), stop)
+    first = first_ingredients(lines[: stop + _AMONG])
+    begin = stop if first is None else max(first - 1, 0)
     return begin if begin < stop else None
+
+
+def first_ingredients(lines: list[str]) -> int | None:
+    """Return the number of the first of lines that say how much of something is taken; None if there are too few."""
+    found = [number for number, line in enumerate(lines) if is_quantity(line)]
+    begins = zip(found, found[_MIN_QUANTITIES - 1 :], strict=False)
+    return next((first for first, last in begins if _are_ingredients(lines[first : last + 1])), None)
 
 
 def _are_ingredients(lines: list[str]) -> bool:

@@ -291,3 +291,88 @@ def test_a_header_that_holds_most_of_the_page_is_no_header(above: str) -> None:
 def test_a_header_beside_a_short_text_stays_out() -> None:
     slogan = " ".join(prose(ENGLISH, 7, 40).split())
     assert slogan not in text_of(f"<header><p>{slogan}</p></header><div class=related>{PARAGRAPHS * 6}</div>")
+
+
+AMOUNTS = ("250 g of rice", "3 carrots", "1 tbsp oil", "pepper")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "<li><label><input type=checkbox> {0}</label></li>",
+        "<li><input type=checkbox id=i{1}><label for=i{1}>{0}</label></li>",
+        "<div><label><input type=checkbox><span>{0}</span></label></div>",
+        "<label class=one><input type=checkbox>{0}</label>",
+        "<label>{0}</label><br>",
+        "<tr><td><input type=checkbox></td><td><label>{0}</label></td></tr>",
+    ],
+)
+@pytest.mark.parametrize("around", ["<article>{}</article>", "{}", "<main><form>{}</form></main>"])
+def test_ingredients_to_tick_stay(item: str, around: str) -> None:
+    """The library drops what stands in a label."""
+    items = "".join(item.format(name, number) for number, name in enumerate(AMOUNTS))
+    outer = "ul" if item.startswith("<li") else "table" if item.startswith("<tr") else "section"
+    body = f"<h2>What goes in</h2><{outer}>{items}</{outer}>{METHOD}"
+    lines = [line.strip() for line in text_of(around.format(body))]
+    assert lines[:6] == ["What goes in", *AMOUNTS, "Preparation"]
+
+
+def test_steps_to_tick_and_ingredients_without_amounts_stay() -> None:
+    item = "<li><label><input type=checkbox>{}</label></li>"
+    steps = [f"Stir it for the time number {number}." for number in range(4)]
+    for names, heading in ((("flour", "eggs", "salt"), "Ingredients"), (steps, "Steps")):
+        items = "".join(map(item.format, names))
+        lines = text_of(f"<article>{PARAGRAPHS}<h2>{heading}</h2><ul>{items}</ul>{PARAGRAPHS}</article>")
+        assert set(names) <= {line.strip() for line in lines}
+
+
+def test_words_of_a_paragraph_in_a_label_stay() -> None:
+    text = text_of(f"<article><p>The word <label>harbour</label> is of no field.</p>{PARAGRAPHS}</article>")
+    assert text[0] == "The word harbour is of no field."
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "<label for=m>Your 3 names</label><input id=m><label>2 of us<input></label><label>4 g<select></select></label>",
+        "<ul>" + "".join(f"<li><label><input type=checkbox>Brand {n}</label></li>" for n in range(5)) + "</ul>",
+        "<p><label>E-mail</label><input> We write to you once a week, and not more often than that.</p>",
+        "<label><input type=checkbox>I agree that all of this is kept for as long as it takes.</label>",
+    ],
+)
+def test_labels_of_a_form_go(form: str) -> None:
+    lines = text_of(f"<article>{PARAGRAPHS}<form>{form}</form>{PARAGRAPHS}</article>")
+    assert not any(word in line for line in lines for word in ("3 names", "of us", "Brand", "E-mail", "agree"))
+
+
+@pytest.mark.parametrize("part", ["aside", "figcaption"])
+def test_ingredients_beside_the_method_stay_and_other_asides_go(part: str) -> None:
+    items = "".join(f"<li>{name}</li>" for name in AMOUNTS)
+    links = "".join(f"<li><a href=/{n}>{n} g of the news</a></li>" for n in range(5))
+    body = f"<{part}><h3>You need</h3><ul>{items}</ul></{part}><{part}><ul>{links}</ul></{part}>{METHOD}"
+    lines = [line.strip() for line in text_of(f"<article>{body}</article>")]
+    assert lines[:6] == ["You need", *AMOUNTS, "Preparation"]
+    assert not any("news" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "figure", ["<table><tr><td>{}</td></tr></table>", "<blockquote>{}</blockquote>", "<pre>{}</pre>"]
+)
+def test_a_figure_of_text_is_text(figure: str) -> None:
+    body = f"{PARAGRAPHS}<figure>{figure.format('Nine of ten')}<figcaption>A caption.</figcaption></figure>{PARAGRAPHS}"
+    lines = {line.strip() for line in text_of(f"<article>{body}</article>")}
+    assert "Nine of ten" in lines and "A caption." not in lines
+
+
+@pytest.mark.parametrize("name", ["wp-block-embed", "block-pullquote"])
+def test_figures_of_other_sites_posts_and_pull_quotes_go(name: str) -> None:
+    body = f"{PARAGRAPHS}<figure class={name}><blockquote>Nine of ten</blockquote></figure>{PARAGRAPHS}"
+    assert "Nine of ten" not in "\n".join(text_of(f"<article>{body}</article>"))
+
+
+@pytest.mark.parametrize("tag", ["form", "aside"])
+def test_a_form_or_an_aside_that_holds_the_page_is_none(tag: str) -> None:
+    """As some servers put each page into one form."""
+    rest = [" ".join(prose(ENGLISH, seed, 200).split()) for seed in range(5)]
+    body = f"<div class=hidden>{''.join(f'<p>{one}</p>' for one in rest)}</div>"
+    assert set(rest) <= set(text_of(f"<{tag}>{body}</{tag}>"))
