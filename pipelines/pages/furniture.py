@@ -24,6 +24,7 @@ PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
 FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
 MARKED = f"[{FURNITURE_MARK}]"
+_TEXT_MARK = "data-text"  # the tag of a part that the library would have dropped, on what stands in its place
 FURNITURE = ["h1", "header", "footer", "figcaption", MARKED]
 # In a longer word too (`cookiebanner`), but not in another word of the same root (`cookieless`, `recaption`).
 _NAMES_FURNITURE = re.compile(rf"(?<!\bre)(?:{'|'.join(FURNITURE_WORDS)})(?!(?:ing|ed|less|ers?)(?![a-z]))")
@@ -74,7 +75,7 @@ _BANNER_TEXT = re.compile(
 _LISTS = ["body>ul", "body>*>ul", "body>*>*>ul"]
 # Blocks to browsers that the library takes for parts of a line: their words would be joined with those beside them.
 _BLOCKS = ("summary", "legend", "dialog", "menu", "dir", "search")
-_MAX_BOXES = 5000  # .1 s
+_MAX_BOXES = 5000  # and looks into parts; .1 s
 # The library drops these whatever they hold. Figures of tables, quotations and code are text, beside those of other
 # sites' posts; ingredients are, wherever they stand.
 _DROPPED = ("aside", "figcaption", "figure")
@@ -86,7 +87,7 @@ _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *_DROPPED, "label", *(f"[class*={word}
 _FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "li input[type=checkbox]"
 _PARAGRAPHS, _HEADINGS = ("p", "li", "dd", "td", "blockquote"), "h2, h3, h4, h5, h6, legend, summary, strong"
 _WORD = re.compile(r"[^\W\d_]")
-_MAX_LABEL, _LABEL_MARK, _MAX_LABELS = 80, "data-label", 2000  # characters, if it is no sentence; of a page
+_MAX_LABEL, _MAX_LABELS = 80, 2000  # characters, if it is no sentence; of a page
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
 _BUTTONS, _MAX_LINKED_SHARE = "button, input:not([type=checkbox]), img, select", 0.25  # of no ingredients
 
@@ -149,9 +150,10 @@ def mend(tree: HTMLTree) -> list[ElementNode]:
         elif part.tag in _BLOCKS and boxes < _MAX_BOXES:
             _put_into_box(tree, part)
             boxes += 1
-        elif part.tag in _DROPPED and boxes < _MAX_BOXES and _holds_text(part):
-            part = _as(tree, part, "div")
+        elif part.tag in _DROPPED and boxes < _MAX_BOXES:
             boxes += 1
+            if _holds_text(part):
+                part = _as(tree, part, "div")
         if not any(word in name for word in FURNITURE_WORDS):
             continue
         if names_content(name):
@@ -171,7 +173,7 @@ def _deepen_list(tree: HTMLTree, part: ElementNode) -> None:
     """Put a list without links deeper: the library takes those near the root for menus, ingredients of a recipe too."""
     control = part.query_selector(_CONTROLS)
     is_of_text = control is None or (control.tag in ("a", "input") and _has_ingredients(part))
-    if not is_of_text and part.query_selector(f"[{_LABEL_MARK}]") is None:
+    if not is_of_text and part.query_selector(f"[{_TEXT_MARK}]") is None:
         return
     if len(part.query_selector_all("li")) < MIN_LIST_ITEMS:
         return
@@ -199,6 +201,7 @@ def _as(tree: HTMLTree, part: ElementNode, tag: str) -> ElementNode:
     assert tree.document is not None and part.parent is not None
     other = tree.document.create_element(tag)
     other["class"] = part.getattr("class") or ""
+    other[_TEXT_MARK] = part.tag or ""
     part.parent.replace_child(other, part)
     for child in part.child_nodes[:]:
         other.append_child(child)
@@ -209,7 +212,7 @@ def _holds_text(part: ElementNode) -> bool:
     """Tell whether a part that the library would drop holds a figure of text, or ingredients. Parts inside others of
     their tag were looked at with these.
     """
-    if part.parent_element is None or part.parent_element.closest(part.tag) is not None:
+    if part.parent_element is None or part.parent_element.closest(f"{part.tag}, [{_TEXT_MARK}={part.tag}]") is not None:
         return False
     if part.tag == "figure" and part.query_selector(_FIGURE) is not None:
         return part.query_selector(_EMBEDDED) is None and not _ABOUT_QUOTE.search(part.getattr("class") or "")
@@ -237,7 +240,7 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
     fields = {field.id for field in parts(tree, _FIELDS) if field.id} if shapes else set()
     for label, _ in others:
         if _shape(label) in shapes and label.getattr("for") not in fields:
-            _as(tree, label, "div")[_LABEL_MARK] = ""
+            _as(tree, label, "div")
 
 
 def _shapes_of_text(tree: HTMLTree, labels: list[tuple[ElementNode, str]]) -> set[tuple[str, ...]]:
