@@ -50,6 +50,7 @@ STAGE_OF_REASON: Mapping[str, str] = {
     "bad_status": "gate",
     "not_html": "gate",
     "empty": "gate",
+    "no_host": "gate",
     "denied_host": "opt_out",
     "robots_txt": "opt_out",
     "x_robots_tag": "opt_out",
@@ -204,7 +205,11 @@ def page_document(
 
 
 def _owners_reason(url: str, host: str, settings: DocumentSettings) -> str | None:
-    """Return the reason why the owner of a page keeps it out, as far as its address tells."""
+    """Return the reason why the owner of a page keeps it out, as far as its address tells; no_host where it tells no
+    owner, so that no list, robots.txt or removal could hold for it.
+    """
+    if not host:
+        return "no_host"
     if (denied := opted_out_hosts(settings)).has_host(host) or denied.has_url(url):
         return "denied_host"
     return robots_rules(settings).opts_out(url)

@@ -45,9 +45,7 @@ def trim_ends(text: str) -> str:
     start = next((number for number in range(start) if _begins_content(texts, number, start)), start)
     if (ingredients := begin_of_ingredients(texts, start)) is not None:
         start = ingredients
-    closing = next((number for number in range(stop, len(texts)) if is_closing(texts[number])), None)
-    if closing is not None:
-        stop = min(closing + _MAX_SIGNATURE_LINES, len(texts))
+    stop = max(stop, end_of_ingredients(texts, start, stop), end_of_letter(texts, start, stop))
     return "\n".join(lines[filled[start] : filled[stop - 1] + 1]).strip() if start < stop else ""
 
 
@@ -91,7 +89,7 @@ _QUANTITY = re.compile(
 # languages; chosen here, no list is complete.
 _UNITS = (
     "k?g", "gr", "dkg", "dag", "m?l", "c[lc]", "dc?l", "cups?", "tbsp", "tsp", "(?:table|tea)?spoons?", "oz", "lbs?",
-    "el", "tl", "prisen?", "stk", "ek", "tk", "kk", "evőkanál", "teáskanál", "csésze", "csipet", "bögre", "cs",
+    "(?-i:EL|TL|el|tl)", "prisen?", "stk", "ek", "tk", "kk", "evőkanál", "teáskanál", "csésze", "csipet", "bögre", "cs",
     "cuill", "cuillères?", "pincée", "verres?", "cucchiai[ao]?", "cucchiaini?", "bicchieri?", "cucharad(?:it)?as?",
     "tazas?", "pizca", "colher(?:es)?", "xícaras?", "eetlepels?", "theelepels?", r"łyż\w+", r"szkl\w*",
     r"(?:lž|lyž)[ií]\w*", r"žli[cč]\w*", r"kašik\w*", "linguri?", "lingurițe?", "msk", "tsk",
@@ -99,8 +97,9 @@ _UNITS = (
     "гр", "кг", "мл", "л", r"(?:ст|ч)\. ?л", r"ложк\w*", r"стакан\w*", r"щепотк\w*", "γρ", r"κ\. ?[σγ]", r"κουταλ\w*",
     "su bardağı", "çay bardağı", "yemek kaşığı", "tatlı kaşığı", "ēd", r"v\.š", r"a\.š", "tēj",
 )  # fmt: skip
-_MEASURED = re.compile(rf"[\d½¼¾⅓⅔⅛]\s*(?:{'|'.join(_UNITS)})(?![^\W_])", re.IGNORECASE)
+_MEASURED = re.compile(rf"[\d½¼¾⅓⅔⅛]\s*(?:{'|'.join(_UNITS)})(?![^\W_]|['’])", re.IGNORECASE)
 _MIN_QUANTITIES, _AMONG = 3, 5  # lines
+_MAX_WITHOUT_QUANTITY, _MAX_LAST = 20, 2  # lines below a heading, and below the last one with a quantity
 _MAX_LINE = 80  # characters
 
 
@@ -123,6 +122,32 @@ def begin_of_ingredients(lines: list[str], stop: int) -> int | None:
     first = first_ingredients(lines[: stop + _AMONG])
     begin = stop if first is None else max(first - 1, 0)
     return begin if begin < stop else None
+
+
+def end_of_ingredients(lines: list[str], start: int, stop: int) -> int:
+    """Return the number of the line behind ingredients that stand below the text, which ends before `stop`, with those
+    that have no quantity; `stop` where there are none.
+    """
+    heading = next((number for number in range(stop, len(lines)) if names_ingredients(lines[number])), None)
+    if heading is not None:
+        return _end_of_list(lines, heading + 1, _MAX_WITHOUT_QUANTITY)
+    behind = max(start, stop - _AMONG)  # what seems to end a sentence can be an ingredient too
+    if (first := first_ingredients(lines[behind:])) is None:
+        return stop
+    last = behind + first
+    for number in range(last, len(lines)):
+        if number - last >= _AMONG:
+            break
+        last = number if is_quantity(lines[number]) else last
+    return max(stop, _end_of_list(lines, last + 1, _MAX_LAST))
+
+
+def _end_of_list(lines: list[str], number: int, most: int) -> int:
+    """Return where the list ends that goes on at a line: with its last item, or after so many lines."""
+    end = min(number + most, len(lines))
+    if lines[number : number + 1] and lines[number].startswith(_LIST_INDENT):
+        return next((place for place in range(number, end) if not lines[place].startswith(_LIST_INDENT)), end)
+    return end
 
 
 def first_ingredients(lines: list[str]) -> int | None:
@@ -148,31 +173,39 @@ _SALUTATIONS = (
     "mīļ[aā]is", "miel[aą]s", "gerb", "to whom it may concern", "(?:ladies|gentlemen)(?= and )", "my dear",
     "good (?:morning|afternoon|evening)", "hey", "szia", "sziasztok", "szervusz", "guten (?:tag|morgen|abend)",
     "werter?", "meine? lieber?", "madame, monsieur", "mesdames, messieurs",
-    "m(?:on|a|es) ch(?:er|ère)s?", "ahoj", "kochan[aiy]e?", "bună",
+    "m(?:on|a|es) ch(?:er|ère)s?", "ahoj", "kochan[aiy]e?", "bună", r"muy señor(?:a|es|as)?\b", "distinguid[oa]s?",
+    "señor(?:es|as?)?", "apreciad[oa]s?", "benvolgu(?:t|da)s?", "olá", "bom dia", "buenos días", "buongiorno", "ciao",
+    "goede(?:morgen|middag)", "verehrte[rs]?", "sehr verehrte[rs]?", "здравствуй(?:те)?", "добрый день", "cześć",
+    "witam", "dzień dobry", "dobrý de[nň]", "labdien", "sveiki", "merhaba", "annwyl", "a chara", "kaixo",
 )  # fmt: skip
+# Words that stand anywhere in a short line of this kind: `Kindest regards`, `Viele liebe Grüße aus Bonn`.
 _CLOSINGS = (
-    "(?:with )?(?:kind|best|warm) (?:regards|wishes)", r"(?:all )?(?:my |the )?(?:best|love)(?=\W*$)",
-    r"yours(?: \w+)?(?=\W*$)", "sincerely", "szeretettel", "üdvözlettel", "tisztelettel", "üdv", "ölel",
-    "barátsággal", "mit (?:freundlichen|besten|herzlichen|lieben) grüßen", "(?:liebe|viele|herzliche|beste) grüße",
-    "hochachtungsvoll", "cordialement", "bien à (?:vous|toi)", "amicalement", "bises", "atentamente", "saludos",
-    "un (?:cordial saludo|abrazo|abraccio)", "cordiali saluti", "distinti saluti", "con affetto", "atenciosamente",
-    "cumprimentos", "um abraço", "met (?:vriendelijke|hartelijke) groet(?:en)?", "groet(?:en|jes)?",
-    "z (?:poważaniem|wyrazami szacunku)", "pozdrawiam",
-    "s (?:pozdravem|pozdravom|úctou|poštovanjem|ljubavlju|spoštovanjem)", "srdačan pozdrav", "lep pozdrav",
-    "cu (?:stimă|respect|drag)", "(?:med )?(?:venlig|kærlig|vennlig|vänlig|hjertelig) hilsen",
-    "(?:med )?vänlig(?:a)? hälsning(?:ar)?", "hilsen", "hälsningar", "ystävällisin terveisin", "terveisin",
-    "με (?:εκτίμηση|αγάπη)", "с уважением", "с (?:любовью|уважение|обич)", "з повагою", "saygılarımla", "sevgiler",
-    "lugupidamisega", "ar cieņu", "pagarbiai", r"(?:many |with )?(?:regards|thanks|cheers|love)(?=\W*$)",
-    r"(?:respectfully|warmly)(?=\W*$)", "baráti üdvözlettel", "szívélyes üdvözlettel", "maradok tisztelettel",
-    r"(?:minden jót|puszi|köszönettel)(?=\W*$)", "mit (?:freundlichem|bestem|herzlichem|liebem) gruß",
-    "freundliche grüße", r"(?:herzlichst|mfg)(?=\W*$)", "bien cordialement", "sincères salutations",
-    r"amitiés(?=\W*$)", "je vous embrasse", r"srdečně(?=\W*$)", "s přátelským pozdravem", "lijep pozdrav",
-    "serdecznie pozdrawiam", r"mvh(?=\W*$)", "kærlig hilsen", "un (?:saludo|fuerte abrazo|caro saluto)",
-    "toate cele bune", r"(?:take care|pozdrav)(?=\W*$)",
+    "regards", "wishes", "sincerely", "faithfully", "respectfully", "cordially", "cheers", "hugs", "kisses",
+    r"(?:love|thanks)(?=\W*$|, )", r"(?:yours(?: \w+)?|warmly|take care)(?=\W*$)",
+    "gr(?:u(?:ß|ss)|ü(?:ß|ss)e)(?:e?n)?", "hochachtungsvoll", "herzlichst", "mfg",
+    "salutations", "cordialement", "respectueusement", "amicalement", "amitiés", "bises", "bisous",
+    "bien à (?:vous|toi)", "je (?:vous|t')? ?embrasse", "besos?", "besitos", "abra(?:z|ç|ci|cci)os?", "saludos?",
+    "saúdos", "atentamente",
+    "cordialmente", "afectuosamente", "cariños", "beij(?:os?|inhos)", "cumprimentos", "saudações", "atenciosamente",
+    "saluti", "baci", "con affetto", "abbracc[io]o?", "groet(?:en|jes)?", "hoogachtend", "liefs",
+    r"pozdraw\w+", r"pozdrowieni\w+", "poważaniem", r"szacunk\w+", "uściski", "buziaki", "całusy",
+    r"pozdrav\w*", "úctou", "srdečn[ěe]", "poštovanjem", "spoštovanjem", "ljubavlju", "srdačno",
+    r"üdvözlet\w*", "üdv", "tisztelettel", "szeretettel", "köszönettel", "barátsággal", r"puszi\w*", r"ölel\w*",
+    "minden jót",
+    "cu (?:stimă|respect|drag)", "toate cele bune", "salutări", "îmbrățișări", "hilsen(?:er)?", "knus", "klem", "mvh",
+    "hälsning(?:ar)?", "kram(?:ar)?", "terveisin", "terveiset", "halauksin", "ystävällisesti", "lugupidamisega",
+    r"tervitus\w*", "ar cieņu", "sveicieniem", "pagarbiai", "linkėjimais", "με (?:εκτίμηση|αγάπη)", "φιλικά", "φιλιά",
+    r"χαιρετισμ\w+", "уважение[м]?", "с (?:любовью|обич|приветом)", "пожеланиями", "целую", "обнимаю", "искренне ваш",
+    "всего (?:доброго|хорошего|наилучшего|найкращого)", "повагою", "побажаннями", "обіймаю", r"поздрав\w*",
+    r"saygılar\w*", r"sevgiler\w*", r"selamlar\w*", "respekt", r"përshëndetje\w*", "le meas", "cofion", "agur bat",
+    r"besarkada\w*", "salutacions", "atentament", "petons", "abraçada", r"kveðj\w+",
+    r"(?:all )?(?:my |the )?best(?=\W*$)", r"(?:ihre?|eu(?:er|re)|deine?)(?=\W*$)",
 )  # fmt: skip
+_ABBREVIATED = re.compile(r"(?:LG|VG|BG|MfG|GLG|HG|XOXO|xoxo|x{2,4})[,.!]*(?:[ \xa0]+[^\W\d_][\w.-]*){0,2}\s*")
 _SALUTATION = re.compile(rf"\s*(?:{'|'.join(_SALUTATIONS)})\b", re.IGNORECASE)
-_CLOSING = re.compile(rf"\s*(?:{'|'.join(_CLOSINGS)})\b", re.IGNORECASE)
-_MAX_WORDS = 8  # of such a line
+_CLOSING = re.compile(rf"(?<!\w)(?:{'|'.join(_CLOSINGS)})(?!\w)", re.IGNORECASE)
+_MAX_WORDS, _MAX_CLOSING_WORDS, _MAX_NAME_WORDS = 8, 6, 4  # of such lines
+_DIGIT = re.compile(r"\d")
 _ADDRESS = re.compile(r"\s*(?:[^\W\d][^\s,，،]*[ \xa0]){0,4}[^\W\d][^\s,，،]*[,，،]\s*")
 
 
@@ -185,6 +218,31 @@ def is_salutation(line: str, stands_above_text: bool) -> bool:
     return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
 
 
-def is_closing(line: str) -> bool:
+def end_of_letter(lines: list[str], start: int, stop: int) -> int:
+    """Return the number of the line behind what closes a letter and its signature, below the text, which ends before
+    `stop`; `stop` if there is none.
+    """
+    # The last sentence can be it: `Viele Grüße!`
+    numbers = range(max(start, stop - 1), len(lines))
+    closing = next((number for number in numbers if _is_closing(lines[number])), None)
+    if closing is None and stop < len(lines) <= stop + _MAX_SIGNATURE_LINES and _closes(lines[stop], lines[stop + 1 :]):
+        closing = stop
+    return stop if closing is None else min(closing + _MAX_SIGNATURE_LINES, len(lines))
+
+
+def _is_closing(line: str) -> bool:
     """Tell whether a line seems to end a letter, before the signature."""
-    return len(line.split()) <= _MAX_WORDS and _CLOSING.match(line) is not None
+    return len(line.split()) <= _MAX_CLOSING_WORDS and not _DIGIT.search(line) and _CLOSING.search(line) is not None
+
+
+def _closes(line: str, below: list[str]) -> bool:
+    """Tell this of a line right below the text that has none of the words: by its comma, above a name."""
+    if _ABBREVIATED.fullmatch(line):
+        return True
+    return _ADDRESS.fullmatch(line) is not None and bool(below) and _is_name(below[0])
+
+
+def _is_name(line: str) -> bool:
+    """Tell whether a line seems to be a signature."""
+    words = line.split()
+    return len(words) <= _MAX_NAME_WORDS and not words[0][0].islower() and not _DIGIT.search(line)

@@ -19,6 +19,7 @@ _MAX_BROKEN, _MAX_BROKEN_BYTES = 0.2, 0.1  # of the characters, and of the bytes
 # in 23,000 is taken for UTF-8 where its charset is declared, one in 1,600 where none is, one in 760 where UTF-8 is.
 # More bytes may be a part in another charset. Chosen here.
 _FEW = 8
+_SURELY = 4  # times as many letters in a page that declares UTF-8
 _MAX_MISFIT = 0.25  # of what would be UTF-8: signs that stand in no word
 
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
@@ -41,10 +42,12 @@ def _tells(payload: bytes, broken: int, declared: list[str]) -> bool:
     letters = judged_words(payload).decode("utf-8", errors="ignore").replace("\ufffd", "")
     characters = _NOT_ASCII.findall(letters)
     by_chance = sum(map(_is_of_no_alphabet, characters))
-    times = 2 if declared and "utf-8" not in declared else 1
-    if len(characters) - by_chance < times * (broken + by_chance):
+    of_languages, others = len(characters) - by_chance, broken + by_chance
+    if of_languages < (2 if declared and "utf-8" not in declared else 1) * others:
         return False
     if "utf-8" in declared:
+        if of_languages >= max(_FEW, _SURELY * others):  # letters of two scripts in a word too
+            return True
         return misfit(letters).broken <= _MAX_MISFIT * len(characters)
     return is_utf_8_part(letters, declared[0] if declared else "cp1252", 1)
 

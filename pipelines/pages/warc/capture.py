@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator, HeaderMap, WarcRecord, WarcRecordType
 
-from pipelines.pages.warc.header import LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
+from pipelines.pages.warc.header import HEADER_END, LONGEST_FOLLOWING, MAX_HEADER_BYTES, holds_following
 from pipelines.pages.warc.recovery import MAX_OFF, Places
 from pipelines.sources.remote import ByteRange, Remote, is_remote
 from pipelines.sources.urls import redacted
@@ -64,6 +64,7 @@ _PAGE_END, _END_BYTES = re.compile(rb"</html\s*>\s*(?:<!--[^>]{0,500}-->\s*)*\Z"
 # Records that describe the crawl or go with a capture. They are counted, not listed as documents.
 COMPANIONS = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 _CHUNK_BYTES = 1 << 16
+_INTERIM, _MAX_INTERIM, _STATUS_LINE = range(100, 200), 10, re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+\d{3}", re.IGNORECASE)
 _ODD_STATUS = re.compile(r"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+([1-5]\d\d)(?!\d)", re.IGNORECASE)
 
 
@@ -97,11 +98,12 @@ Item = Capture | PageLanguages | None  # of a record: one that may be a page; of
 
 
 class Read(NamedTuple):
-    """A record read, how many bytes of its body were there, and whether the next is in it."""
+    """A record read, how many bytes of its body were there, whether the next is in it, and the HTTP header it has."""
 
     item: Item
     length: int
     has_next: bool
+    http: HeaderMap | None = None
 
 
 def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
@@ -120,11 +122,14 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
     is_conversion = record.record_type == WarcRecordType.conversion  # a page's text, as in Common Crawl's WET files
     if fault is None and (is_conversion or record.record_type == WarcRecordType.response) and length <= max_bytes:
         payload = record.reader.read(max_bytes)
+        came, is_cut = len(payload), len(payload) != length
+        http, payload = _behind_interim(http, payload)
+        length -= came - len(payload)
         # The server's length covers it all: a page that quotes a record.
-        came, has_next = len(payload), _http_length(http) != length and holds_following(payload)
+        has_next = _http_length(http) != length and holds_following(payload)
         # A file that was cut gives a short last payload and no error; a crawler that cut a page says so, or keeps
         # the server's length.
-        if came != length or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
+        if is_cut or "WARC-Truncated" in headers or _lacks_its_end(payload, http):
             fault, payload = "truncated", b""
     else:
         came, has_next = _read_over(record)
@@ -152,7 +157,27 @@ def read_record(record: WarcRecord, offset: int, max_bytes: int) -> Read:
         fault=fault,
         content_languages=content_languages(headers.get("WARC-Identified-Content-Language")),
     )
-    return Read(capture, length if fault == "bad_http" else came, has_next)
+    return Read(capture, length if fault == "bad_http" else came, has_next, http if record.is_http_parsed else None)
+
+
+def _behind_interim(http: HeaderMap, payload: bytes) -> tuple[HeaderMap, bytes]:
+    """Return the header of the server's answer, and its body, where interim ones (100 Continue) were sent before it.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-15.2
+    """
+    for _ in range(_MAX_INTERIM):
+        if http.status_code not in _INTERIM or not _STATUS_LINE.match(payload):
+            break
+        end = HEADER_END.search(payload, 0, MAX_HEADER_BYTES)
+        if end is None:
+            break
+        http = HeaderMap()
+        try:
+            http.parse(io.BytesIO(payload[: end.end()]))
+        except (OSError, ValueError):
+            return HeaderMap(), payload
+        payload = payload[end.end() :]
+    return http, payload
 
 
 def _companion(record: WarcRecord) -> Read:
@@ -260,13 +285,8 @@ def _first(
         if number == looks:
             break
         warc_headers = record.headers.to_tuples()
-        item = read_record(record, 0, max_bytes).item
+        item, *_, http = read_record(record, 0, max_bytes)
         if isinstance(item, Capture) and is_wanted(item):
-            return StoredRecord(warc_headers, *_http(record), item)
+            of_http = ("", ()) if http is None else (http.status_line or "", http.to_tuples())
+            return StoredRecord(warc_headers, *of_http, item)
     return None
-
-
-def _http(record: WarcRecord) -> tuple[str, Headers]:
-    if not record.is_http_parsed:
-        return "", ()
-    return record.http_headers.status_line or "", record.http_headers.to_tuples()

@@ -25,6 +25,7 @@ _SUFFIXES = {b"\x1f\x8b\x08": ".gz", ZSTD_MAGIC: ".zst", DICTIONARY_MAGIC: ".zst
 BEGIN = b"WARC/"
 _SEARCHED_BYTES = 16 << 20  # for a header, which says that a file of odd beginning is not compressed
 HEADER_BYTES = 1 << 13  # of a header that is looked at
+_MOST_HEADERS_BYTES = 1 << 10  # that most are shorter than
 _CUT_HEADER_BYTES = 1 << 8  # that a header cut at its start is compressed to at most; of a longer one more is told
 MAX_OFF = 16  # bytes by which a length may be too small: no more than a compressed page's checksum is lost by it
 # Compressed, and decompressed, bytes of the first parts of a file, by which is told whether they are cut anywhere.
@@ -139,12 +140,17 @@ class Parts:
         return 0 <= size - found.end() - length <= MAX_OFF + len("\r\n\r\n")
 
     def holds_cut_header(self, place: int) -> bool:
-        """Tell whether the part at `place` is the beginning of a header, and the next record begins behind it."""
+        """Tell whether the part at `place` begins with the beginning of a header, and the next record follows it, in
+        the same part or in the next one.
+        """
+        for size in (_MOST_HEADERS_BYTES, HEADER_BYTES):
+            header = self.beginning(place, size)
+            if header is None or not header.startswith(BEGIN):
+                return False
+            if end := HEADER_END.search(header):
+                return runs_into_another(header[: end.end()])
         following = self.kind.begin.search(self._bytes, place + 1, place + _CUT_HEADER_BYTES)
-        if following is None or not self.begin_record(following.start()):
-            return False
-        header = self.beginning(place, HEADER_BYTES)
-        return header is not None and header.startswith(BEGIN) and not HEADER_END.search(header)
+        return following is not None and self.begin_record(following.start())
 
     def hides_cut_header(self, place: int) -> bool:
         """Tell whether one of the records in the part at a place has a header that was cut before its type."""
@@ -161,7 +167,7 @@ class Parts:
                 data = data[end.end() + length :]
             if len(data) > MAX_HEADER_BYTES:
                 return False
-        return False
+        return left == 0 and data.startswith(BEGIN) and self.begin_record(self.behind_empty(self.end(place) or place))
 
     def stops_early(self, place: int, read_to: int) -> bool:
         """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""

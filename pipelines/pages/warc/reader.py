@@ -79,8 +79,6 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
                     yield lost
                 known, place = number, 0
                 continue
-            if run.broke is None:
-                yield from run.hidden_damage()
             last, said, place = run.mend(places)
             known = 0
             if failure is not None and (last or said is None):
@@ -137,7 +135,8 @@ class _Run:
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
-        self._parts_read, self._is_shared = {place}, False  # is_shared: one of them holds several records
+        # The part that is read, and whether it holds several records.
+        self._part, self._is_shared, self._is_first = place, False, True
         self.broke: str | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -148,12 +147,12 @@ class _Run:
                 yield from self._stored_to(record.stream_pos)
                 self._last, self.gave_nothing = [], False
                 # Without it there is no telling where the first record ends.
-                if self._end == self.offset and "Content-Length" not in record.headers:
+                if self._is_first and "Content-Length" not in record.headers:
                     raise OSError("its first record has no Content-Length")
                 if self._tells_first:
-                    self._note_part(record.stream_pos)
+                    self._look_into_part(record.stream_pos)
                     self.offset = record.stream_pos
-                self._tells_first = True
+                self._tells_first, self._is_first = True, False
                 self._end = self.offset + record.content_length
                 if any(len(record.headers.get_multiple(name)) > 1 for name in ONCE) or (
                     self._places.header_runs_on(self.offset)
@@ -184,19 +183,21 @@ class _Run:
                 item.stored_length = self._places.stored_length(item.offset, end)
         return self._last
 
-    def _note_part(self, place: int) -> None:
-        """Keep where a record's part begins; of those within a part, readers tell where they were reading."""
-        parts = self._places.parts
-        if parts and self._end > self.offset:
-            self._is_shared |= place in self._parts_read or not parts.may_begin(place)
-            self._parts_read.add(place)
+    def _look_into_part(self, place: int) -> None:
+        """Raise OSError where the part in which a record begins hides a header that was cut: readers take it for more
+        of the next one's. A part of one record is not looked through.
 
-    def hidden_damage(self) -> Iterator[ReadFailure]:
-        """Yield a failure for each part of several records in which a header was cut and taken for the next one's."""
+        Of records within a part, readers tell where they were reading.
+        """
         parts = self._places.parts
-        for place in sorted(self._parts_read) if parts and self._is_shared else ():
-            if parts and parts.hides_cut_header(place):
-                yield ReadFailure(place, f"{CUT_HEADER}, in what is compressed from byte {place} on: a record is lost")
+        if parts is None:
+            return
+        if self._is_first or (place != self._part and parts.may_begin(place)):
+            self._part, self._is_shared = place, False
+        elif not self._is_shared:
+            self._is_shared = True
+            if parts.hides_cut_header(self._part):
+                raise OSError(CUT_HEADER)
 
     def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""

@@ -490,3 +490,18 @@ def test_thai_is_read_as_thai() -> None:
     decoded = decode(thai.encode("cp874"), "text/html; charset=iso-8859-1")
     assert decoded is not None
     assert decoded.text == thai
+
+
+@pytest.mark.parametrize("word", ["bשלו", "oбраз", "xαβγ"])
+def test_letters_of_two_scripts_in_a_word_are_utf_8_where_it_is_declared_and_next_to_nothing_is_broken(
+    word: str,
+) -> None:
+    """Three stray bytes and thirteen letters or so behind Latin ones: that made Arabic or Romanian of it."""
+    stray = [b"\x96", b"\xd4", b"\xbb"]
+    words = [word[: 1 + length].encode() for length in (3, 3, 2, 3, 2)]
+    page = (
+        b"<p>" + b" of the garden ".join([*words[:2], *stray, *words[2:]]) + b"</p>" + b"<p>It grows slowly. </p>" * 20
+    )
+    decoded = decode(page, "text/html; charset=utf-8")
+    assert decoded is not None and decoded.encoding == "utf-8"
+    assert decoded.text.count("\ufffd") == 3

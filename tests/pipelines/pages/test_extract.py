@@ -105,11 +105,48 @@ def test_ingredients_stay() -> None:
         ("Kochana Anno", "Serdecznie pozdrawiam"),
         ("Bună Anna", "Toate cele bune"),
         ("Rakkaat lukijat,", "Terveisin"),
+        ("Muy señora mía:", "Besitos"),
+        ("Distinguidos señores:", "Un abrazo muy fuerte"),
+        ("Dear Madam", "Warmest personal regards"),
+        ("Liebes Team", "Viele liebe Grüsse aus Chur"),
+        ("Monsieur le Maire,", "Respectueuses salutations"),
+        ("Здравствуйте Ольга", "Всего наилучшего"),
+        ("Hallo zusammen", "GLG"),
+        ("Dear all", "With all my love"),
+        ("Kjære Ola", "Takk for nå,"),  # by its comma, above a name
+        ("Αγαπητή Άννα", "Τα λέμε σύντομα,"),
     ],
 )
 def test_salutation_and_signature_of_a_letter_stay(salutation: str, closing: str) -> None:
     article = f"<p>3 May</p><p>{salutation}</p>{PARAGRAPHS}<p>{closing}</p><p>Somebody</p>"
     assert text_of(f"<article>{article}</article>") == [salutation, *SENTENCES.split("\n"), closing, "Somebody"]
+
+
+@pytest.mark.parametrize("closing", ["Grüße, Hanna", "LG Peter", "Abrazos de Ana"])
+def test_a_closing_with_the_name_in_its_line_stays(closing: str) -> None:
+    assert text_of(f"<article>{PARAGRAPHS}<p>{closing}</p></article>")[-1] == closing
+
+
+def test_a_signature_below_a_closing_that_ends_a_sentence_stays() -> None:
+    assert text_of(f"<article>{PARAGRAPHS}<p>Herzliche Grüsse!</p><p>Hanna</p></article>")[-1] == "Hanna"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Share this", "LG TV", "More"),
+        ("Love stories", "Sports"),
+        ("Bonn, Germany", "Room 12"),
+        ("Next,", "12 comments"),
+    ],
+)
+def test_short_lines_below_the_text_that_close_no_letter_go(lines: tuple[str, ...]) -> None:
+    below = "".join(f"<p>{line}</p>" for line in lines)
+    assert text_of(f"<article>{PARAGRAPHS}{below}</article>") == SENTENCES.split("\n")
+
+
+def test_a_place_above_the_text_takes_nothing_with_it() -> None:
+    assert text_of(f"<article><p>Menu</p><p>Paris,</p>{PARAGRAPHS}</article>")[-13:] == SENTENCES.split("\n")
 
 
 METHOD = f"<h2>Preparation</h2>{PARAGRAPHS}"
@@ -157,6 +194,33 @@ def test_ingredients_with_a_link_or_boxes_to_tick_stay(last: str) -> None:
 def test_a_menu_above_the_text_goes(item: str) -> None:
     items = "".join(item.format(count) for count in range(4))
     assert text_of(f"<article><h2>Sections</h2><ul>{items}</ul>{PARAGRAPHS}</article>") == SENTENCES.split("\n")
+
+
+@pytest.mark.parametrize("item", ["<p>{}</p>", "<li>{}</li>", "<tr><td>{}</td></tr>"])
+@pytest.mark.parametrize("heading", ["Ингредиенты", "Что нужно"])
+def test_ingredients_below_the_method_stay(item: str, heading: str) -> None:
+    """With those at their end that have no quantity."""
+    names = ("300 г муки", "3 яйца", "60 г масла", "щепотка перца")
+    items = "".join(map(item.format, names))
+    outer = {"<l": "ul", "<t": "table", "<p": "div"}[item[:2]]
+    lines = text_of(f"<article>{PARAGRAPHS}<h2>{heading}</h2><{outer}>{items}</{outer}></article>")
+    assert [line.strip() for line in lines[-5:]] == [heading, *names]
+
+
+def test_rows_of_ingredients_below_the_method_stay() -> None:
+    rows = (("Мука", "300 г"), ("Яйца", "3 шт."), ("Масло", "60 г"), ("Соль", "щепотка соли"))
+    table = "".join(f"<tr><td>{name}</td><td>{amount}</td></tr>" for name, amount in rows)
+    lines = text_of(f"<article>{PARAGRAPHS}<h2>Продукты</h2><table>{table}</table></article>")
+    assert [line.split() for line in lines[-3:]] == [
+        ["Яйца", "3", "шт."],
+        ["Масло", "60", "г"],
+        ["Соль", "щепотка", "соли"],
+    ]
+
+
+def test_ranks_below_the_text_are_no_ingredients() -> None:
+    ranks = "".join(f"<p>{number} El {name}</p>" for number, name in enumerate(("cine", "mar", "museo"), 1))
+    assert text_of(f"<article>{PARAGRAPHS}{ranks}</article>") == SENTENCES.split("\n")
 
 
 def test_counts_above_the_text_are_no_ingredients() -> None:

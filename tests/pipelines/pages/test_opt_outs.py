@@ -38,6 +38,13 @@ def reasons_of(
     return reasons
 
 
+def test_a_page_of_no_host_is_refused(reasons_of: Callable[..., list[str]]) -> None:
+    """Whose it is nobody can tell, so that no list and no removal would hold for it."""
+    pages = [Page(html(TEXT), url) for url in ("", "<>", "/path", "http:///path", "https://www.example.org/path")]
+    pages.append(Page(TEXT, "", record_type="conversion"))
+    assert reasons_of(pages) == [*["no_host"] * 4, "kept", "no_host"]
+
+
 def test_headers_and_meta_tags(reasons_of: Callable[..., list[str]]) -> None:
     pages = [
         Page(html(TEXT), headers=HTML | {"X-Robots-Tag": "ccbot: NOAI, nofollow"}),

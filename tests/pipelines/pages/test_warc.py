@@ -198,6 +198,48 @@ def test_a_header_that_is_cut_anywhere_costs_its_record_and_is_said(
             assert len(errors) == 1
 
 
+@pytest.mark.parametrize("writer", [None, ZstdWriter, Lz4Writer])
+@pytest.mark.parametrize("size", [11, 13, 19, 40, 90])
+@pytest.mark.parametrize(
+    ("packed", "left"),
+    [
+        (["0", "1:2"], "02"),  # the cut record, in a part with the one that follows
+        (["1:2", "0"], "20"),
+        (["0", "1:23", "4"], "0234"),
+        (["0 3 1:2 4", "5"], "03245"),
+        (["0 2 1:", "3"], "023"),  # at a part's end
+        (["0", "2 1:", "3 4"], "0234"),
+    ],
+)
+def test_a_cut_header_is_said_however_few_parts_hold_several_records(
+    packed: list[str], left: str, size: int, writer: type | None, tmp_path: Path
+) -> None:
+    """`1:` stands for the beginning of the second record."""
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    pack: Callable[[bytes], bytes] = gzip.compress if writer is None else partial(framed, writer)
+    parts = [part.replace("1:", "c").replace(" ", "") for part in packed]
+    content = [[records[1][:size] if name == "c" else records[int(name)] for name in part] for part in parts]
+    whole, errors = read_around(b"".join(pack(b"".join(part)) for part in content), tmp_path)
+    assert whole == [PAGES[int(number)].url for number in left]
+    assert len(errors) == 1
+
+
+def test_an_interim_answer_before_the_page_is_passed_over(tmp_path: Path) -> None:
+    for interim in ("100 Continue\r\n\r\n", "103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"):
+        status = f"{interim}HTTP/1.1 200 OK"
+        for headers in ({"X-Robots-Tag": "noai"}, {"Content-Length": str(len(PAGES[0].body))}):
+            page = Page(PAGES[0].body, status=status, headers={"Content-Type": "text/html"} | headers)
+            [capture] = read(warc_bytes([page])[0], tmp_path)
+            assert (capture.status, capture.payload.decode()) == (200, page.body)
+            assert why_no_page(capture) is None and capture.robots == ("noai",) * ("X-Robots-Tag" in headers)
+            there = ByteRange(0, capture.stored_length)
+            record = read_stored(str(tmp_path / "crawl.warc.gz"), there, lambda item: True, REMOTE, LIMIT)
+            assert record.status_line == "HTTP/1.1 200 OK"
+        cut = Page(PAGES[0].body, status=status, headers={"Content-Type": "text/html", "Content-Length": "90000"})
+        assert why_no_page(read(warc_bytes([cut])[0], tmp_path)[0]) == "truncated"
+    assert why_no_page(read(warc_bytes([Page(b"<p>Text", status="100 Continue")])[0], tmp_path)[0]) == "bad_status"
+
+
 def test_an_address_that_ends_like_the_first_line_of_a_record_is_no_record(tmp_path: Path) -> None:
     pages = [Page(html(prose(ENGLISH, seed)), f"https://www.example.org/{seed}/WARC/1.0") for seed in range(3)]
     content = gzip.decompress(warc_bytes(pages)[0])
