@@ -69,7 +69,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/corpus/version.py",
             "pipelines/dedup/[!s]*.py",
             "pipelines/pages/characters.py",
-            "pipelines/pages/repair.py",
+            "pipelines/pages/charset/repair.py",
             "pipelines/text/bad_words.py",
             "pipelines/text/fineweb2*",
             "pipelines/text/stop_words.*",

@@ -20,10 +20,10 @@ from pipelines.documents.row import MAX_URL_CHARACTERS, SCHEMA, STAGE_OF_REASON
 from pipelines.pages.characters import one_line
 from pipelines.pages.charset.decode import decode
 from pipelines.pages.extract import all_text
-from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.parse import parse
 from pipelines.pages.warc import Capture
 from pipelines.pages.warc.capture import StoredRecord, read_stored
+from pipelines.pages.warc.http_body import BodyTooLarge, undo_transfer
 from pipelines.settings import CommonCrawlSource, DocumentSettings, FetchSettings
 from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import ByteRange, Remote

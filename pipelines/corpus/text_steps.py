@@ -37,7 +37,7 @@ class TextSteps:
     def __init__(self, settings: CorpusSettings) -> None:
         self._steps: dict[str, Callable[[str], str]] = {}
         if settings.repair:
-            from pipelines.pages.repair import repair  # ftfy takes a tenth of a second to import
+            from pipelines.pages.charset.repair import repair  # ftfy takes a tenth of a second to import
 
             self._steps["repair"] = repair
         if settings.pii.emails or settings.pii.ip_addresses or settings.pii.phone_numbers:

@@ -14,13 +14,13 @@ from pipelines.pages.characters import clean, one_line
 from pipelines.pages.charset.decode import Decoded, decode
 from pipelines.pages.dom_guard import is_too_costly, is_too_deep
 from pipelines.pages.extract import MAX_TITLE_CHARACTERS, all_text, main_content, title
-from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import header_opt_out, page_opt_out
 from pipelines.pages.parse import Markup, parse
-from pipelines.pages.record_filter import is_html, why_no_page
 from pipelines.pages.second_extractor import longer_text
 from pipelines.pages.short_text_guard import mark_short_texts
 from pipelines.pages.warc import Capture
+from pipelines.pages.warc.http_body import BodyTooLarge, undo_transfer
+from pipelines.pages.warc.record_filter import is_html, why_no_page
 from pipelines.settings import DocumentSettings
 from pipelines.sources.text_files import TextRecord
 from pipelines.sources.urls import host_of

@@ -110,7 +110,7 @@ def one_line(text: str, limit: int) -> str:
 
 def _decoded_once(text: str) -> str:
     """Return a doubly encoded text: now all of its letters can be repaired, after clean() no more."""
-    from pipelines.pages.repair import repair  # ftfy takes a tenth of a second to import, and few pages need it
+    from pipelines.pages.charset.repair import repair  # ftfy takes a tenth of a second to import, and few pages need it
 
     if len(text) <= _MAX_REPAIRED:
         text = repair(text)

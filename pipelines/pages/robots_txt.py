@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
-from pipelines.pages.http_body import BodyTooLarge, undo_transfer
 from pipelines.pages.opt_outs import CONTENT_SIGNAL, CONTENT_USAGE, says_of_training
 from pipelines.pages.warc import Capture, read_warc
+from pipelines.pages.warc.http_body import BodyTooLarge, undo_transfer
 from pipelines.sources.urls import host_of, without_www
 
 MAX_ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: what lies behind need not be read

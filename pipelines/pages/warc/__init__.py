@@ -2,6 +2,7 @@
 
 reader     the records, and what damage cost
 capture    what is taken of one record, with what its crawler says of a page's languages; one read again, by its place
+record_filter    which captures may be pages; http_body: a body without chunks and compression
 header     a record's header, whole or not
 recovery   where records begin behind damage: places from which reading can go on
 compressed_parts   gzip members and frames of zstd and lz4, each of which should hold one record

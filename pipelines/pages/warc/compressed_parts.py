@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 
+from fastwarc.warc import HeaderMap
+
 from pipelines.pages.warc.header import HEADER, HEADER_END, MAX_HEADER_BYTES, OVERLAP, length_in, runs_into_another
 from pipelines.sources.compressed_files import (
     ERRORS,
@@ -26,6 +28,7 @@ BEGIN = b"WARC/"
 _SEARCHED_BYTES = 16 << 20  # for a header, which says that a file of odd beginning is not compressed
 HEADER_BYTES = 1 << 13  # of a header that is looked at
 _MOST_HEADERS_BYTES = 1 << 10  # that most are shorter than
+_OWN = (b"WARC-Record-ID", b"WARC-Target-URI", b"WARC-Date")  # fields that tell a record from its neighbours
 _CUT_HEADER_BYTES = 1 << 8  # that a header cut at its start is compressed to at most; of a longer one more is told
 MAX_OFF = 16  # bytes by which a length may be too small: no more than a compressed page's checksum is lost by it
 # Compressed, and decompressed, bytes of the first parts of a file, by which is told whether they are cut anywhere.
@@ -51,6 +54,7 @@ class Parts:
 
     def __init__(self, content: mmap.mmap, kind: Kind, looks: Iterator[int]) -> None:
         self._bytes, self.kind, self._looks = content, kind, looks
+        self._last_header = (-1, b"")  # one after the other is asked for twice
 
     def may_begin(self, place: int) -> bool:
         return self.kind.begin.match(self._bytes, place) is not None
@@ -139,16 +143,30 @@ class Parts:
             return False
         return 0 <= size - found.end() - length <= MAX_OFF + len("\r\n\r\n")
 
+    def begins_with(self, place: int, headers: HeaderMap) -> bool:
+        """Tell whether the part at a place begins with the record of these headers."""
+        header = self._header(place)
+        return bool(header) and all((headers.get_bytes(name) or b"") in header for name in _OWN)
+
+    def _header(self, place: int) -> bytes:
+        """Return the header with which the part at a place begins, or what there is of it; nothing if it is none."""
+        if self._last_header[0] != place:
+            header = b""
+            for size in (_MOST_HEADERS_BYTES, HEADER_BYTES):
+                header = self.beginning(place, size) or b""
+                if (end := HEADER_END.search(header)) or not header.startswith(BEGIN):
+                    header = header[: end.end()] if end and header.startswith(BEGIN) else b""
+                    break
+            self._last_header = place, header
+        return self._last_header[1]
+
     def holds_cut_header(self, place: int) -> bool:
         """Tell whether the part at `place` begins with the beginning of a header, and the next record follows it, in
         the same part or in the next one.
         """
-        for size in (_MOST_HEADERS_BYTES, HEADER_BYTES):
-            header = self.beginning(place, size)
-            if header is None or not header.startswith(BEGIN):
-                return False
-            if end := HEADER_END.search(header):
-                return runs_into_another(header[: end.end()])
+        header = self._header(place)
+        if not header or HEADER_END.search(header):
+            return runs_into_another(header)
         following = self.kind.begin.search(self._bytes, place + 1, place + _CUT_HEADER_BYTES)
         return following is not None and self.begin_record(following.start())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fastwarc.stream_io import ZstdReader
-from fastwarc.warc import ArchiveIterator
+from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from pipelines.pages.warc.capture import Capture, Item, PageLanguages, read_record
 from pipelines.pages.warc.header import MAX_HEADER_BYTES
@@ -135,8 +135,8 @@ class _Run:
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
         self.offset, self._end = place, place
-        # The part that is read, and whether it holds several records.
-        self._part, self._is_shared, self._is_first = place, False, True
+        # The part that is read, and whether it holds several records and was looked into.
+        self.part, self._is_looked_into, self._is_first = place, False, True
         self.broke: str | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -150,7 +150,7 @@ class _Run:
                 if self._is_first and "Content-Length" not in record.headers:
                     raise OSError("its first record has no Content-Length")
                 if self._tells_first:
-                    self._look_into_part(record.stream_pos)
+                    self._note_part(record)
                     self.offset = record.stream_pos
                 self._tells_first, self._is_first = True, False
                 self._end = self.offset + record.content_length
@@ -183,20 +183,21 @@ class _Run:
                 item.stored_length = self._places.stored_length(item.offset, end)
         return self._last
 
-    def _look_into_part(self, place: int) -> None:
-        """Raise OSError where the part in which a record begins hides a header that was cut: readers take it for more
-        of the next one's. A part of one record is not looked through.
+    def _note_part(self, record: WarcRecord) -> None:
+        """Keep the part in which a record begins. Raises OSError where it holds several, and hides a header that was
+        cut: readers take it for more of the next one's.
 
-        Of records within a part, readers tell where they were reading.
+        Of records within a part, readers tell where they were reading, which may be the beginning of the next part.
         """
-        parts = self._places.parts
-        if parts is None:
-            return
-        if self._is_first or (place != self._part and parts.may_begin(place)):
-            self._part, self._is_shared = place, False
-        elif not self._is_shared:
-            self._is_shared = True
-            if parts.hides_cut_header(self._part):
+        parts, place = self._places.parts, record.stream_pos
+        if parts is None or self._is_first:
+            self.part = place
+        elif place != self.part and parts.begins_with(place, record.headers):
+            self.part, self._is_looked_into = place, False
+        elif not self._is_looked_into:
+            self._is_looked_into = True
+            if parts.hides_cut_header(self.part):
+                self.offset = self.part
                 raise OSError(CUT_HEADER)
 
     def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.corpus.text_steps import TextSteps
-from pipelines.pages.repair import repair
+from pipelines.pages.charset.repair import repair
 from pipelines.settings import CorpusSettings
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.pages.record_filter import is_html, media_type, why_no_page
 from pipelines.pages.warc import Capture, read_warc
+from pipelines.pages.warc.record_filter import is_html, media_type, why_no_page
 
 
 @pytest.mark.parametrize(

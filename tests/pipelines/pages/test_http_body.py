@@ -11,7 +11,7 @@ from fastwarc.stream_io import BrotliWriter, ZstdWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.pages.http_body import BodyTooLarge, undo_transfer
+from pipelines.pages.warc.http_body import BodyTooLarge, undo_transfer
 
 LIMIT = 1_000_000
 

@@ -19,9 +19,9 @@ from fastwarc.stream_io import Lz4Writer, ZstdWriter, zstd_train_dictionary_from
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.pages.record_filter import why_no_page
 from pipelines.pages.warc import Capture, read_items, read_warc
 from pipelines.pages.warc.capture import PageLanguages, read_stored
+from pipelines.pages.warc.record_filter import why_no_page
 from pipelines.settings import FetchSettings
 from pipelines.sources.remote import ByteRange, Remote
 from pipelines.sources.retries import ReadFailure

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from pipelines.pages.warc import Capture
+from pipelines.pages.warc.capture import Capture
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 # Pages where the root is <html>, which browsers take from its namespace.
