@@ -1,5 +1,6 @@
 """What leaves a text, and what stays in it."""
 
+import re
 import unicodedata
 
 import pytest
@@ -10,8 +11,10 @@ from pipelines.pages.characters import (
     MAX_MARKS,
     cap_marks,
     clean,
+    cut,
     normalise,
     one_line,
+    pieces,
     text_hash,
     without_controls,
 )
@@ -100,3 +103,25 @@ def test_text_of_any_script_is_shown_as_it_is() -> None:
 @given(st.text("ab \t\n\xa0é\xad\x7f\u2028", max_size=30), st.integers(1, 8))
 def test_one_line_is_the_cleaned_words(text: str, limit: int) -> None:
     assert one_line(text, limit) == " ".join(clean(text[: 4 * limit]).split())[:limit]
+
+
+@given(st.text(alphabet="ab \n\té", max_size=300), st.integers(1, 50))
+def test_parts_are_bounded_and_hold_all_of_the_text(text: str, limit: int) -> None:
+    parts = list(cut(text, limit))
+    assert all(0 < len(part) <= limit for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+
+
+def test_cuts_at_line_ends_before_spaces() -> None:
+    assert list(cut("one two\nthree four\nfive", 12)) == ["one two", "three four", "five"]
+    assert list(cut("one two three", 8)) == ["one two", "three"]
+    assert list(cut("abcdefgh", 3)) == ["abc", "def", "gh"]
+
+
+@given(st.text(alphabet="ab \n\té\u3000", max_size=300), st.integers(1, 50))
+def test_pieces_are_the_text_and_part_no_word(text: str, size: int) -> None:
+    found = list(pieces(text, size))
+    assert "".join(found) == text
+    assert [word for piece in found for word in piece.split()] == text.split()
+    assert all(len(re.sub(r"\S+$", "", piece)) <= size for piece in found)
+    assert len(found) <= len(text) // size + 1
