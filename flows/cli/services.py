@@ -92,11 +92,10 @@ def notify(
         raise InputError(f"no server runs in {home}: start it with `nr up`")
     refuse_unusable_proxies()
     os.environ.update(services.environment)
-    from flows.services.notifications import NAME
-    from flows.services.notifications import notify as make_automation
+    from flows.services.killed_runs import ALERTS, call_when_runs_fail
 
-    make_automation(url)
-    print(f"automation {NAME}: failed, crashed and late flow runs of {services.url}")
+    call_when_runs_fail(url)
+    print(f"automation {ALERTS}: failed, crashed and late flow runs of {services.url}")
 
 
 @app.command()

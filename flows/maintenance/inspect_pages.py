@@ -61,7 +61,8 @@ def inspect_pages(workspace: Workspace, corpus: str, reason: str, number: int) -
         known = sorted({row["reason"] for row in version.manifest["counts"]["funnel"]} - {"kept"})
         if reason in known:  # they were in the shards of the version before, which are taken over
             raise InputError(f"which pages left corpus {corpus} for {reason!r} is told by `nr verdicts {corpus} OUT`")
-        raise InputError(f"no page left corpus {corpus} for reason {reason!r}; reasons are: {', '.join(known)}")
+        others = f"reasons are: {', '.join(known)}" if known else "none left it for any: all that was read is in it"
+        raise InputError(f"no page left corpus {corpus} for reason {reason!r}; {others}")
     stayed = version.kept_pages(len(left))
     return [
         Pair(version.page(doc_no), version.page(like) if like is not None else next(stayed, None), note)

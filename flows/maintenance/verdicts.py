@@ -55,6 +55,8 @@ def write_verdicts(workspace: Workspace, corpus: str, path: Path) -> int:
     Raises InputError for a corpus that there is not, and as PublishedVersion.bad_words does.
     """
     version = PublishedVersion(workspace, corpus, current(workspace, corpus))
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it, or give another place")
     partial = path.with_name(f".{path.name}.partial")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as spill, connected(version, None, Path(spill)) as connection:

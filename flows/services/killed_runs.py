@@ -1,4 +1,5 @@
-"""Marks flow runs whose process was killed: else they stand in RUNNING and hold their deployment's slot.
+"""Marks flow runs whose process was killed: else they stand in RUNNING and hold their deployment's slot; has those told
+that fail, crash or are late.
 
 Each run has a label with its machine and process. A database may serve several machines, and each of them looks at its
 own processes only.
@@ -11,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
@@ -76,3 +77,38 @@ def _is_not_of_the_hook(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("prefect.engine").addFilter(_is_not_of_the_hook)
+
+
+# What is called of runs that end badly. The address may hold a token, as those of chats do: it goes into a block of
+# Prefect's, which stores it encrypted, and nowhere else.
+
+ALERTS = "nr-alerts"
+TOLD = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut", "prefect.flow-run.Late"}
+# Prefect fills this in for each event.
+MESSAGE = """{"text": {{ (flow.name ~ " " ~ flow_run.name ~ ": " ~ flow_run.state.name ~ ". "
+    ~ (flow_run.state.message or "")) | tojson }}}"""
+
+
+def call_when_runs_fail(url: str) -> None:
+    """Make the automation of Prefect's server that calls `url`, or point the one that stands to it."""
+    from prefect.automations import Automation
+    from prefect.blocks.webhook import Webhook
+    from prefect.events.actions import CallWebhook
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    block = Webhook(method="POST", url=url, headers={"Content-Type": "application/json"})
+    block_id = block.save(ALERTS, overwrite=True)
+    trigger = EventTrigger(
+        match={"prefect.resource.id": "prefect.flow-run.*"}, expect=TOLD, posture=Posture.Reactive, threshold=1
+    )
+    action = CallWebhook(block_document_id=block_id, payload=MESSAGE)
+    automation = Automation(
+        name=ALERTS, description="Failed, crashed and late flow runs, to a webhook", trigger=trigger, actions=[action]
+    )
+    try:
+        standing = cast(Automation, Automation.read(name=ALERTS))
+    except ValueError:  # there is none of this name
+        automation.create()
+        return
+    automation.id = standing.id
+    automation.update()

@@ -340,6 +340,8 @@ def test_verdicts_are_a_row_a_page_that_joins_an_index(study: Study, tmp_path: P
     assert Counter(row["nr_side"] for row in verdicts)["held_out"] == study.second.held_out_documents
     forget_host(study.workspace, "host3.example", "asked", lambda said: None)
     assert write_verdicts(study.workspace, "english", out) == len(verdicts)
+    with pytest.raises(InputError, match=r"no folder .*/nowhere; make it"):
+        write_verdicts(study.workspace, "english", tmp_path / "nowhere" / "v.parquet")
     gone = {row["nr_reason"] for row in pq.read_table(out).to_pylist() if row["url_host_name"] == "host3.example"}
     assert gone == {"forgotten_host"}
 
