@@ -32,7 +32,7 @@ def tell_runs():
 [[first]] = query(workspace, "SELECT run_id FROM runs WHERE method = 'neutral_residues'").rows
 [base] = (workspace.root / "models").iterdir()
 tell_runs()
-nr("sweep", "--set", sweep)
+nr("sweep", "--set", sweep, "--json")
 tell_runs()
 print("FRONT", json.dumps([run for run, in query(workspace, "SELECT run_id FROM pareto_front").rows]))
 only = ["--set", method]
@@ -79,8 +79,10 @@ def test_a_sweep_runs_each_point_once_and_marks_the_front(study):
     assert before.items() <= after.items(), "a point that stands is left alone"
     assert (len(before), len(after)) == (2, 4)
     [front] = (json.loads(line[6:]) for line in told.splitlines() if line.startswith("FRONT "))
-    table = [line for line in told.splitlines() if "│ *" in line]
-    assert len(table) == len(front) > 0 and all(any(run in line for run in front) for line in table)
+    [[table]] = (json.loads(line) for line in told.splitlines() if line.startswith("[{"))
+    assert {row["run_id"] for row in table["rows"] if row["front"]} == set(front) and len(table["rows"]) == 4 > len(
+        front
+    ) > 0
 
 
 def test_one_more_language_and_going_on(study):
