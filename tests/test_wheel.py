@@ -51,6 +51,7 @@ def installed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages(installed):
     (wheel,) = installed.glob("neutral_residues-*.whl")
     there = set(zipfile.ZipFile(wheel).namelist())

@@ -83,6 +83,7 @@ def test_an_interrupt_leaves_at_once_and_a_dead_server_is_replaced(tmp_path, pre
     assert states == {"CRASHED", "COMPLETED"}  # the run that was interrupted does not stand there as running
 
 
+@pytest.mark.slow
 def test_an_interrupt_amid_a_query_is_one_too():
     """DuckDB makes a RuntimeError of it."""
     program = """

@@ -201,6 +201,7 @@ def test_texts_are_taken_over_as_they_are(
     assert config.add_french().bytes == 0
 
 
+@pytest.mark.slow
 def test_the_largest_set_of_fewer_languages_counts(
     write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -216,6 +217,7 @@ def test_the_largest_set_of_fewer_languages_counts(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_other_settings_and_fewer_languages_are_read_anew(
     write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -250,6 +252,7 @@ def ranges(wanted: Sequence[ByteRange]) -> list[str]:
     return [f"bytes={place.offset}-{place.end - 1}" for place in wanted]
 
 
+@pytest.mark.slow
 def test_of_a_remote_file_only_ranges_are_asked(
     server: Loopback, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -259,6 +262,7 @@ def test_of_a_remote_file_only_ranges_are_asked(
     assert not list(workspace.scratch("fetched").iterdir())
 
 
+@pytest.mark.slow
 def test_a_server_without_ranges_sends_the_file(
     server: Loopback, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
@@ -268,6 +272,7 @@ def test_a_server_without_ranges_sends_the_file(
     assert report.bytes == len(server.files["web/crawl.warc.gz"])
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_killed(
     server: Loopback, workspace: Workspace, document_settings: DocumentSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

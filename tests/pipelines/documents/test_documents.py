@@ -124,6 +124,7 @@ def test_a_done_unit_is_not_read_again(
     assert (again.file_sha256, again.attempts) == (report.file_sha256, 2)
 
 
+@pytest.mark.slow
 def test_units_are_known_by_content_and_survive_each_other(
     write_warc: WriteWarc, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
