@@ -8,7 +8,7 @@ from typing import Any
 from flows.config.runs import OwnText, PretrainedHere
 from flows.config.study import Config
 from flows.data_refresh import waiting_units
-from flows.steps.base import pretrained_id
+from flows.steps.base import fitting_shape, pretrained_id
 from flows.steps.own_text import seconds_per_token, standing_own_text
 from flows.steps.result_records import are_recorded
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
@@ -184,6 +184,7 @@ def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, R
     rows: list[tuple[str, int, int, float | None, float | None, float | None]] = []
     here = product_flops(config.resources.training_threads())
     try:
+        fitting_shape(config.base, config)  # what a run would refuse after the corpora were made
         for method in config.methods:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # what the libraries tell one another

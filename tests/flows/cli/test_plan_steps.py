@@ -239,3 +239,13 @@ def test_a_model_that_is_not_at_hand_has_no_price_and_the_plan_goes_on(config, t
     with pytest.raises(InputError):  # its source is not there either
         next(plan_refresh(asked, said.append))
     assert said and "no price" in said[0]
+
+
+def test_a_length_that_a_run_would_refuse_is_said_before_anything_is_read(config):
+    said = []
+    shape = Path(__file__).parents[3] / "configs" / "paper" / "gemma-2b"
+    training = config.training.model_copy(update={"sequence_length": 100_000})
+    asked = config.model_copy(update={"base": BaseSpec(model=str(shape)), "training": training})
+    with pytest.raises(InputError):  # its source is not there
+        next(plan_refresh(asked, said.append))
+    assert "sequence_length is 100000 tokens" in said[0] and "a context of 8192; lower it" in said[0]
