@@ -79,12 +79,12 @@ _MAX_BOXES = 5000  # and looks into parts; .1 s
 # The library drops these whatever they hold. Figures of tables, quotations and code are text, beside those of other
 # sites' posts; ingredients are, wherever they stand.
 _DROPPED = ("aside", "figcaption", "figure")
-_FIGURE, _EMBEDDED = "table, pre, blockquote", "iframe, [class*=embed], [class*=tweet], [class*=instagram]"
+_OF_TEXT, _EMBEDDED = ("table", "pre", "blockquote"), "iframe, [class*=embed], [class*=tweet], [class*=instagram]"
 _ABOUT_QUOTE = re.compile("embed|pull")  # pull quotes repeat what the text says
-_LINES = "li, p, dt, tr, label"
+_LINES, _MAX_INGREDIENTS = "li, p, dt, tr, label", 5000  # characters
 _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *_DROPPED, "label", *(f"[class*={word}]" for word in FURNITURE_WORDS)])
 # Labels are dropped too: of fields to fill in, and of boxes to tick, as ingredients of a recipe have.
-_FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "li input[type=checkbox]"
+_FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "input[type=checkbox]"
 _PARAGRAPHS, _HEADINGS = ("p", "li", "dd", "td", "blockquote"), "h2, h3, h4, h5, h6, legend, summary, strong"
 _WORD = re.compile(r"[^\W\d_]")
 _MAX_LABEL, _MAX_LABELS = 80, 2000  # characters, if it is no sentence; of a page
@@ -144,6 +144,8 @@ def mend(tree: HTMLTree) -> list[ElementNode]:
     looked_at = parts(tree, _LOOKED_AT)
     _keep_labels(tree, [part for part in looked_at if part.tag == "label"][:_MAX_LABELS])
     for part in looked_at:
+        if part.tag == "label":
+            continue
         name = part.getattr("class") or ""
         if part.tag == "ul":
             _deepen_list(tree, part)
@@ -212,12 +214,17 @@ def _holds_text(part: ElementNode) -> bool:
     """Tell whether a part that the library would drop holds a figure of text, or ingredients. Parts inside others of
     their tag were looked at with these.
     """
-    if part.parent_element is None or part.parent_element.closest(f"{part.tag}, [{_TEXT_MARK}={part.tag}]") is not None:
-        return False
-    if part.tag == "figure" and part.query_selector(_FIGURE) is not None:
+    if part.tag == "figure" and (
+        any(child.tag in _OF_TEXT for child in part.children[:]) or part.get_elements_by_tag_name("table")[:]
+    ):
         return part.query_selector(_EMBEDDED) is None and not _ABOUT_QUOTE.search(part.getattr("class") or "")
-    lines = [line.text or "" for line in part.query_selector_all(_LINES)[:]]
-    if first_ingredients(lines) is None:
+    if len(part.text or "") > _MAX_INGREDIENTS:
+        return False
+    lines = part.query_selector_all(_LINES)[:]
+    if len(lines) < MIN_LIST_ITEMS or first_ingredients([line.text or "" for line in lines]) is None:
+        return False
+    parent = part.parent_element
+    if parent is None or parent.closest(f"{part.tag}, [{_TEXT_MARK}={part.tag}]") is not None:
         return False
     return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(lines)
 
@@ -228,7 +235,7 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
     has_sentence: dict[ElementNode, bool] = {}
     for label in labels:
         text = " ".join((label.text or "").split())
-        if not _WORD.search(text) or label.query_selector(_FIELDS) is not None:
+        if not _WORD.search(text):
             continue
         if (parent := label.parent_element) is not None and parent.tag in _PARAGRAPHS and parent not in has_sentence:
             has_sentence[parent] = parent.query_selector(_CONTROLS) is None and ends_sentence(parent.text or "")
@@ -239,7 +246,7 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
     shapes = _shapes_of_text(tree, others) if len(others) >= MIN_LIST_ITEMS else set()
     fields = {field.id for field in parts(tree, _FIELDS) if field.id} if shapes else set()
     for label, _ in others:
-        if _shape(label) in shapes and label.getattr("for") not in fields:
+        if _shape(label) in shapes and label.getattr("for") not in fields and label.query_selector(_FIELDS) is None:
             _as(tree, label, "div")
 
 
@@ -247,9 +254,10 @@ def _shapes_of_text(tree: HTMLTree, labels: list[tuple[ElementNode, str]]) -> se
     """Return how labels are set that are ingredients or steps, most of boxes to tick, and not choices of a form."""
     if first_ingredients([text for _, text in labels]) is not None:
         return {_shape(label) for label, text in labels if is_quantity(text)}
-    if tree.document is None or tree.document.query_selector(_TICKED) is None:
+    items = ((label, text, label.closest("li")) for label, text in labels)
+    in_lists = [(label, text) for label, text, item in items if item and item.query_selector(_TICKED) is not None]
+    if len(in_lists) < MIN_LIST_ITEMS:
         return set()
-    in_lists = [(label, text) for label, text in labels if label.closest("li") is not None]
     if sum(ends_sentence(text) for _, text in in_lists) < MIN_LIST_ITEMS and not any(
         names_ingredients(heading.text or "") for heading in parts(tree, _HEADINGS)
     ):
