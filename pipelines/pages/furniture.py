@@ -84,6 +84,7 @@ _ABOUT_QUOTE = re.compile("embed|pull")  # pull quotes repeat what the text says
 _LINES, _MAX_INGREDIENTS = "li, p, dt, tr, label", 5000  # characters
 _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *_DROPPED, "label", *(f"[class*={word}]" for word in FURNITURE_WORDS)])
 # Labels are dropped too: of fields to fill in, and of boxes to tick, as ingredients of a recipe have.
+_THREE_FIGURES = re.compile("[\\d¼½¾⅓⅔⅛](?:[^\\d¼½¾⅓⅔⅛]*+[\\d¼½¾⅓⅔⅛]){2}")  # ingredients have: a quick look
 _FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "input[type=checkbox]"
 _PARAGRAPHS, _HEADINGS = ("p", "li", "dd", "td", "blockquote"), "h2, h3, h4, h5, h6, legend, summary, strong"
 _WORD = re.compile(r"[^\W\d_]")
@@ -218,7 +219,8 @@ def _holds_text(part: ElementNode) -> bool:
         any(child.tag in _OF_TEXT for child in part.children[:]) or part.get_elements_by_tag_name("table")[:]
     ):
         return part.query_selector(_EMBEDDED) is None and not _ABOUT_QUOTE.search(part.getattr("class") or "")
-    if len(part.text or "") > _MAX_INGREDIENTS:
+    text = part.text or ""
+    if len(text) > _MAX_INGREDIENTS or not _THREE_FIGURES.search(text):
         return False
     lines = part.query_selector_all(_LINES)[:]
     if len(lines) < MIN_LIST_ITEMS or first_ingredients([line.text or "" for line in lines]) is None:
