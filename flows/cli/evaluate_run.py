@@ -82,7 +82,7 @@ def evaluate_run(
 
 
 def _models(workspace: Workspace, run: str) -> tuple[BaseSpec, list[Model]]:
-    """Find a finished run, by any part of its id, and its base."""
+    """Find a finished run, by its id, the beginning of it or its name, and its base."""
     from nr_core.runs.build_on_earlier import base_of_run
 
     run_id = find_run(workspace, run)

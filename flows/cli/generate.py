@@ -1,4 +1,4 @@
-"""`nr generate` and `nr chat`: a run's text in the terminal, as it is made."""
+"""What `nr generate` and `nr chat` (runs.py) do: a run's text in the terminal, as it is made."""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""Tell what a flow would do: the selection of each source, what is still to be downloaded, and which steps stand."""
+"""Tell what a flow would do, for `nr plan` (study.py): the selection of each source, what is still to be downloaded,
+and which steps stand.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,7 +96,7 @@ def _corpus(settings: CorpusSettings, own: set[str], key: str, name: str, worksp
 
 
 def _own_text(item: OwnText, config: Config, standing: dict[str | None, str], workspace: Workspace) -> Row:
-    """Plan text of the base: its key joins what stands, if it does."""
+    """Return the plan's row of the base's own text; where that text is there, its key is put into `standing`."""
     asked = f"{item.tokens:,} tokens, seed {item.seed}"
     base = _base_that_writes(config.base, standing, workspace)
     key = standing_own_text(workspace, item, base)
@@ -201,7 +203,7 @@ def _prices(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, R
 
 
 def plan_refresh(config: Config, say: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
-    """Return tables with titles: what trainings of a given model cost on a GPU, the sources, the steps, then the first
+    """Yield tables with titles: what trainings of a given model cost on a GPU, the sources, the steps, then the first
     records of each selection.
 
     `say` hears the size of each index download before it starts. Raises InputError as list_work_units does.

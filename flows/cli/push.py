@@ -1,4 +1,4 @@
-"""`nr push`: a run's adapter or model to the Hugging Face hub, with a card that tells the run's figures."""
+"""What `nr push` (runs.py) does: a run's adapter or model to the Hugging Face hub, with a card of its figures."""
 
 import json
 import os

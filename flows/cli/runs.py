@@ -1,4 +1,4 @@
-"""Commands on a trained run: let it write, or publish it."""
+"""Commands on runs and bases: let them write, publish a run, add tokens to a base."""
 
 import sys
 from functools import partial

@@ -26,7 +26,7 @@ def device() -> torch.device:
 
 
 def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
-    """Return the backbone in fp32 (or quantized), on the GPU where there is one, or where `place` says.
+    """Return the backbone in `spec.dtype`, or quantized, on the GPU where there is one, or where `place` says.
 
     It is made on the meta device and filled from its file, tensor by tensor. On the CPU, weights that are held in the
     type that the file has are not even copied: they are the file's pages, which all processes share.

@@ -1,5 +1,6 @@
 """The one table of methods: a record holds all that is known of one. To add a method is to add its name to MethodName,
-its record here, and the function that the record names.
+its record here, and the function that the record names (and to tell it in the comment of runs.method,
+storage/schema.sql).
 
 Sources: the paper's ablations (Talla, Grave, Jégou, ICML 2025, https://arxiv.org/abs/2410.02744, sections 4 and 5);
 learning rates are its own, chosen there for the best trade-off (small models want more). llama_pro has none there; its

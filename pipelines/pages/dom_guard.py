@@ -54,7 +54,7 @@ def has_many_attributes(markup: Markup) -> bool:
     length = _BYTES_OF_ATTRIBUTE**2 * MAX_SQUARES // len(html)  # shorter tags have at most MAX_SQUARES in sum
     squares = looked_at = 0
     for start, end in _long_ways(html, length):
-        for name in _names_of_tags(html, start, end):
+        for name in _ends_of_names(html, start, end):
             attributes = _end_of_attributes(html, name) - name
             looked_at += attributes
             if attributes > length:
@@ -95,8 +95,8 @@ def _count(html: bytes, name: int, end: int) -> int:
     return sum(1 for _ in _ATTRIBUTE.finditer(html, name, end))
 
 
-def _names_of_tags(html: bytes, start: int, end: int) -> Iterator[int]:
-    """Return where names of tags may end between two places. A tag may begin at the first `<` and letter behind each
+def _ends_of_names(html: bytes, start: int, end: int) -> Iterator[int]:
+    """Yield where names of tags may end between two places. A tag may begin at the first `<` and letter behind each
     `>`.
     """
     while tag := _ANY_TAG.search(html, start + 1, end):
@@ -232,7 +232,8 @@ def is_too_deep(markup: Markup, tree: HTMLTree) -> bool:
 
 
 def _open_sum(markup: Markup) -> int:
-    """Sum the elements that stand open at each tag. Those that their parents close count on: only more can be said."""
+    """Sum the elements that stand open at each tag. One that its parent closes stays counted: the sum can only be too
+    high."""
     open_now: Counter[bytes] = Counter()
     depth = together = 0
     for closes, name in _TAG.findall(markup.html):

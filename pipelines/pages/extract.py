@@ -4,7 +4,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import ElementNode, HTMLTree
 
 from pipelines.pages.characters import clean, one_line
-from pipelines.pages.furniture import FEW_CHARACTERS, FURNITURE, FURNITURE_MARK, MARKED, large_parts, mend, parts
+from pipelines.pages.furniture import FURNITURE, FURNITURE_MARK, MARKED, SHORT_CONTENT, large_parts, mend, parts
 from pipelines.pages.lines import prose_of, trim_ends
 from pipelines.pages.short_text_guard import MARK
 from pipelines.settings import ExtractionSettings
@@ -49,11 +49,11 @@ def main_content(tree: HTMLTree, settings: ExtractionSettings) -> str:
             part["class"] = ""
             part.remove_attribute(FURNITURE_MARK)
         text = _extract(tree, settings, [*_READINGS, *FURNITURE])
-    if len(text) < FEW_CHARACTERS and _may_stand_in_furniture(tree, len(text)):
+    if len(text) < SHORT_CONTENT and _may_stand_in_furniture(tree, len(text)):
         whole = _extract(tree, settings, _READINGS)
         if len(whole) >= _MIN_WHOLE and len(text) < _MIN_SHARE * len(whole):
             text = whole
-    if len(text) < FEW_CHARACTERS:
+    if len(text) < SHORT_CONTENT:
         text = _all_prose(tree, settings, text) or text
     elif _may_have_lost_prose(tree, text):
         text = _all_prose_but_comments(tree, settings, text) or text

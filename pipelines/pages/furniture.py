@@ -19,7 +19,7 @@ from pipelines.pages.lines import (
     names_ingredients,
 )
 
-FEW_CHARACTERS = 1000
+SHORT_CONTENT = 1000  # characters: of a main content that may have lost most of its text
 PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
 FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
@@ -60,7 +60,7 @@ _BANNER_WORDS = {
 }
 _WORDS = re.compile(r"[a-z]+")
 # Where more than this share of the text, and so many characters, stand under names of one kind, that is no furniture.
-# Banners of consent can be as long: beside a text of some length (FEW_CHARACTERS) they stay furniture. Where there are
+# Banners of consent can be as long: beside a text of some length (SHORT_CONTENT) they stay furniture. Where there are
 # paragraphs of prose that speak of no web site, as those of banners and newsletters do, a smaller share is enough: that
 # changes none of 2,400 real pages.
 _MAX_LOST_SHARE, _MIN_LOST, _MAX_LOST_PROSE_SHARE = 0.5, 500, 0.2
@@ -94,15 +94,15 @@ _BUTTONS, _MAX_LINKED_SHARE = "button, input:not([type=checkbox]), img, select",
 
 
 def large_parts(seeming: list[ElementNode], kept: int) -> list[ElementNode]:
-    """Return the parts of names under which most of the text stands, given how many characters were kept of the
-    rest.
+    """Return the parts whose class names furniture and that hold much of the page's text, given how many characters
+    were kept of the rest.
     """
     groups: defaultdict[str, list[ElementNode]] = defaultdict(list)
     for part in seeming:
         groups[" ".join(_WORDS.findall((part.getattr("class") or "").lower()))].append(part)
     large = []
     for name, parts in groups.items():
-        names_consent = kept >= FEW_CHARACTERS and _CONSENT_NAME.search(name) is not None
+        names_consent = kept >= SHORT_CONTENT and _CONSENT_NAME.search(name) is not None
         if names_consent and _BANNER_NAME.search(name):
             continue
         lost = sum(len(part.text or "") for part in parts)
@@ -137,9 +137,9 @@ def _has_word_of_content(name: str) -> bool:
 
 
 def mend(tree: HTMLTree) -> list[ElementNode]:
-    """Keep lists and parts that the library would drop; returns the rest of the parts that seem furniture by name.
+    """Keep lists and parts that the library would drop, and return the rest of the parts that seem furniture by name.
 
-    It goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
+    The library goes by the class, and knows no exceptions: so classes that only seem to name furniture are taken away.
     """
     seeming, boxes = [], 0
     looked_at = parts(tree, _LOOKED_AT)

@@ -236,7 +236,7 @@ def _is_closing(line: str) -> bool:
 
 
 def _closes(line: str, below: list[str]) -> bool:
-    """Tell this of a line right below the text that has none of the words: by its comma, above a name."""
+    """Tell whether a line right below the text closes a letter without any of the words: by its comma, above a name."""
     if _ABBREVIATED.fullmatch(line):
         return True
     return _ADDRESS.fullmatch(line) is not None and bool(below) and _is_name(below[0])

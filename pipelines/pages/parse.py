@@ -52,7 +52,7 @@ def parse(html: str) -> HTMLTree | None:
 
 
 class _Mallinfo(ctypes.Structure):
-    """https://man7.org/linux/man-pages/man3/mallinfo.3.html"""
+    """Hold malloc's figures, as mallinfo2 returns them: https://man7.org/linux/man-pages/man3/mallinfo.3.html"""
 
     _fields_ = [
         (name, ctypes.c_size_t)

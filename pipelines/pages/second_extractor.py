@@ -1,5 +1,5 @@
 """A second extractor, for pages of which main content finds little: trafilatura (Barbaresi 2021,
-https://aclanthology.org/2021.acl-demo.15), by extra.
+https://aclanthology.org/2021.acl-demo.15), an optional dependency.
 
 It takes twenty milliseconds a page where ours takes one, so it is asked only where a text would be too short for a
 corpus. docs/filters.md has what it gives.
@@ -12,7 +12,7 @@ from pipelines.pages.characters import clean
 from pipelines.settings import ExtractionSettings
 from storage.errors import InputError
 
-FEW_CHARACTERS = 500  # min_characters of a corpus, by default
+TOO_SHORT_FOR_A_CORPUS = 500  # min_characters of a corpus, by default
 # Of a page that it looks at. Its time grows faster than a page: 330,000 open <p> take 12 s, 10,000 of any tag and a
 # megabyte less than one (trafilatura 2.3.1).
 MAX_HTML_CHARACTERS, MAX_TAGS = 1_000_000, 10_000
@@ -29,7 +29,7 @@ def refuse_missing_extractor(settings: ExtractionSettings) -> None:
 
 def longer_text(text: str, html: str, settings: ExtractionSettings) -> str:
     """Return the longer of a page's main content and, if that is short, the second extractor's text of the page."""
-    if settings.second == "none" or len(text) >= FEW_CHARACTERS:
+    if settings.second == "none" or len(text) >= TOO_SHORT_FOR_A_CORPUS:
         return text
     if len(html) > MAX_HTML_CHARACTERS or html.count("<") > MAX_TAGS:
         return text

@@ -55,7 +55,7 @@ def mark_short_texts(markup: Markup, text: str) -> str:
 
 
 def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
-    """Return where short texts may stand: from one `<` through the next.
+    """Yield where short texts may stand: from one `<` through the next.
 
     It ends in a character of two or three bytes, with at most one of ASCII before it and a tag or white space behind;
     or a character reference begins it, perhaps behind one character. Few arrays are made of each page: the first steps

@@ -98,7 +98,8 @@ class DocumentSettings(StrictSettings):
         description="Language identifier: fasttext, or heliport (GPL-3.0; pip install neutral-residues[heliport])",
     )
     language_model: Annotated[str | None, Bears.BY_CONTENT] = Field(
-        default=None, description="Path of a fastText language identifier; none: the one that `make setup` fetched"
+        default=None,
+        description="Path of a fastText language identifier; none: lid.176, fetched when it is first needed",
     )
     language_model_sha256: str = Field(
         default=LID_176_FTZ_SHA256, pattern="^[0-9a-f]{64}$", description="What the identifier's file must hash to"

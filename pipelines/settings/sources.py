@@ -1,8 +1,9 @@
 """Sources of text: a class a kind, with its settings and the work units that it gives; and how remote
 files are fetched.
 
-A new kind is a class here and its name in `Source`. Its units are read as one of the kinds that documents/unit.py
-knows: warc (a file of WARC records), text (a file of documents) or ranges (records by byte range).
+A new kind is a class here and its name in `Source`. Its units are of one of the kinds of `WorkUnit.kind`: warc (a file
+of WARC records), text (a file of documents; documents/unit.py tells it from the others) or ranges (records by byte
+range; sources/fetch_unit.py).
 """
 
 from abc import ABC, abstractmethod

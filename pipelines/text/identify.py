@@ -223,7 +223,9 @@ def find_language_model(settings: DocumentSettings) -> Path:
     else:
         path = Path(settings.language_model).expanduser()
         if not path.is_file():
-            raise InputError(f"documents.language_model: {path} is not a file; give the path of lid.176.ftz")
+            raise InputError(
+                f"documents.language_model: {path} is not a file; give the path of a fastText model (lid.176.ftz)"
+            )
     found = file_sha256(path)
     if found != settings.language_model_sha256:
         raise InputError(

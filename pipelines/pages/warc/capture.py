@@ -2,8 +2,8 @@
 
 The languages of a page are by who crawled it: `content_languages` of Common Crawl's index, as `hun,eng`, by CLD2. They
 stand in the index since CC-MAIN-2018-39, in WARC files in the `metadata` record behind a page, in WET files in a header
-(https://commoncrawl.org/blog/august-2018-crawl-archive-now-available-and-new-feature-language-annotations). Nobody here
-looks at the page for them, so that they stand beside opted-out pages too.
+(https://commoncrawl.org/blog/august-2018-crawl-archive-now-available-and-new-feature-language-annotations). They come
+from the crawler, so opted-out pages have them too.
 
 `read_stored` reads a record again by its place: in a local file, or a byte range of a remote one.
 """

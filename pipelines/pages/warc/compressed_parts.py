@@ -50,7 +50,8 @@ def suffix_by_content(content: mmap.mmap) -> str | None:
 
 
 class Parts:
-    """The parts of a file that is compressed as `kind`. `looks` are those at what does not begin one."""
+    """The parts of a file that is compressed as `kind`. `looks`: how many false beginnings may
+    still be tried."""
 
     def __init__(self, content: mmap.mmap, kind: Kind, looks: Iterator[int]) -> None:
         self._bytes, self.kind, self._looks = content, kind, looks

@@ -78,7 +78,7 @@ def _holds_mark(block: bytes) -> bool:
 
 
 def following_in(content: mmap.mmap, start: int, end: int) -> int | None:
-    """Return where that record begins."""
+    """Return where the record begins that a block seems to run into."""
     found = _FOLLOWING.search(content, start, end)
     return None if found is None else found.start(1)
 

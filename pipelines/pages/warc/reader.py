@@ -220,7 +220,8 @@ class _Run:
         return last, self._failure(self.broke, following), following
 
     def _passed_over(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
-        """Return the same where the reader came to an end. It may leave a cut header; a lenient one, whole records."""
+        """Return what `mend` does, where the reader ended without an error. It may leave a cut header; a lenient
+        one, whole records."""
         if places.parts:
             following, is_lost = places.next_unread(self.offset)
             return [], self._failure(PASSED_OVER, following) if is_lost else None, following
@@ -237,7 +238,8 @@ class _Run:
 
 
 def read_records(path: Path, places: Iterable[ByteRange], max_bytes: int) -> Iterator[Item | ReadFailure]:
-    """Read as read_warc single records of a file, each by itself: uncompressed, or in a gzip member of its own.
+    """Yield what read_items does, of single records of a file, each by itself: uncompressed, or in a gzip member of its
+    own.
 
     Their places are known, so a damaged one costs itself only. Offsets are those in this file.
     """

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.pages.extract import main_content
 from pipelines.pages.parse import parse
-from pipelines.pages.second_extractor import FEW_CHARACTERS, MAX_TAGS, longer_text, refuse_missing_extractor
+from pipelines.pages.second_extractor import MAX_TAGS, TOO_SHORT_FOR_A_CORPUS, longer_text, refuse_missing_extractor
 from pipelines.settings import DocumentSettings, ExtractionSettings
 from storage.errors import InputError
 from tests.pipelines.warc_files import ENGLISH, prose
@@ -29,7 +29,7 @@ def content(html: str, settings: ExtractionSettings) -> str:
 
 @pytest.mark.usefixtures("trafilatura")
 def test_the_longer_text_counts_where_main_content_finds_little() -> None:
-    assert len(content(IN_A_SIDEBAR, ExtractionSettings())) < FEW_CHARACTERS
+    assert len(content(IN_A_SIDEBAR, ExtractionSettings())) < TOO_SHORT_FOR_A_CORPUS
     assert content(IN_A_SIDEBAR, SECOND).split() == prose(ENGLISH, 1).split()
     assert longer_text("a" * 499, "<p>Short.</p>", SECOND) == "a" * 499
 
@@ -38,7 +38,7 @@ def test_the_longer_text_counts_where_main_content_finds_little() -> None:
 def test_a_page_that_would_take_long_is_not_looked_at(html: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trafilatura", None)  # an import would fail
     assert longer_text("a", html, SECOND) == "a"
-    assert longer_text("a" * FEW_CHARACTERS, PARAGRAPHS, SECOND) == "a" * FEW_CHARACTERS
+    assert longer_text("a" * TOO_SHORT_FOR_A_CORPUS, PARAGRAPHS, SECOND) == "a" * TOO_SHORT_FOR_A_CORPUS
     assert longer_text("a", PARAGRAPHS, ExtractionSettings()) == "a"
 
 
