@@ -1,6 +1,7 @@
 """Commands on Prefect's server and worker, and on the machine they run on."""
 
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +88,8 @@ def notify(
     """Call a webhook when a flow run fails, crashes or is late."""
     from flows.services import server
 
+    if not re.match(r"https?://[^\s/]", url, re.IGNORECASE):
+        raise InputError("this is no address that can be called: give one that begins with https:// or http://")
     services = server.running(home)
     if services is None:
         raise InputError(f"no server runs in {home}: start it with `nr up`")

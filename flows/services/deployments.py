@@ -19,7 +19,7 @@ import yaml
 from flows.config.errors import refuse_secrets
 from flows.config.yaml_files import read_yaml
 from flows.services.prefect_api import Api
-from pipelines.sources.urls import is_credential
+from pipelines.sources.urls import has_credential, is_credential
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -87,8 +87,10 @@ def _refuse_secrets(file: Path, deployment: Form) -> None:
         refuse_secrets({field: deployment.get(field) for field in ("parameters", "schedules", "triggers")})
         refuse_secrets(variables, "job_variables")
         environment = variables.get("env") if isinstance(variables, dict) else None
+        if isinstance(variables, dict) and has_credential(str(variables.get("command") or "")):
+            raise ValueError("`job_variables.command` has a secret in it, which would be kept and shown: leave it out")
         for name, value in environment.items() if isinstance(environment, dict) else ():
-            if is_credential(str(name), str(value)):
+            if value is not None and is_credential(str(name), str(value)):
                 raise ValueError(
                     f"`job_variables.env.{name}` is a secret, which would be kept and shown: set it where the worker "
                     "runs, or take it from a block ({{ prefect.blocks.secret.NAME }})"

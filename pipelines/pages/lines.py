@@ -28,6 +28,7 @@ def prose_of(text: str) -> tuple[int, int, int]:
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
+_LONGEST = 200  # characters of such a line: a page can be one line of megabytes
 _LIST_INDENT, MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
 _MAX_SIGNATURE_LINES = 4  # with the closing line
 
@@ -110,7 +111,7 @@ def is_quantity(line: str) -> bool:
 
 def names_ingredients(line: str) -> bool:
     """Tell whether a line is a heading of ingredients."""
-    return _HEADING.match(line) is not None and len(line.split()) <= _MAX_HEADING_WORDS
+    return len(line) <= _LONGEST and _HEADING.match(line) is not None and len(line.split()) <= _MAX_HEADING_WORDS
 
 
 def begin_of_ingredients(lines: list[str], stop: int) -> int | None:
@@ -213,6 +214,8 @@ def is_salutation(line: str, stands_above_text: bool) -> bool:
     """Tell whether a line seems to greet whom a letter is for: in any language by the comma at its end, where it stands
     right above the text.
     """
+    if len(line) > _LONGEST:
+        return False
     if stands_above_text and _ADDRESS.fullmatch(line):
         return True
     return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
@@ -232,11 +235,15 @@ def end_of_letter(lines: list[str], start: int, stop: int) -> int:
 
 def _is_closing(line: str) -> bool:
     """Tell whether a line seems to end a letter, before the signature."""
+    if len(line) > _LONGEST:
+        return False
     return len(line.split()) <= _MAX_CLOSING_WORDS and not _DIGIT.search(line) and _CLOSING.search(line) is not None
 
 
 def _closes(line: str, below: list[str]) -> bool:
     """Tell whether a line right below the text closes a letter without any of the words: by its comma, above a name."""
+    if len(line) > _LONGEST:
+        return False
     if _ABBREVIATED.fullmatch(line):
         return True
     return _ADDRESS.fullmatch(line) is not None and bool(below) and _is_name(below[0])
@@ -244,5 +251,7 @@ def _closes(line: str, below: list[str]) -> bool:
 
 def _is_name(line: str) -> bool:
     """Tell whether a line seems to be a signature."""
+    if len(line) > _LONGEST:
+        return False
     words = line.split()
     return len(words) <= _MAX_NAME_WORDS and not words[0][0].islower() and not _DIGIT.search(line)

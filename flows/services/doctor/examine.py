@@ -11,6 +11,7 @@ from flows.plain_errors import sentence_of
 from flows.services.doctor import machine, prefect_services
 from flows.services.doctor.study import base_of, open_study, texts_of
 from flows.steps.last_failure import last_failures
+from storage.bucket import Bucket
 from storage.errors import InputError, os_sentence
 from storage.locations import at_home
 from storage.workspace import Workspace
@@ -38,6 +39,7 @@ def examine(home: Path, port: int, workspace: Path | None = None, study: Path | 
             ("versions", machine.versions),
             ("compiler", machine.compiler),
             ("workspace", partial(_workspace, workspace)),
+            ("bucket", partial(_bucket, workspace, study)),
             ("disk", partial(disk_wrong, workspace)),
             ("memory", machine.memory),
             ("extras", machine.extras),
@@ -111,6 +113,23 @@ def _workspace(folder: Path) -> tuple[str, Wrong | None]:
             return "", Wrong(says, fix)
         return f"{folder} is one, and can be written to", None
     return f"{folder} is not there yet, and can be made", None
+
+
+def _bucket(folder: Path, study: Path | None) -> tuple[str, Wrong | None]:
+    """Look whether an object can be written to the bucket that the workspace remembers, else to the study's."""
+    is_remembered = (folder / "workspace.json").exists() and Workspace(folder).bucket_url is not None
+    url = Workspace(folder).bucket_url if is_remembered else _bucket_of(study)
+    if not url:
+        return "none is set: what is made stays on this machine", None
+    Bucket(url, at_home(folder), is_remembered).refuse_unusable()
+    return f"{url} can be written to", None
+
+
+def _bucket_of(study: Path | None) -> str | None:
+    try:
+        return load_config(study).bucket if study else None
+    except InputError:
+        return None
 
 
 def _files(folder: Path) -> tuple[str, Wrong | None]:

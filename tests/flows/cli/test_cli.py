@@ -60,6 +60,12 @@ def test_what_was_typed_in_the_wrong_place_is_repeated_without_its_password(tmp_
     assert "hunter2" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("address", ["nonsense", "hooks.example/a", "ftp://hooks.example", "https://"])
+def test_alerts_go_to_no_address_that_cannot_be_called(tmp_path, nr_here, address):
+    refused = nr_here("notify", address, cwd=tmp_path)
+    assert refused.returncode == 2 and "begins with https:// or http://" in refused.stderr
+
+
 def test_help_imports_nothing_heavy():
     probe = (
         "import sys\nfrom flows.cli import app\nfrom typer.testing import CliRunner\n"

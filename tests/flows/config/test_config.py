@@ -226,6 +226,13 @@ LAUNCHERS = {
     "launch --password canary torchrun",
     "sh -c 'HF_TOKEN=canary torchrun'",
     "sshpass -p canary ssh node7 torchrun",
+    "sshpass -v -p canary ssh node7 torchrun",
+    "env 'GH_PAT'='canary canary' torchrun",
+    "env MYSQL_PWD=canary azure_sas=canary torchrun",
+    "launch --password:canary torchrun",
+    "curl -u me:canary https://node7",
+    "curl -H 'Authorization: Bearer canary' https://node7",
+    "ssh me:canary@node7 torchrun",
     f"launch hf_{'canary' * 6} torchrun",
 }
 
@@ -241,16 +248,26 @@ def test_a_launcher_without_one_is_taken():
         "env TOKENIZERS_PARALLELISM=false PWD=/scratch srun torchrun --rdzv-id=7 --rdzv-endpoint=node7:29500",
         "launch --token-file /run/token --password $PASSWORD -- torchrun",
         "srun --container-image=site/image@sha256:0123456789abcdef0123456789abcdef torchrun",
+        "ssh -o PasswordAuthentication=no node7 torchrun --max-tokens 100 --eos-token end",
+        "env MAX_TOKENS=9 BYPASS=1 HF_TOKEN_PATH=t.txt HF_TOKEN=`cat t.txt` srun --signal=B:USR1@60 torchrun",
+        "docker run --secret id=hub -e HF_TOKEN -v token:/token image torchrun",
     ):
         assert parse_config({**SMALL, "resources": {"launcher": launcher}}, "here").resources.launcher == launcher
     assert "canary" not in refused(resources={"launcher": "TOKEN=canary 'torchrun"})
 
 
 def test_a_secret_in_the_place_of_its_block_is_refused_and_not_repeated():
-    for typed in ("Canary!", "hf_canary", "canary canary", "canary0123456789abcdef"):
+    for typed in ("Canary!", "hf_canary", "canary canary", "0123456789abcdef" * 2 + "canary"):
         said = refused(secret_blocks={"HF_TOKEN": typed})
         assert "`secret_blocks.HF_TOKEN` is no name of a Secret block" in said and "anary" not in said
-    assert parse_config({**SMALL, "secret_blocks": {"HF_TOKEN": "hub-token-2"}}, "here").secret_blocks
+    for name in ("hub-token-2", "huggingfacetoken2026"):
+        assert parse_config({**SMALL, "secret_blocks": {"HF_TOKEN": name}}, "here").secret_blocks
+
+
+def test_a_token_is_not_repeated_where_a_number_belongs_and_names_like_one_are_taken():
+    assert "canary" not in refused(training={"steps": f"hf_{'canary' * 6}"})
+    name = "me/hf_smollm2_135m_hungarian_wikipedia_2026"
+    assert parse_config({**SMALL, "base": {"model": name}}, "here").base.model == name
 
 
 def test_a_key_for_the_user_of_a_bucket_is_refused_and_not_repeated():

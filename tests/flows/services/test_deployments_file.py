@@ -18,6 +18,7 @@ ADDRESS = {"sources": {"web": {"kind": "warc", "paths": ["https://me:canary@file
         ("parameters.config.secret_blocks.KEY", {"parameters": {"config": {"secret_blocks": {"KEY": "a canary!"}}}}),
         ("schedules.0.parameters.config.sources.web.paths.0", {"schedules": [{"parameters": {"config": ADDRESS}}]}),
         ("triggers.0.parameters.config.sources.web.paths.0", {"triggers": [{"parameters": {"config": ADDRESS}}]}),
+        ("job_variables.command", {"work_pool": {"job_variables": {"command": "env HF_TOKEN=canary nr run"}}}),
         ("job_variables.env.HF_TOKEN", {"work_pool": {"name": "nr", "job_variables": {"env": {"HF_TOKEN": "canary"}}}}),
     ],
 )  # fmt: skip
@@ -32,7 +33,7 @@ def test_a_secret_that_prefect_would_keep_and_show_is_refused_and_not_repeated(t
 
 def test_a_reference_to_a_secret_is_taken(tmp_path):
     file = tmp_path / "prefect.yaml"
-    env = {"HF_TOKEN": "{{ prefect.blocks.secret.hub }}", "NR_THREADS": 2}
+    env = {"HF_TOKEN": "{{ prefect.blocks.secret.hub }}", "WANDB_API_KEY": None, "NR_THREADS": 2}
     parameters = {"config": {"extends": "configs/demo.yaml", "secret_blocks": {"HF_TOKEN": "hub"}}}
     entry = {
         "name": "demo",

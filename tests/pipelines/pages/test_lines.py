@@ -233,6 +233,13 @@ def test_labels_of_a_form_go(form: str) -> None:
     assert not any(word in line for line in lines for word in ("3 names", "of us", "Brand", "E-mail", "agree"))
 
 
+def test_a_long_line_of_few_words_ends_no_letter() -> None:
+    """It is not looked at: a page can be one line of megabytes, for each of which that takes a second and more."""
+    filler = "x" * 300
+    body = f"{PARAGRAPHS}<p>Kind regards {filler}</p><p>Share</p><p>Next page</p>"
+    assert text_of(f"<article>{body}</article>") == [*SENTENCES.split("\n"), f"Kind regards {filler}"]
+
+
 @pytest.mark.parametrize("part", ["aside", "figcaption"])
 def test_ingredients_beside_the_method_stay_and_other_asides_go(part: str) -> None:
     items = "".join(f"<li>{name}</li>" for name in AMOUNTS)

@@ -122,6 +122,17 @@ def test_a_workspace_of_a_later_version_is_a_finding_and_the_others_follow(tmp_p
     assert "format version 99" in next(f.says for f in findings if f.what == "workspace" and f.fix)
 
 
+def test_a_bucket_that_cannot_be_written_to_is_found(tmp_path):
+    assert found(tmp_path, "bucket").says.startswith("none is set")
+    folder = Workspace(tmp_path / "here", bucket=f"file://{tmp_path}/objects").root
+    assert found(tmp_path, "bucket", workspace=folder) == Finding(
+        "bucket", f"file://{tmp_path}/objects can be written to"
+    )
+    (folder / "workspace.json").write_text('{"format_version": 1, "bucket": "file:///dev/null/objects"}')
+    finding = found(tmp_path, "bucket", workspace=folder)
+    assert "file:///dev/null/objects cannot be used" in finding.says and finding.fix
+
+
 def test_what_cannot_be_looked_at_has_the_remedy_of_the_system_s_error(tmp_path):
     finding = found(tmp_path, "files", workspace=tmp_path / ("long" * 100))
     assert (finding.says, "give a shorter one" in finding.fix) == ("could not be looked at", True)
