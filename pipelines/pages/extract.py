@@ -83,10 +83,10 @@ def _all_prose_but_comments(tree: HTMLTree, settings: ExtractionSettings, text: 
 
 def _without_prose(tree: HTMLTree) -> list[str]:
     """Return which parts of the page hold no prose of its own."""
-    held = {tag: sum(map(_characters, parts(tree, f"{tag}:not({tag} {tag})"))) for tag in _MAY_HOLD_ALL}
+    held = {tag: sum(map(_text_size, parts(tree, f"{tag}:not({tag} {tag})"))) for tag in _MAY_HOLD_ALL}
     if max(held.values()) < _MIN_PROSE:
         return [*_NO_PROSE, *_MAY_HOLD_ALL, MARKED]
-    most = _MAX_HELD_SHARE * (_characters(tree.body) - len(_scripts(tree)))
+    most = _MAX_HELD_SHARE * (_text_size(tree.body) if tree.body else 0)
     return [*_NO_PROSE, *(tag for tag, size in held.items() if size < _MIN_PROSE or size <= most), MARKED]
 
 
@@ -97,19 +97,19 @@ def _may_have_lost_prose(tree: HTMLTree, text: str) -> bool:
     whole = (tree.body and tree.body.text) or ""
     if len(text) >= _MAX_LOOKED_AT_SHARE * len(whole):
         return False
-    scripts = _scripts(tree)
+    scripts = _scripts(tree.body)
     return len(text) < _MAX_LOOKED_AT_SHARE * (len(whole) - len(scripts)) and any(
         text.count(stop) < _MAX_LOOKED_AT_SHARE * (whole.count(stop) - scripts.count(stop)) for stop in _FULL_STOPS
     )
 
 
-def _scripts(tree: HTMLTree) -> str:
-    """Return what the text of the page's body has beside text."""
-    return "".join(part.text or "" for part in tree.body.get_elements_by_tag_name("script")[:]) if tree.body else ""
+def _scripts(part: ElementNode | None) -> str:
+    """Return what the text of a part has beside text."""
+    return "".join(script.text or "" for script in part.get_elements_by_tag_name("script")[:]) if part else ""
 
 
-def _characters(part: ElementNode | None) -> int:
-    return len((part and part.text) or "")
+def _text_size(part: ElementNode) -> int:
+    return len(part.text or "") - len(_scripts(part))
 
 
 def _from_prose_to_prose(text: str, begin: str | None = None) -> str:

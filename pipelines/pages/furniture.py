@@ -24,6 +24,7 @@ PARTS_OF_PAGE = ("html", "body", "main", "article", "section")
 FURNITURE_WORDS = ("caption", "newsletter", "cookie", "consent", "copyright", "popup")
 FURNITURE_MARK = "data-furniture"  # put on parts that are furniture by name: what is told once need not be told again
 MARKED = f"[{FURNITURE_MARK}]"
+_LOOKED_INTO = "data-looked"
 _TEXT_MARK = "data-text"  # the tag of a part that the library would have dropped, on what stands in its place
 FURNITURE = ["h1", "header", "footer", "figcaption", MARKED]
 # In a longer word too (`cookiebanner`), but not in another word of the same root (`cookieless`, `recaption`).
@@ -79,6 +80,8 @@ _MAX_BOXES = 5000  # and looks into parts; .1 s
 # The library drops these whatever they hold. Figures of tables, quotations and code are text, beside those of other
 # sites' posts; ingredients are, wherever they stand.
 _DROPPED = ("aside", "figcaption", "figure")
+_IN_DROPPED = ",".join(_DROPPED)
+_KEPT_ATTRIBUTES = ("class", "id", "style", "hidden", "aria-hidden", "role")  # by which the library drops parts
 _OF_TEXT, _EMBEDDED = ("table", "pre", "blockquote"), "iframe, [class*=embed], [class*=tweet], [class*=instagram]"
 _ABOUT_QUOTE = re.compile("embed|pull")  # pull quotes repeat what the text says
 _LINES, _MAX_INGREDIENTS = "li, p, dt, tr, label", 5000  # characters
@@ -203,7 +206,9 @@ def _as(tree: HTMLTree, part: ElementNode, tag: str) -> ElementNode:
     """Put an element of another tag into a part's place, with what it holds."""
     assert tree.document is not None and part.parent is not None
     other = tree.document.create_element(tag)
-    other["class"] = part.getattr("class") or ""
+    for name in _KEPT_ATTRIBUTES:
+        if (value := part.getattr(name)) is not None:
+            other[name] = value
     other[_TEXT_MARK] = part.tag or ""
     part.parent.replace_child(other, part)
     for child in part.child_nodes[:]:
@@ -212,9 +217,12 @@ def _as(tree: HTMLTree, part: ElementNode, tag: str) -> ElementNode:
 
 
 def _holds_text(part: ElementNode) -> bool:
-    """Tell whether a part that the library would drop holds a figure of text, or ingredients. Parts inside others of
-    their tag were looked at with these.
+    """Tell whether a part that the library would drop holds a figure of text, or ingredients. What stands in another
+    such part is dropped with it, or was looked at with it: so each is walked through once.
     """
+    parent = part.parent_element
+    if parent is None or parent.closest(f"{_IN_DROPPED}, [{_TEXT_MARK}={part.tag}]") is not None:
+        return False
     if part.tag == "figure" and (
         any(child.tag in _OF_TEXT for child in part.children[:]) or part.get_elements_by_tag_name("table")[:]
     ):
@@ -224,9 +232,6 @@ def _holds_text(part: ElementNode) -> bool:
         return False
     lines = part.query_selector_all(_LINES)[:]
     if len(lines) < MIN_LIST_ITEMS or first_ingredients([line.text or "" for line in lines]) is None:
-        return False
-    parent = part.parent_element
-    if parent is None or parent.closest(f"{part.tag}, [{_TEXT_MARK}={part.tag}]") is not None:
         return False
     return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(lines)
 
@@ -240,7 +245,9 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
         if not _WORD.search(text):
             continue
         if (parent := label.parent_element) is not None and parent.tag in _PARAGRAPHS and parent not in has_sentence:
-            has_sentence[parent] = parent.query_selector(_CONTROLS) is None and ends_sentence(parent.text or "")
+            # Each is walked through once, however deep they stand in each other.
+            has_sentence[parent] = parent.closest(f"[{_LOOKED_INTO}]") is None and _is_sentence(parent)
+            parent[_LOOKED_INTO] = ""
         if parent is not None and has_sentence.get(parent):
             _as(tree, label, "span")
         elif len(text) <= _MAX_LABEL or ends_sentence(text):
@@ -252,12 +259,16 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
             _as(tree, label, "div")
 
 
+def _is_sentence(part: ElementNode) -> bool:
+    return part.query_selector(_CONTROLS) is None and ends_sentence(part.text or "")
+
+
 def _shapes_of_text(tree: HTMLTree, labels: list[tuple[ElementNode, str]]) -> set[tuple[str, ...]]:
     """Return how labels are set that are ingredients or steps, most of boxes to tick, and not choices of a form."""
     if first_ingredients([text for _, text in labels]) is not None:
         return {_shape(label) for label, text in labels if is_quantity(text)}
-    items = ((label, text, label.closest("li")) for label, text in labels)
-    in_lists = [(label, text) for label, text, item in items if item and item.query_selector(_TICKED) is not None]
+    ticked = {item for box in parts(tree, _TICKED) if (item := box.closest("li"))}
+    in_lists = [(label, text) for label, text in labels if label.closest("li") in ticked]
     if len(in_lists) < MIN_LIST_ITEMS:
         return set()
     if sum(ends_sentence(text) for _, text in in_lists) < MIN_LIST_ITEMS and not any(

@@ -207,6 +207,10 @@ _SALUTATION = re.compile(rf"\s*(?:{'|'.join(_SALUTATIONS)})\b", re.IGNORECASE)
 _CLOSING = re.compile(rf"(?<!\w)(?:{'|'.join(_CLOSINGS)})(?!\w)", re.IGNORECASE)
 _MAX_WORDS, _MAX_CLOSING_WORDS, _MAX_NAME_WORDS = 8, 6, 4  # of such lines
 _DIGIT = re.compile(r"\d")
+_PARTICLES = (  # of names
+    "a", "af", "av", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "e", "et", "i", "la",
+    "le", "och", "og", "ter", "til", "und", "van", "von", "y", "zu",
+)  # fmt: skip
 _ADDRESS = re.compile(r"\s*(?:[^\W\d][^\s,，،]*[ \xa0]){0,4}[^\W\d][^\s,，،]*[,，،]\s*")
 
 
@@ -254,4 +258,5 @@ def _is_name(line: str) -> bool:
     if len(line) > _LONGEST:
         return False
     words = line.split()
-    return len(words) <= _MAX_NAME_WORDS and not words[0][0].islower() and not _DIGIT.search(line)
+    is_short = len(words) <= _MAX_NAME_WORDS and not words[0][0].islower() and not _DIGIT.search(line)
+    return is_short and all(word.lower() in _PARTICLES or not word[0].islower() for word in words)

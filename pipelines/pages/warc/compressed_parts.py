@@ -149,6 +149,13 @@ class Parts:
         header = self._header(place)
         return bool(header) and all((headers.get_bytes(name) or b"") in header for name in _OWN)
 
+    def holds_more(self, place: int, end: int, length: int) -> bool:
+        """Tell whether a part that ends at `end` seems to hold more than one record, whose block has a length: by its
+        size, which gzip tells at a member's end. Members are not padded, as a rule.
+        """
+        size = int.from_bytes(self._bytes[end - 4 : end], "little")
+        return self.kind is kind_of(".gz") and size > len(self._header(place)) + length + len("\r\n\r\n")
+
     def _header(self, place: int) -> bytes:
         """Return the header with which the part at a place begins, or what there is of it; nothing if it is none."""
         if self._last_header[0] != place:

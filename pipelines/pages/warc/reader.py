@@ -192,13 +192,16 @@ class _Run:
         parts, place = self._places.parts, record.stream_pos
         if parts is None or self._is_first:
             self.part = place
-        elif place != self.part and parts.begins_with(place, record.headers):
-            self.part, self._is_looked_into = place, False
-        elif not self._is_looked_into:
+            return
+        holds_more = place == self.part or parts.holds_more(self.part, place, self._end - self.offset)
+        is_next = place != self.part and parts.begins_with(place, record.headers)
+        if not self._is_looked_into and (holds_more or not is_next):
             self._is_looked_into = True
             if parts.hides_cut_header(self.part):
                 self.offset = self.part
                 raise OSError(CUT_HEADER)
+        if is_next:
+            self.part, self._is_looked_into = place, False
 
     def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""

@@ -186,6 +186,18 @@ def test_figures_of_other_sites_posts_and_pull_quotes_go(name: str) -> None:
     assert "Nine of ten" not in "\n".join(text_of(f"<article>{body}</article>"))
 
 
+@pytest.mark.parametrize("hidden", ["hidden", "style='display:none'"])
+def test_a_figure_of_text_that_is_hidden_goes(hidden: str) -> None:
+    body = f"{PARAGRAPHS}<figure {hidden}><pre>Nine of ten</pre></figure>{PARAGRAPHS}"
+    assert "Nine of ten" not in "\n".join(text_of(f"<article>{body}</article>"))
+
+
+def test_an_aside_of_scripts_does_not_hold_the_page() -> None:
+    script = f"<script>{'let a = 1;' * 3000}</script>"
+    body = f"<article class=hidden>{PARAGRAPHS * 3}</article><aside>{script}<p>{'Read on here. ' * 50}</p></aside>"
+    assert "Read on" not in "\n".join(text_of(body))
+
+
 @pytest.mark.parametrize("tag", ["form", "aside"])
 def test_a_form_or_an_aside_that_holds_the_page_is_none(tag: str) -> None:
     """As some servers put each page into one form."""

@@ -240,6 +240,12 @@ def test_a_long_line_of_few_words_ends_no_letter() -> None:
     assert text_of(f"<article>{body}</article>") == [*SENTENCES.split("\n"), f"Kind regards {filler}"]
 
 
+@pytest.mark.parametrize("below", ["Back to top", "Latest news", "By Ann Lee, 3 May"])
+def test_a_word_with_a_comma_above_no_name_closes_no_letter(below: str) -> None:
+    lines = text_of(f"<article>{PARAGRAPHS}<p>Reuters,</p><p>{below}</p></article>")
+    assert lines == SENTENCES.split("\n") if below != "Latest news" else "Latest news" not in lines
+
+
 @pytest.mark.parametrize("part", ["aside", "figcaption"])
 def test_ingredients_beside_the_method_stay_and_other_asides_go(part: str) -> None:
     items = "".join(f"<li>{name}</li>" for name in AMOUNTS)

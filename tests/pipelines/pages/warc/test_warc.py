@@ -224,6 +224,21 @@ def test_a_cut_header_is_said_however_few_parts_hold_several_records(
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize("size", [10, 12, 19])
+@pytest.mark.parametrize(
+    ("packed", "left"), [(["0c", "2"], "02"), (["0c", "2", "3"], "023"), (["4", "0c", "23"], "4023")]
+)
+def test_a_cut_header_behind_the_one_record_of_a_member_is_said(
+    packed: list[str], left: str, size: int, tmp_path: Path
+) -> None:
+    """By the size that gzip keeps at a member's end."""
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    content = [[records[1][:size] if name == "c" else records[int(name)] for name in part] for part in packed]
+    whole, errors = read_around(b"".join(gzip.compress(b"".join(part)) for part in content), tmp_path)
+    assert whole == [PAGES[int(number)].url for number in left]
+    assert len(errors) == 1
+
+
 def test_an_interim_answer_before_the_page_is_passed_over(tmp_path: Path) -> None:
     for interim in ("100 Continue\r\n\r\n", "103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"):
         status = f"{interim}HTTP/1.1 200 OK"
