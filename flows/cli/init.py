@@ -158,7 +158,8 @@ def _yaml(value: Any) -> str:
 
 STUDY_TEXT = """\
 # yaml-language-server: $schema={schema}
-# A language model learns a language and keeps what it knows. All settings, with reasons: nr config show study.yaml
+# A language model learns a language and keeps what it knows. All settings: nr config show study.yaml; an
+# editor that reads the line above says what each is for.
 #   nr plan study.yaml      what it will read and train
 #   nr run study.yaml       the whole way; the same command again goes on after a crash
 name: study
