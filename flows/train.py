@@ -99,7 +99,7 @@ def planned_runs(config: Config, versions: Mapping[str, str], base: PreparedBase
     ]
     bears = [{"corpus_version": one.corpus_version, "role": one.role, "share": one.share} for one in inputs]
     training = config.training.identity()
-    builds_on = {name: run for name, run in _builds_on(config).items() if run}
+    builds_on = {name: run for name, run in built_on(config).items() if run}
     vocabulary = [] if base.spec.vocabulary == "full" else [base.spec.vocabulary]
     trained = [
         Run(
@@ -212,7 +212,7 @@ def _jobs(
 def _spec(
     run: Run, config: Config, base: PreparedBase, workspace: Workspace, streams: Callable[[RunInput], Path]
 ) -> TrainSpec:
-    builds_on = {name: _finished(workspace, name, other) for name, other in _builds_on(config).items() if other}
+    builds_on = {name: _finished(workspace, name, other) for name, other in built_on(config).items() if other}
     return TrainSpec(
         out=resumable_partial(workspace.run(run.run_id)),
         base=base.spec,
@@ -257,7 +257,8 @@ def _streams(
     return stream
 
 
-def _builds_on(config: Config) -> dict[str, str | None]:
+def built_on(config: Config) -> dict[str, str | None]:
+    """Return the whole id of the run that a config's runs are added to, or go on from. Raises InputError for none."""
     workspace = Workspace(config.workspace)
     asked = {"add_to": config.add_to, "start_from": config.start_from}
     return {field: _whole_id(workspace, field, run) if run else None for field, run in asked.items()}

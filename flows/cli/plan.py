@@ -5,6 +5,7 @@ and which steps stand.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from flows.config.runs import OwnText, PretrainedHere
@@ -13,6 +14,7 @@ from flows.data_refresh import waiting_units
 from flows.steps.base import fitting_shape, pretrained_id
 from flows.steps.own_text import seconds_per_token, standing_own_text
 from flows.steps.result_records import are_recorded
+from flows.train import built_on
 from nr_core.settings import DEFAULT_LENGTH, BaseSpec, MethodSettings
 from pipelines.corpus.lineage import has_settings
 from pipelines.corpus.shared_versions import version_in_bucket
@@ -26,6 +28,7 @@ from pipelines.sources.fetch_unit import needs_fetching
 from pipelines.sources.remote import Remote
 from pipelines.sources.work_units import WorkUnit, list_work_units
 from pipelines.text.bad_words import read_bad_words
+from storage.files import read_json
 from storage.publish import is_done, read_manifest
 from storage.query import Result, query
 from storage.workspace import Workspace
@@ -122,6 +125,7 @@ def _runs(config: Config, standing: Mapping[str | None, str], workspace: Workspa
     rates = dict(query(workspace, TRAINING).rows) if workspace.catalog.exists() else {}
     tokens = config.training.steps * config.training.batch_size * (config.training.sequence_length or DEFAULT_LENGTH)
     missing = [item.corpus for item in config.inputs if item.corpus not in standing]
+    built_on(config)  # refuses a run that is not there
     by_label = {method.label: method.trained for method in config.methods}
     for seed in config.seeds:
         for method in config.methods:
@@ -163,9 +167,16 @@ def _run(
             str(run_id)
             for run_id, settings in query(workspace, RUNS, wanted).rows
             if are_recorded(settings, method, config.training, vocabulary, taught_by)
+            and _was_built_on(workspace, str(run_id)) == built_on(config)
         ),
         None,
     )
+
+
+def _was_built_on(workspace: Workspace, run_id: str) -> dict[str, str | None]:
+    file = workspace.run(run_id) / "spec.json"
+    spec = read_json(file, "`nr verify` says what is wrong with it") if file.exists() else {}
+    return {field: Path(spec[field]).name if spec.get(field) else None for field in ("add_to", "start_from")}
 
 
 SHOWN_RECORDS = 20

@@ -121,6 +121,14 @@ def test_runs_stand_by_inputs_and_settings_and_past_ones_tell_the_time(config):
     assert outcomes(longer)[2] == ("new", "no run has these inputs and settings", 2.0)
     trimmed = config.model_copy(update={"base": BaseSpec(model="m", vocabulary="trimmed")})
     assert outcomes(trimmed)[2] == ("new", "no run has these inputs and settings", 1.0)
+    with publishing(workspace.run("earlier")) as folder:
+        write_manifest(folder, step="train", key="earlier", inputs={}, settings={}, counts={})
+    going_on = config.model_copy(update={"start_from": "earlier"})
+    assert outcomes(going_on)[2] == ("new", "no run has these inputs and settings", 1.0)
+    write_atomically(workspace.run("r") / "spec.json", '{"add_to": null, "start_from": "runs/earlier"}')
+    assert outcomes(going_on)[2][0] == "stands" and outcomes(config)[2][0] == "new"
+    with pytest.raises(InputError, match="`add_to`: "):
+        outcomes(config.model_copy(update={"add_to": "gone"}))
 
 
 def test_text_of_the_base_is_a_step_with_its_count_of_tokens(config):
