@@ -60,7 +60,7 @@ class Study:
         )  # fmt: skip
         near = Page(html(prose(ENGLISH, 0).replace("\n", "\nAnd once more. ", 1)), "https://host1.example/near")
         planted = Page(html(prose(ENGLISH, 60) + f"\n{TASK}."), "https://host2.example/planted")
-        french = Page(html(prose(FRENCH, 1), title=f"Un {CONTROL} titre"), f"https://{CONTROL}.example/fr")
+        french = Page(html(prose(FRENCH, 1), title=f"Un {CONTROL} titre"), f"https://fr.example/{CONTROL}")
         self.first = self.refresh("a", [*map(english, range(30)), near, planted, french])
         self.second = self.refresh("b", [*map(english, range(30, 40))])
         run = {"run_id": "r", "base_model_id": "b", "model_id": "r", "method": "lora", "seed": 0, "status": "done"}
@@ -399,7 +399,7 @@ def test_a_terminal_of_80_columns_shows_what_identifies_a_page(
     monkeypatch.setenv("COLUMNS", "80")
     print_query(study.workspace, f"FROM documents('{study.workspace.root}')")
     header = capsys.readouterr().out.splitlines()[1]
-    assert header.strip("│").replace("│", " ").split() == ["reason", "title", "…", "language", "url"]
+    assert header.strip("│").replace("│", " ").split() == ["reason", "title", "…", "characters", "language", "url"]
 
 
 def test_macros_read_what_versions_hold(study: Study) -> None:
