@@ -1,4 +1,4 @@
-"""What `nr generate` and `nr chat` (runs.py) do: a run's text in the terminal, as it is made."""
+"""Print a run's text in the terminal, as it is made: `nr generate` and `nr chat` (runs.py)."""
 
 import os
 import sys

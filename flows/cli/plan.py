@@ -162,12 +162,13 @@ def _run(
         return None
     wanted = {"name": method.label, "seed": seed, "versions": [versions[item.corpus] for item in config.inputs]}
     vocabulary = config.base.vocabulary if isinstance(config.base, BaseSpec) else "full"
+    earlier = built_on(config)
     return next(
         (
             str(run_id)
             for run_id, settings in query(workspace, RUNS, wanted).rows
             if are_recorded(settings, method, config.training, vocabulary, taught_by)
-            and _was_built_on(workspace, str(run_id)) == built_on(config)
+            and _was_built_on(workspace, str(run_id)) == earlier
         ),
         None,
     )

@@ -1,4 +1,4 @@
-"""What `nr push` (runs.py) does: a run's adapter or model to the Hugging Face hub, with a card of its figures."""
+"""Publish a run's adapter or model on the Hugging Face hub, with a card of its figures: `nr push` (runs.py)."""
 
 import json
 import os

@@ -50,8 +50,7 @@ def suffix_by_content(content: mmap.mmap) -> str | None:
 
 
 class Parts:
-    """The parts of a file that is compressed as `kind`. `looks`: how many false beginnings may
-    still be tried."""
+    """The parts of a file that is compressed as `kind`. `looks`: how many false beginnings may still be tried."""
 
     def __init__(self, content: mmap.mmap, kind: Kind, looks: Iterator[int]) -> None:
         self._bytes, self.kind, self._looks = content, kind, looks

@@ -98,7 +98,7 @@ def test_a_model_that_sees_what_comes_later_is_no_base(architecture, tmp_path):
 @pytest.mark.parametrize("architecture", ["gpt_neox", "bart", "xlm"])
 def test_a_decoder_of_a_kind_that_may_see_later_is_a_base(architecture, tmp_path):
     tiny_model(architecture, initializer_range=0.3, causal=True, d_model=32, emb_dim=32).save_pretrained(tmp_path)
-    load_base(BaseSpec(model=str(tmp_path)))
+    assert load_base(BaseSpec(model=str(tmp_path))).config.model_type == architecture
 
 
 def test_a_model_whose_biases_end_is_given_no_more():
