@@ -2,13 +2,14 @@
 them.
 
 Layers know nothing of roles: they write one value a token, and whoever reads applies the role mask. Slots are keyed
-(adapter, layer) and overwritten, so that recomputation under gradient checkpointing does not count twice.
+by adapter in each layer and overwritten, so that recomputation under gradient checkpointing does not count twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -22,8 +23,17 @@ class Tap(NamedTuple):
     gate: Tensor | None  # w·x, above 0 where the gate is open; None for an adapter without a gate
 
 
+@dataclass
+class Place:
+    """Where one layer writes, by adapter. A layer has its own so that all layers look alike to torch.compile: by a dict
+    of all, whose length is another in each, it would compile each anew, and give up after eight."""
+
+    slots: dict[str, Tap] = field(default_factory=dict)
+    blocks: dict[str, Tensor] = field(default_factory=dict)
+
+
 class Taps:
-    """The slots of one model, shared by its adapter layers.
+    """The places of one model, shared by its adapter layers.
 
     adapter: the one that is measured where several are active; None: all. with_blocks: measure too what the block that
     the adapter stands beside puts out (‖FFN(x)‖₁ / d, without gradient).
@@ -36,8 +46,24 @@ class Taps:
         )
         self.adapter: str | None = None
         self.with_blocks = False
-        self.slots: dict[tuple[str, int], Tap] = {}
-        self.blocks: dict[tuple[str, int], Tensor] = {}
+        self._places: dict[int, Place] = {}
+
+    def place(self, layer: int) -> Place:
+        """Return where a layer writes."""
+        return self._places.setdefault(layer, Place())
+
+    @property
+    def slots(self) -> dict[tuple[str, int], Tap]:
+        """Return what was measured, by adapter and layer, in the order of the layers."""
+        places = sorted(self._places.items())
+        return {(adapter, layer): tap for layer, place in places for adapter, tap in place.slots.items()}
+
+    @property
+    def blocks(self) -> dict[tuple[str, int], Tensor]:
+        """Return the sizes of what the blocks themselves put out, by adapter and layer."""
+        return {
+            (adapter, layer): size for layer, place in self._places.items() for adapter, size in place.blocks.items()
+        }
 
     def measures(self) -> bool:
         """Tell whether a pass through a layer is measured: while collecting, and where gradient checkpointing
@@ -49,19 +75,19 @@ class Taps:
             self._recomputes = False  # another pass has begun, that nobody measures
         return self._recomputes and _on_the_way_back()
 
-    def write(self, adapter: str, layer: int, residue: Tensor, gate: Tensor | None) -> None:
+    def write(self, place: Place, adapter: str, residue: Tensor, gate: Tensor | None) -> None:
         """Keep the sizes of a residue. residue (..., d), gate (..., 1) or None."""
         if self.adapter in (None, adapter):
             tap = Tap(_size(residue), None if gate is None else gate.flatten())
             if self.collecting:
-                self.slots[adapter, layer] = tap
+                place.slots[adapter] = tap
 
-    def write_block(self, adapters: list[str], layer: int, output: Tensor) -> None:
+    def write_block(self, place: Place, adapters: list[str], output: Tensor) -> None:
         """Keep the size of a block's output (..., d): of the block alone, before any residue."""
         size = _size(output.detach())
         for adapter in adapters:
-            if (adapter, layer) in self.slots:
-                self.blocks[adapter, layer] = size
+            if adapter in place.slots:
+                place.blocks[adapter] = size
 
     @contextmanager
     def collect(self) -> Iterator[Taps]:
@@ -71,8 +97,9 @@ class Taps:
             yield self
         finally:
             self.collecting = False
-            self.slots.clear()
-            self.blocks.clear()
+            for place in self._places.values():
+                place.slots.clear()
+                place.blocks.clear()
 
 
 def _on_the_way_back() -> bool:

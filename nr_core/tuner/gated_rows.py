@@ -142,7 +142,7 @@ class GatedRows:
             value, logit = self._gate(ROWS_GATE, name, x)
             residue = value * embedded.view_as(x)
             if self.layer.taps.measures():
-                self.layer.taps.write(name, self.layer.layer, residue, logit)
+                self.layer.taps.write(self.layer.place, name, residue, logit)
             self._residue = residue if self._residue is None else self._residue + residue
 
     def _add(self, module: nn.Module, args: Any, output: Any) -> Any:
@@ -154,14 +154,15 @@ class GatedRows:
         taps = self.layer.taps
         if not taps.measures():
             return
+        place = taps.place(self._after_last)
         hidden = output[0]
         for name, _ in self._acting(HEAD_ROWS, hidden):
             rows = self.layer.neutral_residues_gated_head_rows[name]
             value, logit = self._gate(HEAD_GATE, name, hidden)
-            taps.write(name, self._after_last, value * size_of_products(hidden, rows.weight), logit)
-            if taps.with_blocks and (name, self._after_last) in taps.slots:
+            taps.write(place, name, value * size_of_products(hidden, rows.weight), logit)
+            if taps.with_blocks and name in place.slots:
                 own = self.layer.head_weight()[rows.index]
-                taps.blocks[name, self._after_last] = size_of_products(hidden, own).detach().flatten()
+                place.blocks[name] = size_of_products(hidden, own).detach().flatten()
 
 
 def size_of_products(hidden: Tensor, rows: Tensor) -> Tensor:

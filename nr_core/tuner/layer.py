@@ -97,6 +97,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         self.base_layer = base_layer
         self.layer = site.layer
         self.taps = taps
+        self.place = taps.place(site.layer)
         # Flat and keyed by the adapter's name, as LoRA's: from nested ones transformers' load_adapter reads nothing.
         self.neutral_residues_in = nn.ModuleDict()
         self.neutral_residues_glu = nn.ModuleDict()
@@ -168,7 +169,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
             self._cast_input_dtype(x, w_in.weight.dtype), w_in, w_glu, w_out, block_gate, self._gates[name]
         )
         if self.taps.measures():
-            self.taps.write(name, self.layer, residue, logit)
+            self.taps.write(self.place, name, residue, logit)
         return residue
 
     def _skips(self, x: Tensor) -> bool:
@@ -198,7 +199,7 @@ class NeutralResidueLayer(nn.Module, BaseTunerLayer):
         if isinstance(output, tuple):
             return (self._add(output[0], residue), *output[1:])
         if self.taps.with_blocks and self.taps.measures():
-            self.taps.write_block(self.active_adapters, self.layer, output)
+            self.taps.write_block(self.place, self.active_adapters, output)
         if isinstance(residue, OpenRows):
             return residue.add_to(output)
         return output + residue.to(output.dtype).view_as(output)

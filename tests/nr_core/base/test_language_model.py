@@ -1,5 +1,6 @@
 """A vision model: adapters, passes and cuts go to its text decoder, however deep its image tower is."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from nr_core.base.language_model import decoder_layers, decoder_stack, language_
 from nr_core.errors import ModelError
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.tuner.adapter_sites import find_sites
+from nr_core.tuner.layer import find_taps
 from tests.nr_core.tiny import SIZES, tiny_model
 
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "image_size": 8, "patch_size": 4}
@@ -59,6 +61,25 @@ def test_layers_of_a_vision_model_are_recomputed():
     set_layer_passes(model, compile_layers=False, recompute_layers=True)
     again = torch.autograd.grad(model(input_ids=tokens).logits.sum(), model.lm_head.weight)[0]
     torch.testing.assert_close(again, plain)
+
+
+def graphs_of_compiled_layers(count, monkeypatch):
+    monkeypatch.setattr("torch.compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = get_peft_model(tiny_model("llama", num_hidden_layers=count), NeutralResiduesConfig(width=8))
+    set_layer_passes(model, compile_layers=True, recompute_layers=False)
+    for _ in range(2):
+        with find_taps(model).collect() as taps:
+            model(input_ids=torch.tensor([[3, 4, 5]]), use_cache=False).logits.sum().backward()
+            assert [layer for _, layer in taps.slots] == list(range(count))
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def test_compiled_layers_are_compiled_once_for_all(monkeypatch):
+    """torch.compile gives up after eight versions of a layer: a model of ten would be compiled in part."""
+    with monkeypatch.context() as within:
+        assert graphs_of_compiled_layers(10, within) == graphs_of_compiled_layers(3, within) > 0
 
 
 class Twins(nn.Module):
