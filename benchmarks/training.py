@@ -14,8 +14,9 @@ The last line is JSON: step_vs_finetune, step_vs_lora, taps_overhead, mfu (null 
 tokens a second, MFU and peak memory by method. The GPU part has not been run by us yet.
 
 With --model, 4 x 512 tokens a step, each case in a process of its own, in two rounds: bf16_vs_fp32 (tokens a CPU second
-of neutral residues; null where bf16 would not be chosen), step_vs_finetune in the better precision (limit .87), and
-peak_memory_mb of neutral residues with --micro-batch sequences a forward pass.
+of neutral residues; null where bf16 would not be chosen), compiled_vs_fp32 (the same with compile_layers; the limit is
+3 with AMX), step_vs_finetune in the better precision (limit .87), and peak_memory_mb of neutral residues with
+--micro-batch sequences a forward pass (limit 2,000).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from transformers import GemmaConfig, GemmaForCausalLM, LlamaConfig, LlamaForCau
 
 from flows.steps.jobs import MALLOC
 from nr_core.base.head import Head
+from nr_core.base.language_model import set_layer_passes
 from nr_core.base.load_base import load_base
 from nr_core.base.precision import choose, hold_frozen_in_bf16
 from nr_core.methods.extend import extend
@@ -52,6 +54,7 @@ from nr_core.training.step_figures import peak_memory, reset_peak_memory
 
 METHODS = ("finetune", "neutral_residues", "lora")
 KEYS = ("step_vs_finetune", "step_vs_lora", "taps_overhead", "mfu")
+PLAIN, COMPILED = "plain", "compiled"  # layers
 WITHOUT_TAPS = "neutral_residues without local loss"
 
 
@@ -193,7 +196,7 @@ def measure(shape: Shape, pairs: int) -> dict[str, Any]:
     }
 
 
-def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[str, float]:
+def real_step(path: str, name: str, precision: Any, passes: str, micro_batch: int) -> dict[str, float]:
     """CPU seconds (on a GPU, seconds) of a step on a real model, and this process's peak memory in MB."""
     base = load_base(BaseSpec(model=path))
     settings = TrainingSettings(batch_size=4, sequence_length=512, micro_batch_size=micro_batch)
@@ -201,6 +204,7 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
     model, choice = extension.model.train(), choose(precision, base)
     if choice.precision == "bf16" and not extension.method.trains_base:
         hold_frozen_in_bf16(model)
+    set_layer_passes(model, compile_layers=passes == COMPILED, recompute_layers=False)
     with tempfile.TemporaryDirectory() as folder:
         inputs = random_inputs(Path(folder), base.get_input_embeddings().weight.shape[0])
     loop = Loop(
@@ -226,8 +230,13 @@ def real_step(path: str, name: str, precision: Any, micro_batch: int) -> dict[st
 
 def measure_real(path: str, micro_batch: int) -> dict[str, Any]:
     better = choose("auto", load_base(BaseSpec(model=path)))
-    cases = [("neutral_residues", better.precision), ("finetune", better.precision), ("neutral_residues", "fp32")]
-    found: dict[tuple[str, str], list[dict[str, float]]] = {case: [] for case in cases}
+    ours, compiled, full, finetune = cases = [
+        ("neutral_residues", better.precision, PLAIN),
+        ("neutral_residues", better.precision, COMPILED),
+        ("neutral_residues", "fp32", PLAIN),
+        ("finetune", better.precision, PLAIN),
+    ]
+    found: dict[tuple[str, str, str], list[dict[str, float]]] = {case: [] for case in cases}
     for turn in (cases, cases[::-1]):
         for case in dict.fromkeys(turn):
             options = ["--model", path, "--micro-batch", str(micro_batch), "--case", ",".join(case)]
@@ -235,13 +244,13 @@ def measure_real(path: str, micro_batch: int) -> dict[str, Any]:
             found[case].append(json.loads(done.stdout.splitlines()[-1]))
             print(*case, found[case][-1], flush=True)
     seconds = {case: statistics.median(one["seconds"] for one in found[case]) for case in found}
-    ours = ("neutral_residues", better.precision)
-    faster = seconds["neutral_residues", "fp32"] / seconds[ours] if better.precision == "bf16" else None
+    faster = {case: round(seconds[full] / seconds[case], 3) if better.precision == "bf16" else None for case in cases}
     return {
         "precision": better.precision,
         "reason": better.reason,
-        "bf16_vs_fp32": faster and round(faster, 3),
-        "step_vs_finetune": round(seconds[ours] / seconds["finetune", better.precision], 4),
+        "bf16_vs_fp32": faster[ours],
+        "compiled_vs_fp32": faster[compiled],
+        "step_vs_finetune": round(seconds[ours] / seconds[finetune], 4),
         "peak_memory_mb": round(max(one["peak_memory_mb"] for one in found[ours])),
         "tokens_per_second": {" ".join(case): round(4 * 512 / value, 1) for case, value in seconds.items()},
     }
@@ -254,7 +263,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--model", help="folder or .gguf file of a real model")
     parser.add_argument("--micro-batch", type=int, default=1, help="with --model: sequences a forward pass")
-    parser.add_argument("--case", help=argparse.SUPPRESS)  # of a child: method,precision
+    parser.add_argument("--case", help=argparse.SUPPRESS)  # of a child: method,precision,layers
     arguments = parser.parse_args()
     if os.environ.get("MALLOC_MMAP_THRESHOLD_") is None:  # glibc reads it at a start; trainings run under it too
         os.execve(
