@@ -33,6 +33,7 @@ _FIRST_TEXT, _TEXT_BEHIND_TAG = re.compile(_TEXT), re.compile(b">" + _TEXT)
 # A CDATA section is text in a formula or a drawing; elsewhere a comment, where a mark does no harm.
 _TEXT_IN_CDATA = re.compile(rb"<!\[CDATA\[[%b]*+([!-~]?(?:%b))(?=[%b]*+\]\]>)" % (_SPACE, _NOT_ASCII, _SPACE))
 _FIRST_BEYOND_ASCII = 0x80
+_BLOCK_BYTES = 1 << 18  # looked at together: each place that is found takes some 60 bytes on the way
 _LAST_SPACE = ord(" ")  # what comes before it among the bytes is white space or nothing that pages have
 
 
@@ -55,22 +56,32 @@ def mark_short_texts(markup: Markup, text: str) -> str:
 
 
 def _may_hold(markup: Markup) -> Iterator[tuple[int, int]]:
-    """Yield where short texts may stand: from one `<` through the next.
+    """Yield where short texts may stand: from one `<` through the next."""
+    codes, tags = markup.codes, markup.tags
+    numbers = {
+        int(number)
+        for start in range(0, len(codes), _BLOCK_BYTES)
+        for number in np.unique(tags.searchsorted(_places(codes, start, start + _BLOCK_BYTES), side="right"))
+    }
+    for number in sorted(numbers):
+        yield int(tags[number - 1]) if number else 0, int(tags[number]) + 1 if number < len(tags) else len(codes)
+
+
+def _places(codes: npt.NDArray[np.uint8], start: int, end: int) -> npt.NDArray[np.intp]:
+    """Return places between two in a page at which a short text may be.
 
     It ends in a character of two or three bytes, with at most one of ASCII before it and a tag or white space behind;
     or a character reference begins it, perhaps behind one character. Few arrays are made of each page: the first steps
     of each take longer than the rest.
     """
-    codes, tags = markup.codes, markup.tags
+    block = codes[start : end + 1]
     # Bytes up to `<` are white space, digits and some signs: that is told in one look, and the rest of few places.
-    may_hold = codes >= _FIRST_BEYOND_ASCII
-    np.logical_and(may_hold[:-1], codes[1:] <= ord("<"), out=may_hold[:-1])
-    np.logical_or(may_hold, codes == ord("&"), out=may_hold)
-    places = may_hold.nonzero()[0]
+    may_hold = block >= _FIRST_BEYOND_ASCII
+    np.logical_and(may_hold[:-1], block[1:] <= ord("<"), out=may_hold[:-1])
+    np.logical_or(may_hold, block == ord("&"), out=may_hold)
+    places = may_hold[: end - start].nonzero()[0] + start
     places += codes[places] == ord("&")  # as far behind what may be before it as such a last byte
-    places = places[_begin_behind_tag(codes, places)]
-    for number in sorted(set(tags.searchsorted(places, side="right").tolist())):
-        yield int(tags[number - 1]) if number else 0, int(tags[number]) + 1 if number < len(tags) else len(codes)
+    return places[_begin_behind_tag(codes, places)]
 
 
 def _begin_behind_tag(codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

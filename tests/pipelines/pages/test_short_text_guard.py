@@ -1,5 +1,7 @@
 """Short texts between tags stay in main content."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,3 +106,21 @@ def test_only_marks_are_added(parts: list[str]) -> None:
 def test_no_short_text_is_lost(text: str) -> None:
     found = text_of(f"<article><p>One two three <b>{text}</b> four five six.</p></article>")
     assert "".join(found.split()) == "".join(f"Onetwothree{text}fourfivesix.".split())
+
+
+@pytest.mark.parametrize("short", ["tó", "€", "語", "&#337;", "x&#337;"])
+def test_a_word_is_marked_wherever_it_stands_in_a_long_page(short: str) -> None:
+    megabyte = 1 << 20
+    for shift in range(-12, 3):
+        html = f"<p>{'x' * (megabyte - 6 + shift)}<b>{short}</b> y"
+        assert marked(html) == html.replace("</b>", f"{MARK}</b>")
+
+
+def test_a_long_page_of_what_may_be_references_takes_little_beside_it() -> None:
+    markup = Markup(b"<p>" + b"&" * 4_000_000)
+    assert len(markup.tags) == 1
+    tracemalloc.start()
+    mark_short_texts(markup, markup.html.decode())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
