@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from flows.config.yaml_files import CORE_SCHEMA
 from pipelines.settings.sources import KINDS
-from pipelines.sources.urls import has_credential, has_token, redacted, redacted_text
+from pipelines.sources.credentials import has_credential, has_token, masked
+from pipelines.sources.urls import redacted, redacted_text
 from pipelines.text.languages import known_language
 from storage.errors import InputError
 
@@ -28,7 +29,7 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
     problem = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     path, models = _follow(tree, list(problem["loc"]))
-    field = ".".join(path)
+    field = redacted_text(".".join(path))
     if problem["type"] == "extra_forbidden":
         return f"unknown key `{field}`{_near_match(path[-1], models)}{more}"
     description = next(
@@ -46,7 +47,11 @@ def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
         reason += "; put it in quotes"
     if problem["type"] in ("model_type", "dict_type"):
         reason = "it takes fields and their values, like {a: 1}"
-    told = redacted_text(SHORT.repr(redacted(given) if isinstance(given := problem["input"], str) else given))
+    if path[:1] == ["secret_blocks"]:  # whatever is there may be the secret itself
+        takes = "takes variables and the names of Secret blocks, like {HF_TOKEN: my-hub-token}"
+        return f"`{field}` {takes if len(path) == 1 else _NO_BLOCK}{more}"
+    given = masked(problem["input"], field)
+    told = redacted_text(SHORT.repr(redacted(given) if isinstance(given, str) else given))
     return f"`{field}` is {told}: {reason}{f' ({description})' if description else ''}{more}"
 
 
@@ -121,13 +126,20 @@ def _is_number(text: str, taken: float) -> bool:
 
 # As Prefect takes them; not what looks drawn at random.
 _BLOCK = re.compile(r"(?![0-9a-f]{32})[a-z0-9-]{1,200}")
+_NO_BLOCK = (
+    "is no name of a Secret block (small letters, digits and dashes), and would be kept and logged: make the block in "
+    "Prefect's UI and give its name, or set the variable in the environment"
+)
 
 
 def refuse_secrets(kept: Any, field: str = "") -> None:
     """Refuse what holds a password or a token: an address, a command, the value of a secret where a block's name
     belongs. kept: values as Prefect keeps and shows them, in which those of sources and `data_root` have none any more.
     """
-    if isinstance(kept, Mapping):
+    if f".{field}".rpartition(".")[0].endswith(".secret_blocks"):
+        if kept is not None and not (isinstance(kept, str) and _BLOCK.fullmatch(kept)):
+            raise ValueError(f"`{field}` {_NO_BLOCK}")
+    elif isinstance(kept, Mapping):
         for key, item in kept.items():
             refuse_secrets(item, f"{field}.{key}" if field else str(key))
     elif isinstance(kept, list):
@@ -135,11 +147,6 @@ def refuse_secrets(kept: Any, field: str = "") -> None:
             refuse_secrets(item, f"{field}.{place}")
     elif not isinstance(kept, str):
         return
-    elif ".secret_blocks." in f".{field}" and not _BLOCK.fullmatch(kept):
-        raise ValueError(
-            f"`{field}` is no name of a Secret block (small letters, digits and dashes), and would be kept and logged: "
-            "make the block in Prefect's UI and give its name, or set the variable in the environment"
-        )
     elif ":/" in kept and redacted_text(kept) != kept:
         raise ValueError(
             f"`{field}` is an address with a password or a token in it, which would be kept and logged; give it without"

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.config.yaml_files import read_yaml
+from pipelines.sources.credentials import masked
+from pipelines.sources.urls import redacted
 from storage.errors import InputError
 from storage.locations import at_home
 
@@ -38,7 +40,7 @@ def resolve_extends(values: Mapping[str, Any], above: tuple[Path, ...] = ()) -> 
 
 def _find_config(name: Any) -> Path:
     if not isinstance(name, str):
-        raise InputError(f"`extends` is {name!r}: give the path of one YAML file, as text")
+        raise InputError(f"`extends` is {masked(name)!r}: give the path of one YAML file, as text")
     given = at_home(name)
     try:
         found = next((path for path in (given, PROJECT / name) if path.is_file() or path.is_dir()), None)
@@ -50,7 +52,7 @@ def _find_config(name: Any) -> Path:
         raise InputError(f"{found} is a folder where a config file should be; give the path of a YAML file in it")
     if found:
         return found.resolve()
-    shown = name if name.isprintable() else repr(name)
+    shown = redacted(name) if name.isprintable() else repr(name)
     raise InputError(
         f"there is no config file {shown} (looked in {Path.cwd()} and {PROJECT}); give the path of a YAML file"
     )

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from pipelines.sources.credentials import masked
+from pipelines.sources.urls import redacted_text
 from storage.errors import InputError
 
 MOST_BYTES = 300_000  # of a file, two seconds of parsing at worst; the longest that ships has 5,000
@@ -198,10 +200,10 @@ def _scalar(node: ScalarNode) -> Any:
     if kind == "int" and len(text) > MOST_DIGITS:
         raise Refused(problem=f"a number of {len(text):,} digits; give a smaller one", problem_mark=node.start_mark)
     if kind == "int" and re.fullmatch("[-+]?0[0-9]+", text):
-        problem = f"{text} is octal to some programs and decimal to others: drop the leading zeros, or quote it as text"
+        problem = "with leading zeros a number is octal to some programs: drop them, or quote it as text"
         raise Refused(problem=problem, problem_mark=node.start_mark)
     if kind in _READ and not re.fullmatch(CORE_SCHEMA[kind], text):  # only where a tag claims it, as `!!bool yes`
-        raise Refused(problem=f"{text!r} is no {kind}", problem_mark=node.start_mark)
+        raise Refused(problem=f"it is no {kind}", problem_mark=node.start_mark)
     return _READ.get(kind, str)(text)
 
 
@@ -235,16 +237,18 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
     for override in overrides:
         field, equals, text = override.partition("=")
         *parents, leaf = map(str.strip, field.split("."))
+        shown = f"{field}=***" if parents == ["secret_blocks"] else override
+        shown = f"{field}=***" if equals and masked(text, leaf) != text else redacted_text(shown)
         if not equals or not all([*parents, leaf]):
-            raise InputError(f"--set {override}: write it as field=value, like --set training.steps=100")
+            raise InputError(f"--set {shown}: write it as field=value, like --set training.steps=100")
         if not text.strip():
-            raise InputError(f"--set {override}: give a value, or null to take {field} away, back to its default")
+            raise InputError(f"--set {shown}: give a value, or null to take {field} away, back to its default")
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
             if not isinstance(branch, dict):
-                raise InputError(f"--set {override}: {parent} was given a value of its own before; give one of the two")
+                raise InputError(f"--set {shown}: {parent} was given a value of its own before; give one of the two")
         if isinstance(branch.get(leaf), dict):
-            raise InputError(f"--set {override}: fields of {leaf} were given before; give one of the two")
-        branch[leaf] = parse_yaml(text, f"--set {override}: the value")
+            raise InputError(f"--set {shown}: fields of {leaf} were given before; give one of the two")
+        branch[leaf] = parse_yaml(text, f"--set {shown}: the value")
     return tree

@@ -19,7 +19,7 @@ import yaml
 from flows.config.errors import refuse_secrets
 from flows.config.yaml_files import read_yaml
 from flows.services.prefect_api import Api
-from pipelines.sources.urls import has_credential, is_credential
+from pipelines.sources.credentials import credentials_in, masked
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -68,7 +68,7 @@ def read(file: Path) -> Form:
     ):
         raise InputError(f"{file} needs a list `deployments`, each with a name and an entrypoint")
     for entry in listed:
-        _refuse_secrets(file, entry)
+        _refuse_secrets(file, content, entry)
         for field in ("schedules", "triggers"):
             several = entry.get(field) or []
             if not (isinstance(several, list) and all(isinstance(one, dict) for one in several)):
@@ -79,24 +79,29 @@ def read(file: Path) -> Form:
     return dict(content)
 
 
-def _refuse_secrets(file: Path, deployment: Form) -> None:
-    """Raise InputError for what Prefect's database would keep and its pages show."""
-    pool = deployment.get("work_pool")
-    variables = (pool.get("job_variables") if isinstance(pool, dict) else None) or {}
+def _refuse_secrets(file: Path, content: Form, deployment: Form) -> None:
+    """Raise InputError for what Prefect's database would keep and its pages show: all but how it is built here."""
+    kept = {field: value for field, value in deployment.items() if field not in ("build", "push")}
+    kept["pull"] = kept.get("pull", content.get("pull"))
+    named = [(field, kept.get(field)) for field in ("pull", "tags")]
+    named += [("job_variables", one["job_variables"]) for one in _mappings(kept) if "job_variables" in one]
     try:
-        refuse_secrets({field: deployment.get(field) for field in ("parameters", "schedules", "triggers")})
-        refuse_secrets(variables, "job_variables")
-        environment = variables.get("env") if isinstance(variables, dict) else None
-        if isinstance(variables, dict) and has_credential(str(variables.get("command") or "")):
-            raise ValueError("`job_variables.command` has a secret in it, which would be kept and shown: leave it out")
-        for name, value in environment.items() if isinstance(environment, dict) else ():
-            if value is not None and is_credential(str(name), str(value)):
-                raise ValueError(
-                    f"`job_variables.env.{name}` is a secret, which would be kept and shown: set it where the worker "
-                    "runs, or take it from a block ({{ prefect.blocks.secret.NAME }})"
-                )
+        refuse_secrets(kept)
+        for field in (found for name, value in named for found in credentials_in(value, name)):
+            raise ValueError(
+                f"`{field}` has a secret in it, which would be kept and shown: set it where the worker runs, or take "
+                "it from a block ({{ prefect.blocks.secret.NAME }})"
+            )
     except ValueError as error:
         raise InputError(f"{file}: deployment {deployment['name']!r}: {error}") from None
+
+
+def _mappings(tree: Any) -> Iterator[Form]:
+    """Yield the mappings of a tree, as of YAML."""
+    if isinstance(tree, dict):
+        yield tree
+    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _mappings(part)
 
 
 def refuse_absent_flows(file: Path, content: Form) -> None:
@@ -232,7 +237,7 @@ def _without_nulls(form: Form) -> Form:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(masked(value), ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

@@ -12,13 +12,13 @@ may be a credential, by its name or because it looks drawn at random, is masked 
 
 import hashlib
 import re
-from itertools import pairwise
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
 
 import idna
 from pydantic import AfterValidator, PlainSerializer
 
+from pipelines.sources.credentials import TOKEN
 from storage.locations import with_scheme_in_small_letters
 
 MAX_HOST_CHARACTERS = 253  # RFC 1035, 2.3.4
@@ -140,7 +140,7 @@ def redacted_text(text: str, about: str = "") -> str:
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     text = _URL.sub(lambda found: redacted(found[0]), text)
     text = _QUERY.sub(lambda found: f"?{redacted_query(found[0][1:])}", text)
-    return _TOKEN.sub("***", text)
+    return TOKEN.sub("***", text)
 
 
 def redacted_query(query: str) -> str:
@@ -191,52 +191,6 @@ def _is_credential(name: str, value: str) -> bool:
     if plain == "key":  # of an interface; or the name of a file
         return not re.search("[./]", unquote(value))
     return _CREDENTIAL.search(plain) is not None or _TIME_AND_MAC.fullmatch(unquote(value)) is not None
-
-
-# The end of a name, of a variable or an option, whose value is a secret; but of a model's tokens.
-_SECRET_NAME = re.compile(
-    r"(?:password|passwd|(?:^|[-_.])(?:pass|pwd|passphrase|(?:api|access|secret|account)[-_]?key|secret|pat|sas"
-    r"|(?<!no.)(?<!bos.)(?<!eos.)(?<!pad.)(?<!unk.)(?<!sep.)(?<!cls.)(?<!mask.)token)|(?-i:DBPASS|SSHPASS|[A-Z]_KEY))$",
-    re.IGNORECASE,
-)
-# A switch, a small number, a path, or what stands for a value that is elsewhere.
-_NO_SECRET = re.compile(
-    r"|\d{1,4}|true|false|yes|no|on|off|none|null|[/.~$`<].*|\{\{.*|[\w-]+=.*", re.IGNORECASE | re.DOTALL
-)
-# Tokens that say by how they begin whose they are: of the Hugging Face hub, GitHub, GitLab, Amazon, OpenAI and its
-# like, Slack; JSON web tokens.
-_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{30,}|gh[opsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}"
-    r"|AKIA[0-9A-Z]{16}\b|sk-(?:proj|ant|or)-[\w-]{20,}|sk-[A-Za-z0-9]{32,}|xox[abprs]-[\w-]{10,}"
-    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)"
-)
-# Passwords that commands take without a name: of sshpass, of curl's user, in a header, before a host.
-_IN_COMMAND = re.compile(
-    r"\bsshpass\s(?:\s*-\w+\s)*?\s*-p\s*\S|\s-(?:u|-user)[\s=]\s*[^\s:=]+:\S|\bauthorization:\s*\w+\s+\S"
-    r"|(?<![\w.-])[\w.-]+:[^\s@/:]+@(?!sha\d)(?:[a-z]|\d+\.)",
-    re.IGNORECASE,
-)
-_OPTION = re.compile("-(?!-secret$)")  # docker's takes a secret's name
-_MAX_COMMAND = 10_000  # characters that are looked at
-
-
-def is_credential(name: str, value: str) -> bool:
-    """Tell whether a value is a secret by its name, as of an environment variable or an option."""
-    return _SECRET_NAME.search(name) is not None and _NO_SECRET.fullmatch(value) is None
-
-
-def has_credential(command: str) -> bool:
-    """Tell whether a command holds what may be a password, a token or a key."""
-    text = re.sub("[\"']", "", command[:_MAX_COMMAND])
-    words = [word for word in re.split(r"[\s,;&|()]+", text) if word]
-    given = [pair for word in words for pair in pairwise(re.split(r"[=:]", word))]  # --export=TOKEN=abc
-    given += [pair for pair in pairwise(words) if _OPTION.match(pair[0]) and not pair[1].startswith("-")]
-    return any(is_credential(*pair) for pair in given) or has_token(text) or _IN_COMMAND.search(text) is not None
-
-
-def has_token(text: str) -> bool:
-    """Tell whether a text holds a token that can be told by its form."""
-    return _TOKEN.search(text) is not None
 
 
 def _plain(name: str) -> str:

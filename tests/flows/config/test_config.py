@@ -234,6 +234,17 @@ LAUNCHERS = {
     "curl -H 'Authorization: Bearer canary' https://node7",
     "ssh me:canary@node7 torchrun",
     f"launch hf_{'canary' * 6} torchrun",
+    "mysql -u me -pcanary train",
+    "launch --key canary torchrun",
+    "launch --auth me:canary torchrun",
+    "launch --http-auth=canary torchrun",
+    "sh -c 'vault login canary && torchrun'",
+    "vault login -method=token canary",
+    "wandb login --relogin canary",
+    "redis-cli -a canary ping",
+    "docker login -u me -p canary registry.example",
+    "smbclient -U me%canary //files/x",
+    "curl -H 'X-Vault-Token: canary' https://node7",
 }
 
 
@@ -251,6 +262,16 @@ def test_a_launcher_without_one_is_taken():
         "ssh -o PasswordAuthentication=no node7 torchrun --max-tokens 100 --eos-token end",
         "env MAX_TOKENS=9 BYPASS=1 HF_TOKEN_PATH=t.txt HF_TOKEN=`cat t.txt` srun --signal=B:USR1@60 torchrun",
         "docker run --secret id=hub -e HF_TOKEN -v token:/token image torchrun",
+        "docker run --user 1000:1000 image torchrun",
+        "srun --account project --partition gpu --gres=gpu:h100:8 --time=10:00:00 torchrun",
+        "mpirun -n 2 -x HF_TOKEN python",
+        "python -c 'key = 5; print(key)'",
+        "launch --key-file keys.txt --key keys/id_rsa --auth=none torchrun",
+        "launch --auth munge --no-auth torchrun",
+        "mysql -P3306 -p train",
+        "sh -c 'mysql -p$PASSWORD train && curl -u me:$PASSWORD -H \"Authorization: Bearer $TOKEN\" https://node7'",
+        "sh -c 'wandb login && vault login -method userpass username=me && torchrun'",
+        "ssh -p 22222 login7 torchrun --rdzv-endpoint=login:29500",
     ):
         assert parse_config({**SMALL, "resources": {"launcher": launcher}}, "here").resources.launcher == launcher
     assert "canary" not in refused(resources={"launcher": "TOKEN=canary 'torchrun"})
@@ -260,8 +281,39 @@ def test_a_secret_in_the_place_of_its_block_is_refused_and_not_repeated():
     for typed in ("Canary!", "hf_canary", "canary canary", "0123456789abcdef" * 2 + "canary"):
         said = refused(secret_blocks={"HF_TOKEN": typed})
         assert "`secret_blocks.HF_TOKEN` is no name of a Secret block" in said and "anary" not in said
+    for typed in (20262026, 1.5, ["canary"], {"is": "canary"}):
+        said = refused(secret_blocks={"HF_TOKEN": typed})
+        assert "`secret_blocks.HF_TOKEN` is no name of a Secret block" in said
+        assert "2026" not in said and "anary" not in said and "1.5" not in said
+    assert "canary" not in refused(secret_blocks=["canary"])
     for name in ("hub-token-2", "huggingfacetoken2026"):
         assert parse_config({**SMALL, "secret_blocks": {"HF_TOKEN": name}}, "here").secret_blocks
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resources": {"launcher": {"HF_TOKEN": "canary"}}},
+        {"resources": {"launcher": ["env", "HF_TOKEN=canary", "torchrun"]}},
+        {"resources": {"launcher": [{"name": "HF_TOKEN", "value": "canary"}]}},
+        {"training": {"steps": {"api_key": "canary"}}},
+        {"extends": {"password": "canary"}},
+        {"extends": "https://me:canary@files.example/study.yaml"},
+    ],
+)
+def test_a_secret_is_not_repeated_where_something_else_belongs(changes):
+    with pytest.raises(InputError) as refused:
+        parse_config({**SMALL, **changes}, "here")
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "override", ["secret_blocks.HF_TOKEN=[canary", "base.api_key=[canary", "resources.launcher=[HF_TOKEN=canary"]
+)
+def test_a_secret_on_the_command_line_is_not_repeated(override):
+    with pytest.raises(InputError, match=r"--set [a-zA-Z_.]+=\*\*\*: the value is not YAML") as refused:
+        parse_overrides([override])
+    assert "canary" not in str(refused.value)
 
 
 def test_a_token_is_not_repeated_where_a_number_belongs_and_names_like_one_are_taken():

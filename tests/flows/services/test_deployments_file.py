@@ -6,6 +6,9 @@ import yaml
 from flows.services.deployments import read
 from storage.errors import InputError
 
+TOKEN = f"hf_{'canary' * 6}"
+CLONE, SHELL = "prefect.deployments.steps.git_clone", "prefect.deployments.steps.run_shell_script"
+VARIABLES = {"job_variables": {"env": {"A_SECRET": "canary"}}}
 LAUNCHER = {"resources": {"launcher": "env T_TOKEN=canary run"}}
 ADDRESS = {"sources": {"web": {"kind": "warc", "paths": ["https://me:canary@files.example/a.warc.gz"]}}}
 
@@ -20,6 +23,16 @@ ADDRESS = {"sources": {"web": {"kind": "warc", "paths": ["https://me:canary@file
         ("triggers.0.parameters.config.sources.web.paths.0", {"triggers": [{"parameters": {"config": ADDRESS}}]}),
         ("job_variables.command", {"work_pool": {"job_variables": {"command": "env HF_TOKEN=canary nr run"}}}),
         ("job_variables.env.HF_TOKEN", {"work_pool": {"name": "nr", "job_variables": {"env": {"HF_TOKEN": "canary"}}}}),
+        ("job_variables.env.HF_TOKEN", {"work_pool": {"job_variables": {"env": {"HF_TOKEN": 20262026}}}}),
+        ("job_variables.env.0", {"work_pool": {"job_variables": {"env": ["HF_TOKEN=canary"]}}}),
+        ("job_variables.env.0.value", {"job_variables": {"env": [{"name": "A_PAT", "value": "canary"}]}}),
+        ("job_variables.env.A_SECRET", VARIABLES),
+        ("job_variables.env.A_SECRET", {"triggers": [{"actions": [VARIABLES]}]}),
+        ("tags.1", {"tags": ["data", TOKEN]}),
+        ("tags.0", {"tags": ["HF_TOKEN=canary"]}),
+        ("description", {"description": f"reads with {TOKEN}"}),
+        ("pull.0.prefect.deployments.steps.git_clone.access_token", {"pull": [{CLONE: {"access_token": "canary"}}]}),
+        ("pull.0.prefect.deployments.steps.run_shell_script.script", {"pull": [{SHELL: {"script": "vault login me"}}]}),
     ],
 )  # fmt: skip
 def test_a_secret_that_prefect_would_keep_and_show_is_refused_and_not_repeated(tmp_path, field, entry):
@@ -28,15 +41,27 @@ def test_a_secret_that_prefect_would_keep_and_show_is_refused_and_not_repeated(t
     file.write_text(yaml.safe_dump({"deployments": [deployment]}))
     with pytest.raises(InputError, match=rf"deployment 'monthly': `{field}` ") as refused:
         read(file)
-    assert "canary" not in str(refused.value)
+    assert "canary" not in str(refused.value) and "2026" not in str(refused.value)
+
+
+def test_a_secret_in_the_steps_of_all_deployments_is_refused(tmp_path):
+    file = tmp_path / "prefect.yaml"
+    deployments = [{"name": "monthly", "entrypoint": "flows/data_refresh.py:data_refresh"}]
+    file.write_text(yaml.safe_dump({"pull": [{CLONE: {"access_token": "canary"}}], "deployments": deployments}))
+    with pytest.raises(InputError, match="has a secret in it"):
+        read(file)
 
 
 def test_a_reference_to_a_secret_is_taken(tmp_path):
     file = tmp_path / "prefect.yaml"
     env = {"HF_TOKEN": "{{ prefect.blocks.secret.hub }}", "WANDB_API_KEY": None, "NR_THREADS": 2}
     parameters = {"config": {"extends": "configs/demo.yaml", "secret_blocks": {"HF_TOKEN": "hub"}}}
+    steps = [{CLONE: {"repository": "https://git.example/me/x.git", "access_token": "{{ prefect.blocks.secret.git }}"}}]
     entry = {
         "name": "demo",
+        "description": "The password is the worker's: set it there.",
+        "tags": ["data", "team:speech"],
+        "pull": [*steps, {SHELL: {"script": "pip install -r requirements.txt"}}],
         "entrypoint": "a.py:b",
         "parameters": parameters,
         "work_pool": {"job_variables": {"env": env}},
