@@ -71,6 +71,7 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
 
     _leave_current_folder_alone()
     _migrate_one_at_a_time()
+    take_turns_at_writing()
     settings = get_current_settings().server
     config = uvicorn.Config(
         Guard(create_app(final=True)),
@@ -120,3 +121,19 @@ def _migrate_one_at_a_time() -> None:
             of_prefect(*to)
 
     interface.alembic_upgrade = upgrade  # type: ignore[assignment]
+
+
+def take_turns_at_writing() -> None:
+    """Let each transaction of SQLite wait for the lock to write before it reads anything.
+
+    One that reads first, as the one that makes a run of a deployment, fails at its first write where another has
+    written meanwhile, however long it may wait for the lock (SQLITE_BUSY_SNAPSHOT): 503, "Service Unavailable".
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    of_prefect = AioSqliteConfiguration.begin_transaction
+
+    def begin(self: Any, session: Any, with_for_update: bool = True) -> Any:
+        return of_prefect(self, session, with_for_update=True)
+
+    AioSqliteConfiguration.begin_transaction = begin  # type: ignore[method-assign]
