@@ -1,6 +1,5 @@
 """Commands on a config: the whole way, or one step of it; its schema, and all that it sets."""
 
-import json
 import os
 import sys
 from functools import partial
@@ -16,8 +15,6 @@ from storage.errors import InputError
 from storage.locations import at_home
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from flows.config.study import Config
 
 
@@ -193,19 +190,14 @@ config_app = typer.Typer(help="Config files: their schema, and all that one sets
 app.add_typer(config_app, name="config")
 
 
-def schema_text() -> str:
-    """Return the JSON schema of a config file (draft 2020-12): every key with its type, reason and default."""
-    from flows.config.study import Config
-
-    schema: dict[str, JsonValue] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    # What a file may leave to the one that it extends is not required; `nr` itself says what is missing.
-    return json.dumps({**schema, **Config.model_json_schema(), "required": []}, indent=1) + "\n"
-
-
 @config_app.command()
-def schema() -> None:
+def schema(
+    of: Annotated[Literal["study", "task"], typer.Argument(help="Whose: a study's or an evaluation task's.")] = "study",
+) -> None:
     """Print the JSON schema of config files, for editors."""
-    print(schema_text(), end="")
+    from flows.config.json_schemas import study_schema, task_schema
+
+    print(study_schema() if of == "study" else task_schema(), end="")
 
 
 @config_app.command()

@@ -82,7 +82,11 @@ def _tasks_of(path: Path) -> Iterator[TaskSettings]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a mapping, like those of {FOLDER}")
-    for values in variants_of(content):
+    try:
+        tasks = variants_of(content)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    for values in tasks:
         try:
             yield TaskSettings.model_validate(values)
         except ValidationError as error:

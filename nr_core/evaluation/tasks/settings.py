@@ -82,11 +82,22 @@ class TaskSettings(Settings):
 
 
 def variants_of(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the tasks of a file: one, or one for each mapping of `variants`, laid over the rest of the file."""
+    """Return the tasks of a file: one, or one for each mapping of `variants`, laid over the rest of the file.
+
+    Raises ValueError for `variants` of another form.
+    """
     if "variants" not in content:
         return [content]
+    variants = content["variants"]
+    if not isinstance(variants, list) or not variants or not all(isinstance(variant, dict) for variant in variants):
+        raise ValueError("variants: give a list of mappings, each what differs in one task, like [{name: ...}]")
     shared = {name: value for name, value in content.items() if name != "variants"}
-    return [
-        {**shared, **variant, "data": {**shared.get("data", {}), **variant.get("data", {})}}
-        for variant in content["variants"]
-    ]
+    return [{**shared, **variant, **_data_of(shared, variant)} for variant in variants]
+
+
+def _data_of(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Return the key `data` with the fields of all layers, the last one's before; what is no mapping stays as it is."""
+    given = [layer["data"] for layer in layers if "data" in layer]
+    if len(given) < 2 or not all(isinstance(data, dict) for data in given):
+        return {}
+    return {"data": {name: value for data in given for name, value in data.items()}}

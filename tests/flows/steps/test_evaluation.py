@@ -85,6 +85,13 @@ def test_every_task_of_the_project_is_whole_and_named_once():
         find_tasks(["arc_xx"])
 
 
+@pytest.mark.parametrize("variants", ["mine", "[]", "[mine]", "{name: mine}"])
+def test_variants_of_another_form_are_refused_with_a_sentence(variants, tmp_path):
+    (tmp_path / "task.yaml").write_text(f"kind: last_word\nvariants: {variants}\n")
+    with pytest.raises(InputError, match=r"task\.yaml: variants: give a list of mappings"):
+        find_tasks([str(tmp_path / "task.yaml")])
+
+
 def test_a_run_is_held_against_its_base(sql):
     rows = sql("SELECT method, role, kl_to_base, greedy_agreement, open_share FROM model_behaviour ORDER BY ALL")
     assert {(method, role) for method, role, *_ in rows} == {
