@@ -91,6 +91,7 @@ def foreign_files(message: Callable[[str], str]) -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's text, not too long."""
-    text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
+    """Return the first line of an error's text, with the next where a list begins there, as a part of a sentence."""
+    first, *more = (str(error).strip() or type(error).__name__).splitlines()
+    text = " ".join([*first.split(), *(" ".join(more).split() if first.endswith(":") else [])]).rstrip(".")
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

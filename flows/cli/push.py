@@ -60,7 +60,7 @@ def fill(content: Path, folder: Path, hub_id: str, base: str | None, workspace: 
             f"the base of this run is the folder {spec.model}, which nobody else has: name it with --base HUB_ID (of "
             "a GGUF file: --base HUB_ID/NAME.gguf)"
         )
-    named = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
+    named = spec.called
     for config in content.rglob("adapter_config.json"):
         values = json.loads(config.read_text()) | {"base_model_name_or_path": named, "revision": spec.revision}
         config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

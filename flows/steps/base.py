@@ -66,18 +66,20 @@ def find_given(spec: BaseSpec, workspace: Workspace) -> PreparedBase:
     Of a folder the whole path is kept, by which runs and their cards find it from anywhere.
 
     Raises:
-        ModelError: there is no such model, a file of it is cut short, or its tokenizer has no end-of-text token.
+        ModelError: there is no such model, a file of it is cut short, it is no causal language model, or its tokenizer
+            has no end-of-text token.
     """
-    from nr_core.base.load_base import check_files, weights_hash
+    from nr_core.base.load_base import check_files, load_shape, weights_hash
     from nr_core.tokenization.tokenizer import tokenizer_hash
 
     check_files(spec)
     weights = weights_hash(spec.model, spec.revision, spec.gguf_file)
+    load_shape(spec)  # of what is no causal language model that is said, and not what its tokenizer lacks for one
     config = Path(spec.model) / "config.json"  # a hub id's hash holds its commit, a GGUF file its config
     facts = [weights, file_sha256(config) if config.is_file() else "", tokenizer_hash(spec)]
     model_id = hash_of(*facts, *([spec.quantize] if spec.quantize else []))
     if not (workspace.records("models") / f"{model_id}.parquet").exists():
-        model = {"model_id": model_id, "source": spec.model, "weights_hash": weights, "parent_model_id": None}
+        model = {"model_id": model_id, "source": spec.called, "weights_hash": weights, "parent_model_id": None}
         record_model(workspace, {**model, "created": now()})
     folder = Path(spec.model)
     spec = spec.model_copy(update={"model": str(folder.absolute())}) if folder.is_dir() else spec

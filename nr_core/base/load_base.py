@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def load_base(spec: BaseSpec, place: torch.device | None = None) -> Any:
 def load_shape(spec: BaseSpec) -> Any:
     """Return the backbone without its weights, on the meta device: of a model, its config.json alone is read.
 
-    Raises ModelError where there is none, or none of a causal language model.
+    Raises ModelError where there is none, or none of a causal language model: a small one of its kind is tried.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -79,7 +80,11 @@ def load_shape(spec: BaseSpec) -> Any:
     with foreign_files(lambda reason: _no_model(spec, reason)):
         config = AutoConfig.from_pretrained(spec.model, revision=spec.revision, **trust, **options)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, **trust)
+            shape = AutoModelForCausalLM.from_config(config, **trust)
+        if _may_see_later(config):
+            with torch.device("cpu"):
+                _refuse_two_way(_small_model(config, trust))
+    return shape
 
 
 def check_files(spec: BaseSpec) -> None:
@@ -132,8 +137,9 @@ def _forget_quantization(model: Any) -> None:
 
 def _refuse_two_way(model: Any) -> None:
     """Raise ModelError where a token changes what the model predicts before it, as in BERT without `is_decoder`: it has
-    seen what it is asked for, and all its figures would be too good. Tried on a few tokens of models that may do so."""
-    if getattr(model.config, "is_decoder", None) is not False and model.config.model_type not in TWO_WAY:
+    seen what it is asked for, and all its figures would be too good. Tried on a few tokens of models that may do so.
+    """
+    if not _may_see_later(model.config):
         return
     rows = model.get_input_embeddings().weight.shape[0]
     tokens = torch.arange(1, 9, device=model.device)[None] * (rows // 9)
@@ -148,6 +154,23 @@ def _refuse_two_way(model: Any) -> None:
             f"{named(model)} ({model.config.model_type}) predicts each token from those behind it too, so it is no "
             "causal language model; give a decoder (of BERT's kin, one with `is_decoder: true` in its config.json)."
         )
+
+
+def _may_see_later(config: Any) -> bool:
+    return getattr(config, "is_decoder", None) is False or config.model_type in TWO_WAY
+
+
+def _small_model(config: Any, trust: dict[str, Any]) -> Any:
+    """Return a model of the kind of `config`, of one layer and few tokens, filled at random but with large weights, by
+    which each token bears clearly on all that see it."""
+    from transformers import AutoModelForCausalLM
+
+    small = deepcopy(config)
+    for name, value in (("num_hidden_layers", 1), ("vocab_size", 64), ("pad_token_id", 0), ("initializer_range", 0.3)):
+        setattr(small, name, value)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(small, dtype=torch.float32, **trust).eval()
 
 
 def check_vocabulary(model: nn.Module, vocabulary_size: int, tokens: Path) -> None:
@@ -252,9 +275,8 @@ def _commit(spec: BaseSpec) -> str:
 
 
 def _no_model(spec: BaseSpec, reason: str) -> str:
-    name = f"{spec.model}/{spec.gguf_file}" if spec.gguf_file else spec.model
     return (
-        f"No causal language model could be loaded from {name} ({reason}); give a folder with config.json and "
+        f"No causal language model could be loaded from {spec.called} ({reason}); give a folder with config.json and "
         "safetensors, a .gguf file, or the id of a model on the Hugging Face hub."
     )
 

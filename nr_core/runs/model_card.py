@@ -92,7 +92,7 @@ def model_card(
     method = report["method"]
     record = METHODS.get(method)
     full = record is None or record.trains_base  # no method: made of a full model
-    name = f"{base.model}/{base.gguf_file}" if base.gguf_file else base.model
+    name = base.called
     rows = [
         ("method", method),
         ("new languages", ", ".join(languages)),

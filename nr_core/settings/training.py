@@ -60,6 +60,11 @@ class BaseSpec(Settings):
             return {**values, "model": str(path.parent), "gguf_file": path.name}
         return {**values, "model": model}
 
+    @property
+    def called(self) -> str:
+        """Return what a user calls it: the hub id or folder, of a GGUF file with its name."""
+        return f"{self.model}/{self.gguf_file}" if self.gguf_file else self.model
+
 
 PRECISION = (
     "of matrix products: fp32, bf16 or auto, which is bf16 on a GPU and on a processor with AMX or AVX512-BF16 where a "

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from nr_core.files import foreign_files
 from nr_core.settings import BaseSpec
 
 END_OF_TEXT = "<|endoftext|>"
+TOKENIZER_FILES = ("*token*", "*vocab*", "merges.txt", "*.model")  # their names, by which a folder has any
 COUNTED_AT_ONCE = 1 << 24  # tokens
 TOKENIZER_TEXT = 20_000_000  # characters that a BPE tokenizer is trained on: more changes its merges little
 
@@ -77,17 +79,28 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
 
     spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
     options = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
-    sentence = "No tokenizer could be read from {}: {}; give the folder or hub id of a model that comes with one."
-    with foreign_files(lambda reason: sentence.format(spec.model, reason)):
+    with foreign_files(partial(_no_tokenizer, spec)):
         loaded = AutoTokenizer.from_pretrained(
             spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code, **options
         )
+    if loaded.get_vocab().keys() <= set(loaded.all_special_tokens):  # some kinds are made of no file at all
+        raise ModelError(_no_tokenizer(spec, "it has special tokens alone"))
     if loaded.eos_token_id is None:
         raise ModelError(
-            f"The tokenizer of {spec.model} has no end-of-text token (eos_token), which marks where documents end; "
+            f"The tokenizer of {spec.called} has no end-of-text token (eos_token), which marks where documents end; "
             "set eos_token in its tokenizer_config.json."
         )
     return loaded
+
+
+def _no_tokenizer(spec: BaseSpec, reason: str) -> str:
+    folder, fix = Path(spec.model), "give the folder or hub id of a model that comes with one"
+    if spec.gguf_file:
+        fix = "give another GGUF file, or the same model as a folder of safetensors or by its hub id"
+    elif folder.is_dir() and not any(file for end in TOKENIZER_FILES for file in folder.glob(end)):
+        reason = "the folder holds no file of one, such as tokenizer.json or tokenizer.model"
+        fix = "copy those of the model into it, which stand beside its weights on the hub"
+    return f"No tokenizer could be read from {spec.called}: {reason}; {fix}."
 
 
 def tokenizer_hash(tokenizer: str | BaseSpec) -> str:

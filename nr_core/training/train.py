@@ -229,7 +229,7 @@ def _write_model(
         else:
             model.peft_config[NEWEST].revision = spec.base.revision
             if spec.base.gguf_file:  # a folder with such a file alone is no model to anybody
-                model.peft_config[NEWEST].base_model_name_or_path = f"{spec.base.model}/{spec.base.gguf_file}"
+                model.peft_config[NEWEST].base_model_name_or_path = spec.base.called
             model.save_pretrained(partial, selected_adapters=[NEWEST], state_dict=weights)
             write_base_type(spec.base, partial)
         card = model_card(spec.base, report["languages"], report, earlier=len(extended.earlier))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 from transformers import AutoModelForCausalLM
 
 # Its names of tensors: https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py
@@ -38,6 +39,17 @@ def write_gguf(folder: Path, path: Path) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_empty_gguf(architecture: str, path: Path) -> None:
+    """Write a file that is whole, with one tensor and little of what a model needs."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(1)
+    writer.add_tensor("token_embd.weight", np.zeros((4, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _write_sizes(writer: gguf.GGUFWriter, config: Any) -> None:

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nr_core.base.load_base import check_vocabulary
 from nr_core.errors import ModelError
+from nr_core.settings import BaseSpec
 from nr_core.tokenization.tokenize_corpus import tokenize
 from nr_core.tokenization.tokenize_shards import fast_codec, loses_nothing, lost_bytes
 from nr_core.tokenization.tokenizer import TokenStream, load_tokenizer, tokenizer_hash, train_tokenizer
@@ -91,6 +92,25 @@ def test_a_stream_of_somebody_else_may_lack_what_was_lost(world, tmp_path):
     for name in ("tokens.json", "stream.bin", "offsets.npy", "byte_lengths.npy"):
         (tmp_path / name).symlink_to(world.new / name)
     assert TokenStream.open(tmp_path).lost_bytes is None
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2", "bert"])  # transformers makes up three of them
+def test_a_folder_without_files_of_a_tokenizer_is_told_with_the_fix(architecture, tmp_path):
+    tiny_model(architecture).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"such as tokenizer\.json or tokenizer\.model; copy those .* on the hub\.$"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_gguf_file_of_an_unknown_architecture_is_named_with_the_fix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("gguf")
+    from tests.nr_core.gguf_file import write_empty_gguf
+
+    write_empty_gguf("rootling", tmp_path / "odd.gguf")
+    with pytest.raises(
+        ModelError, match=r"from \./odd\.gguf: GGUF model .* rootling is not supported yet; give another"
+    ):
+        load_tokenizer(BaseSpec(model="odd.gguf"))
 
 
 def test_what_is_missing_is_said(world, tmp_path):

@@ -5,6 +5,7 @@ import torch
 from peft import get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 
+from nr_core.errors import ModelError
 from nr_core.methods.extend import extend
 from nr_core.peft import NeutralResiduesConfig
 from nr_core.settings import BaseSpec, MethodSettings, TrainingSettings
@@ -38,6 +39,12 @@ def test_a_training_has_its_price_before_there_are_weights(method, tmp_path):
     training = TrainingSettings(steps=7, batch_size=3, sequence_length=LENGTH)
     price = planned_flops(BaseSpec(model=str(tmp_path)), settings, training)
     assert price == training_flops(extend(base, settings).model, LENGTH) * 7 * 3 * LENGTH
+
+
+def test_of_a_base_that_sees_later_tokens_that_is_said_and_not_that_adapters_have_no_place_in_it(tmp_path):
+    tiny_model("bert").config.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="from those behind it too"):
+        planned_flops(BaseSpec(model=str(tmp_path)), MethodSettings(method="neutral_residues"), TrainingSettings())
 
 
 def test_what_lies_below_the_first_adapter_gets_no_gradient():
