@@ -1,7 +1,6 @@
 """`nr init`: a commented study and a prefect.yaml in a folder of the user's own."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -13,9 +12,6 @@ from storage.files import write_atomically
 
 MODEL = "HuggingFaceTB/SmolLM2-135M"
 STUDY, DEPLOYMENTS, SCHEMA = "study.yaml", "prefect.yaml", "study.schema.json"
-WARC_SUFFIXES = (".warc.gz", ".warc.zst", ".warc", ".wet.gz", ".wet")
-LOOKED_AT = 10_000  # files of a folder
-LONGEST_LINE = 1 << 24  # bytes of a first row that is looked at for the text's field
 
 
 @app.command()
@@ -32,7 +28,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented study.yaml for your own text and model. And a prefect.yaml, for `nr up`."""
-    from flows.cli.study import schema_text
+    from flows.config.json_schemas import study_schema
     from flows.config.study import parse_config
     from flows.config.yaml_files import parse_yaml
 
@@ -43,7 +39,7 @@ def init(
     # A language that is none is refused before anything is written.
     parse_config(parse_yaml(study, "nr init"), "nr init")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in ((SCHEMA, schema_text()), (STUDY, study), (DEPLOYMENTS, DEPLOYMENTS_TEXT)):
+    for name, text in ((SCHEMA, study_schema()), (STUDY, study), (DEPLOYMENTS, DEPLOYMENTS_TEXT)):
         write_atomically(folder / name, text)
     within = "" if folder == Path() else f"cd {folder}; "
     print(f"wrote {folder / STUDY} and {folder / DEPLOYMENTS}. Next: {within}nr plan {STUDY}, then nr run {STUDY}")
@@ -51,15 +47,16 @@ def init(
 
 def study_text(folder: Path, language: str, model: str, data: str, original: str | None) -> str:
     """Return a study as YAML, with comments. Raises InputError where there is no text at a path of this machine."""
+    from flows.config.own_files import source_of, written_from
     from nr_core.settings import MethodName
 
-    sources = {"new-text": _source(folder, data, "--data")}
+    sources = {"new-text": source_of(folder, data, "--data")}
     if original is not None:
-        sources["original-text"] = _source(folder, original, "--original")
+        sources["original-text"] = source_of(folder, original, "--original")
     return STUDY_TEXT.format(
         schema=SCHEMA,
         language=_yaml(language),
-        model=_yaml(model if "://" in model or not Path(model).expanduser().exists() else _from(folder, Path(model))),
+        model=_yaml(written_from(folder, Path(model)) if _is_here(model) else model),
         sources="\n".join(f"  {name}: {_yaml(source)}" for name, source in sources.items()),
         original_corpus=ORIGINAL_CORPUS if original else "",
         forgetting=OF_ANOTHER_KIND if original else OF_ANY_KIND,
@@ -68,88 +65,8 @@ def study_text(folder: Path, language: str, model: str, data: str, original: str
     )
 
 
-def _source(folder: Path, given: str, option: str) -> dict[str, Any]:
-    path, files = Path(given).expanduser(), list[Path]()
-    if "://" in given:
-        kind, paths = _kind(given, option), [given]
-    elif path.is_dir():
-        suffix, files = _commonest(path, option)
-        kind, paths = _kind(suffix, option), [f"{_from(folder, path)}/**/*{suffix}"]
-    elif path.is_file():
-        kind, paths, files = _kind(path.name, option), [_from(folder, path)], [path]
-    else:
-        raise InputError(f"{option}: there is no {given}; give the folder or file of your text with it")
-    source: dict[str, Any] = {"kind": kind, "paths": paths}
-    field = _text_field(files[0]) if kind == "text" and files else None
-    return source if field in (None, "text") else {**source, "text_field": field}
-
-
-def _commonest(folder: Path, option: str) -> tuple[str, list[Path]]:
-    """Return the ending that most files of a folder have, of those that are read, and the files with it."""
-    from pipelines.sources.text_files import known_kinds
-
-    found: dict[str, list[Path]] = {}
-    for _, path in zip(range(LOOKED_AT), sorted(folder.rglob("*")), strict=False):
-        suffix = _suffix(path.name)
-        if suffix and path.is_file():
-            found.setdefault(suffix, []).append(path)
-    if not found:
-        raise InputError(f"{option}: {folder} holds no text; {known_kinds()} are read, and {', '.join(WARC_SUFFIXES)}")
-    [(suffix, _)] = Counter({suffix: len(paths) for suffix, paths in found.items()}).most_common(1)
-    return suffix, found[suffix]
-
-
-def _suffix(name: str) -> str | None:
-    from pipelines.sources.text_files import text_suffix
-
-    return next((end for end in WARC_SUFFIXES if name.lower().endswith(end)), None) or text_suffix(name)
-
-
-def _kind(name: str, option: str) -> str:
-    suffix = _suffix(name)
-    if suffix is None:
-        from pipelines.sources.text_files import known_kinds
-
-        raise InputError(
-            f"{option}: {name} is of no known kind; {known_kinds()} are read, and {', '.join(WARC_SUFFIXES)}"
-        )
-    return "warc" if suffix in WARC_SUFFIXES else "text"
-
-
-def _from(folder: Path, path: Path) -> str:
-    """Return a path as it is written from `folder`: beside or below it as it is short, else absolute."""
-    whole = path.expanduser().resolve()
-    return str(whole.relative_to(folder.resolve())) if whole.is_relative_to(folder.resolve()) else str(whole)
-
-
-def _text_field(file: Path) -> str | None:
-    """Return the field of the first row that holds its text: `text`, else its longest string; None if none is seen."""
-    row = _first_row(file)
-    strings = {name: value for name, value in row.items() if isinstance(value, str)}
-    if "text" in strings or not strings:
-        return "text" if "text" in strings else None
-    return max(strings, key=lambda name: len(strings[name]))
-
-
-def _first_row(file: Path) -> dict[str, Any]:
-    """Return the first row of JSON lines or Parquet; {} of what is neither, or is damaged: a refresh says so."""
-    import fsspec
-    import pyarrow.parquet as pq
-
-    from pipelines.sources.text_files import text_suffix
-
-    suffix = text_suffix(file.name) or ""
-    try:
-        if suffix == ".parquet":
-            batch = next(pq.ParquetFile(file).iter_batches(batch_size=1), None)
-            return dict(batch.to_pylist()[0]) if batch and batch.num_rows else {}
-        if suffix.startswith((".jsonl", ".ndjson", ".jl")):
-            with fsspec.open(str(file.resolve()), compression="infer") as stream:
-                row = json.loads(stream.readline(LONGEST_LINE))
-            return row if isinstance(row, dict) else {}
-    except (OSError, EOFError, ValueError, RecursionError, ArithmeticError, LookupError):  # also of odd dates
-        return {}
-    return {}
+def _is_here(model: str) -> bool:
+    return "://" not in model and Path(model).expanduser().exists()
 
 
 def _yaml(value: Any) -> str:

@@ -152,7 +152,9 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Argument(
-            metavar="CONFIG", parser=at_home, help="A study to look at too; default: study.yaml, where there is one."
+            metavar="CONFIG",
+            parser=at_home,
+            help="A study to look at too, or text that `nr init` is to read; default: study.yaml, where there is one.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="Port that `nr up` is to have.", min=1, max=65535)] = 4200,

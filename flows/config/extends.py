@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.config.own_files import is_text
 from flows.config.yaml_files import read_yaml
 from pipelines.sources.credentials import masked
 from pipelines.sources.urls import redacted
@@ -14,6 +15,7 @@ from storage.locations import at_home
 PROJECT = Path(__file__).parents[2]  # of a checkout; in an installed wheel, the folder that holds configs/
 LONGEST_CHAIN = 20  # files that extend one another
 DEEPEST = 40  # as flows.config.yaml_files has it; Prefect's API takes a thousand
+USUAL = ("study.yaml", "config.yaml")  # names of the file that a folder is mistaken for
 ALL = {"languages"}  # where null means all, and is no word for the default
 
 
@@ -49,7 +51,10 @@ def _find_config(name: Any) -> Path:
             f"`extends`: {reprlib.repr(name)} cannot be looked up; give the path of a YAML file"
         ) from error
     if found and found.is_dir():
-        raise InputError(f"{found} is a folder where a config file should be; give the path of a YAML file in it")
+        usual = next((found / name for name in USUAL if (found / name).is_file()), "that of a YAML file in it")
+        raise InputError(f"{found} is a folder where a config file should be; give {usual}")
+    if found and is_text(found.name):
+        raise InputError(f"{found} is text, and no config; `nr init --data {found}` writes a config that reads it")
     if found:
         return found.resolve()
     shown = redacted(name) if name.isprintable() else repr(name)

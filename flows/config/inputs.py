@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
+from flows.config.own_files import refuse_unknown_kind
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.pages.second_extractor import refuse_missing_extractor
 from pipelines.settings.corpora import names_a_file
+from pipelines.settings.sources import TextSource
 from pipelines.sources.urls import redacted
 from pipelines.text.bad_words import read_bad_words
 from pipelines.text.identify import refuse_unknown_languages
@@ -37,11 +39,13 @@ def check_inputs(config: Config, *needs: str) -> None:
         raise InputError(f"`resources.launcher`: there is no program {program} on this machine; give a command of it")
     for name, source in config.sources.items():
         for pattern in source.local_patterns():
-            if not any(_matches(pattern)):
+            if not (found := _matches(pattern)):
                 raise InputError(
                     f"`sources.{name}.paths`: nothing matches {redacted(pattern)} (from {Path.cwd()}); correct the "
                     "path, or set `data_root` if it begins with ${data_root}"
                 )
+            if isinstance(source, TextSource):
+                refuse_unknown_kind(f"`sources.{name}.paths`", map(Path, found))
     for name, text in config.evaluation.texts.items():
         if not Path(text.path).expanduser().is_file():
             raise InputError(f"`evaluation.texts.{name}.path`: there is no file {text.path}; correct the path")

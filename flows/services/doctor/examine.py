@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from flows.config.own_files import is_text, source_of
 from flows.config.study import Config, load_config
 from flows.maintenance.workspace_health import Wrong, disk_wrong, files_wrong, folder_wrong
 from flows.plain_errors import sentence_of
@@ -57,7 +58,10 @@ def examine(home: Path, port: int, workspace: Path | None = None, study: Path | 
         ]
     )
     if study is None:
-        none = "no study.yaml here: `nr init --data FOLDER` writes one for a folder of your text; or `nr doctor CONFIG`"
+        none = (
+            "no study.yaml here: `nr init --data FOLDER` writes one for a folder of your text; `nr doctor CONFIG` "
+            "looks at another, `nr doctor FOLDER` whether its text is read"
+        )
         yield Finding("study", none)
     else:
         yield from _study(study)
@@ -87,7 +91,10 @@ def _workspace_of(study: Path | None) -> Path:
 
 
 def _study(file: Path) -> Iterator[Finding]:
-    """Look at a study; at its texts and its base where `nr run` would not refuse it at once."""
+    """Look at a study; at its texts and its base where `nr run` would not refuse it at once.
+
+    Where text is given in its place, or a folder, say what `nr init` would make of it.
+    """
     studies: list[Config] = []
 
     def look() -> tuple[str, None]:
@@ -95,11 +102,19 @@ def _study(file: Path) -> Iterator[Finding]:
         return f"{file} can be begun: `nr plan {file}` says what is to be done", None
 
     yield from _found([("study", look)])
+    if not studies and (is_text(file.name) or file.is_dir()):
+        yield from _found([("text", partial(_own_text, file))])
     for config in studies:
         texts: list[tuple[str, Check]] = [
             (f"text of {name}", partial(texts_of, name, config)) for name in config.corpora
         ]
         yield from _found([*texts, ("base", partial(base_of, config))])
+
+
+def _own_text(path: Path) -> tuple[str, None]:
+    """Tell what `nr init` would make of a file or folder. Raises InputError as it does."""
+    source = source_of(Path(), str(path), "--data")
+    return f"`nr init --data {path}` writes a study that reads {source['paths'][0]}", None
 
 
 def _workspace(folder: Path) -> tuple[str, Wrong | None]:

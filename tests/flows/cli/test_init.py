@@ -73,7 +73,7 @@ def test_text_of_the_original_language_becomes_replay_and_measure(folder):
     ("options", "says"),
     [
         (("--data", "nowhere"), "there is no nowhere"),
-        (("--data", "empty"), "holds no text"),
+        (("--data", "empty"), "holds no text of a kind"),
         (("--data", "https://host.example/text.pdf"), "of no known kind"),
         (("--data", "hu.txt", "--language", "hu"), "perhaps 'hun'"),
         (("--data", "hu.txt", "--original", "gone.txt"), "--original: there is no gone.txt"),
@@ -93,14 +93,28 @@ def test_what_is_there_stays(folder):
     assert (folder / "study.yaml").read_text() == "mine" and not (folder / "prefect.yaml").exists()
 
 
-def test_the_schema_is_that_of_the_code_and_takes_every_config():
-    printed = nr("config", "schema").stdout
-    assert (CONFIGS / "schema.json").read_text() == printed, "nr config schema > configs/schema.json"
+@pytest.mark.parametrize(
+    ("of", "folder", "wrong"),
+    [
+        ("study", CONFIGS, {"extends": "configs/demo.yaml", "langauge": "fra"}),
+        ("task", CONFIGS / "tasks", {"name": "mine", "knid": "last_word"}),
+        ("task", CONFIGS / "tasks", {"kind": "last_word", "variants": [{"nmae": "mine"}]}),
+    ],
+)
+def test_a_schema_is_that_of_the_code_and_takes_every_file(of, folder, wrong):
+    printed = nr("config", "schema", of).stdout
+    assert (folder / "schema.json").read_text() == printed, f"nr config schema {of} > {folder}/schema.json"
     validator = jsonschema.Draft202012Validator(json.loads(printed))
-    for path in CONFIGS.glob("*.yaml"):
-        assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+    for path in folder.glob("*.yaml"):
         validator.validate(yaml.safe_load(path.read_text()))
-    assert not validator.is_valid({"extends": "configs/demo.yaml", "langauge": "fra"})
+    assert not validator.is_valid(wrong)
+
+
+def test_every_file_names_its_schema_in_its_first_line():
+    for path in CONFIGS.rglob("*.yaml"):
+        first = path.read_text().partition("\n")[0]
+        named = (path.parent / first.removeprefix("# yaml-language-server: $schema=")).resolve()
+        assert named == (CONFIGS / "tasks" if path.parent.name == "tasks" else CONFIGS) / "schema.json", path
 
 
 def test_the_whole_config_is_shown_and_is_one_itself(folder):

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -88,6 +89,7 @@ def test_of_a_study_with_nothing_wrong_all_is_looked_at(folder):
         ("base", None, "`base` is missing"),
         ("language", "hu", "perhaps 'hun'"),
         ("langauge", "hun", "langauge"),
+        ("sources", {"tales": {"kind": "text", "paths": ["table.csv"]}}, "table.csv is of no known kind"),
         ("resources", {"launcher": "no-such-program --nnodes=2"}, "there is no program no-such-program"),
         ("resources", {"launcher": "srun 'torchrun"}, "is no command (No closing quotation): close its quotes"),
         ("tracking", "no-such-tracker", "tracking"),
@@ -95,10 +97,44 @@ def test_of_a_study_with_nothing_wrong_all_is_looked_at(folder):
 )
 def test_what_nr_run_refuses_at_once_the_doctor_says_in_the_same_words(folder, nr_here, field, value, says):
     (folder / "study.yaml").write_text(yaml.safe_dump({**STUDY, field: value}))
+    (folder / "table.csv").write_text("text\negy\n")
     finding = found(folder, "study")
     refused = nr_here("run", "study.yaml", cwd=folder)
     assert says in finding.says and finding.fix and refused.returncode == 2
     assert refused.stderr.strip().removeprefix("error: ") == finding.says.replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("table.csv", "read_csv('table.csv').write_parquet('table.parquet')"),
+        ("tables", "as a.tsv is not: write the table as Parquet"),
+        ("empty", "holds no text of a kind that is read"),
+    ],
+)
+def test_what_nr_init_refuses_as_data_the_doctor_says_in_the_same_words(folder, nr_here, file, says):
+    (folder / "tables").mkdir()
+    (folder / "empty").mkdir()
+    for name in ("table.csv", "tables/a.tsv"):
+        (folder / name).write_text("text\negy\n")
+    refused = nr_here("init", "new", "--data", file, cwd=folder)
+    told = {finding.what: finding for finding in examine(folder / ".prefect", 0, study=Path(file))}
+    assert refused.returncode == 2 and told["study"].fix
+    assert says in told["text"].says and told["text"].says == refused.stderr.strip().removeprefix("error: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (".", "is a folder where a config file should be; give study.yaml"),
+        ("hu.jsonl", "`nr init --data hu.jsonl` writes a config that reads it"),
+    ],
+)
+def test_a_folder_or_a_text_in_the_place_of_a_study_is_told_with_what_to_give(folder, nr_here, given, says):
+    told = {finding.what: finding for finding in examine(folder / ".prefect", 0, study=Path(given))}
+    refused = nr_here("run", given, cwd=folder)
+    assert says in refused.stderr and refused.returncode == 2 and says in told["study"].says and told["study"].fix
+    assert "`nr init --data" in told["text"].says and not told["text"].fix
 
 
 def rows_of(change):
@@ -162,6 +198,14 @@ def test_a_base_that_would_not_load_is_told(folder, break_it, says):
     assert says in finding.says and finding.fix
 
 
+def test_a_base_that_sees_later_tokens_is_told_by_its_config_alone(folder):
+    tiny_model("bert").save_pretrained(folder / "model")
+    finding = found(folder, "base")
+    assert "(bert) predicts each token from those behind it too" in finding.says and "decoder" in finding.says
+    tiny_model("bert", is_decoder=True).save_pretrained(folder / "model")
+    assert found(folder, "base").says.startswith("bert of ")
+
+
 def cut(file):
     file.write_bytes(file.read_bytes()[:-1000])
 
@@ -169,6 +213,14 @@ def cut(file):
 def test_a_flow_refuses_a_base_cut_short_before_it_reads_anything(folder):
     cut(folder / "model" / "model.safetensors")
     with pytest.raises(ModelError, match=r"model\.safetensors is damaged or cut short"):
+        check.fn(load_config("study.yaml"))
+
+
+def test_a_flow_says_that_a_base_sees_later_tokens_and_not_what_its_tokenizer_lacks(folder):
+    tiny_model("bert").save_pretrained(folder / "model")
+    config = json.loads((folder / "model" / "tokenizer_config.json").read_text())
+    (folder / "model" / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": None}))
+    with pytest.raises(ModelError, match="from those behind it too"):
         check.fn(load_config("study.yaml"))
 
 
