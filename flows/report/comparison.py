@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from flows.report.inline_svg import drawing
-from flows.report.learned import choices, scatter_pictures
+from flows.report.learned import choices, or_in_replay, scatter_pictures
 from flows.report.queries import STUDIES, Answer, ask
-from flows.report.scatter_plot import TRADE_OFF
+from flows.report.scatter_plot import TRADE_OFF, has_both
 from flows.report.series import Styles
 from flows.report.templates import render
 from pipelines.text.languages import NAME_OF_CODE
@@ -47,20 +49,29 @@ def write_comparison(workspace: Workspace) -> Path | None:
     if len(studies) < 2:
         return None
     runs = [run for study in studies for run in study.runs]
-    styles, words = Styles(runs), ("forgetting (bits per byte)", "learning (bits per byte)")
+    styles = Styles(runs)
+    in_replay, is_known = or_in_replay([run for run in runs if not has_both(run)])
     with drawing():
-        pictures = scatter_pictures(runs, [], styles, TRADE_OFF, *words)
+        pictures = _pictures(runs, styles, "forgetting (bits per byte)")
+        in_replay_pictures = _pictures(
+            in_replay if is_known else [], styles, "forgetting in the replay’s domain (bits per byte)"
+        )
     html = render(
         "comparison.html",
         studies=studies,
         styles=styles,
         pictures=pictures,
+        in_replay_pictures=in_replay_pictures,
         choices=choices(runs, ("study", "method", "seed")),
         answer=answer,
     )
     path = workspace.reports / FILE
     write_atomically(path, html)
     return path
+
+
+def _pictures(runs: list[Row], styles: Styles, forgetting: str) -> list[Markup]:
+    return scatter_pictures(runs, [], styles, TRADE_OFF, forgetting, "learning (bits per byte)")
 
 
 def _studies(answer: Answer, reports: Path) -> list[Compared]:

@@ -36,6 +36,7 @@ ORDER BY language, forgetting"""
 
 STUDIES = """SELECT l.base_model_id, coalesce(m.source, l.base_model_id, '') AS base, l.language, l.name, l.method,
        l.learning_rate, l.seed, l.learning, l.learning_stderr, l.forgetting, l.forgetting_stderr,
+       l.forgetting_in_replay, l.forgetting_in_replay_stderr,
        coalesce(strftime(r.created AT TIME ZONE 'UTC', '%Y-%m-%d'), '') AS day, l.run_id
 FROM learning_vs_forgetting l
 JOIN runs r USING (run_id)

@@ -12,6 +12,7 @@ from tests.flows.report.browser import CHROMIUM, Browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 RUNS = 6
+LETTER = (703, 943)  # CSS pixels within the margins of a printed page, the smaller of the usual two
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,16 @@ def test_it_fits_a_phone_in_light_and_dark(page, width, scheme):
         assert browser.ask("document.documentElement.scrollWidth") <= width
         channels = browser.ask("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert (sum(channels) > 600) == (scheme == "light")
+
+
+def test_the_first_printed_page_has_the_plot(page):
+    with Browser(LETTER[0], 900) as browser:
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        browser.open(page)
+        bottom = browser.ask("document.querySelector('figure.plot').getBoundingClientRect().bottom + scrollY")
+        assert 300 < bottom < LETTER[1]
+        stand = "[...document.querySelectorAll('h2')].filter(one => one.offsetHeight)"
+        assert browser.ask(f"{stand}.every(one => one.nextElementSibling.offsetHeight)"), "a heading with nothing below"
 
 
 def test_in_print_nothing_is_cut_off_and_buttons_are_gone(browser):
