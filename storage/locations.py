@@ -21,9 +21,10 @@ def at_home(path: str | Path) -> Path:
     return Path(expanded)
 
 
-# The folders of an absolute path; not those of an address.
-_FOLDERS = re.compile(r"file:///(?:[^\s/'\"<>]+/)+|(?<![\w:/.~}…*-])~?/(?:[^\s/'\"<>]+/)+")
-_PATH = re.compile(r"(?:file://)?[/~].*")
+# The folders of an absolute path, also as a `file:` address or behind the :: of a chain; not those of other addresses.
+_FILE = r"(?<!\w)file:(?://(?:localhost)?)?"
+_FOLDERS = re.compile(rf"{_FILE}/(?:[^\s/'\"<>]+/)*|(?:(?<=::)|(?<![\w:/.~}}…*-]))~?/(?:[^\s/'\"<>]+/)+", re.IGNORECASE)
+_PATH = re.compile(rf"(?:{_FILE})?[/~].*", re.IGNORECASE)
 
 
 def without_folders(text: str | None) -> str:
@@ -37,9 +38,11 @@ def values_without_folders(value: Any) -> Any:
         return {key: values_without_folders(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [values_without_folders(item) for item in value]
-    if isinstance(value, str) and _PATH.fullmatch(value):
-        return f"…/{value.rstrip('/').rpartition('/')[2]}"
-    return without_folders(value) if isinstance(value, str) else value
+    return "::".join(map(_without_folders, value.split("::"))) if isinstance(value, str) else value
+
+
+def _without_folders(text: str) -> str:
+    return f"…/{text.rstrip('/').rpartition('/')[2]}" if _PATH.fullmatch(text) else without_folders(text)
 
 
 # Object stores and the Hugging Face hub. Those that can create an object once, of two who try, may be a bucket.
