@@ -40,6 +40,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "pipelines/documents/added_languages.py",
             "pipelines/documents/given_files.py",
             "pipelines/sources/compressed_*.py",
+            "pipelines/sources/credentials.py",
             "pipelines/sources/urls.py",
             "pipelines/sources/text_files.py",
             "pipelines/sources/text_*.py",

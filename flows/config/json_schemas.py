@@ -25,8 +25,8 @@ def task_schema() -> str:
     """Return the schema of an evaluation task's file, which may leave what is required to its `variants`."""
     whole = TaskSettings.model_json_schema()
     keys = whole["properties"]
-    variant = {"type": "object", "properties": keys, "additionalProperties": False}
-    variants = {
+    variant: dict[str, JsonValue] = {"type": "object", "properties": keys, "additionalProperties": False}
+    variants: dict[str, JsonValue] = {
         "description": "a task each: keys laid over those of the file",
         "type": "array",
         "items": variant,
