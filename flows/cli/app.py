@@ -59,7 +59,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON, for prog
 
 def existing(workspace: Path) -> Path:
     if not (workspace / "workspace.json").exists():
-        raise InputError(f"{workspace} is not a workspace: give the folder of one with --workspace")
+        raise InputError(
+            f"{workspace} is not a workspace: `nr run CONFIG` makes one; give the folder of another with --workspace"
+        )
     return workspace
 
 

@@ -25,9 +25,9 @@ Models = list[type[BaseModel]]
 
 def first_sentence(error: ValidationError, tree: type[BaseModel]) -> str:
     """Name the first wrong field of `tree`, what is wrong with it, and what to do."""
-    problems = error.errors()
-    problem = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    # A key that is missing may be an unknown one misspelt, which says more.
+    problem, *further = sorted(error.errors(), key=lambda one: one["type"] == "missing")
+    more = f" (and {len(further)} more)" if further else ""
     path, models = _follow(tree, list(problem["loc"]))
     field = redacted_text(".".join(path))
     if problem["type"] == "extra_forbidden":

@@ -51,7 +51,7 @@ def _find_config(name: Any) -> Path:
             f"`extends`: {reprlib.repr(name)} cannot be looked up; give the path of a YAML file"
         ) from error
     if found and found.is_dir():
-        usual = next((found / name for name in USUAL if (found / name).is_file()), "that of a YAML file in it")
+        usual = next((found / name for name in USUAL if (found / name).is_file()), "the path of a YAML file in it")
         raise InputError(f"{found} is a folder where a config file should be; give {usual}")
     if found and is_text(found.name):
         raise InputError(f"{found} is text, and no config; `nr init --data {found}` writes a config that reads it")

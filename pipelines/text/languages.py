@@ -96,6 +96,8 @@ def known_language(code: str) -> str:
     asked = re.split("[-_]", code.strip().lower())[0]  # FineWeb2's hun_Latn, and pt-BR
     if asked in NAME_OF_CODE:
         near = [asked]
+    elif asked in code_of_name:
+        near = [code_of_name[asked]]
     elif known := [*_CODES_OF_OTHER.get(asked, []), *filter(None, [CODE_OF_LABEL.get(asked)])]:
         near = known
     else:

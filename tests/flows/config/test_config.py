@@ -577,3 +577,8 @@ def test_several_new_languages_are_learned_jointly():
     changes = {"corpora": {**SMALL["corpora"], "hungarian": hungarian}, "inputs": inputs}
     assert parse_config({**SMALL, **changes, "more_languages": ["hun"]}, "my.yaml").new_languages() == ["fra", "hun"]
     assert "hungarian is in hun and has role new, while the language to learn is fra" in refused(**changes)
+
+
+def test_of_a_misspelt_key_that_must_be_there_the_misspelling_is_told_first():
+    with pytest.raises(InputError, match=r"unknown key `corpra`; did you mean `corpora`\?"):
+        parse_config({"language": "hun", "sources": {"a": {"kind": "text", "paths": ["a.txt"]}}, "corpra": {}}, "here")

@@ -19,6 +19,7 @@ from tests.pipelines.warc_files import ENGLISH, FRENCH, prose
     [
         ("hu", "perhaps 'hun' .Hungarian."),
         ("hungarain", "perhaps 'hun' .Hungarian."),
+        ("Hungarian", "perhaps 'hun' .Hungarian.$"),
         ("FRA", "perhaps 'fra' .French."),
         ("nob", "perhaps 'nor' .Norwegian.$"),
         ("no", "perhaps 'nor' .Norwegian.$"),
