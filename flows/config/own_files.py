@@ -1,4 +1,4 @@
-"""What of a user's own files can be read: the source of a study that reads them, and the fix where none does."""
+"""Tells what of a user's own files can be read: the source of a study that reads them, and the fix where none does."""
 
 import json
 from collections import Counter

@@ -25,7 +25,7 @@ class Tap(NamedTuple):
 
 @dataclass
 class Place:
-    """Where one layer writes, by adapter. A layer has its own so that all layers look alike to torch.compile: by a dict
+    """Holds what one layer writes, by adapter. A layer has its own so that all layers look alike to torch.compile: by a dict
     of all, whose length is another in each, it would compile each anew, and give up after eight."""
 
     slots: dict[str, Tap] = field(default_factory=dict)
