@@ -25,15 +25,18 @@ class Tap(NamedTuple):
 
 @dataclass
 class Place:
-    """Holds what one layer writes, by adapter. A layer has its own so that all layers look alike to torch.compile: by a dict
-    of all, whose length is another in each, it would compile each anew, and give up after eight."""
+    """Holds what one layer writes, by adapter.
+
+    A layer has its own so that all look alike to torch.compile: by a dict of all, whose length is another in each, it
+    would compile each anew, and give up after eight.
+    """
 
     slots: dict[str, Tap] = field(default_factory=dict)
     blocks: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Taps:
-    """The places of one model, shared by its adapter layers.
+    """Gives each layer of one model its place, and the reader all of them; shared by its adapter layers.
 
     adapter: the one that is measured where several are active; None: all. with_blocks: measure too what the block that
     the adapter stands beside puts out (‖FFN(x)‖₁ / d, without gradient).
