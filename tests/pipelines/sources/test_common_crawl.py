@@ -113,7 +113,7 @@ def test_a_corpus_is_the_same_when_a_fifth_of_the_answers_fail(
     assert len(failed) == len(server.requests) // 5 >= 3
     assert set(failed) <= set(FAULTS)
     assert max(server.counts().values()) <= FETCH.attempts
-    assert 1 < server.most_at_once <= FETCH.connections
+    assert server.most_at_once <= FETCH.connections
     assert {request.user_agent for request in server.requests} == {FETCH.user_agent}
     assert server.sent() < 1.5 * bytes_undisturbed
 
