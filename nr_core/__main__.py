@@ -3,7 +3,7 @@
 Each spec is one job (nr_core.specs). Progress and errors are JSON lines on stdout; anything else is a log line. A job
 that is finished returns at once; one that was cut off goes on from its last checkpoint. Exit code 2: a job could not be
 done, for the reason its error line gives (the other specs are still run); 143: stopped by SIGTERM or with the parent,
-after a checkpoint.
+after a checkpoint, or while it was loading.
 
 On several devices: `torchrun --standalone --nproc-per-node N -m nr_core train SPEC.json`. The first process owns the
 folder and reports; the others follow it.
@@ -52,8 +52,7 @@ def _run(job: str, path: Path) -> bool:
     try:
         spec = _read(spec_class, path)
         progress.label = spec.label or spec.out.name
-        if stopping.requested.is_set():
-            raise stopping.Stopped
+        stopping.begin()
         if "WORLD_SIZE" in os.environ:
             _work_with_others(job, spec, progress)
             return True

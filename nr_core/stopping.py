@@ -1,9 +1,13 @@
-"""Ends a job early: SIGTERM asks it to save and stop, and so does the death of the process that started it."""
+"""Ends a job early: SIGTERM asks it to save and stop, and so does the death of the process that started it.
+
+Until a job looks whether it was asked, it loads and has nothing to save: then it ends at once.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +16,7 @@ TERMINATED = 128 + signal.SIGTERM  # exit code 143, as of any process that SIGTE
 GRACE = 60.0  # seconds that an orphaned job has to save before it is ended the hard way
 
 requested = threading.Event()
+_looks = threading.Event()  # from its first look on a job goes on to look
 
 
 class Stopped(SystemExit):
@@ -21,16 +26,48 @@ class Stopped(SystemExit):
         super().__init__(TERMINATED)
 
 
+def begin() -> None:
+    """Begin a job, which loads first. Raises Stopped where the one before it was asked to stop."""
+    _looks.clear()
+    if requested.is_set():
+        raise Stopped
+
+
+def asked() -> bool:
+    """Tell whether to save and stop; who calls this does so again soon."""
+    _looks.set()
+    return requested.is_set()
+
+
 def listen() -> None:
-    """Listen for SIGTERM and for the parent's death: either sets `requested`."""
+    """Listen for SIGTERM and for the parent's death: either sets `requested`, and ends what is still loading.
+
+    SIGTERM is heard by a thread: Python's own handlers wait for native code to return, as where others are waited for.
+    """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+
+    def hear() -> None:
+        with heard, told:
+            while number := heard.recv(1):
+                if number[0] == signal.SIGTERM:
+                    _stop()
 
     def save_and_end() -> None:
-        requested.set()
+        _stop()
         time.sleep(GRACE)
         os._exit(TERMINATED)
 
+    threading.Thread(target=hear, daemon=True, name="terminations").start()
     when_parent_dies(os.getppid(), save_and_end)
+
+
+def _stop() -> None:
+    requested.set()
+    if not _looks.is_set():
+        os._exit(TERMINATED)
 
 
 def when_parent_dies(parent: int, act: Callable[[], object]) -> None:

@@ -35,7 +35,7 @@ class Pace:
         """Report further tokens that were read; name: of the text or task. Raises Stopped where the job was asked to
         stop.
         """
-        if stopping.requested.is_set():
+        if stopping.asked():
             raise stopping.Stopped
         self._done += tokens
         total = max(self._done, sum(self._costs.values()))

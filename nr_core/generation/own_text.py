@@ -219,7 +219,7 @@ def sample_tokens(spec: SampleSpec, progress: Progress) -> None:
         progress.report(min(done, most), spec.tokens, rate, max(0, spec.tokens - done) / rate)
 
     def within_batch(tokens: int) -> None:
-        if stopping.requested.is_set():
+        if stopping.asked():
             raise stopping.Stopped
         report(sum(map(len, held)) + tokens, spec.tokens - 1)  # all of them: once the batch is whole
 

@@ -167,7 +167,7 @@ class Loop:
         self, state: LoopState, kept: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
     ) -> None:
         """Raise Stopped, after a checkpoint, where one of the processes was asked to stop."""
-        asked = self.ranks.any(stopping.requested.is_set())
+        asked = self.ranks.any(stopping.asked())
         if state.step == self.settings.steps:
             return
         if asked or state.step % self.settings.checkpoint_every == 0:

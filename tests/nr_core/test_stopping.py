@@ -1,0 +1,33 @@
+"""A job that loads ends at once when it is asked to stop; one that looks is left to save."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+WORK = """
+import hashlib, sys, time
+from nr_core import stopping
+stopping.listen()
+stopping.begin()
+{looks}
+print("on", flush=True)
+{work}
+print("saved", flush=True)
+"""
+NATIVE = "hashlib.pbkdf2_hmac('sha256', b'', b'', 1_000_000_000)"  # lets other threads run, but no signal handler
+SAVING = "while not stopping.asked(): time.sleep(0.05)"
+
+
+@pytest.mark.parametrize(("looks", "work", "said"), [("", NATIVE, ""), ("stopping.asked()", SAVING, "saved")])
+def test_what_loads_ends_at_once_and_what_looks_saves(looks, work, said):
+    code = WORK.format(looks=looks, work=work)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "on\n"
+        process.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        assert process.stdout.read().strip() == said
+    assert time.monotonic() - asked < 5
+    assert process.returncode == (0 if said else 128 + signal.SIGTERM)
