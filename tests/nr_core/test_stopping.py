@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -27,7 +26,5 @@ def test_what_loads_ends_at_once_and_what_looks_saves(looks, work, said):
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "on\n"
         process.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
-        assert process.stdout.read().strip() == said
-    assert time.monotonic() - asked < 5
+        assert process.communicate(timeout=60)[0].strip() == said  # what is native would go on for many minutes
     assert process.returncode == (0 if said else 128 + signal.SIGTERM)
