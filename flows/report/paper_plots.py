@@ -73,7 +73,8 @@ _QUERIES = {"cost": COST, "runs": RUNS, "front": FRONT, "kl": KL, "tasks": TASKS
 def draw_results(kept: KeptResults) -> list[Path]:
     """Write an SVG beside each file of results, more where it has several bases or languages.
 
-    Where KL to the base was measured, kl-forgetting.svg shows it against forgetting, over the runs of all files.
+    Where KL to the base was measured, kl-forgetting.svg shows it against forgetting, over the runs of all files; a name
+    that one study alone has is its method's there, or a hundred runs would have fifty labels.
 
     Raises:
         InputError: there is nothing that has been measured.
@@ -91,11 +92,19 @@ def draw_results(kept: KeptResults) -> list[Path]:
                 written.append(_drawn(path, runs, best, styles, TRADE_OFF, (FORGETTING, LEARNING)))
     if not written:
         raise InputError(f"{kept.root} holds no measured run, so there is nothing to draw")
-    with_kl = [row for row in all_rows if row["kl_new"] is not None]
+    with_kl = _by_common_names([row for row in all_rows if row["kl_new"] is not None])
     styles = Styles(with_kl)
     if runs := marked(with_kl, styles, KL_MEASURES):
         written.append(_drawn(kept.root / "kl-forgetting.svg", runs, [], styles, KL_MEASURES, KL_WORDS))
     return written
+
+
+def _by_common_names(rows: list[Row]) -> list[Row]:
+    """Give runs whose name one study alone has the name of their method."""
+    studies: dict[str, set[str]] = {}
+    for row in rows:
+        studies.setdefault(row["name"], set()).add(row["study"])
+    return [row if len(studies[row["name"]]) > 1 else {**row, "name": row["method"].replace("_", " ")} for row in rows]
 
 
 def _drawn(

@@ -91,6 +91,21 @@ def test_studies_stand_side_by_side_and_are_drawn(workspace, tmp_path):
     assert before == {path.name: path.read_bytes() for path in folder.glob("*.svg")}, "the same results, the same bytes"
 
 
+def test_kl_over_all_studies_names_by_method_what_one_study_alone_has(workspace, tmp_path):
+    kl = [{"model_id": name, "step": 1, "eval_id": "french", "settings_hash": "s", "metric": "kl_to_base",
+           "value": 0.2, "n": 3, "stderr": 0.01} for name in MEASURED]  # fmt: skip
+    write_records(workspace, "evaluations", "kl", kl)
+    refresh_catalog(workspace)
+    folder = tmp_path / "docs"
+    keep_results(workspace, folder / "one.parquet", MADE_BY)
+    keep_results(workspace, folder / "two.parquet", MADE_BY, "name = 'tuned'")
+    assert folder / "kl-forgetting.svg" in draw_results(KeptResults(folder))
+    drawn = (folder / "kl-forgetting.svg").read_text()
+    assert {name: f">{name}<" in drawn for name in ("lora", *MEASURED)} == {
+        "tuned": True, "lora": True, "silent": False, "beaten": False
+    }  # fmt: skip
+
+
 def test_what_is_no_result_is_refused_in_a_sentence(workspace, tmp_path):
     with pytest.raises(InputError, match="holds no results"):
         query(KeptResults(tmp_path), "FROM results")
