@@ -73,3 +73,29 @@ def test_gates_are_closed_by_variants_of_a_run(world, run, tmp_path, last_line):
     assert closed["as published"] < closed["closing term 0.3"] < 1
     assert "stopped" not in rows["threshold 0.5"]  # its gates, all shut at first, take the other sign
     assert 0 < closed["threshold 0.5"] < 1
+
+
+def test_a_variant_of_gated_rows_is_trained_once_and_learns_what_it_changes(world, tmp_path, last_line):
+    folder, file = tmp_path / "workspace" / "runs" / "run", tmp_path / "variants.jsonl"
+    folder.mkdir(parents=True)
+    spec = world.train_spec(folder, training={"steps": 3})
+    for source, held_out in zip(spec["inputs"], (world.held_out, world.old), strict=True):
+        streams = tmp_path / "workspace" / source["role"]
+        streams.mkdir()
+        (streams / "train").symlink_to(source["tokens"])
+        (streams / "held_out").symlink_to(held_out)
+        source["tokens"] = f"{source['role']}/train"
+    (folder / "spec.json").write_text(json.dumps(spec))
+    call = ("learning_more.py", folder, "--other", world.old, "--out", file)
+    rows = {row["variant"]: row for row in last_line(*call, "--seeds", "1")}
+    stopped = [name for name, row in rows.items() if "stopped" in row]
+    assert stopped == ["neutral residues 6e-3, layers 0 and 3 alone, twice as wide"]  # this base has two layers
+    share = {name: row.get("new_parameters") for name, row in rows.items()}
+    assert share["gated rows 3e-3"] > share["gated rows 3e-3, one matrix for both"] > share["neutral residues 6e-3"]
+    assert share["gated rows 6e-3"] < share["gated rows 6e-3, and gated LoRA of rank 16 beside attention"]
+    learned = [row["learning"] for name, row in rows.items() if name not in stopped]
+    assert all(learned)
+    assert len(set(learned)) > len(learned) / 2
+    written = file.read_text()
+    assert len(last_line(*call, "--seeds", "1", "0", "--variants", "gated rows 6e-3")) == len(rows) + 1
+    assert file.read_text().startswith(written)
