@@ -170,7 +170,9 @@ class _SummedByPieces(torch.autograd.Function):
                 logits = to_logits(states)
             value, of_logits = criterion(logits.detach(), piece)
             total += value
-            found = torch.autograd.grad(logits, (states, *trained), of_logits.to(logits.dtype), allow_unused=True)
+            of_logits = of_logits.to(logits.dtype)
+            found = torch.autograd.grad(logits, (states, *trained), of_logits, allow_unused=True)
+            del logits, of_logits  # or they would stand beside the next piece's
             gradient[piece] = found[0]
             for i, more in enumerate(found[1:]):
                 before = of_trained[i]
