@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from nr_core.base import head as heads
 from nr_core.base.head import Head
 from nr_core.base.precision import Choice, choose, choose_once, hold_frozen_in_bf16
 from nr_core.peft import NeutralResiduesConfig
-from nr_core.training.loss import lm_loss
+from nr_core.training.loss import cross_entropy, lm_loss
 from tests.nr_core.architectures import tiny
 from tests.nr_core.tiny import tiny_model
 from tests.nr_core.tuner.test_architectures import ARCHITECTURES
@@ -64,6 +66,19 @@ def test_no_tensor_of_all_logits_is_made():
     model.lm_head.register_forward_hook(note)
     lm_loss(Head(model), TOKENS, TARGETS).backward()
     assert largest <= 5 * 64
+
+
+def test_of_a_pieces_logits_nothing_is_left_when_the_next_come():
+    head, left, one_piece = Head(tiny_model("llama")), [], cross_entropy(TOKENS[:, 1:], TARGETS)
+
+    def criterion(logits, piece):
+        assert not any(gradient() is not None for gradient in left)
+        value, gradient = one_piece(logits, piece)
+        left.append(weakref.ref(gradient))
+        return value, gradient
+
+    head.summed(criterion, TOKENS[:, :-1])
+    assert len(left) == 4  # of 16 tokens, five at a time
 
 
 def test_a_model_that_cannot_be_parted_gives_the_same():
