@@ -1,6 +1,6 @@
 """Ends a job early: SIGTERM asks it to save and stop, and so does the death of the process that started it.
 
-Until a job looks whether it was asked, it loads and has nothing to save: then it ends at once.
+Until a job looks whether it was asked, it has nothing to save, since it loads, or evaluates: then it ends at once.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def listen() -> None:
     told.setblocking(False)
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=_be_nobodys_job)
 
     def hear() -> None:
         with heard, told:
@@ -62,6 +63,12 @@ def listen() -> None:
 
     threading.Thread(target=hear, daemon=True, name="terminations").start()
     when_parent_dies(os.getppid(), save_and_end)
+
+
+def _be_nobodys_job() -> None:
+    """Let SIGTERM end a process that a library forks, and not be told to the job, whose socket the two share."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _stop() -> None:

@@ -99,7 +99,7 @@ Rows = list[dict[str, Any]]
 
 
 def evaluate(spec: EvaluateSpec, progress: Progress) -> None:
-    """Score a base or a run on every set; write out/evaluation.json. Raises Stopped where the job was asked to stop."""
+    """Score a base or a run on every set; write out/evaluation.json, all at once: a job that is stopped leaves none."""
     streams = {entry.eval_id: TokenStream.open(entry.tokens) for entry in spec.sets}
     model = load_run(spec.base, spec.run)
     precision = choose(spec.settings.precision, model)

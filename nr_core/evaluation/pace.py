@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 
-from nr_core import stopping
 from nr_core.evaluation.tasks.items import Item
 from nr_core.progress import Progress
 
@@ -32,11 +31,7 @@ class Pace:
             self._begun = self._clock()
 
     def advance(self, name: str, tokens: int) -> None:
-        """Report further tokens that were read; name: of the text or task. Raises Stopped where the job was asked to
-        stop.
-        """
-        if stopping.asked():
-            raise stopping.Stopped
+        """Report further tokens that were read; name: of the text or task."""
         self._done += tokens
         total = max(self._done, sum(self._costs.values()))
         rate = self._done / max(self._clock() - (self._begun or 0.0), 1e-9)

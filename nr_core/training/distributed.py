@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from nr_core import stopping
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -42,6 +44,11 @@ class Ranks:
             return flag
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return bool(self.sum(torch.tensor(float(flag), device=device)))
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped in all processes where one of them was asked to stop."""
+        if self.any(stopping.asked()):
+            raise stopping.Stopped
 
     def wait(self) -> None:
         if self.count > 1:

@@ -16,7 +16,7 @@ half of its windows steer α, the other half only measure what came out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +43,11 @@ FEWEST_WINDOWS, SHORTEN_BELOW = 4, 32  # for two halves that each have a standar
 
 
 Tokens = np.ndarray[Any, Any]
+Look = Callable[[], None]
+
+
+def _go_on() -> None:
+    """Let a measurement go on to its end."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,18 @@ class Slice:
     context_token: int
     known: Sequence[int] = ()  # how many of a window's first tokens the one before scores; default: none
 
-    def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int) -> Tokens:
-        """Return nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double."""
+    def nats(self, head: Head, chosen: Sequence[int], batch_tokens: int, look: Look = _go_on) -> Tokens:
+        """Return nats of some of the windows, at most so many tokens a forward pass: (chosen,), in double.
+
+        look() is called before each pass, and may raise.
+        """
         training = head.model.training
         head.model.eval()
         nats = np.zeros(len(chosen))
         windows = [(i, self.windows[index], self.known[index] if self.known else 0) for i, index in enumerate(chosen)]
         rows = max(1, batch_tokens // max(map(len, self.windows)))
         for owners, inputs, known, lengths in padded(windows, rows, self.context_token):
+            look()
             nats[owners] = window_nats(head, inputs, scored_places(inputs.shape[1] - 1, known, lengths))
         head.model.train(training)
         return nats
@@ -182,10 +191,14 @@ class ForgettingBudget:
     def alpha(self) -> float:
         return self.record[-1]["alpha"] if self.record else FIRST_ALPHA
 
-    def after_step(self, step: int) -> float:
-        """Measure where it is due, and return the α of the next step. step: steps done."""
-        if step % self.every == 0:
-            forgetting = self._forgetting(len(self.record))
+    def after_step(self, step: int, look: Look = _go_on) -> float:
+        """Measure where it is due and has not been done, and return the α of the next step. step: steps done.
+
+        look: as of Slice.nats; where it raises, the measurement is not recorded, and is done when this is called again.
+        """
+        measured = self.record[-1]["step"] if self.record else 0
+        if step % self.every == 0 and step > measured:
+            forgetting = self._forgetting(len(self.record), look)
             excess = (forgetting - TARGET_SHARE * self.bound) / self.bound
             excess = max(-LARGEST_EXCESS, min(LARGEST_EXCESS, excess))
             low, high = map(math.log, ALPHA_RANGE)
@@ -195,24 +208,28 @@ class ForgettingBudget:
             self.record.append({"step": step, "forgetting": forgetting, "integral": integral, "alpha": alpha})
         return self.alpha
 
-    def _forgetting(self, update: int) -> float:
+    def _forgetting(self, update: int, look: Look) -> float:
         """Return the forgetting on the windows whose turn it is, in bits per byte."""
         count = len(self.steering.windows)
         chosen = [(update * self.windows + i) % count for i in range(self.windows)]
-        self._know_base([index for index in chosen if index not in self._base])
-        now = self.steering.nats(self.head, chosen, self.batch_tokens)
+        self._know_base([index for index in chosen if index not in self._base], look)
+        now = self.steering.nats(self.head, chosen, self.batch_tokens, look)
         before = np.array([self._base[index] for index in chosen])
         return bits_per_byte(now - before, self.steering.bytes[chosen])[0]
 
-    def _know_base(self, indices: list[int]) -> None:
+    def _know_base(self, indices: list[int], look: Look) -> None:
         if indices:
             with without_the_new_adapter(self.head.model):
-                nats = self.steering.nats(self.head, indices, self.batch_tokens)
+                nats = self.steering.nats(self.head, indices, self.batch_tokens, look)
             self._base.update(zip(indices, nats.tolist(), strict=True))
 
-    def measured(self) -> tuple[float, float | None]:
-        """Return forgetting on the slice that steered nothing: bits per byte, and the standard error over windows."""
+    def measured(self, look: Look = _go_on) -> tuple[float, float | None]:
+        """Return forgetting on the slice that steered nothing: bits per byte, and the standard error over windows.
+
+        look: as of Slice.nats.
+        """
         every = range(len(self.measuring.windows))
         with without_the_new_adapter(self.head.model):
-            before = self.measuring.nats(self.head, every, self.batch_tokens)
-        return bits_per_byte(self.measuring.nats(self.head, every, self.batch_tokens) - before, self.measuring.bytes)
+            before = self.measuring.nats(self.head, every, self.batch_tokens, look)
+        after = self.measuring.nats(self.head, every, self.batch_tokens, look)
+        return bits_per_byte(after - before, self.measuring.bytes)

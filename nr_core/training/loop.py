@@ -85,6 +85,22 @@ class Loop:
         optimiser = adamw(parameters.values(), self.settings, shares)
         kept = parameters | {name: p for rule in self.rules for name, p in rule.kept().items()}
         state = self._restore(kept, optimiser)
+        try:
+            self._go_on(state, parameters, kept, optimiser)
+        except stopping.Stopped:  # a step that is not whole has changed nothing yet
+            checkpoints.save(self._checkpoints, state, kept, optimiser, self.ranks)
+            raise
+        for rule in self.rules:
+            rule.finish()
+        return state
+
+    def _go_on(
+        self,
+        state: LoopState,
+        parameters: dict[str, nn.Parameter],
+        kept: dict[str, nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+    ) -> None:
         pace = Pace.at(state)
         while state.step < self.settings.steps:
             step, log = state.step, self._is_logged(state.step)
@@ -104,17 +120,14 @@ class Loop:
                 require_open_gates(figures.most_open, self.dead_gate_share, step + 1, in_warmup, self.progress.label)
             self._report(state, pace, figures, log)
             if self.forgetting is not None:
-                self.alpha = self.forgetting.after_step(state.step)
+                self.alpha = self.forgetting.after_step(state.step, self.ranks.stop_if_asked)
             self._save_where_due(state, kept, optimiser)
-        for rule in self.rules:
-            rule.finish()
-        return state
 
     def _restore(self, kept: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> LoopState:
         state = checkpoints.restore(self._checkpoints, kept, optimiser)
         if self.forgetting is not None:
             self.forgetting.record = state.forgetting
-            self.alpha = self.forgetting.alpha
+            self.alpha = self.forgetting.after_step(state.step, self.ranks.stop_if_asked)  # where that was cut off
         reset_peak_memory()
         self.model.train()
         return state
@@ -166,14 +179,13 @@ class Loop:
     def _save_where_due(
         self, state: LoopState, kept: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
     ) -> None:
-        """Raise Stopped, after a checkpoint, where one of the processes was asked to stop."""
-        asked = self.ranks.any(stopping.asked())
-        if state.step == self.settings.steps:
-            return
-        if asked or state.step % self.settings.checkpoint_every == 0:
+        """Save a checkpoint, of the last step where forgetting is yet to be measured, which takes a while; raise
+        Stopped where one of the processes was asked to stop."""
+        is_last = state.step == self.settings.steps
+        if self.forgetting is not None if is_last else state.step % self.settings.checkpoint_every == 0:
             checkpoints.save(self._checkpoints, state, kept, optimiser, self.ranks)
-        if asked:
-            raise stopping.Stopped
+        if not is_last:
+            self.ranks.stop_if_asked()
 
     def forward_backward(self, step: int, log: bool) -> StepFigures:
         """Accumulate the gradients of the whole batch. Dropout, if a base has it, is a function of (seed, step) too."""
@@ -185,7 +197,9 @@ class Loop:
         expected = self.batches.original_share * targets
         figures = StepFigures(tokens_new=targets - originals, tokens_original=originals)
         size = self.settings.micro_batch_size or len(tokens)
-        for rows, is_original in zip(tokens.split(size), original.split(size), strict=True):
+        for number, (rows, is_original) in enumerate(zip(tokens.split(size), original.split(size), strict=True)):
+            if number:  # a step may take minutes
+                self.ranks.stop_if_asked()
             rows = rows.to(device)
             role = is_original.to(device).repeat_interleave(length)
             tapped = self.taps is not None and (self.alpha > 0 or log)

@@ -81,7 +81,7 @@ def train(spec: TrainSpec, progress: Progress) -> None:
         state = loop.run()
 
     # Every process takes part in what is measured and gathered; the first one writes.
-    measured = {} if forgetting is None else _measured(forgetting)
+    measured = {} if forgetting is None else _measured(forgetting, ranks)
     weights = _gathered(extended, placed, spec)
     if ranks.is_main:
         report = _report(spec, extended.extension, loop, state, ranks, placed.precision) | measured
@@ -157,8 +157,8 @@ def _loop(
     )
 
 
-def _measured(forgetting: ForgettingBudget) -> dict[str, Any]:
-    value, error = forgetting.measured()
+def _measured(forgetting: ForgettingBudget, ranks: Ranks) -> dict[str, Any]:
+    value, error = forgetting.measured(ranks.stop_if_asked)
     return {"forgetting": value, "forgetting_stderr": error, "forgetting_record": forgetting.record}
 
 

@@ -28,3 +28,19 @@ def test_what_loads_ends_at_once_and_what_looks_saves(looks, work, said):
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=60)[0].strip() == said  # what is native would go on for many minutes
     assert process.returncode == (0 if said else 128 + signal.SIGTERM)
+
+
+def test_a_process_that_a_library_forks_is_ended_by_itself():
+    """As by multiprocessing's pools, which end theirs by SIGTERM: it is not the job that was asked to stop."""
+    forks = """
+import multiprocessing
+child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+child.start()
+child.terminate()
+child.join()
+time.sleep(0.5)
+print(child.exitcode, stopping.requested.is_set(), end=" ", flush=True)
+"""
+    code = WORK.format(looks="", work=forks)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["on", "-15", "False", "saved"]

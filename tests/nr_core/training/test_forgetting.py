@@ -171,18 +171,25 @@ def test_a_tight_budget_ends_with_a_higher_alpha_and_less_forgotten(world, run, 
 
 def test_resuming_goes_on_with_the_same_alpha(world, run, tmp_path, monkeypatch):
     undisturbed = run(budgeted(world, tmp_path / "undisturbed", 0.01))
-    seen = []
+    measured = Slice.nats
+    for step, at_the_end in (
+        (9, False),
+        (40, True),
+    ):  # after a step, and of all windows
+        taken = []
 
-    def stop_after_seven(*arguments, **options):
-        seen.append(arguments)
-        if len(seen) == 7:
-            stopping.requested.set()
+        def stop_within(text, head, chosen, *others, taken=taken, at_the_end=at_the_end):
+            taken.append(chosen)
+            if isinstance(chosen, range) if at_the_end else len(taken) == 10:
+                stopping.requested.set()
+            return measured(text, head, chosen, *others)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("nr_core.progress.Progress.report", stop_after_seven)
-        with pytest.raises(stopping.Stopped):
-            run(budgeted(world, tmp_path / "stopped", 0.01))
-    stopping.requested.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Slice, "nats", stop_within)
+            with pytest.raises(stopping.Stopped):
+                run(budgeted(world, tmp_path / "stopped", 0.01))
+        stopping.requested.clear()
+        assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == [f"step-000000{step:02}"]
     stopped = run(budgeted(world, tmp_path / "stopped", 0.01))
     one, other = (json.loads((out / "run.json").read_text()) for out in (undisturbed, stopped))
     assert one["forgetting_record"] == other["forgetting_record"]
