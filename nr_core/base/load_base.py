@@ -217,6 +217,13 @@ def _scaled_context(config: Any) -> int:
     return max(lengths)
 
 
+def chooses_tokens(config: Any, length: int) -> bool:
+    """Tell whether a model chooses which tokens of so long a row are seen, as Doge does beyond `keep_window_size`:
+    among equals others in a row that is padded, so that what it predicts depends on the padding."""
+    kept = getattr(config.get_text_config(), "keep_window_size", None)
+    return kept is not None and length > kept
+
+
 def window_length(model: Any, asked: int | None, settings: str) -> int:
     """Tell how many tokens a model is given at once: what is asked for, else DEFAULT_LENGTH or its shorter context.
 

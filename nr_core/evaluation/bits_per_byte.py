@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nr_core.base.head import Head
-from nr_core.base.load_base import named, window_length
+from nr_core.base.load_base import chooses_tokens, named, window_length
 from nr_core.errors import ModelError
 from nr_core.settings import DEFAULT_LENGTH, EvaluationSettings
 from nr_core.tokenization.tokenizer import TokenStream
@@ -38,6 +38,7 @@ def fitted(settings: EvaluationSettings, model: Any) -> EvaluationSettings:
         )
     on_cpu = next(model.parameters()).device.type == "cpu"
     size = min(settings.batch_size, max(1, CPU_TOKENS // length)) if on_cpu else settings.batch_size
+    size = 1 if chooses_tokens(model.config, length) else size
     return settings.model_copy(update={"sequence_length": length, "batch_size": size})
 
 

@@ -8,7 +8,7 @@ of its own accord (T5's end-of-text token) is neither in the context nor scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nr_core.base.head import Head, ToLogits
-from nr_core.base.load_base import context_length, named
+from nr_core.base.load_base import chooses_tokens, context_length, named
 from nr_core.base.precision import FP32, Choice
 from nr_core.errors import ModelError
 from nr_core.evaluation.tasks.ratio import Scored
@@ -24,7 +24,9 @@ from nr_core.evaluation.tasks.token_tree import Tree, batches_of, trees_of
 from nr_core.tokenization.tokenizer import closing_tokens
 
 ENCODE_BATCH = 4096
-AGREEMENT = 1e-3  # nats a token: a model whose trees differ by more from plain sequences reads masks its own way
+AGREEMENT = 1e-3  # nats a token: by more no tree may differ from plain sequences, and no batch from its rows alone
+ROUNDED_AGREEMENT = 0.05  # nats a token, in mean: in bf16, or with weights in few bits, each shape rounds another way
+TRIED_TOKENS = 8  # of a sequence, whose predictions are compared
 Pair = tuple[str, str]
 
 
@@ -36,11 +38,15 @@ class Scorer:
         self.device = next(model.parameters()).device
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._head = Head(model, precision)
+        self._config = core.config
         self._longest = context_length(core.config)
         self._reach = attention_reach(core.config)
         self._closing = closing_tokens(tokenizer) if callable(tokenizer) else 0
         self._sharing = False if mixes_beyond_masks(core) else None  # None: unknown until the first batch
         self._tried = 0  # tokens of the longest sequence that it was tried on
+        self._batching, self._tried_beside = True, 0  # the same of sequences side by side
+        exact = precision.precision == "fp32" and all(p.dtype == torch.float32 for p in model.parameters())
+        self._agreement_beside = AGREEMENT if exact else ROUNDED_AGREEMENT
 
     @torch.inference_mode()
     def score(
@@ -59,7 +65,7 @@ class Scorer:
         self._refuse_unknown_tokens(sequences)
         inputs = [sequence[:-1] for sequence in sequences]
         found: dict[int, Scored] = {}
-        batches = list(batches_of(trees_of(inputs, self.shares(inputs), self._reach), self.batch_tokens))
+        batches = list(self._batches(inputs))
         costs = [len(batch) * len(batch[0].tokens) for batch in batches]
         expect(sum(costs))
         for batch, cost in zip(batches, costs, strict=True):
@@ -116,6 +122,29 @@ class Scorer:
                 "0; its tokenizer is that of another model."
             )
 
+    def _batches(self, inputs: Sequence[list[int]]) -> Iterator[list[Tree]]:
+        if not self.stands_company(inputs):
+            return batches_of(trees_of(inputs, sharing=False), batch_tokens=0)
+        return batches_of(trees_of(inputs, self.shares(inputs), self._reach), self.batch_tokens)
+
+    def stands_company(self, inputs: Sequence[list[int]]) -> bool:
+        """Tell whether a sequence scores the same alone and beside a longer one, to whose length it is padded: tried on
+        the longest and the shortest, again when longer ones come.
+
+        """
+        if chooses_tokens(self._config, max(map(len, inputs), default=0)):
+            return False  # without a trial: it shows at some places only
+        beside = sorted((tokens for tokens in inputs if 2 * len(tokens) <= self.batch_tokens), key=len)
+        if self._batching and len(beside) > 1 and len(beside[-1]) > self._tried_beside:
+            self._tried_beside = len(beside[-1])
+            rows = [_plain(beside[-1]), _plain(beside[0])]
+            for row, tree in enumerate(rows):
+                last = len(tree.tokens) - 1
+                nodes = sorted({last * part // TRIED_TOKENS for part in range(1, TRIED_TOKENS + 1)})
+                gaps = _gaps(self._logits(rows, nodes, row), self._logits([tree], nodes))
+                self._batching &= bool(gaps.mean() < self._agreement_beside)
+        return self._batching
+
     def shares(self, inputs: Sequence[list[int]]) -> bool:
         """Tell whether the model may be given trees: tried on the longest sequences that part, against plain ones.
 
@@ -137,21 +166,14 @@ class Scorer:
             except (RuntimeError, ValueError, TypeError, IndexError):  # such a mask is not for this architecture
                 self._sharing = False
                 return False
-            differences = []
-            for node, i in zip(last, numbers, strict=True):
-                plain = Tree()
-                plain.add(i, inputs[i], [])
-                apart = self._logits([plain], [len(inputs[i]) - 1])[0]
-                beside = together[last.index(node)]
-                gap = (beside.log_softmax(-1) - apart.log_softmax(-1)).abs()
-                differences.append(float((gap * apart.softmax(-1)).sum()))
-            self._sharing = max(differences) < AGREEMENT
+            apart = [self._logits([_plain(inputs[i])], [len(inputs[i]) - 1]) for i in numbers]
+            self._sharing = bool(_gaps(together, torch.cat(apart)).max() < AGREEMENT)
         return bool(self._sharing)
 
-    def _logits(self, batch: Sequence[Tree], nodes: list[int]) -> Tensor:
-        """Return the logits (nodes, vocabulary) behind some nodes of the first tree, in float32."""
+    def _logits(self, batch: Sequence[Tree], nodes: list[int], row: int = 0) -> Tensor:
+        """Return the logits (nodes, vocabulary) behind some nodes of a tree of the batch, in float32."""
         states, to_logits = self._states(batch)
-        return to_logits(states[0, nodes]).float()
+        return to_logits(states[row, nodes]).float()
 
     def _states(self, batch: Sequence[Tree]) -> tuple[Tensor, ToLogits]:
         """Return the last hidden states (rows, nodes, d), and what makes logits of them."""
@@ -216,6 +238,18 @@ class Scorer:
             sums[number].append(float(value))
             greedy[number] &= bool(is_best)
         return {number: Scored(sum(parts), greedy[number], len(parts)) for number, parts in sums.items()}
+
+
+def _plain(sequence: Sequence[int]) -> Tree:
+    tree = Tree()
+    tree.add(0, sequence, [])
+    return tree
+
+
+def _gaps(logits: Tensor, expected: Tensor) -> Tensor:
+    """Return by how many nats predictions differ, as the model expects it: (nodes, vocabulary) twice -> (nodes,)."""
+    gap = (logits.log_softmax(-1) - expected.log_softmax(-1)).abs()
+    return (gap * expected.softmax(-1)).sum(-1)
 
 
 def mixes_beyond_masks(model: Any) -> bool:

@@ -188,6 +188,26 @@ def test_sharing_is_tried_again_when_longer_items_come(model, monkeypatch):
     assert not scorer.shares([[5, 6, 7, 8], [5, 6, 7, 9]])
 
 
+@pytest.mark.parametrize("keep", [8, 1000])
+def test_items_of_a_model_that_sees_its_batch_are_scored_one_by_one(keep):
+    """Doge chooses which tokens of a row are seen; a hook mixes the rows of a batch where the config says nothing."""
+    net = tiny_model("doge", keep_window_size=keep)
+    draw = random.Random(2)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)
+    if keep > 31:
+        net.model.layers[0].register_forward_hook(lambda layer, inputs, states: states + states.mean(0, keepdim=True))
+    inputs = [[draw.randrange(3, 60) for _ in range(length)] for length in (7, 9, 20, 31)]
+    scorer = Scorer(net, SimpleNamespace(bos_token_id=1, eos_token_id=1), 200)
+    scorer.encode = lambda pairs: (inputs, [len(ids) - 3 for ids in inputs])
+    for ids, got in zip(inputs, scorer.score([("", "")] * 4), strict=True):
+        with torch.no_grad():
+            logits = net(torch.tensor([ids[:-1]])).logits[0].log_softmax(-1)
+        assert got.loglikelihood == pytest.approx(sum(logits[i, ids[i]].item() for i in range(-3, 0)), abs=1e-5)
+
+
 def test_what_a_tokenizer_appends_is_neither_context_nor_scored(model):
     net, tokenizer = model
     from tokenizers.processors import TemplateProcessing
