@@ -7,6 +7,7 @@ form of prefect.yaml, and tells whose change a difference is.
 
 import ast
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -19,7 +20,8 @@ import yaml
 from flows.config.errors import refuse_secrets
 from flows.config.yaml_files import read_yaml
 from flows.services.prefect_api import Api
-from pipelines.sources.credentials import credentials_in, masked
+from pipelines.sources.credentials import credentials_in, is_credential, masked
+from pipelines.sources.urls import redacted_text
 from pipelines.workers.child_processes import python_command, python_environment
 from storage.errors import InputError
 from storage.files import write_atomically
@@ -28,6 +30,9 @@ POOL = "nr"
 TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
 FILE, MERGED, RECORD = "prefect.yaml", "deployed.yaml", "deployed.json"
 SHOWN = 160  # characters of a value in a line
+# What `prefect deploy` puts values in place of, in all but the steps (prefect 3.8, cli/deploy/_core.py).
+_BLOCK = re.compile(r"\{\{\s*prefect\.blocks\.")
+_VARIABLE = re.compile(r"\{\{\s*(?:\$|prefect\.variables\.)\s*([\w-]+)")
 OF_THE_SERVER = ("id", "created", "updated")
 Form = dict[str, Any]
 
@@ -90,10 +95,27 @@ def _refuse_secrets(file: Path, content: Form, deployment: Form) -> None:
         for field in (found for name, value in named for found in credentials_in(value, name)):
             raise ValueError(
                 f"`{field}` has a secret in it, which would be kept and shown: set it where the worker runs, or take "
-                "it from a block ({{ prefect.blocks.secret.NAME }})"
+                "it from a Secret block: those of `job_variables` go into `secret_blocks` of the config, a `pull` step "
+                "takes {{ prefect.blocks.secret.NAME }}"
+            )
+        for field in (found for name, value in kept.items() if name != "pull" for found in _put_in(value, name)):
+            raise ValueError(
+                f"`{field}` takes a secret that Prefect puts in its place when it deploys, and then keeps and shows: "
+                "name the Secret block in `secret_blocks` of the config, or set it where the worker runs"
             )
     except ValueError as error:
         raise InputError(f"{file}: deployment {deployment['name']!r}: {error}") from None
+
+
+def _put_in(tree: Any, name: str) -> Iterator[str]:
+    """Yield the way to each text in which `prefect deploy` puts a secret: a block's, or a variable's of such a name."""
+    if isinstance(tree, str):
+        variables = [found[1] for found in _VARIABLE.finditer(tree)]
+        if _BLOCK.search(tree) or any(is_credential(one, "a secret") for one in (variables and [name, *variables])):
+            yield name
+    parts = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for place, part in parts:
+        yield from _put_in(part, f"{name}.{place}")
 
 
 def _mappings(tree: Any) -> Iterator[Form]:
@@ -237,7 +259,7 @@ def _without_nulls(form: Form) -> Form:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(masked(value), ensure_ascii=False, default=str)
+    text = redacted_text(json.dumps(masked(value), ensure_ascii=False, default=str))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

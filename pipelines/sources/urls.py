@@ -162,12 +162,12 @@ def redacted_query(query: str) -> str:
 
 
 def _up_to_credential(member: str) -> str:
-    """Return what stands before a credential where semicolons part a member, as they once did."""
-    first, *others = member.split(";")
+    """Return what stands before a credential where semicolons part a member, as they once did, or a second ? does."""
+    first, *others = re.split("(?<=.)(?=[;?])", member)
     if others and not _is_credential(*first.partition("=")[::2]):
         for place, other in enumerate(others):
-            if _is_credential(*other.partition("=")[::2]):
-                return ";".join([first, *others[:place]])
+            if _is_credential(*other[1:].partition("=")[::2]):
+                return "".join([first, *others[:place]])
     return member
 
 
@@ -194,7 +194,7 @@ def _is_credential(name: str, value: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return re.sub("[-_.]", "", unquote(name)).lower()
+    return re.sub(r"[-_.\s\[\]]", "", unquote(unquote(name))).lower()
 
 
 def _inner(address: str) -> str:

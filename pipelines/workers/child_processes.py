@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.pages.characters import without_controls
+from pipelines.sources.urls import redacted_text
 
 # Python's own switch, which the processes that those start inherit: torchrun's, Prefect's flow runs, spawned pools.
 SAFE = {"PYTHONSAFEPATH": "1"}
@@ -65,8 +66,8 @@ _RANK = re.compile(r"\[(?:default|rank)(\d+)\]:\s?")  # what torchrun puts befor
 
 
 def relay_line(line: str, source: str, logger: logging.Logger) -> None:
-    """Log one line of a process that `source` names."""
-    text = without_controls(line.rstrip())[:LONGEST_LINE]
+    """Log one line of a process that `source` names, without passwords and tokens: Prefect keeps a run's log."""
+    text = redacted_text(without_controls(line.rstrip())[:LONGEST_LINE])
     if rank := _RANK.match(text):
         text, source = text[rank.end() :], f"{source} rank {rank.group(1)}"
     if text.strip():

@@ -11,6 +11,7 @@ CLONE, SHELL = "prefect.deployments.steps.git_clone", "prefect.deployments.steps
 VARIABLES = {"job_variables": {"env": {"A_SECRET": "canary"}}}
 LAUNCHER = {"resources": {"launcher": "env T_TOKEN=canary run"}}
 ADDRESS = {"sources": {"web": {"kind": "warc", "paths": ["https://me:canary@files.example/a.warc.gz"]}}}
+KUBERNETES = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub-secret", "key": "hub-token"}}}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,19 @@ ADDRESS = {"sources": {"web": {"kind": "warc", "paths": ["https://me:canary@file
         ("job_variables.env.HF_TOKEN", {"work_pool": {"job_variables": {"env": {"HF_TOKEN": 20262026}}}}),
         ("job_variables.env.0", {"work_pool": {"job_variables": {"env": ["HF_TOKEN=canary"]}}}),
         ("job_variables.env.0.value", {"job_variables": {"env": [{"name": "A_PAT", "value": "canary"}]}}),
+        ("job_variables.env.HF_TOKEN.0", {"job_variables": {"env": {"HF_TOKEN": ["canary"]}}}),
+        ("job_variables.env.HF_TOKEN.hub.0", {"job_variables": {"env": {"HF_TOKEN": {"hub": ["canary"]}}}}),
+        ("job_variables.env.0.Value", {"job_variables": {"env": [{"Name": "A_PAT", "Value": "canary"}]}}),
+        ("job_variables.env.0.1", {"job_variables": {"env": [["WANDB_API_KEY", "canary"]]}}),
+        ("job_variables.env.hubToken", {"job_variables": {"env": {"hubToken": "canary"}}}),
+        ("job_variables.headers.Cookie", {"job_variables": {"headers": {"Cookie": "session=canary"}}}),
+        ("job_variables.args.2", {"job_variables": {"args": ["nr", "--hub-token", "canary"]}}),
+        ("job_variables.args.2", {"job_variables": {"args": ["sshpass", "-p", "canary", "ssh"]}}),
+        ("job_variables.\\*\\*\\*", {"job_variables": {TOKEN: 1}}),
+        ("job_variables.key", {"job_variables": {"key": "-----BEGIN PRIVATE KEY-----\ncanary"}}),
+        ("job_variables.env.HUB", {"job_variables": {"env": {"HUB": "{{ prefect.blocks.secret.canary }}"}}}),
+        ("job_variables.env.HF_TOKEN", {"job_variables": {"env": {"HF_TOKEN": "{{ prefect.variables.hub }}"}}}),
+        ("job_variables.env.HUB", {"job_variables": {"env": {"HUB": "{{ $HF_TOKEN }}"}}}),
         ("job_variables.env.A_SECRET", VARIABLES),
         ("job_variables.env.A_SECRET", {"triggers": [{"actions": [VARIABLES]}]}),
         ("tags.1", {"tags": ["data", TOKEN]}),
@@ -54,7 +68,7 @@ def test_a_secret_in_the_steps_of_all_deployments_is_refused(tmp_path):
 
 def test_a_reference_to_a_secret_is_taken(tmp_path):
     file = tmp_path / "prefect.yaml"
-    env = {"HF_TOKEN": "{{ prefect.blocks.secret.hub }}", "WANDB_API_KEY": None, "NR_THREADS": 2}
+    env = {"HF_TOKEN": "$HUB", "WANDB_API_KEY": None, "NR_THREADS": 2, "CLUSTER": "{{ prefect.variables.cluster }}"}
     parameters = {"config": {"extends": "configs/demo.yaml", "secret_blocks": {"HF_TOKEN": "hub"}}}
     steps = [{CLONE: {"repository": "https://git.example/me/x.git", "access_token": "{{ prefect.blocks.secret.git }}"}}]
     entry = {
@@ -64,7 +78,7 @@ def test_a_reference_to_a_secret_is_taken(tmp_path):
         "pull": [*steps, {SHELL: {"script": "pip install -r requirements.txt"}}],
         "entrypoint": "a.py:b",
         "parameters": parameters,
-        "work_pool": {"job_variables": {"env": env}},
+        "work_pool": {"job_variables": {"env": env, "kubernetes": [KUBERNETES], "args": ["ssh", "-p", "22", "a.host"]}},
     }
     file.write_text(yaml.safe_dump({"deployments": [entry]}))
     assert read(file)["deployments"] == [entry]

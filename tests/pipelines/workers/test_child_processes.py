@@ -46,6 +46,14 @@ def test_any_line_is_cleaned_and_bounded(line):
     assert "\x1b" not in records[0]
 
 
+def test_passwords_and_tokens_do_not_reach_the_log(caplog):
+    with caplog.at_level(logging.INFO):
+        relay_line(
+            f"GET https://me:canary@files.example/a?sig=canary by hf_{'canary' * 6}", "x", logging.getLogger("x")
+        )
+    assert [record.message for record in caplog.records] == ["x: GET https://files.example/a by ***"]
+
+
 def test_a_process_is_relayed_to_its_end(caplog):
     script = "import logging, sys; logging.basicConfig(format='%(levelname)s %(message)s'); logging.warning('one')"
     with (
