@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from datasketch import MinHash
 
 _MULTIPLIER = 0x9E3779B97F4A7C15  # odd: the step in Weyl's sequence, https://prng.di.unimi.it/splitmix64.c
 _INVERSE = pow(_MULTIPLIER, -1, 1 << 64)
@@ -35,6 +34,9 @@ class SignatureScheme:
 
 @lru_cache(maxsize=4)
 def _permutations(num_perm: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    # Imported late: it brings scipy and a client of Redis, and who compares signatures draws no permutations.
+    from datasketch import MinHash
+
     a, b = MinHash(num_perm=num_perm, seed=seed, scheme="affine32").permutations
     return a[:, None], b[:, None]
 
