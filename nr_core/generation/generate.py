@@ -44,7 +44,7 @@ def stream(
     whole = ids = torch.tensor([known], device=model.device)
     length = len(known)
     draw = torch.Generator(model.device).manual_seed(seed)
-    cache = None
+    cache: dict[str, Any] = {}
     for _ in range(max_new_tokens):
         if length == longest:
             yield text.rest()
@@ -52,17 +52,30 @@ def stream(
                 f"The model's context of {longest} tokens is full, so the text ends here; give a shorter prompt, or "
                 "begin anew with its last lines."
             )
-        output = model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = getattr(output, "past_key_values", None)
-        chosen = _choose(output.logits[0, -1].float(), temperature, draw)
+        logits, cache = next_logits(model, ids, cache)
+        chosen = _choose(logits[0].float(), temperature, draw)
         if int(chosen) in ends:
             break
         whole, length = torch.cat([whole, chosen.view(1, 1)], 1), length + 1
-        ids = whole if cache is None else whole[:, -1:]  # GPT-1 and RecurrentGemma give none to go on from
+        ids = whole[:, -1:] if cache else whole  # GPT-1 and RecurrentGemma give none to go on from
         if piece := text.add(int(chosen)):
             yield piece
     if rest := text.rest():
         yield rest
+
+
+# What a model keeps of the tokens it has seen, as its output and input call it: since transformers 5.24, and before.
+CACHES = ("cache", "past_key_values")
+
+
+def next_logits(model: Any, ids: torch.Tensor, cache: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Return the logits (rows, vocabulary) behind some tokens, and the cache to give with the tokens that follow.
+
+    cache: of the tokens before `ids`; empty where there are none, and where the model keeps none.
+    """
+    output = model(input_ids=ids, use_cache=True, **cache)
+    name = next((name for name in CACHES if getattr(output, name, None) is not None), None)
+    return output.logits[:, -1], {name: getattr(output, name)} if name else {}
 
 
 def _check_prompt(model: Any, tokenizer: Any, known: list[int], longest: int | None) -> None:

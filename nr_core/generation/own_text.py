@@ -27,6 +27,7 @@ from nr_core.generation.generate import (
     Templated,
     chat_prompt,
     end_tokens,
+    next_logits,
     prompt_ids,
     refuse_not_finite,
 )
@@ -102,26 +103,26 @@ class Writer:
     def _go_on(self, documents: list[_Document], on_step: Callable[[int], None]) -> None:
         """Write until all documents are whole. Rows that are whole are no longer computed: the longest of sixteen is
         some twice as long as their mean."""
-        cache, rows, device = None, documents, self.model.device
+        cache: dict[str, Any] = {}
+        rows, device = documents, self.model.device
         unseen = [document.ids for document in rows]
         while True:
-            output = self.model(input_ids=torch.tensor(unseen, device=device), past_key_values=cache, use_cache=True)
-            cache = getattr(output, "past_key_values", None)
-            logits = output.logits[:, -1].float()
+            logits, cache = next_logits(self.model, torch.tensor(unseen, device=device), cache)
             refuse_not_finite(logits)
-            drawn = torch.multinomial(torch.softmax(logits, -1), 1)
+            drawn = torch.multinomial(torch.softmax(logits.float(), -1), 1)
             for document, token in zip(rows, drawn[:, 0].tolist(), strict=True):
                 document.add(token)
             on_step(sum(len(document.ids) - len(self.start) for document in documents))
             left = [row for row, document in enumerate(rows) if not document.whole]
             if not left:
                 return
-            if cache is None:  # GPT-1 and RecurrentGemma keep none: all is computed anew
+            if not cache:  # GPT-1 and RecurrentGemma keep none: all is computed anew
                 rows = [rows[row] for row in left]
                 unseen = [document.ids for document in rows]
                 continue
-            if len(left) < len(rows) and _can_drop_rows(cache):
-                cache.batch_select_indices(torch.tensor(left, device=device))
+            [kept] = cache.values()
+            if len(left) < len(rows) and _can_drop_rows(kept):
+                kept.batch_select_indices(torch.tensor(left, device=device))
                 rows = [rows[row] for row in left]
             unseen = [document.ids[-1:] for document in rows]
 

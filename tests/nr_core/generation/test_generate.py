@@ -65,6 +65,28 @@ class Says(torch.nn.Module):
         return SimpleNamespace(logits=logits, past_key_values=None)
 
 
+class Keeps(Says):
+    """Keeps a cache by the name that a version of transformers has for it, and takes it by no other."""
+
+    def __init__(self, ids, name):
+        super().__init__(ids)
+        self.name = name
+
+    def forward(self, input_ids, use_cache, **cache):
+        assert set(cache) <= {self.name} and len(input_ids[0]) == 1
+        output = super().forward(input_ids)
+        del output.past_key_values
+        return SimpleNamespace(logits=output.logits, **{self.name: ["seen", *cache.get(self.name, [])]})
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_a_model_goes_on_from_its_cache_by_the_name_that_its_transformers_has_for_it(name):
+    tokenizer = byte_level()
+    model = Keeps(tokenizer("yes")["input_ids"], name)
+    assert "".join(stream(model, tokenizer, "a", max_new_tokens=3)) == "yes"
+    assert model.told == tokenizer("aye")["input_ids"]
+
+
 @pytest.mark.parametrize("make", [sentencepiece_like, byte_level])
 @settings(max_examples=60)
 @given(prompt=st.text(st.sampled_from("er kamni🙂ő👩‍🚀"), min_size=1), continuation=st.text(max_size=40))
