@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
+from shlex import quote
 
 import psutil
 from packaging.requirements import InvalidRequirement, Requirement
@@ -31,16 +32,17 @@ SYMPTOMS = {
 def versions() -> tuple[str, Wrong | None]:
     """Hold Python and each package against the bounds of this distribution."""
     python = metadata(DISTRIBUTION)["Requires-Python"] or ""
-    wrong = list(out_of_bounds(requires(DISTRIBUTION) or []))
     if platform.python_version() not in SpecifierSet(python, prereleases=True):
-        wrong.insert(0, f"Python {platform.python_version()} (wanted {python})")
-    if wrong:
-        return "", Wrong("; ".join(wrong), "pip install -c constraints.txt -e .")
+        says = f"Python {platform.python_version()} (wanted {python})"
+        return "", Wrong(says, "make a virtual environment of such a Python, and install there")
+    if unmet := list(out_of_bounds(requires(DISTRIBUTION) or [])):
+        packages = " ".join(quote(f"{wanted.name}{wanted.specifier}") for wanted, _ in unmet)
+        return "", Wrong("; ".join(says for _, says in unmet), f"pip install {packages}")
     return f"within the bounds of {DISTRIBUTION} {version(DISTRIBUTION)}", None
 
 
-def out_of_bounds(requirements: list[str]) -> Iterator[str]:
-    """Yield the requirements that the installed packages do not meet, as `name version (wanted ...)`."""
+def out_of_bounds(requirements: list[str]) -> Iterator[tuple[Requirement, str]]:
+    """Yield the requirements that the installed packages do not meet, each with `name version (wanted ...)`."""
     for text in requirements:
         try:
             wanted = Requirement(text)
@@ -53,10 +55,10 @@ def out_of_bounds(requirements: list[str]) -> Iterator[str]:
         try:
             found = version(wanted.name)
         except PackageNotFoundError:
-            yield f"{wanted.name} is missing (wanted {wanted.specifier or 'any'}){why}"
+            yield wanted, f"{wanted.name} is missing (wanted {wanted.specifier or 'any'}){why}"
             continue
         if not wanted.specifier.contains(found, prereleases=True):
-            yield f"{wanted.name} {found} (wanted {wanted.specifier}){why}"
+            yield wanted, f"{wanted.name} {found} (wanted {wanted.specifier}){why}"
 
 
 def compiler() -> tuple[str, Wrong | None]:
@@ -109,7 +111,8 @@ def gpu() -> tuple[str, Wrong | None]:
         return f"{torch.cuda.device_count()} x {', '.join(sorted(names))}", None
     if driver and torch.version.cuda is None:
         says = f"there is a driver, but torch {torch.__version__} is a CPU build"
-        return "", Wrong(says, "make TORCH_INDEX= setup")
+        fix = "pip uninstall torch, then pip install torch, PyPI's CUDA build (in a checkout: make TORCH_INDEX= setup)"
+        return "", Wrong(says, fix)
     if driver:
         says = "there is a driver, but torch finds no device"
         return "", Wrong(says, "see nvidia-smi; check CUDA_VISIBLE_DEVICES")

@@ -36,11 +36,18 @@ def found(tmp_path, what: str, port: int = 0, workspace=None) -> Finding:
 
 def test_versions_out_of_bounds_say_what_breaks():
     wanted = ["fastapi>=900", "pydantic>=2", "no-such-package>1", "dask; extra == 'dask'", "SQLAlchemy<1"]
-    assert list(out_of_bounds(wanted)) == [
+    assert [says for _, says in out_of_bounds(wanted)] == [
         f"fastapi {version('fastapi')} (wanted >=900): Prefect's server dies at import, or its links are 404",
         "no-such-package is missing (wanted >1)",
         f"SQLAlchemy {version('sqlalchemy')} (wanted <1): schedules never create a run, and nothing says so",
     ]
+
+
+def test_versions_out_of_bounds_are_put_right_by_pip_without_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "flows.services.doctor.machine.requires", lambda name: ["fastapi==0.1", "pydantic>=2", "none>1,<2"]
+    )
+    assert found(tmp_path, "versions").fix == "pip install fastapi==0.1 'none<2,>1'"
 
 
 def test_python_out_of_bounds_is_said(tmp_path, monkeypatch):
