@@ -29,20 +29,33 @@ def init(
 ) -> None:
     """Write a commented study.yaml for your own text and model. And a prefect.yaml, for `nr up`."""
     from flows.config.json_schemas import study_schema
+    from flows.config.own_model import refuse_no_model
     from flows.config.study import parse_config
     from flows.config.yaml_files import parse_yaml
+    from nr_core.settings import BaseSpec
 
     for name in (STUDY, DEPLOYMENTS):
         if (folder / name).exists():
             raise InputError(f"{folder / name} is there already: nothing was written; give another folder")
+    _refuse_unknown_language(language)
     study = study_text(folder, language, model, data, original)
-    # A language that is none is refused before anything is written.
+    # What no study may hold, and a model that is none, is refused before anything is written.
     parse_config(parse_yaml(study, "nr init"), "nr init")
+    refuse_no_model("--model", BaseSpec(model=model))
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((SCHEMA, study_schema()), (STUDY, study), (DEPLOYMENTS, DEPLOYMENTS_TEXT)):
         write_atomically(folder / name, text)
     within = "" if folder == Path() else f"cd {folder}; "
     print(f"wrote {folder / STUDY} and {folder / DEPLOYMENTS}. Next: {within}nr plan {STUDY}, then nr run {STUDY}")
+
+
+def _refuse_unknown_language(language: str) -> None:
+    from pipelines.text.languages import known_language
+
+    try:
+        known_language(language)
+    except InputError as error:
+        raise InputError(f"--language: {error}") from None
 
 
 def study_text(folder: Path, language: str, model: str, data: str, original: str | None) -> str:
@@ -66,7 +79,7 @@ def study_text(folder: Path, language: str, model: str, data: str, original: str
 
 
 def _is_here(model: str) -> bool:
-    return "://" not in model and Path(model).expanduser().exists()
+    return bool(model) and "://" not in model and Path(model).expanduser().exists()
 
 
 def _yaml(value: Any) -> str:

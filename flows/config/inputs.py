@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from flows.config.own_files import refuse_unknown_kind
+from flows.config.own_model import refuse_no_model
 from flows.config.runs import PretrainedHere
 from flows.config.study import Config
 from pipelines.pages.second_extractor import refuse_missing_extractor
@@ -63,9 +64,7 @@ def check_inputs(config: Config, *needs: str) -> None:
             f"`documents.language_model`: there is no file {model}; correct the path or leave the field out"
         )
     if config.base is not None and not isinstance(config.base, PretrainedHere):
-        path = config.base.model
-        if path.startswith((".", "/", "~")) and not Path(path).expanduser().exists():
-            raise InputError(f"`base.model`: there is no {path}; give a model's folder, a GGUF file or a hub id")
+        refuse_no_model("`base.model`", config.base)
 
 
 def _matches(pattern: str) -> list[str]:

@@ -44,6 +44,8 @@ def source_of(folder: Path, given: str, option: str) -> dict[str, Any]:
     Raises InputError, which begins with `option`, where nothing is there, or nothing that is read.
     """
     path, files = Path(given).expanduser(), list[Path]()
+    if not given:
+        raise InputError(f"{option} is empty; give the folder or file of your text with it")
     if "://" in given:
         kind, paths = _kind(given, option), [given]
     elif path.is_dir():
@@ -54,7 +56,9 @@ def source_of(folder: Path, given: str, option: str) -> dict[str, Any]:
     else:
         raise InputError(f"{option}: there is no {given}; give the folder or file of your text with it")
     source: dict[str, Any] = {"kind": kind, "paths": paths}
-    field = _text_field(files[0]) if kind == "text" and files else None
+    if files and not any(file.stat().st_size for file in files):
+        raise InputError(f"{option}: {given} is empty; give the folder or file of your text with it")
+    field = _text_field(files[0], option) if kind == "text" and files else None
     return source if field in (None, "text") else {**source, "text_field": field}
 
 
@@ -93,9 +97,14 @@ def written_from(folder: Path, path: Path) -> str:
     return str(whole.relative_to(folder.resolve())) if whole.is_relative_to(folder.resolve()) else str(whole)
 
 
-def _text_field(file: Path) -> str | None:
-    """Return the field of the first row that holds its text: `text`, else its longest string; None if none is seen."""
+def _text_field(file: Path, option: str) -> str | None:
+    """Return the field of the first row that holds its text: `text`, else its longest string; None if none is seen.
+
+    Raises InputError, which begins with `option`, for a row of numbers alone.
+    """
     row = _first_row(file)
+    if row and all(isinstance(value, int | float | None) for value in row.values()):
+        raise InputError(f"{option}: the first row of {file} has no text, only {', '.join(row)}; give rows with a text")
     strings = {name: value for name, value in row.items() if isinstance(value, str)}
     if "text" in strings or not strings:
         return "text" if "text" in strings else None

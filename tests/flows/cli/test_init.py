@@ -12,8 +12,11 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.cli.init import study_text
+from flows.config.inputs import check_inputs
 from flows.config.study import load_config
 from flows.services.deployments import read
+from storage.errors import InputError
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -75,15 +78,70 @@ def test_text_of_the_original_language_becomes_replay_and_measure(folder):
         (("--data", "nowhere"), "there is no nowhere"),
         (("--data", "empty"), "holds no text of a kind"),
         (("--data", "https://host.example/text.pdf"), "of no known kind"),
-        (("--data", "hu.txt", "--language", "hu"), "perhaps 'hun'"),
+        (("--data", "hu.txt", "--language", "hu"), "--language: language 'hu' is not one"),
+        (("--data", "hu.txt", "--language", "Hungarian"), "give its ISO 639-3 code, perhaps 'hun' (Hungarian)"),
+        (("--data", ""), "--data is empty"),
+        (("--data", "nothing.jsonl"), "nothing.jsonl is empty"),
+        (("--data", "numbers.jsonl"), "the first row of numbers.jsonl has no text, only id, score"),
         (("--data", "hu.txt", "--original", "gone.txt"), "--original: there is no gone.txt"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_nothing_is_written(folder, options, says):
     (folder / "hu.txt").write_text("Szöveg")
     (folder / "empty").mkdir()
+    (folder / "nothing.jsonl").touch()
+    (folder / "numbers.jsonl").write_text('{"id": 1, "score": 0.5}\n' * 9)
     done = nr("init", "there", *options)
     assert done.exit_code and says in str(done.exception) and not (folder / "there").exists()
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("", "`base.model` is ''"),
+        ("gone.gguf", "gone.gguf; give a model's folder, a GGUF file or a hub id"),
+        ("a/b/c/gone.gguf", "there is no a/b/c/gone.gguf"),
+        ("./gone", "there is no ./gone"),
+        ("a/b/c", "there is no a/b/c"),
+        ("a model", "there is no a model"),
+        ("text.gguf", "text.gguf is no GGUF file"),
+        ("pointer.gguf", "is a pointer of Git LFS"),
+        ("cloned", "model.safetensors is a pointer of Git LFS"),
+        ("hu.txt", "hu.txt is a file, and no GGUF file"),
+        ("cloned/config.json", "or a hub id, as cloned may be"),
+        ("texts", "texts has no config.json"),
+        ("packed", "give its file packed/model.gguf"),
+        ("https://huggingface.co/HuggingFaceTB/SmolLM2-135M/tree/main", "the hub id in it, HuggingFaceTB/SmolLM2-135M"),
+        ("https://host.example/m.gguf", "is an address; give a model's folder"),
+    ],
+)
+def test_what_can_be_no_model_is_one_sentence_of_init_and_of_every_command_on_a_study(folder, model, says):
+    (folder / "hu.txt").write_text("Szöveg")
+    for name in ("texts", "packed", "cloned"):
+        (folder / name).mkdir()
+    for name in ("pointer.gguf", "cloned/model.safetensors"):
+        (folder / name).write_text(POINTER)
+    (folder / "text.gguf").write_text("no model")
+    (folder / "packed" / "model.gguf").write_bytes(b"GGUF")
+    (folder / "cloned" / "config.json").write_text("{}")
+    done = nr("init", "there", "--data", "hu.txt", "--model", model)
+    assert done.exit_code and says in str(done.exception) and not (folder / "there").exists()
+    if model:
+        study = study_text(folder, "hun", "some/model", "hu.txt", None).replace("some/model", model)
+        (folder / "study.yaml").write_text(study)
+        with pytest.raises(InputError, match=r"^`base\.model`") as refused:
+            check_inputs(load_config("study.yaml"), "base")
+        assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "nobody/model-1.5", "nobody/model/model.Q4.gguf"])
+def test_an_id_of_the_hub_is_taken(folder, model):
+    (folder / "hu.txt").write_text("Szöveg")
+    assert nr("init", "--data", "hu.txt", "--model", model).exit_code == 0
+    check_inputs(load_config(folder / "study.yaml"), "base")
 
 
 def test_what_is_there_stays(folder):

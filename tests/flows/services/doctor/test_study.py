@@ -86,6 +86,7 @@ def test_of_a_study_with_nothing_wrong_all_is_looked_at(folder):
     [
         ("sources", {"tales": {"kind": "text", "paths": ["gone/*.jsonl"]}}, "nothing matches gone/"),
         ("base", {"model": "./gone"}, "`base.model`: there is no ./gone"),
+        ("base", {"model": "table.csv"}, "`base.model`: table.csv is a file, and no GGUF file"),
         ("base", None, "`base` is missing"),
         ("language", "hu", "perhaps 'hun'"),
         ("langauge", "hun", "langauge"),
@@ -187,7 +188,7 @@ def test_only_the_first_documents_are_read_and_a_language_is_not_fetched(folder,
     ("break_it", "says"),
     [
         (lambda model: (model / "model.safetensors").unlink(), "no such weights"),
-        (lambda model: (model / "config.json").unlink(), "No causal language model could be loaded"),
+        (lambda model: (model / "config.json").write_text("{}"), "No causal language model could be loaded"),
         (lambda model: cut(model / "model.safetensors"), "damaged or cut short"),
         (lambda model: (model / "tokenizer.json").write_text("{"), "okenizer"),
     ],
