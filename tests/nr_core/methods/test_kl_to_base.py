@@ -110,7 +110,7 @@ def test_no_original_row_costs_nothing_and_bf16_is_near():
 def test_a_run_stays_nearer(world, run, tmp_path, method):
     def course(name, **more):
         spec = world.train_spec(tmp_path / name, method={**method, "learning_rate": 1e-2, **more})
-        return pq.read_table(run({**spec, "training": {**spec["training"], "steps": 15}}) / "steps.parquet").to_pylist()
+        return pq.read_table(run({**spec, "training": {**spec["training"], "steps": 8}}) / "steps.parquet").to_pylist()
 
     loose, near = course("loose", kl_to_base=1e-9), course("near", kl_to_base=30.0)
     assert loose[0]["kl_loss"] == pytest.approx(0, abs=1e-6)
