@@ -15,6 +15,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
+from storage.query import query
+from storage.workspace import Workspace
 from tests.nr_core.tiny import tiny_model
 
 REPOSITORY = Path(__file__).parents[1]
@@ -90,7 +92,12 @@ def test_from_the_wheel_and_a_file_of_ones_own_to_the_report(installed, language
     assert [(row["name"], row["status"], row["language"]) for row in table["rows"]] == [
         ("neutral_residues", "done", "fra")
     ]
-    assert (folder / "workspace" / "reports" / "study.html").stat().st_size > 10_000
+    workspace = Workspace(folder / "workspace")
+    measured = query(workspace, "SELECT run_id, learning, forgetting_in_replay FROM learning_vs_forgetting")
+    [[run, learning, forgetting]] = measured.rows
+    assert learning is not None and forgetting is not None
+    assert (workspace.run(run) / "adapter" / "adapter_config.json").is_file()
+    assert (workspace.reports / "study.html").stat().st_size > 10_000
 
 
 def save_base(folder):

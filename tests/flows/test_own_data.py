@@ -1,28 +1,15 @@
-"""The README's study of one's own data, configs/example.yaml, run at toy size on JSON lines and a given model."""
+"""The README's study of one's own data, configs/example.yaml. Who follows it runs what tests/test_wheel.py runs."""
 
 import json
-import shutil
 
-import pytest
 import yaml
 
-from nr_core.tokenization.tokenizer import train_tokenizer
-from storage.query import query
-from storage.workspace import Workspace
-from tests.flows.conftest import REPOSITORY, nr
+from tests.flows.conftest import REPOSITORY
 from tests.flows.docs.doc_blocks import blocks
-from tests.flows.hungarian_tales import tale
-from tests.nr_core.tiny import tiny_model, write_shard
 
 EXAMPLE = REPOSITORY / "configs" / "example.yaml"
-TOY = {
-    "base.model": "./model",
-    "training": "{steps: 2, batch_size: 2, sequence_length: 32}",
-    "evaluation": "{sequence_length: 32, max_tokens: 500}",
-}
-ENGLISH = (
-    "The old woman had a small garden behind her house and went there every morning to look after the flowers, {}. "
-)
+# What a first run of minutes takes less of, and where it lies.
+OF_A_FIRST_RUN = {"name", "workspace", "training", "evaluation", "resources"}
 
 
 def test_the_readme_shows_the_study_that_is_shipped():
@@ -30,26 +17,15 @@ def test_the_readme_shows_the_study_that_is_shipped():
     assert yaml.safe_load(shown.code) == yaml.safe_load(EXAMPLE.read_text())
 
 
-@pytest.mark.server
-def test_ones_own_lines_and_model_become_an_adapter_and_figures(tmp_path, language_model, prefect_home):
-    prefect_home(tmp_path / ".prefect")
-    texts = {"texts": [tale(number, 150) for number in range(60)]}
-    texts["english"] = [" ".join(ENGLISH.format(number * day) for day in range(1, 9)) for number in range(60)]
-    for folder, documents in texts.items():
+def test_it_is_the_one_that_nr_init_writes_for_such_folders(tmp_path, nr_here):
+    for folder in ("texts", "english"):
         (tmp_path / folder).mkdir()
-        rows = (json.dumps({"text": text}) for text in documents)
-        (tmp_path / folder / "rows.jsonl").write_text("\n".join(rows))
-    shards = [[write_shard(tmp_path / f"{folder}.parquet", documents)] for folder, documents in texts.items()]
-    train_tokenizer(shards, [0.5, 0.5], 300, tmp_path / "model")
-    tiny_model("llama", vocab_size=300).save_pretrained(tmp_path / "model")
-    shutil.copy(EXAMPLE, tmp_path / "study.yaml")
-    toy = [f"--set={name}={value}" for name, value in {**TOY, "documents.language_model": str(language_model)}.items()]
-
-    done = nr("run", "study.yaml", *toy, cwd=tmp_path)
-
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    workspace = Workspace(tmp_path / "workspace")
-    measured = query(workspace, "SELECT run_id, learning, forgetting_in_replay FROM learning_vs_forgetting")
-    [[run, learning, forgetting]] = measured.rows
-    assert learning is not None and forgetting is not None
-    assert (workspace.run(run) / "adapter" / "adapter_config.json").is_file()
+        (tmp_path / folder / "rows.jsonl").write_text(json.dumps({"text": "Some text."}))
+    made = nr_here("init", "--data", "texts", "--original", "english", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    written = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    for corpus in written["corpora"].values():
+        assert corpus.pop("min_characters") == 200
+    assert {key: value for key, value in written.items() if key not in OF_A_FIRST_RUN} == yaml.safe_load(
+        EXAMPLE.read_text()
+    )
