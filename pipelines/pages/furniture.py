@@ -16,6 +16,7 @@ from pipelines.pages.lines import (
     first_ingredients,
     is_prose,
     is_quantity,
+    lines_of,
     names_ingredients,
 )
 
@@ -84,12 +85,14 @@ _IN_DROPPED = ",".join(_DROPPED)
 _KEPT_ATTRIBUTES = ("class", "id", "style", "hidden", "aria-hidden", "role")  # by which the library drops parts
 _OF_TEXT, _EMBEDDED = ("table", "pre", "blockquote"), "iframe, [class*=embed], [class*=tweet], [class*=instagram]"
 _ABOUT_QUOTE = re.compile("embed|pull")  # pull quotes repeat what the text says
-_LINES, _MAX_INGREDIENTS = "li, p, dt, tr, label", 5000  # characters
+_MAX_INGREDIENTS = 5000  # characters
+_DROPPED_HEADINGS = "h1, header, label"  # of ingredients: the library, or we, drop these too
 _LOOKED_AT = ",".join([*_LISTS, *_BLOCKS, *_DROPPED, "label", *(f"[class*={word}]" for word in FURNITURE_WORDS)])
 # Labels are dropped too: of fields to fill in, and of boxes to tick, as ingredients of a recipe have.
 _THREE_FIGURES = re.compile("[\\d¼½¾⅓⅔⅛](?:[^\\d¼½¾⅓⅔⅛]*+[\\d¼½¾⅓⅔⅛]){2}")  # ingredients have: a quick look
 _FIELDS, _TICKED = "input:not([type=checkbox]), select, textarea, button", "input[type=checkbox]"
-_PARAGRAPHS, _HEADINGS = ("p", "li", "dd", "td", "blockquote"), "h2, h3, h4, h5, h6, legend, summary, strong"
+_PARAGRAPHS, _HEADING_TAGS = ("p", "li", "dd", "td", "blockquote"), ("h2", "h3", "h4", "h5", "h6")
+_HEADINGS = ", ".join((*_HEADING_TAGS, "legend", "summary", "strong"))
 _WORD = re.compile(r"[^\W\d_]")
 _MAX_LABEL, _MAX_LABELS = 80, 2000  # characters, if it is no sentence; of a page
 _MIN_LIST_DEPTH, _CONTROLS = 4, "a, button, input, img, select"  # of a list that is no menu; what menus hold
@@ -160,6 +163,8 @@ def mend(tree: HTMLTree) -> list[ElementNode]:
             boxes += 1
             if _holds_text(part):
                 part = _as(tree, part, "div")
+                for heading in part.query_selector_all(_DROPPED_HEADINGS)[:]:
+                    _as(tree, heading, "div")
         if not any(word in name for word in FURNITURE_WORDS):
             continue
         if names_content(name):
@@ -230,8 +235,8 @@ def _holds_text(part: ElementNode) -> bool:
     text = part.text or ""
     if len(text) > _MAX_INGREDIENTS or not _THREE_FIGURES.search(text):
         return False
-    lines = part.query_selector_all(_LINES)[:]
-    if len(lines) < MIN_LIST_ITEMS or first_ingredients([line.text or "" for line in lines]) is None:
+    lines = lines_of(part)
+    if first_ingredients(lines) is None:
         return False
     return len(part.query_selector_all("a")) <= _MAX_LINKED_SHARE * len(lines)
 
@@ -248,7 +253,8 @@ def _keep_labels(tree: HTMLTree, labels: list[ElementNode]) -> None:
             # Each is walked through once, however deep they stand in each other.
             has_sentence[parent] = parent.closest(f"[{_LOOKED_INTO}]") is None and _is_sentence(parent)
             parent[_LOOKED_INTO] = ""
-        if parent is not None and has_sentence.get(parent):
+        names_list = parent is not None and parent.tag in _HEADING_TAGS and names_ingredients(text)
+        if names_list or (parent is not None and has_sentence.get(parent)):
             _as(tree, label, "span")
         elif len(text) <= _MAX_LABEL or ends_sentence(text):
             others.append((label, text))

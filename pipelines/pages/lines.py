@@ -1,10 +1,15 @@
 """Lines of a page's text: those of prose, which are long and end a sentence, and short ones at its ends.
 
-Ingredients of a recipe, and how letters begin and end, are short lines and yet belong to the text; the words for them
-are those of European languages.
+Ingredients of a recipe are short lines and yet belong to the text, as do those with which letters begin and end; the
+words for them are those of European languages.
 """
 
 import re
+from html import unescape
+
+from resiliparse.parse.html import ElementNode
+
+from pipelines.pages.letters import LONGEST, end_of_letter, is_salutation
 
 _PROSE_LINE = 80  # characters
 _SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
@@ -28,9 +33,7 @@ def prose_of(text: str) -> tuple[int, int, int]:
 # Short lines before the first sentence and behind the last are headlines, bylines, dates, buttons. A longer end is a
 # list that belongs to the text. Chosen on the pages of benchmarks/content_quality.py: they are a weak check of it.
 _MAX_HEAD_LINE, _MAX_TAIL_LINE, _MAX_END_SHARE = 80, 50, 0.1
-_LONGEST = 200  # characters of such a line: a page can be one line of megabytes
 _LIST_INDENT, MIN_LIST_ITEMS = "  ", 3  # the library indents what stands in a list
-_MAX_SIGNATURE_LINES = 4  # with the closing line
 
 
 def trim_ends(text: str) -> str:
@@ -102,6 +105,10 @@ _MEASURED = re.compile(rf"[\d½¼¾⅓⅔⅛]\s*(?:{'|'.join(_UNITS)})(?![^\W_]|
 _MIN_QUANTITIES, _AMONG = 3, 5  # lines
 _MAX_WITHOUT_QUANTITY, _MAX_LAST = 20, 2  # lines below a heading, and below the last one with a quantity
 _MAX_LINE = 80  # characters
+_LINE_ENDS = {
+    "br", "div", "li", "ol", "ul", "p", "dl", "dt", "tr", "label", "h1", "h2", "h3", "h4", "h5", "h6", "section",
+    "article", "header", "pre",
+}  # fmt: skip
 
 
 def is_quantity(line: str) -> bool:
@@ -111,7 +118,7 @@ def is_quantity(line: str) -> bool:
 
 def names_ingredients(line: str) -> bool:
     """Tell whether a line is a heading of ingredients."""
-    return len(line) <= _LONGEST and _HEADING.match(line) is not None and len(line.split()) <= _MAX_HEADING_WORDS
+    return len(line) <= LONGEST and _HEADING.match(line) is not None and len(line.split()) <= _MAX_HEADING_WORDS
 
 
 def begin_of_ingredients(lines: list[str], stop: int) -> int | None:
@@ -162,101 +169,14 @@ def _are_ingredients(lines: list[str]) -> bool:
     return len(lines) <= _AMONG and any(is_quantity(line) and _MEASURED.search(line) for line in lines)
 
 
-# First words of the line above the first sentence, and of the line below the last. Chosen here, from letter-writing
-# guides of each language; no list is complete.
-_SALUTATIONS = (
-    "dear", "hello", "hi", "kedves", "drága", "tisztelt", "lieber?", "liebes?", "sehr geehrter?", "hallo", "cher",
-    "chère", "chers", "chères", "bonjour", "estimad[oa]s?", "querid[oa]s?", "hola", "car[oaie]", "gentile",
-    "egregi[oa]", "prezad[oa]s?", "car[oa]s", "beste", "geachte", "drog[ia]", "szanown[aiy]e?", "mil[ýáí]",
-    "vážen[ýáí]", "drah[ýáí]", "drag[iaeă]", "poštovan[iaeo]", "spoštovan[iae]", "stimat[eă]?", "kære", "kjære",
-    "käre", "kära", "bästa", "hyvä", "hei", "rakas", "arvoisa", "αγαπητ[έήοό]ί?", "уважаем[ыа][йея]",
-    "дорог[оа][йея]", "скъп[иа]", "шановн[иа][йі]", "дорог[иа]й?", "sayın", "sevgili", "kallis", "lugupeetud",
-    "mīļ[aā]is", "miel[aą]s", "gerb", "to whom it may concern", "(?:ladies|gentlemen)(?= and )", "my dear",
-    "good (?:morning|afternoon|evening)", "hey", "szia", "sziasztok", "szervusz", "guten (?:tag|morgen|abend)",
-    "werter?", "meine? lieber?", "madame, monsieur", "mesdames, messieurs",
-    "m(?:on|a|es) ch(?:er|ère)s?", "ahoj", "kochan[aiy]e?", "bună", r"muy señor(?:a|es|as)?\b", "distinguid[oa]s?",
-    "señor(?:es|as?)?", "apreciad[oa]s?", "benvolgu(?:t|da)s?", "olá", "bom dia", "buenos días", "buongiorno", "ciao",
-    "goede(?:morgen|middag)", "verehrte[rs]?", "sehr verehrte[rs]?", "здравствуй(?:те)?", "добрый день", "cześć",
-    "witam", "dzień dobry", "dobrý de[nň]", "labdien", "sveiki", "merhaba", "annwyl", "a chara", "kaixo",
-)  # fmt: skip
-# Words that stand anywhere in a short line of this kind: `Kindest regards`, `Viele liebe Grüße aus Bonn`.
-_CLOSINGS = (
-    "regards", "wishes", "sincerely", "faithfully", "respectfully", "cordially", "cheers", "hugs", "kisses",
-    r"(?:love|thanks)(?=\W*$|, )", r"(?:yours(?: \w+)?|warmly|take care)(?=\W*$)",
-    "gr(?:u(?:ß|ss)|ü(?:ß|ss)e)(?:e?n)?", "hochachtungsvoll", "herzlichst", "mfg",
-    "salutations", "cordialement", "respectueusement", "amicalement", "amitiés", "bises", "bisous",
-    "bien à (?:vous|toi)", "je (?:vous|t')? ?embrasse", "besos?", "besitos", "abra(?:z|ç|ci|cci)os?", "saludos?",
-    "saúdos", "atentamente",
-    "cordialmente", "afectuosamente", "cariños", "beij(?:os?|inhos)", "cumprimentos", "saudações", "atenciosamente",
-    "saluti", "baci", "con affetto", "abbracc[io]o?", "groet(?:en|jes)?", "hoogachtend", "liefs",
-    r"pozdraw\w+", r"pozdrowieni\w+", "poważaniem", r"szacunk\w+", "uściski", "buziaki", "całusy",
-    r"pozdrav\w*", "úctou", "srdečn[ěe]", "poštovanjem", "spoštovanjem", "ljubavlju", "srdačno",
-    r"üdvözlet\w*", "üdv", "tisztelettel", "szeretettel", "köszönettel", "barátsággal", r"puszi\w*", r"ölel\w*",
-    "minden jót",
-    "cu (?:stimă|respect|drag)", "toate cele bune", "salutări", "îmbrățișări", "hilsen(?:er)?", "knus", "klem", "mvh",
-    "hälsning(?:ar)?", "kram(?:ar)?", "terveisin", "terveiset", "halauksin", "ystävällisesti", "lugupidamisega",
-    r"tervitus\w*", "ar cieņu", "sveicieniem", "pagarbiai", "linkėjimais", "με (?:εκτίμηση|αγάπη)", "φιλικά", "φιλιά",
-    r"χαιρετισμ\w+", "уважение[м]?", "с (?:любовью|обич|приветом)", "пожеланиями", "целую", "обнимаю", "искренне ваш",
-    "всего (?:доброго|хорошего|наилучшего|найкращого)", "повагою", "побажаннями", "обіймаю", r"поздрав\w*",
-    r"saygılar\w*", r"sevgiler\w*", r"selamlar\w*", "respekt", r"përshëndetje\w*", "le meas", "cofion", "agur bat",
-    r"besarkada\w*", "salutacions", "atentament", "petons", "abraçada", r"kveðj\w+",
-    r"(?:all )?(?:my |the )?best(?=\W*$)", r"(?:ihre?|eu(?:er|re)|deine?)(?=\W*$)",
-)  # fmt: skip
-_ABBREVIATED = re.compile(r"(?:LG|VG|BG|MfG|GLG|HG|XOXO|xoxo|x{2,4})[,.!]*(?:[ \xa0]+[^\W\d_][\w.-]*){0,2}\s*")
-_SALUTATION = re.compile(rf"\s*(?:{'|'.join(_SALUTATIONS)})\b", re.IGNORECASE)
-_CLOSING = re.compile(rf"(?<!\w)(?:{'|'.join(_CLOSINGS)})(?!\w)", re.IGNORECASE)
-_MAX_WORDS, _MAX_CLOSING_WORDS, _MAX_NAME_WORDS = 8, 6, 4  # of such lines
-_DIGIT = re.compile(r"\d")
-_PARTICLES = (  # of names
-    "a", "af", "av", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "e", "et", "i", "la",
-    "le", "och", "og", "ter", "til", "und", "van", "von", "y", "zu",
-)  # fmt: skip
-_ADDRESS = re.compile(r"\s*(?:[^\W\d][^\s,，،]*[ \xa0]){0,4}[^\W\d][^\s,，،]*[,，،]\s*")
-
-
-def is_salutation(line: str, stands_above_text: bool) -> bool:
-    """Tell whether a line seems to greet whom a letter is for: in any language by the comma at its end, where it stands
-    right above the text.
+def lines_of(part: ElementNode) -> list[str]:
+    """Return the filled lines of a part about as they are shown: the beginnings and ends of blocks end them, and line
+    breaks. What stands behind its name (`<dt>`) is on one line with it.
     """
-    if len(line) > _LONGEST:
-        return False
-    if stands_above_text and _ADDRESS.fullmatch(line):
-        return True
-    return len(line.split()) in range(2, _MAX_WORDS + 1) and _SALUTATION.match(line) is not None
-
-
-def end_of_letter(lines: list[str], start: int, stop: int) -> int:
-    """Return the number of the line behind what closes a letter and its signature, below the text, which ends before
-    `stop`; `stop` if there is none.
-    """
-    # The last sentence can be it: `Viele Grüße!`
-    numbers = range(max(start, stop - 1), len(lines))
-    closing = next((number for number in numbers if _is_closing(lines[number])), None)
-    if closing is None and stop < len(lines) <= stop + _MAX_SIGNATURE_LINES and _closes(lines[stop], lines[stop + 1 :]):
-        closing = stop
-    return stop if closing is None else min(closing + _MAX_SIGNATURE_LINES, len(lines))
-
-
-def _is_closing(line: str) -> bool:
-    """Tell whether a line seems to end a letter, before the signature."""
-    if len(line) > _LONGEST:
-        return False
-    return len(line.split()) <= _MAX_CLOSING_WORDS and not _DIGIT.search(line) and _CLOSING.search(line) is not None
-
-
-def _closes(line: str, below: list[str]) -> bool:
-    """Tell whether a line right below the text closes a letter without any of the words: by its comma, above a name."""
-    if len(line) > _LONGEST:
-        return False
-    if _ABBREVIATED.fullmatch(line):
-        return True
-    return _ADDRESS.fullmatch(line) is not None and bool(below) and _is_name(below[0])
-
-
-def _is_name(line: str) -> bool:
-    """Tell whether a line seems to be a signature."""
-    if len(line) > _LONGEST:
-        return False
-    words = line.split()
-    is_short = len(words) <= _MAX_NAME_WORDS and not words[0][0].islower() and not _DIGIT.search(line)
-    return is_short and all(word.lower() in _PARTICLES or not word[0].islower() for word in words)
+    html = part.html if part.query_selector("pre") else part.html.replace("\n", " ")
+    shown = []
+    for piece in html.split("<"):
+        tag, _, text = piece.partition(">")
+        ends_line = tag != "/dt" and tag.removeprefix("/").split(" ", 1)[0] in _LINE_ENDS
+        shown += ["\n" if ends_line else " ", text]
+    return [line for line in unescape("".join(shown)).split("\n") if line and not line.isspace()]

@@ -117,13 +117,11 @@ class Parts:
         return None
 
     def _holds_another(self, place: int) -> bool:
-        """Tell whether a second record begins in the part at a place."""
-        if not self.begin_record(place):
-            return False
-        before = b""
+        """Tell whether a record begins in the part at a place, behind its beginning."""
+        before, start = b"", len(BEGIN) if self.begin_record(place) else 0
         for chunk in self._chunks(place):
             data = before + chunk
-            if HEADER.search(data, 0 if before else len(BEGIN)):
+            if HEADER.search(data, 0 if before else start):
                 return True
             before = data[-OVERLAP:]
         return False
@@ -151,9 +149,16 @@ class Parts:
     def holds_more(self, place: int, end: int, length: int) -> bool:
         """Tell whether a part that ends at `end` seems to hold more than one record, whose block has a length: by its
         size, which gzip tells at a member's end. Members are not padded, as a rule.
+
+        Of lz4 readers tell the place of a second record so that it shows.
         """
-        size = int.from_bytes(self._bytes[end - 4 : end], "little")
-        return self.kind is kind_of(".gz") and size > len(self._header(place)) + length + len("\r\n\r\n")
+        if self.kind is kind_of(".gz"):
+            size = int.from_bytes(self._bytes[end - 4 : end], "little")
+        elif self.kind.begin is kind_of(".zst").begin:
+            size = sum(map(len, self._chunks(place)))
+        else:
+            return False
+        return size > len(self._header(place)) + length + len("\r\n\r\n")
 
     def _header(self, place: int) -> bytes:
         """Return the header with which the part at a place begins, or what there is of it; nothing if it is none."""
@@ -177,22 +182,28 @@ class Parts:
         following = self.kind.begin.search(self._bytes, place + 1, place + _CUT_HEADER_BYTES)
         return following is not None and self.begin_record(following.start())
 
-    def hides_cut_header(self, place: int) -> bool:
-        """Tell whether one of the records in the part at a place has a header that was cut before its type."""
-        data, left = b"", 0  # behind the last header; bytes of its record that are not there yet
+    def records_in(self, place: int) -> tuple[int | None, bool]:
+        """Return how many records the part at a place holds, and whether a header in it was cut before its type, also
+        at its end. None where that is not told, since it holds no whole records alone.
+        """
+        count, data, left = 0, b"", 0  # behind the last header; bytes of its record that are not there yet
         for chunk in self._chunks(place) if self.begin_record(place) else ():
             data, left = (data + chunk)[left:], max(left - len(data) - len(chunk), 0)
             while left == 0 and (end := HEADER_END.search(data := data.lstrip(b"\r\n"))):
                 header = data[: end.end()]
                 if runs_into_another(header):
-                    return True
+                    return None, True
                 if not header.startswith(BEGIN) or (length := length_in(header)) is None:
-                    return False
+                    return None, False
+                count += 1
                 left = max(end.end() + length - len(data), 0)
                 data = data[end.end() + length :]
             if len(data) > MAX_HEADER_BYTES:
-                return False
-        return left == 0 and data.startswith(BEGIN) and self.begin_record(self.behind_empty(self.end(place) or place))
+                return None, False
+        if count and not left and not data:
+            return count, False
+        seems_cut = left == 0 and data[: len(BEGIN)] == BEGIN[: len(data)] != b""
+        return None, seems_cut and self.begin_record(self.behind_empty(self.end(place) or place))
 
     def stops_early(self, place: int, read_to: int) -> bool:
         """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""

@@ -1,9 +1,8 @@
 """Read a WARC file record by record. Damage costs the records that it hit, and is said."""
 
 import io
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from fastwarc.stream_io import ZstdReader
 from fastwarc.warc import ArchiveIterator, WarcRecord
 
 from pipelines.pages.warc.capture import Capture, Item, PageLanguages, read_record
-from pipelines.pages.warc.header import MAX_HEADER_BYTES
+from pipelines.pages.warc.header import HEADER, MAX_HEADER_BYTES
 from pipelines.pages.warc.recovery import Places
 from pipelines.sources.compressed_frames import refuse_wide_window
 from pipelines.sources.remote import ByteRange
@@ -23,6 +22,7 @@ RUNS_ON = "what it was compressed to was cut, and runs on into what follows"
 CUT_HEADER = "a header runs into that of the next record"
 PASSED_OVER, TAKES_IN = "what follows it could not be read", "its length takes in what seems to be the next record"
 ONCE = ("WARC-Type", "WARC-Record-ID")  # in a header; twice in what is one header and the beginning of another
+NOTHING = "it holds no record"
 _HEAD_BYTES = 64
 # Places at which a record seems to begin, but none can be read, beside one a record: each may cost a header.
 MAX_FRUITLESS = 100
@@ -44,10 +44,11 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
     Behind damage it goes on at the next record that can be found: a gzip member, a frame of zstd or lz4, a header.
     Raises InputError when the file is no WARC at all (not one record can be read).
     """
-    lenient, records = _has_lf_headers(_head(path)), 0
+    records = 0
     failure: ReadFailure | None = None  # said when it is known where reading went on
     with path.open("rb") as stream, ExitStack() as opened:
-        places, lost_at_first = _places(path, stream, lenient, opened)
+        places, lost_at_first, head = _places(path, stream, opened)
+        lenient = _has_lf_headers(head)
         if lost_at_first is not None:
             yield lost_at_first
         place: int | None = places.behind_empty_parts(0)
@@ -67,11 +68,9 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
             if fruitless > MAX_FRUITLESS + records:
                 failure = failure and failure.behind(ReadFailure(0, ": the rest is lost"))
                 break
-            if run.broke is None and number + known == 0:
-                break
             parts = places.parts
-            if (parts and parts.is_cut(run.offset, not run.gave_nothing)) and (
-                run.broke or parts.stops_early(run.offset, places.read_to)
+            if (parts and (run.broke or parts.stops_early(run.offset, places.read_to))) and (
+                parts.is_cut(run.offset, not run.gave_nothing)
             ):
                 # The way through the damage is in what was compressed as one.
                 places, lost = _plain_places(*places.decompressed_beside(place), run.offset, opened)
@@ -91,23 +90,25 @@ def read_items(path: Path, max_bytes: int) -> Iterator[Item | ReadFailure]:
         if records == 0:
             refuse_wide_window(path, places.bytes)
     if records == 0:
-        raise InputError(_not_a_warc(path, run.broke or "it holds no record"))
+        raise InputError(_not_a_warc(path, run.broke or NOTHING, head))
 
 
-def _places(path: Path, stream: BinaryIO, lenient: bool, opened: ExitStack) -> tuple[Places, ReadFailure | None]:
-    """Return the places of a file, and what a copy lost, where they are those of one: with usual names in headers, or
-    decompressed for the lenient reader, of which only the bytes tell what it passed over.
+def _places(path: Path, stream: BinaryIO, opened: ExitStack) -> tuple[Places, ReadFailure | None, bytes]:
+    """Return the places of a file, what a copy lost, where they are those of one, and the file's first bytes.
+
+    A copy has usual names in headers, or is decompressed for the lenient reader, of which only the bytes tell what it
+    passed over.
     """
     try:
         places = opened.enter_context(closing(Places(stream)))
     except OSError as error:
-        raise InputError(_not_a_warc(path, error)) from None
-    copy = places.with_usual_names()
-    if copy is None and lenient and places.parts:
+        raise InputError(_not_a_warc(path, error, b"")) from None
+    copy, head = places.with_usual_names(), places.beginning(_HEAD_BYTES)
+    if copy is None and places.parts and _has_lf_headers(head):
         copy = places.decompressed_beside(places.behind_empty_parts(0))
     if copy is None:
-        return places, None
-    return _plain_places(*copy, 0, opened)
+        return places, None, head
+    return *_plain_places(*copy, 0, opened), head
 
 
 def _plain_places(
@@ -134,9 +135,12 @@ class _Run:
         self._lenient, self._max_bytes, self._last = lenient, max_bytes, list[Item]()
         self._is_short, self.gave_nothing = False, True
         self._tells_first = not isinstance(stream, ZstdReader)  # it tells the second place for the first
-        self.offset, self._end = place, place
-        # The part that is read, and whether it holds several records and was looked into.
-        self.part, self._is_looked_into, self._is_first = place, False, True
+        self.offset = place
+        # The part that is read, and the number in it of the last record; how many it holds, once it was looked into.
+        self.part, self._number, self._is_looked_into = place, 1, False
+        self._held: int | None = None
+        self._is_first, self._is_within = True, False  # the last record: of the file; in a part behind another
+        self._length = 0
         self.broke: str | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -151,15 +155,17 @@ class _Run:
                     raise OSError("its first record has no Content-Length")
                 if self._tells_first:
                     self._note_part(record)
-                    self.offset = record.stream_pos
+                    self.offset = self.part if self._is_within else record.stream_pos
                 self._tells_first, self._is_first = True, False
-                self._end = self.offset + record.content_length
+                self._length = record.content_length
                 if any(len(record.headers.get_multiple(name)) > 1 for name in ONCE) or (
-                    self._places.header_runs_on(self.offset)
+                    not self._is_within and self._places.header_runs_on(self.offset)
                 ):
                     raise OSError(CUT_HEADER)
                 body = read_record(record, self.offset, self._max_bytes)
                 self._last = [body.item]
+                if (said := record.headers.get("Content-Length")) is not None and not said.strip().isdigit():
+                    raise OSError("its Content-Length is no number")
                 if body.length < record.content_length:
                     self._is_short, self.broke = True, "the file ends in it"
                     return
@@ -171,6 +177,8 @@ class _Run:
         except BaseException as error:  # noqa: BLE001
             self.broke = str(error) or type(error).__name__
             return
+        if self.gave_nothing:
+            self.broke = NOTHING
         if self._last and self._places.runs_on(self.offset):
             self.broke = RUNS_ON
             return
@@ -179,7 +187,7 @@ class _Run:
     def _stored_to(self, end: int | None) -> list[Item]:
         """Return the last record with what it takes in the file, up to `end`; None: where it says itself."""
         for item in self._last:
-            if isinstance(item, Capture):
+            if isinstance(item, Capture) and not self._is_within:
                 item.stored_length = self._places.stored_length(item.offset, end)
         return self._last
 
@@ -193,15 +201,18 @@ class _Run:
         if parts is None or self._is_first:
             self.part = place
             return
-        holds_more = place == self.part or parts.holds_more(self.part, place, self._end - self.offset)
+        holds_more = place == self.part or parts.holds_more(self.part, place, self._length)
         is_next = place != self.part and parts.begins_with(place, record.headers)
         if not self._is_looked_into and (holds_more or not is_next):
             self._is_looked_into = True
-            if parts.hides_cut_header(self.part):
+            self._held, hides_cut_header = parts.records_in(self.part)
+            if hides_cut_header:
                 self.offset = self.part
                 raise OSError(CUT_HEADER)
-        if is_next:
-            self.part, self._is_looked_into = place, False
+        self._is_within = self._held is not None and self._number < self._held
+        if (is_next or self._held is not None) and not self._is_within and place != self.part:
+            self.part, self._number, self._held, self._is_looked_into = place, 0, None, False
+        self._number += 1
 
     def mend(self, places: Places) -> tuple[list[Item], ReadFailure | None, int | None]:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
@@ -229,8 +240,10 @@ class _Run:
             following, is_lost = places.next_unread(self.offset)
             return [], self._failure(PASSED_OVER, following) if is_lost else None, following
         # Behind the record's beginning whatever it says: else the next run would begin where this one did, for ever.
-        start = places.end_of_record(self.offset) or max(self._end, self.offset + 1)
-        if b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES]:
+        start = places.end_of_record(self.offset) or self.offset + max(self._length, 1)
+        if b"WARC/" not in places.bytes[start : start + MAX_HEADER_BYTES] and not places.leaves_out(
+            self.offset, len(places.bytes), holds_record=True
+        ):
             return [], None, None
         following = places.next_record(start)
         return [], self._failure(PASSED_OVER, following), following
@@ -266,27 +279,15 @@ def _has_lf_headers(head: bytes) -> bool:
 
     Only then is the reader lenient: else it would pass over damage in silence.
     """
-    line, end, _ = head.partition(b"\n")
-    return head.startswith(b"WARC/") and bool(end) and not line.endswith(b"\r")
+    found = HEADER.search(head)
+    line, end, _ = head[found.start() if found else 0 :].partition(b"\n")
+    return line.startswith(b"WARC/") and bool(end) and not line.endswith(b"\r")
 
 
-def _not_a_warc(path: Path, error: object) -> str:
-    if _head(path).startswith(b"filedesc://"):
+def _not_a_warc(path: Path, error: object, head: bytes) -> str:
+    if head.startswith(b"filedesc://"):
         return (
             f"{path} is an ARC v1 file, which is not read: convert it (`pip install warcio`, `warcio recompress "
             "A.arc.gz A.warc.gz`), or take it out of the source's paths"
         )
     return f"{path} is not a WARC file ({error}): give WARC 1.0 or 1.1, or take it out of the source's paths"
-
-
-def _head(path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed if it is gzip."""
-    with path.open("rb") as stream:
-        start = stream.read(4096)
-    head = b""
-    with suppress(zlib.error):
-        while start[:2] == b"\x1f\x8b" and len(head) < _HEAD_BYTES:
-            member = zlib.decompressobj(31)
-            head += member.decompress(start, _HEAD_BYTES)
-            start = member.unused_data
-    return head or start

@@ -112,15 +112,24 @@ class Places:
     def behind_empty_parts(self, place: int) -> int:
         return self.parts.behind_empty(place) if self.parts else place
 
+    def beginning(self, size: int) -> bytes:
+        """Return the first bytes of the file, decompressed; none where they are damaged."""
+        if self.parts is None:
+            return self.bytes[:size]
+        data: bytes = b""
+        place: int | None = 0
+        while place is not None and (more := self.parts.beginning(self.behind_empty_parts(place), size)):
+            data += more
+            place = self.parts.end(self.behind_empty_parts(place)) if len(data) < size else None
+        return data
+
     def with_usual_names(self) -> tuple[BinaryIO, str | None] | None:
         """Return the same as decompressed_beside, with names in headers as readers know them; None where they do."""
-        place = self.behind_empty_parts(0)
-        start = self.bytes[place : place + HEADER_BYTES]
-        header = (self.parts.beginning(place, HEADER_BYTES) or b"") if self.parts else start
+        header = self.beginning(HEADER_BYTES)
         end = HEADER_END.search(header)
         if not HEADER.match(header) or end is None or has_usual_names(header[: end.end()]):
             return None
-        plain, damage = self.decompressed_beside(place)
+        plain, damage = self.decompressed_beside(self.behind_empty_parts(0))
         with mmap.mmap(plain.fileno(), 0) as content:
             put_usual_names(content)
         return plain, damage

@@ -246,6 +246,47 @@ def test_a_word_with_a_comma_above_no_name_closes_no_letter(below: str) -> None:
     assert lines == SENTENCES.split("\n") if below != "Latest news" else "Latest news" not in lines
 
 
+@pytest.mark.parametrize(
+    "item", ["<li>{}</li>", "{}<br>", "<div>{}</div>", "<div><span>{}</span></div>", "<h5>{}</h5>"]
+)
+@pytest.mark.parametrize("heading", ["h2", "h3", "h1", "header", "label", "p", "h2><b"])
+@pytest.mark.parametrize("part", ["aside", "figcaption"])
+def test_ingredients_in_an_aside_stay_however_they_and_their_heading_are_set(
+    part: str, heading: str, item: str
+) -> None:
+    items = "".join(map(item.format, AMOUNTS))
+    body = f"<{part}><{heading}>For the rice</{heading.partition('>')[0]}>{items}</{part}>{METHOD}"
+    lines = [line.strip() for line in text_of(f"<article>{body}</article>")]
+    assert lines[:6] == ["For the rice", *AMOUNTS, "Preparation"]
+
+
+@pytest.mark.parametrize("item", ["{}<br>", "<div>{}</div>"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("12 comments", "45 shares", "3 min read"),
+        ("Bonn 12 °C", "Wien 9 °C", "Graz 11 °C"),
+        tuple(f"<a href=/{n}>{n} kg of news</a>" for n in range(4)),
+    ],
+)
+def test_counts_and_links_in_an_aside_go(names: tuple[str, ...], item: str) -> None:
+    aside = f"<aside><h2>Today</h2>{''.join(map(item.format, names))}</aside>"
+    assert text_of(f"<article>{PARAGRAPHS}{aside}</article>") == SENTENCES.split("\n")
+
+
+def test_an_aside_of_many_attributes_is_looked_at_in_linear_time() -> None:
+    """Beyond the time limit of a test if each tag that is never closed were looked for up to the aside's end."""
+    script = f"<script>{'<br' * 1500}</script>"
+    aside = f"<aside>1 2 3{script}<img alt='{'x' * 500_000}'></aside>"
+    assert text_of(f"<article>{aside * 10}{PARAGRAPHS}</article>") == SENTENCES.split("\n")
+
+
+def test_a_label_in_the_heading_of_ingredients_stays() -> None:
+    items = "".join(f"<p>{name}</p>" for name in AMOUNTS)
+    lines = text_of(f"<article><h2><label>Ingredients</label></h2>{items}{METHOD}</article>")
+    assert lines[:5] == ["Ingredients", *AMOUNTS]
+
+
 @pytest.mark.parametrize("part", ["aside", "figcaption"])
 def test_ingredients_beside_the_method_stay_and_other_asides_go(part: str) -> None:
     items = "".join(f"<li>{name}</li>" for name in AMOUNTS)

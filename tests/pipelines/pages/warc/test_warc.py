@@ -239,6 +239,43 @@ def test_a_cut_header_behind_the_one_record_of_a_member_is_said(
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize("ends", ["crlf", "lf"])
+@pytest.mark.parametrize("writer", [None, ZstdWriter, Lz4Writer, bytes])
+@pytest.mark.parametrize("size", [1, 4, 14, 30])
+@pytest.mark.parametrize("packed", ["02 c 3", "02c 3", "0c 2 3", "0c 23", "c2 3", "c2", "c23", "c 2"])
+def test_no_neighbour_of_a_cut_header_is_lost_or_read_twice(
+    packed: str, size: int, writer: type | None, ends: str, tmp_path: Path
+) -> None:
+    """Also where it is the file's first, and all is compressed as one. `c` stands for what is left of it."""
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    if ends == "lf":
+        parted = [record.removesuffix(b"\r\n\r\n").partition(b"\r\n\r\n") for record in records]
+        records = [head.replace(b"\r\n", b"\n") + b"\n\n" + rest + b"\n\n" for head, _, rest in parted]
+    pack: Callable[[bytes], bytes] = partial(framed, writer) if writer not in (None, bytes) else writer or gzip.compress
+    parts = [
+        b"".join(records[1][:size] if name == "c" else records[int(name)] for name in part) for part in packed.split()
+    ]
+    whole, errors = read_around(b"".join(map(pack, parts)), tmp_path)
+    assert whole == [PAGES[int(number)].url for number in packed if number.isdigit()]
+    assert len(errors) == 1
+
+
+def test_a_record_within_a_part_has_no_place_of_its_own(tmp_path: Path) -> None:
+    """Readers tell of it the place of the next part, where another record stands."""
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    members = [gzip.compress(b"".join(records[:2]), mtime=0), gzip.compress(records[2], mtime=0)]
+    captures = read(b"".join(members), tmp_path)
+    assert [capture.offset for capture in captures] == [0, 0, len(members[0])]
+    assert [capture.stored_length for capture in captures][1:] == [None, len(members[1])]
+
+
+def test_a_header_that_ends_with_the_file_before_its_length_is_said(tmp_path: Path) -> None:
+    record = gzip.decompress(WARC[OFFSETS[1] : OFFSETS[2]])
+    cut = record[: record.index(b"Content-Length: ") + len(b"Content-Length: ")]
+    whole, [error] = read_around(WARC[: OFFSETS[1]] + gzip.compress(cut), tmp_path)
+    assert whole == [PAGES[0].url] and "Content-Length is no number" in error
+
+
 def test_an_interim_answer_before_the_page_is_passed_over(tmp_path: Path) -> None:
     for interim in ("100 Continue\r\n\r\n", "103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"):
         status = f"{interim}HTTP/1.1 200 OK"
