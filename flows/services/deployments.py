@@ -30,7 +30,7 @@ POOL = "nr"
 TRAINING_QUEUE = "training"  # of the pool: as many runs at once as there are GPUs, or one
 FILE, MERGED, RECORD = "prefect.yaml", "deployed.yaml", "deployed.json"
 SHOWN = 160  # characters of a value in a line
-# What `prefect deploy` puts values in place of, in all but the steps (prefect 3.8, cli/deploy/_core.py).
+# What `prefect deploy` puts values in place of, in all but the steps (prefect 3.8, prefect.cli.deploy).
 _BLOCK = re.compile(r"\{\{\s*prefect\.blocks\.")
 _VARIABLE = re.compile(r"\{\{\s*(?:\$|prefect\.variables\.)\s*([\w-]+)")
 OF_THE_SERVER = ("id", "created", "updated")
