@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from nr_core.evaluation.evaluate import evaluate
+from nr_core.progress import Progress
+from nr_core.specs import EvaluateSpec
+
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
@@ -75,7 +79,20 @@ def test_gates_are_closed_by_variants_of_a_run(world, run, tmp_path, last_line):
     assert 0 < closed["threshold 0.5"] < 1
 
 
-def test_a_variant_of_gated_rows_is_trained_once_and_learns_what_it_changes(world, tmp_path, last_line):
+def held_out_bits(world, out, run):
+    """Return bits per byte of the new language's held-out text, by the library's own evaluation."""
+    sets = [{"eval_id": "new", "tokens": world.held_out}]
+    settings = {"sequence_length": 16, "behaviour_tokens": 1}
+    out.mkdir()
+    spec = EvaluateSpec.model_validate(
+        {"out": out, "base": {"model": str(world.base)}, "run": run, "sets": sets, "settings": settings}
+    )
+    evaluate(spec, Progress("evaluate", "run", "tokens"))
+    metrics = json.loads((out / "evaluation.json").read_text())["metrics"]
+    return next(row["value"] for row in metrics if row["metric"] == "bits_per_byte")
+
+
+def test_a_variant_is_trained_once_and_as_the_library_trains_it(world, run, tmp_path, last_line):
     folder, file = tmp_path / "workspace" / "runs" / "run", tmp_path / "variants.jsonl"
     folder.mkdir(parents=True)
     spec = world.train_spec(folder, training={"steps": 3})
@@ -96,6 +113,10 @@ def test_a_variant_of_gated_rows_is_trained_once_and_learns_what_it_changes(worl
     learned = [row["learning"] for name, row in rows.items() if name not in stopped]
     assert all(learned)
     assert len(set(learned)) > len(learned) / 2
+    method = {"method": "neutral_residues", "alpha": 1.0, "learning_rate": 6e-3, "embeddings": "gated_rows"}
+    of_library = run(world.train_spec(tmp_path / "library", training={"steps": 3}, method=method, seed=1))
+    bits = [held_out_bits(world, tmp_path / f"scored-{i}", trained) for i, trained in enumerate((None, of_library))]
+    assert rows["gated rows 6e-3"]["learning"] == pytest.approx(bits[0] - bits[1], abs=1e-4)
     written = file.read_text()
     assert len(last_line(*call, "--seeds", "1", "0", "--variants", "gated rows 6e-3")) == len(rows) + 1
     assert file.read_text().startswith(written)
