@@ -22,6 +22,7 @@ from flows.extend_language import extend_language
 from flows.services import deployments, report_server, server
 from flows.services.addresses import free_port
 from flows.services.killed_runs import LABEL, end_orphaned_runs
+from storage.catalog import refresh_catalog
 from storage.errors import InputError
 from storage.query import query
 from storage.workspace import Workspace
@@ -110,9 +111,18 @@ def ask(services, path, body, method="POST"):
 
 def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_catalog(project, services):
     workspace = Workspace(project / "workspace")
-    first = deployment_run(services)
-    log = (project / ".prefect" / "worker.log").read_text()
-    assert first.returncode == 0, first.stdout + first.stderr + log[-4000:]
+    refresh_catalog(workspace)  # of nothing yet
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout.readline() == "open\n"
+        run = deployment_run(services)
+        log = (project / ".prefect" / "worker.log").read_text()
+        assert run.returncode == 0, run.stdout + run.stderr + log[-4000:]
+        assert reader.communicate("\n")[0] == "0\n"
     assert "Finished in state Completed()" in log and "hook" not in log.lower()
     table = query(workspace, "SELECT method, learning, forgetting FROM learning_vs_forgetting ORDER BY method")
     assert [row[0] for row in table.rows] == METHODS
@@ -123,19 +133,6 @@ def test_a_deployment_run_goes_from_crawl_to_report_while_a_reader_holds_the_cat
     link = re.search(r"\[Report\]\((.+)\)", artifacts["summary"])
     with urllib.request.urlopen(link[1]) as page:
         assert page.read() == (workspace.reports / "tiny.html").read_bytes()
-
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_OPEN, str(workspace.catalog)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as reader:
-        assert reader.stdout.readline() == "open\n"
-        config = {**config_of(project), "seeds": [0, 1]}
-        second = deployment_run(services, "-p", f"config={json.dumps(config)}")
-        assert second.returncode == 0, second.stdout + second.stderr
-        assert query(workspace, "SELECT count(*) FROM learning_vs_forgetting").rows == [(4,)]
-        assert reader.communicate("\n")[0] == "2\n"
 
 
 def runs_of(project):
