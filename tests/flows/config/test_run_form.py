@@ -153,7 +153,7 @@ trees = some_of(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)  # Prefect takes half a second to validate one
 @given(tree=trees)
 @pytest.mark.slow
 def test_the_same_tree_is_the_same_study(tree, tmp_path_factory):
