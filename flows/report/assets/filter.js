@@ -7,6 +7,9 @@ for (const form of document.querySelectorAll("form.filter")) {
       for (const one of part.querySelectorAll("[data-of]")) {
         one.toggleAttribute("hidden", one.dataset.of.split(" ").every((number) => away.has(number)));
       }
+      for (const front of part.querySelectorAll(".front")) {
+        front.toggleAttribute("hidden", away.size > 0); // it is that of all runs, and would lead over empty places
+      }
     }
   });
 }

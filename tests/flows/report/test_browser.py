@@ -69,11 +69,14 @@ def test_boxes_take_methods_and_seeds_out_of_pictures_and_tables(browser):
     browser.ask(tick.format(names.index("lora")))
     without = browser.ask(SHOWN)
     assert without[:3] == [points - 4, rows - 4, labels - 2] and without[3] < errors
+    front = "getComputedStyle(document.querySelector('svg.wide .front')).display"
+    assert browser.ask(front) == "none"  # of all runs, of which some are gone
     browser.ask(tick.format(names.index("1")))
     assert browser.ask(SHOWN)[:3] == [points - 8, rows - 8, labels - 2]
     for name in ("lora", "1"):
         browser.ask(tick.format(names.index(name)))
     assert browser.ask(SHOWN) == [points, rows, labels, errors]
+    assert browser.ask(front) != "none"
     assert browser.complaints() == []
 
 
