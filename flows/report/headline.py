@@ -9,7 +9,7 @@ does not hold 0; else the two did as much. Figures whose interval nothing tells 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -86,6 +86,7 @@ def evidence_of(workspace: Workspace, runs: Sequence[Row], in_replay: bool = Fal
     replay's own domain.
     """
 
+    @cache  # both axes ask it, and each sentence of its own
     def pair(a: str, b: str) -> Errors:
         rows = query(workspace, PAIR, {"a": a, "b": b, "in_replay": in_replay}).as_dicts()
         return {row["axis"]: (row["difference"], row["half_interval"] / HALF_INTERVAL) for row in rows}

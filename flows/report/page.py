@@ -9,6 +9,7 @@ from flows.report.inline_svg import drawing
 from flows.report.page_data import study_of
 from flows.report.queries import BASES, MODEL, ask
 from flows.report.templates import render
+from storage.catalog import connect
 from storage.errors import InputError
 from storage.files import write_atomically
 from storage.keys import hash_of
@@ -27,8 +28,8 @@ def write_report(
     Raises:
         InputError: nothing has been recorded in the workspace yet, or the base is not in its catalog.
     """
-    bases: Sequence[str | None] = _bases(workspace, base_model_id)
-    with drawing():
+    with connect(workspace), drawing():  # held open, for each statement would open the catalog anew
+        bases: Sequence[str | None] = _bases(workspace, base_model_id)
         studies = [study_of(workspace, base, number) for number, base in enumerate(bases or [None], start=1)]
     html = render("page.html", title=title, bases=bases, studies=studies, has_runs=bool(bases), config_yaml=config_yaml)
     path = report_file(workspace, title)
