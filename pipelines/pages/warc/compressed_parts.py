@@ -184,7 +184,7 @@ class Parts:
 
     def records_in(self, place: int) -> tuple[int | None, bool]:
         """Return how many records the part at a place holds, and whether a header in it was cut before its type, also
-        at its end. None where that is not told, since it holds no whole records alone.
+        at its end. None where that is not told.
         """
         count, data, left = 0, b"", 0  # behind the last header; bytes of its record that are not there yet
         for chunk in self._chunks(place) if self.begin_record(place) else ():
@@ -193,17 +193,35 @@ class Parts:
                 header = data[: end.end()]
                 if runs_into_another(header):
                     return None, True
-                if not header.startswith(BEGIN) or (length := length_in(header)) is None:
+                if not header.startswith(BEGIN):
+                    return count or None, False  # readers end there
+                if (length := length_in(header)) is None:
                     return None, False
                 count += 1
                 left = max(end.end() + length - len(data), 0)
                 data = data[end.end() + length :]
             if len(data) > MAX_HEADER_BYTES:
                 return None, False
-        if count and not left and not data:
-            return count, False
         seems_cut = left == 0 and data[: len(BEGIN)] == BEGIN[: len(data)] != b""
-        return None, seems_cut and self.begin_record(self.behind_empty(self.end(place) or place))
+        hides_cut_header = seems_cut and self.begin_record(self.behind_empty(self.end(place) or place))
+        return None if left or seems_cut else count or None, hides_cut_header
+
+    def ends_as_said(self, place: int, number: int) -> bool:
+        """Tell whether the record of that number in the part at a place ends where its length says: blank lines follow
+        it, whatever stands behind them.
+        """
+        data, left = b"", 0  # behind the last header; bytes of its record that are not there yet
+        for chunk in self._chunks(place) if self.begin_record(place) else ():
+            data, left = (data + chunk)[left:], max(left - len(data) - len(chunk), 0)
+            while left == 0 and number and (end := HEADER_END.search(data := data.lstrip(b"\r\n"))):
+                if (length := length_in(data[: end.end()])) is None:
+                    return False
+                number -= 1
+                left = max(end.end() + length - len(data), 0)
+                data = data[end.end() + length :]
+            if (number == 0 and len(data) >= len("\r\n\r\n")) or len(data) > MAX_HEADER_BYTES:
+                break
+        return number == 0 and left == 0 and data.startswith((b"\r\n\r\n", b"\n\n"))
 
     def stops_early(self, place: int, read_to: int) -> bool:
         """Tell whether a reader that ended behind the record at `place` took it for the file's end where it is not."""

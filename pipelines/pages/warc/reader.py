@@ -218,7 +218,7 @@ class _Run:
         """Return what the last record gives, what is to be said of the damage, and where to go on, if anywhere."""
         if self.broke is None:
             return self._passed_over(places)
-        end = places.end_of_record(self.offset) if self._last else None
+        end = places.end_of_record(self.offset, self._number) if self._last else None
         if self.broke == TAKES_IN:
             if places.is_whole(self.offset):
                 return self._last, None, places.next_record(end or self.offset + 1)

@@ -134,10 +134,14 @@ class Places:
             put_usual_names(content)
         return plain, damage
 
-    def end_of_record(self, place: int) -> int | None:
-        """Return where the record at `place` ends, if its length is right; None if it is not."""
+    def end_of_record(self, place: int, number: int = 1) -> int | None:
+        """Return where the record at `place` ends, if its length is right; None if it is not.
+
+        number: which of the part there it is.
+        """
         if self.parts:
-            return (self.parts.end(place) or place + 1) if self.parts.is_one_record(place) else None
+            is_right = self.parts.is_one_record(place) or self.parts.ends_as_said(place, number)
+            return (self.parts.end(place) or place + 1) if is_right else None
         header_end = self._end_of_header(place)
         length = length_in(self.bytes[place:header_end])
         if length is None or self.header_runs_on(place) or header_end + length > len(self.bytes):

@@ -260,6 +260,21 @@ def test_no_neighbour_of_a_cut_header_is_lost_or_read_twice(
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize("writer", [None, ZstdWriter, Lz4Writer])
+@pytest.mark.parametrize("packed", ["0c", "0c 2", "02c 3", "0 2c 34"])
+def test_a_record_whose_beginning_is_gone_costs_none_before_it(
+    packed: str, writer: type | None, tmp_path: Path
+) -> None:
+    records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
+    pack: Callable[[bytes], bytes] = gzip.compress if writer is None else partial(framed, writer)
+    parts = [
+        b"".join(records[1][20:] if name == "c" else records[int(name)] for name in part) for part in packed.split()
+    ]
+    whole, errors = read_around(b"".join(map(pack, parts)), tmp_path)
+    assert whole == [PAGES[int(number)].url for number in packed if number.isdigit()]
+    assert len(errors) == 1
+
+
 def test_a_record_within_a_part_has_no_place_of_its_own(tmp_path: Path) -> None:
     """Readers tell of it the place of the next part, where another record stands."""
     records = [gzip.decompress(WARC[start:end]) for start, end in pairwise([*OFFSETS, len(WARC)])]
