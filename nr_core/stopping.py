@@ -48,7 +48,7 @@ def listen() -> None:
     told.setblocking(False)
     signal.signal(signal.SIGTERM, lambda number, frame: requested.set())
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=_be_nobodys_job)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_be_nobodys_job)
 
     def hear() -> None:
         with heard, told:
@@ -69,6 +69,16 @@ def _be_nobodys_job() -> None:
     """Let SIGTERM end a process that a library forks, and not be told to the job, whose socket the two share."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _release()
+
+
+def _hold() -> None:
+    """Let SIGTERM wait while a process is forked: the new one would still hear it as the job."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _stop() -> None:
