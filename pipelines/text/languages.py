@@ -106,7 +106,7 @@ def known_language(code: str) -> str:
     suggestion = " or ".join(f"'{iso}' ({NAME_OF_CODE[iso]})" for iso in near)
     raise InputError(
         f"language '{code}' is not one that fastText's lid.176 identifies: give its ISO 639-3 code"
-        + (f", perhaps {suggestion}" if suggestion else " (they are listed in pipelines/text/languages.py)")
+        + (f", perhaps {suggestion}" if suggestion else " (see https://iso639-3.sil.org/code_tables/639/data)")
     )
 
 
