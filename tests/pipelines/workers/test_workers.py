@@ -128,14 +128,16 @@ def has_open(process: int, path: Path) -> bool:
 
 @pytest.mark.slow
 def test_a_unit_whose_child_is_killed_is_read_again_and_given_up_after_three(
-    write_warc: WriteWarc, tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
+    tmp_path: Path, workspace: Workspace, document_settings: DocumentSettings
 ) -> None:
-    paths = [write_warc([Page(html(prose(ENGLISH, n)))], f"{n}.warc.gz") for n in range(3)]
+    paths = [tmp_path / f"{n}.jsonl" for n in range(3)]
+    for n, path in enumerate(paths):
+        path.write_text(json.dumps({"text": prose(ENGLISH, n)}) + "\n")
+    units = list_work_units({"texts": TextSource(paths=[str(tmp_path / "*.jsonl")])}, workspace)
     poison, whole = paths[1], paths[1].with_suffix(".whole")
     poison.rename(whole)
     os.mkfifo(poison)
     never_ends = os.open(poison, os.O_RDWR)  # whoever reads it waits for more until it is killed
-    units = [unit(path, f"unit{n}") for n, path in enumerate(paths)]
     with killing(poison, times=3) as killed:
         reports = process_units(units, document_settings, workspace, 1, lambda report: None)
     assert [(report.status, report.attempts) for report in reports] == [("done", 1), ("failed", 1), ("done", 1)]
