@@ -1,4 +1,4 @@
-"""How far an evaluation is, and what is left of it: counted in tokens that the model reads, over all of its parts.
+"""Tells how far an evaluation is, and what is left of it: counted in tokens that are read, over all of its parts.
 
 Documents, batches and continuations cost unlike much, and a time left that counts those of one part alone says seconds
 where minutes follow.

@@ -1,4 +1,4 @@
-"""How letters begin and end, by words of European languages, and in any by their commas and names."""
+"""Tells how letters begin and end, by words of European languages, and in any by their commas and names."""
 
 import re
 
