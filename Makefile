@@ -3,6 +3,8 @@
 PYTHON ?= $(or $(shell for each in python3.13 python3.12 python3.11; do $$each -c "" 2>/dev/null && echo $$each && break; done),python3.11)
 # PyTorch's index. CPU build where there is no NVIDIA driver; `make TORCH_INDEX= setup` takes PyPI's CUDA build.
 TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
+# Where it is set, each of a test run's hundreds of processes compiles our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -25,9 +27,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python -m flows.demo
 
-# Two at a time: much of a test of flows is waiting for a server. `--dist loadfile` keeps a file's tests together, with the
-# fixtures that they share; tests/conftest.py says which files each worker takes.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three at a time on two cores: much of a test of flows is waiting for a server. `--dist loadfile` keeps a file's tests
+# together, with the fixtures that they share; tests/conftest.py says which files each worker takes.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: setup
 	$(PYTEST)
 

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from nr_core import stopping
 from nr_core.errors import ModelError
 from nr_core.files import write_json
+from nr_core.imports import without_collecting
 from nr_core.progress import Progress
 from nr_core.specs import JOBS, JobSpec, first_problem
 
@@ -134,13 +135,14 @@ def _work_with_others(job: str, spec: JobSpec, progress: Progress) -> None:
 
 def _work(job: str, spec: Any, progress: Progress) -> None:
     """Do the work, imported late: torch takes seconds, and a finished job does not need it."""
-    import torch
-    from transformers.utils.logging import disable_progress_bar
+    with without_collecting():
+        import torch
+        from transformers.utils.logging import disable_progress_bar
 
-    from nr_core.evaluation.evaluate import evaluate
-    from nr_core.generation.own_text import sample_tokens
-    from nr_core.training.pretrain import pretrain
-    from nr_core.training.train import train
+        from nr_core.evaluation.evaluate import evaluate
+        from nr_core.generation.own_text import sample_tokens
+        from nr_core.training.pretrain import pretrain
+        from nr_core.training.train import train
 
     disable_progress_bar()  # its bars would be log lines of whoever reads ours
     torch.set_num_threads(spec.threads)

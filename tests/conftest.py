@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parent.parent
 # Whoever asks for one of these fixtures is marked so; who starts a server without them bears the mark by hand.
 STARTS = {"finished_study": "server", "services": "server", "api": "server", "browser": "browser"}
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # two workers on two cores: a thread each
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
     """Mark what starts a server or a browser, and put the files in the order of `FromBothEnds`.
 
     In front those with a server, of which one that looks at the finished study is the first and makes it; at the end
-    the slow ones without, which compute; between them what is soon done, so that two workers end together.
+    the slow ones without, which compute; between them what is soon done, so that the workers end together.
     """
     for item in items:
         for fixture in STARTS.keys() & set(item.fixturenames):

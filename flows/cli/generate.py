@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.table import for_terminal
+from nr_core.imports import without_collecting
 from storage.errors import InputError
 from storage.locations import at_home
 from storage.publish import is_done
@@ -44,9 +45,10 @@ def load(folder: Path, trust_remote_code: bool) -> tuple[Any, Any]:
     os.environ.setdefault("TQDM_DISABLE", "1")
     if sys.stderr.isatty():
         print(f"loading {for_terminal(str(folder))}", file=sys.stderr)
-    from transformers.utils.logging import disable_progress_bar
+    with without_collecting():
+        from transformers.utils.logging import disable_progress_bar
 
-    from nr_core.runs.load_run import load_finished
+        from nr_core.runs.load_run import load_finished
 
     disable_progress_bar()
     with warnings.catch_warnings():

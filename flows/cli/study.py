@@ -11,6 +11,7 @@ import yaml
 
 from flows.cli.app import AT_HOME, AsJson, ConfigFile, Overrides, WorkspaceFolder, app, existing
 from flows.config.yaml_files import parse_overrides
+from nr_core.imports import without_collecting
 from storage.errors import InputError
 from storage.locations import at_home
 
@@ -142,7 +143,9 @@ def from_config(
     with leaving_on_interrupt():
         if not found:
             start_server(home)
-        return getattr(import_module(f"flows.{module}"), flow or module)(config)
+        with without_collecting():
+            flows = import_module(f"flows.{module}")
+        return getattr(flows, flow or module)(config)
 
 
 def name_launcher(config: "Config") -> None:
@@ -181,7 +184,8 @@ def start_server(home: Path) -> None:
     server = TemporaryServer(home)  # refuses what cannot be used
     print("starting Prefect's server for this command; `nr up` keeps one", file=sys.stderr)
     os.environ.update(server.settings)
-    import prefect.main  # noqa: F401 (takes as long as the server takes to start)
+    with without_collecting():
+        import prefect.main  # noqa: F401 (takes as long as the server takes to start)
 
     server.wait()
 

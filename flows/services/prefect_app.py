@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from flows.services.access import own_origins
 from flows.services.addresses import refusal
+from nr_core.imports import without_collecting
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,9 +66,10 @@ def serve(host: str | None = None, port: int = 0, listener: socket.socket | None
 
     listener: a socket that listens already, instead of host and port.
     """
-    import uvicorn
-    from prefect.server.api.server import create_app
-    from prefect.settings import get_current_settings
+    with without_collecting():
+        import uvicorn
+        from prefect.server.api.server import create_app
+        from prefect.settings import get_current_settings
 
     _leave_current_folder_alone()
     _migrate_one_at_a_time()
