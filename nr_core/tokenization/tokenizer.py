@@ -9,11 +9,12 @@ length and no role: those belong to a run.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,14 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
     """Return the tokenizer of a folder or hub id. Raises ModelError where there is none, or it has no end-of-text
     token.
     """
-    from transformers import AutoTokenizer
-
     spec = BaseSpec(model=tokenizer) if isinstance(tokenizer, str) else tokenizer
-    options = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
     with foreign_files(partial(_no_tokenizer, spec)):
-        loaded = AutoTokenizer.from_pretrained(
-            spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code, **options
-        )
+        file = Path(spec.model) / spec.gguf_file if spec.gguf_file else None
+        if file is not None and file.is_file():
+            state = file.stat()
+            loaded = copy.deepcopy(_from_gguf(str(file), spec.trust_remote_code, state.st_mtime_ns, state.st_size))
+        else:
+            loaded = _from_files(spec)
     if loaded.get_vocab().keys() <= set(loaded.all_special_tokens):  # some kinds are made of no file at all
         raise ModelError(_no_tokenizer(spec, "it has special tokens alone"))
     if loaded.eos_token_id is None:
@@ -91,6 +92,21 @@ def load_tokenizer(tokenizer: str | BaseSpec) -> Any:
             "set eos_token in its tokenizer_config.json."
         )
     return loaded
+
+
+@lru_cache(maxsize=1)
+def _from_gguf(file: str, trust_remote_code: bool, changed: int, size: int) -> Any:
+    """Read a tokenizer out of a GGUF file: once in a process, since it takes seconds. changed, size: of the file."""
+    return _from_files(BaseSpec(model=file, trust_remote_code=trust_remote_code))
+
+
+def _from_files(spec: BaseSpec) -> Any:
+    from transformers import AutoTokenizer
+
+    options = {"gguf_file": spec.gguf_file} if spec.gguf_file else {}
+    return AutoTokenizer.from_pretrained(
+        spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code, **options
+    )
 
 
 def _no_tokenizer(spec: BaseSpec, reason: str) -> str:

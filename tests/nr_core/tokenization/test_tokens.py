@@ -1,6 +1,7 @@
 """Tokenizers and token streams."""
 
 import json
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -111,6 +112,23 @@ def test_a_gguf_file_of_an_unknown_architecture_is_named_with_the_fix(tmp_path, 
         ModelError, match=r"from \./odd\.gguf: GGUF model .* rootling is not supported yet; give another"
     ):
         load_tokenizer(BaseSpec(model="odd.gguf"))
+
+
+def test_the_tokenizer_of_a_gguf_file_is_read_once_and_is_that_of_the_file_as_it_is_now(world, tmp_path):
+    pytest.importorskip("gguf")
+    from tests.nr_core.gguf_file import write_gguf
+
+    file, words = str(write_gguf(world.base, tmp_path / "base.gguf")), invented_text("new", 1)[0]
+    first = load_tokenizer(file)
+    before = first(words)["input_ids"]
+    first.add_tokens([words[:9]])  # changes what its holder has alone
+    assert load_tokenizer(file)(words)["input_ids"] == before != first(words)["input_ids"]
+    tokenizer_json = json.loads((world.base / "tokenizer.json").read_text())
+    tokenizer_json["model"]["merges"] = tokenizer_json["model"]["merges"][:5]
+    other = shutil.copytree(world.base, tmp_path / "other")
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer_json))
+    write_gguf(other, tmp_path / "base.gguf")
+    assert len(load_tokenizer(file)(words)["input_ids"]) > len(before)
 
 
 def test_what_is_missing_is_said(world, tmp_path):
