@@ -269,6 +269,7 @@ VARIANTS: dict[str, Variant] = {
     "neutral residues 6e-3, rates that rise with depth, .4 to 1.6 times": Variant(NEUTRAL, rates=RISING),
     "neutral residues 6e-3, rates that fall with depth, 1.6 to .4 times": Variant(NEUTRAL, rates=FALLING),
     "neutral residues 6e-3, initialised by depth": Variant(NEUTRAL, initialise_by_depth),
+    "gated rows 6e-3, He initialisation": Variant({**ROWS_TOO, "initialisation": "he"}),
     "neutral residues 6e-3, layers 2 and 3 alone, twice as wide": Variant({**NEUTRAL, "layers": [2, 3]}),
     "neutral residues 3e-3 of budget .12, and gated LoRA of rank 16 beside attention": Variant(
         {**NEUTRAL, **SLOWER, "budget": 0.12}, add_gated_lora
