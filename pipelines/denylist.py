@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,7 +18,7 @@ import pyarrow as pa
 from pipelines.corpus.shards import shard_files
 from pipelines.pages.url_list import UrlList
 from pipelines.sources.urls import host_named, without_www
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.files import DamagedFile, write_atomically
 from storage.workspace import Workspace
@@ -142,7 +141,7 @@ def hosts_taken_down(files: Sequence[Path], workspace: Workspace) -> list[str]:
     entries = [entry.host for entry in denied_hosts(workspace)]
     if not entries or not files:
         return []
-    with duckdb.connect(config=OFFLINE) as connection:
+    with connect_quietly() as connection:
         hosts = [
             row[0]
             for row in connection.execute(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError, os_sentence
 from storage.files import sync
 from storage.keys import hash_of
@@ -23,11 +24,6 @@ from storage.workspace import Workspace
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 VIEWS = Path(__file__).with_name("views.sql").read_text()
 TABLES = tuple(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA))
-OFFLINE: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-}
-
 INGESTED = """CREATE TABLE IF NOT EXISTS ingested (
     table_name VARCHAR NOT NULL, file VARCHAR NOT NULL, modified_ns BIGINT, PRIMARY KEY (table_name, file));
 COMMENT ON TABLE ingested IS 'Which record files this catalog holds.';
@@ -42,7 +38,7 @@ COMMENT ON COLUMN catalog_format.definitions IS 'hash of the table and view defi
 @cache
 def columns_of(table: str) -> tuple[str, ...]:
     """Return the columns that schema.sql gives a table, in its order."""
-    with duckdb.connect(config=OFFLINE) as connection:
+    with connect_quietly() as connection:
         connection.execute(SCHEMA)
         return tuple(connection.table(table).columns)
 
@@ -85,7 +81,7 @@ def connect(workspace: Workspace) -> duckdb.DuckDBPyConnection:
             f"workspace {workspace.root} has no catalog yet: run `nr run CONFIG` first, or give another --workspace"
         )
     try:
-        return duckdb.connect(str(workspace.catalog), read_only=True, config=OFFLINE)
+        return connect_quietly(str(workspace.catalog), read_only=True)
     except duckdb.Error:
         # Somebody has it open for writing, which locks all others out, or had an earlier one open and left a log beside
         # it that does not belong to this one. A copy has neither.
@@ -100,7 +96,7 @@ def _connect_to_copy(workspace: Workspace) -> duckdb.DuckDBPyConnection:
         try:
             shutil.copyfile(workspace.catalog, copy)
             # The connection keeps the file for as long as it needs it.
-            return duckdb.connect(str(copy), read_only=True, config=OFFLINE)
+            return connect_quietly(str(copy), read_only=True)
         except duckdb.Error as error:
             raise InputError(damaged(workspace, error).replace(str(copy), str(workspace.catalog))) from error
         except OSError as error:
@@ -120,7 +116,7 @@ def _has_current_definitions(private: Path) -> bool:
     if not private.exists():
         return False
     try:
-        with duckdb.connect(str(private), config=OFFLINE) as connection:
+        with connect_quietly(str(private)) as connection:
             row = connection.execute("SELECT definitions FROM catalog_format").fetchone()
     except duckdb.Error:  # unreadable, or killed before its tables stood: the records are the truth
         return False
@@ -133,7 +129,7 @@ def _unpublished(private: Path) -> Path:
 
 
 def _bring_up(private: Path, workspace: Workspace) -> None:
-    with duckdb.connect(str(private), config=OFFLINE) as connection:
+    with connect_quietly(str(private)) as connection:
         if _ingest(connection, workspace, _unpublished(private)):
             connection.execute("CHECKPOINT")
 

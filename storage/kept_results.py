@@ -12,7 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from storage.catalog import OFFLINE, connect
+from storage.catalog import connect
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -51,7 +52,7 @@ class KeptResults:
         files = sorted(str(path) for path in self.root.glob("[!.]*.parquet"))
         if not files:
             raise InputError(f"{self.root} holds no results (*.parquet): `nr keep` writes them from a workspace")
-        connection = duckdb.connect(config=OFFLINE)
+        connection = connect_quietly()
         try:
             kept = connection.read_parquet(files, union_by_name=True, filename=True)
             absent = "".join(f", NULL::DOUBLE AS {name}" for name in LATER if name not in kept.columns)
@@ -86,6 +87,7 @@ def keep_results(workspace: Workspace, out: Path, made_by: Mapping[str, str], wh
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
         try:
+            partial.touch()  # which tells what the system refuses; DuckDB's words are as of a damaged file
             connection.from_arrow(found).to_parquet(str(partial), compression="zstd")
             partial.replace(out)
         finally:

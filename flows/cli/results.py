@@ -272,6 +272,7 @@ def write_tables(workspace: "Workspace", out: Path, format: Literal["parquet", "
         for name, sql in queries.items():
             path = out / f"{name}.{'parquet' if format == 'parquet' else 'csv'}"
             partial = path.with_name(f".{path.name}.partial")
+            partial.touch()  # which tells what the system refuses; DuckDB's words are as of a damaged file
             target = str(partial).replace("'", "''")
             connection.execute(f"COPY ({sql}) TO '{target}' ({options})")
             partial.replace(path)

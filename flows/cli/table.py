@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from storage.duckdb_connection import connect_quietly
 from storage.python_values import quoted
 from storage.query import Asked, Result, json_text, relation
 
@@ -47,7 +48,7 @@ def print_table(result: Result, title: str | None = None) -> None:
     if title:
         print(title)
     values = {name: _column([row[place] for row in result.rows]) for place, name in enumerate(result.columns)}
-    with duckdb.connect() as connection:
+    with connect_quietly() as connection:
         _print_box(connection.from_arrow(pa.table(values)), max(len(result.rows), 1), max_width=_width())
 
 
@@ -83,7 +84,7 @@ def _column(values: list[Any]) -> pa.Array:
 def _print_whole(found: duckdb.DuckDBPyRelation) -> None:
     cut = [f"left(#{at}, {ALL_CELL + 1})" if kind == "VARCHAR" else f"#{at}" for at, kind in enumerate(found.types, 1)]
     cells = found.project(", ".join(f"{cell} AS {quoted(name)}" for cell, name in zip(cut, found.columns, strict=True)))
-    with cells.fetch_record_batch(BLOCK) as reader, duckdb.connect() as connection:
+    with cells.fetch_record_batch(BLOCK) as reader, connect_quietly() as connection:
         empty = True
         for batch in reader:
             empty = False

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,7 +27,7 @@ from pipelines.settings import CommonCrawlSource, DocumentSettings, FetchSetting
 from pipelines.sources.common_crawl.snapshots import address
 from pipelines.sources.remote import ByteRange, Remote
 from pipelines.sources.work_units import read_report, read_units
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.workspace import Workspace
 
@@ -104,7 +103,7 @@ def _find(workspace: Workspace, asked: str) -> dict[str, Any]:
     column = "url" if "://" in asked else "doc_id"
     places: list[tuple[str, int]] = []
     if files:
-        with duckdb.connect(config=OFFLINE) as connection:
+        with connect_quietly() as connection:
             places = connection.execute(
                 f"SELECT filename, row FROM read_parquet($files, filename = true) WHERE {column} = $asked "  # noqa: S608
                 "ORDER BY list_position($files, filename) DESC LIMIT 1",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,7 +17,7 @@ from pipelines.denylist import DenyList, denied_hosts
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import documents_file
 from pipelines.text.bad_words import BAD_WORDS, BadWords, read_bad_words
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.workspace import Workspace
@@ -109,7 +108,7 @@ class PublishedVersion:
     def page(self, doc_no: int) -> Page:
         """Return a document as it was extracted; without its text where its host was taken down."""
         file = documents_file(self._documents, self._unit[doc_no >> _UNIT_BITS])
-        with duckdb.connect(config=OFFLINE) as connection:
+        with connect_quietly() as connection:
             row = connection.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM read_parquet(?) WHERE row = ?",  # noqa: S608
                 [str(file), doc_no % (1 << _UNIT_BITS)],

@@ -18,7 +18,7 @@ from flows.maintenance.rollback import current
 from pipelines.corpus.filter import write_filtered
 from pipelines.corpus.shards import shard_files
 from pipelines.documents.row import SCHEMA, STAGE_OF_REASON
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError, os_sentence
 from storage.workspace import Workspace
 
@@ -87,7 +87,7 @@ def connected(version: PublishedVersion, unit_id: str | None, spill: Path) -> It
     filtered = spill / "filtered.parquet"
     write_filtered(filtered, list(files.values()), first, version.settings, spill, version.bad_words())
     units = {"unit_id": pa.array(first, pa.string()), "first_doc_no": pa.array(first.values(), pa.uint64())}
-    with duckdb.connect(config=OFFLINE | {"temp_directory": str(spill)}) as connection:
+    with connect_quietly(temp_directory=str(spill)) as connection:
         connection.register("units", pa.table(units))
         stages = {"reason": list(STAGE_OF_REASON), "stage": list(STAGE_OF_REASON.values())}
         connection.register("stages", pa.table(stages))

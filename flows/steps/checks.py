@@ -9,7 +9,8 @@ import duckdb
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.corpus.shards import shard_files
-from storage.catalog import OFFLINE, refresh_catalog
+from storage.catalog import refresh_catalog
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.publish import read_manifest
 from storage.records import write_records
@@ -96,7 +97,7 @@ def _contamination(
     held_out = [str(file) for file in shard_files(workspace.corpus_version(name, manifest["key"]), "held_out")]
     train = sorted(str(file) for folder in training for file in shard_files(folder, "train"))
     try:
-        with duckdb.connect(config=OFFLINE) as connection:
+        with connect_quietly() as connection:
             row = connection.execute(
                 "SELECT count(*), count(*) FILTER (hash(text) IN (SELECT hash(text) FROM read_parquet($train))) "
                 "FROM read_parquet($held_out)",

@@ -37,14 +37,17 @@ ISOLATING = ("ByteLevel", "Split", "Digits", "Punctuation")  # pre-tokenizers th
 def lost_bytes(text: str, given_back: str) -> int:
     """Tell how many of a text's UTF-8 bytes stand for characters that the decoded tokens do not hold.
 
-    Order counts for nothing, so that it is linear; nor do canonically equivalent spellings (é, e with an accent).
+    Order counts for nothing, so that it is linear; nor does a canonically equivalent spelling (é, e with an accent),
+    but for the bytes that it is shorter by.
     """
     if text == given_back:
         return 0
     whole = Counter(unicodedata.normalize("NFD", text))
     lost = _size(whole - Counter(unicodedata.normalize("NFD", given_back)))
+    if not lost:
+        return max(0, len(text.encode()) - len(given_back.encode()))
     # Decomposed, Hangul takes three times its bytes: the share is what carries over.
-    return max(1, round(len(text.encode()) * lost / _size(whole))) if lost else 0
+    return max(1, round(len(text.encode()) * lost / _size(whole)))
 
 
 def _size(characters: Counter[str]) -> int:

@@ -18,7 +18,7 @@ from pipelines.settings import CorpusSettings
 from pipelines.sources.urls import ascii_host_pattern
 from pipelines.text.bad_words import BAD_WORDS, BadWords
 from pipelines.text.rules import RULES, Rule
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 
 # Reason and remedy: of pages that never came here, then in the order in which a document meets the rules.
@@ -152,7 +152,7 @@ def _filtered(
     rules = [rule for rule in RULES if rule.name in limits]
     with (
         tempfile.TemporaryDirectory(dir=spill) as folder,
-        duckdb.connect(config=OFFLINE | {"temp_directory": folder}) as connection,
+        connect_quietly(temp_directory=folder) as connection,
     ):
         connection.register("units", units)
         if bad_words is not None:

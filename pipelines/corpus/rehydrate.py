@@ -7,12 +7,11 @@ a document by the number of copies that deduplication took away. Weights: huggin
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.shards import ShardWriter, read_shards, shard_files
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 
 # Smallest size of a cluster, and how often its document then stands in the corpus.
 WEIGHTS = ((1, 1), (2, 2), (3, 3), (5, 5), (100, 8), (1000, 1))
@@ -25,7 +24,7 @@ def weight_of(size: int) -> int:
 def write_clusters(folder: Path, versions: Sequence[Path]) -> None:
     """Write clusters.parquet: doc_no and doc_id of each document that copies were found of, size of the cluster with
     itself, and weight. `versions` are those whose matches count, the one in `folder` among them."""
-    with duckdb.connect(config=OFFLINE) as connection:
+    with connect_quietly() as connection:
         files = [str(version / "duplicates.parquet") for version in versions]
         matches = connection.read_parquet(files)
         sizes = matches.aggregate("kept_doc_no AS doc_no, any_value(kept_doc_id) AS doc_id, count(*) + 1 AS size")

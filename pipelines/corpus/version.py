@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +27,7 @@ from pipelines.dedup.signature import SignatureScheme
 from pipelines.denylist import DenyList
 from pipelines.settings import CorpusSettings
 from pipelines.sources.work_units import documents_file, write_units
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 from storage.keys import file_sha256
 from storage.publish import Manifest, read_manifest
@@ -59,7 +58,7 @@ def changes_since(parent: Path | None, folder: Path, duplicates: int) -> dict[st
 
 def _gained(folder: Path, other: Path | None) -> tuple[int, int]:
     files = {"own": _shards(folder)} | ({"other": _shards(other)} if other else {})
-    with duckdb.connect(config=OFFLINE) as connection:
+    with connect_quietly() as connection:
         row = connection.execute(_GAINED if other else _ALL, files).fetchone()
     assert row is not None
     return int(row[0]), int(row[1])

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.settings import CommonCrawlIndexSource
-from pipelines.sources.common_crawl.index_condition import CONDITION_ONLY, Condition, condition, may_fit
+from pipelines.sources.common_crawl.index_condition import Condition, condition, connect_for_condition, may_fit
 from pipelines.sources.common_crawl.snapshots import CRAWL_PATH, address, list_files
 from pipelines.sources.remote import LANGUAGES, LOCATION, ByteRange, Remote, coalesce
 from storage.errors import InputError
@@ -267,7 +267,7 @@ def _put_together(name: str, source: CommonCrawlIndexSource, matches: Sequence[P
 @contextmanager
 def _query() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB of its own. Its refusal is about the user's condition, which alone is not ours."""
-    with duckdb.connect(config=CONDITION_ONLY) as connection:
+    with connect_for_condition() as connection:
         try:
             yield connection
         except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:

@@ -15,12 +15,10 @@ import pyarrow.parquet as pq
 from pipelines.settings import CommonCrawlIndexSource
 from pipelines.sources.remote import LOCATION
 from pipelines.sources.urls import ascii_host_pattern
-from storage.catalog import OFFLINE
+from storage.duckdb_connection import connect_quietly
 from storage.errors import InputError
 
 MAX_RECORD_BYTES = 64 << 20  # of one compressed record; Common Crawl cuts pages at 5 MB
-# A name in the user's condition is a column, never a Python variable.
-CONDITION_ONLY = OFFLINE | {"python_enable_replacements": "false"}
 Interval = tuple[Any, Any]  # closed
 
 
@@ -112,10 +110,15 @@ def _surt_interval(host: str) -> Interval | None:
     return key, f"{key}\U0010ffff"
 
 
+def connect_for_condition() -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB in which a name in the user's condition is a column, never a Python variable."""
+    return connect_quietly(python_enable_replacements="false")
+
+
 def _columns_of(name: str, where: str) -> list[str]:
     """Return the columns that an expression names. DuckDB parses it and says so; nothing is run."""
     names: list[str] = []
-    with duckdb.connect(config=CONDITION_ONLY) as connection:
+    with connect_for_condition() as connection:
         # In brackets alone, "a) OR (b" would pass; bare alone, "a ORDER BY b".
         for expression in (f"({where}\n)", f"{where}\n"):
             statement = f"SELECT 1 FROM captures WHERE {expression}"  # noqa: S608 (it is parsed, not run)

@@ -103,6 +103,8 @@ def test_sql_prints_a_table_json_and_csv(tmp_path, nr_here):
         'model_id,source,parameters\nm,"a ""quoted"" [bold]name[/bold]",12\n'
     )
     assert "[bold]name[/bold]" in nr_here("sql", query, cwd=tmp_path).stdout
+    bar = "SELECT current_setting('enable_progress_bar') AS bar"  # it would stand in stdout, amid the rows of the slow
+    assert json.loads(nr_here("sql", bar, "--format", "json", cwd=tmp_path).stdout) == [{"bar": False}]
 
 
 def test_a_terminal_of_another_charset_shows_what_it_can(tmp_path):

@@ -110,6 +110,8 @@ def test_what_is_no_result_is_refused_in_a_sentence(workspace, tmp_path):
     with pytest.raises(InputError, match="holds no results"):
         query(KeptResults(tmp_path), "FROM results")
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 but not whole")
+    with pytest.raises(OSError, match=r"/proc/|nowhere"):  # of the system: DuckDB's words are as of a damaged file
+        keep_results(workspace, Path("/proc/nowhere.parquet"), MADE_BY)
     with pytest.raises(InputError, match="no results of `nr keep`"):
         query(KeptResults(tmp_path), "FROM results")
     empty = Workspace(tmp_path / "empty")

@@ -224,6 +224,8 @@ def test_a_process_that_dies_is_told(world, tmp_path, shards):
 def test_lost_bytes_are_those_of_characters_that_do_not_come_back(kept, lost):
     assert lost_bytes(kept, kept) == lost_bytes(kept, kept + lost) == 0
     assert lost_bytes(unicodedata.normalize("NFC", kept), unicodedata.normalize("NFD", kept)) == 0
+    composed, apart = (unicodedata.normalize(form, kept) for form in ("NFC", "NFD"))
+    assert lost_bytes(apart, composed) == len(apart.encode()) - len(composed.encode())
     assert lost_bytes(kept, "") == len(kept.encode())
     assert 0 <= lost_bytes(kept + lost, kept) <= len((kept + lost).encode(errors="surrogatepass"))
 
