@@ -32,7 +32,7 @@ __all__ = ["DOCUMENTS_STAGE_VERSION", "UnitReport", "documents_key", "process_un
 
 logger = logging.getLogger(__name__)
 
-DOCUMENTS_STAGE_VERSION = 12  # raise it when the same file and settings come to give other documents
+DOCUMENTS_STAGE_VERSION = 13  # raise it when the same file and settings come to give other documents
 
 
 def documents_key(settings: DocumentSettings) -> str:

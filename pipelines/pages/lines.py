@@ -12,7 +12,8 @@ from resiliparse.parse.html import ElementNode
 from pipelines.pages.letters import LONGEST, end_of_letter, is_salutation
 
 _PROSE_LINE = 80  # characters
-_SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔][\"'”’»“‹›「」『』)\]\s]*$")
+# The mark of a footnote or the name of an agency may stand behind it, in brackets.
+_SENTENCE_END = re.compile(r"(?<!^)[.!?…。！？｡।؟۔](?:[\"'”’»“‹›「」『』)\]\s]|[\[(][^\[\]()]{1,20}[\])])*$")
 
 
 def ends_sentence(line: str) -> bool:

@@ -67,6 +67,15 @@ def test_a_closing_with_the_name_in_its_line_stays(closing: str) -> None:
     assert text_of(f"<article>{PARAGRAPHS}<p>{closing}</p></article>")[-1] == closing
 
 
+@pytest.mark.parametrize("mark", ["[4]", " [12][13]", " (MTI)", " [citation needed]", "” (Reuters)"])
+def test_a_sentence_ends_before_the_mark_of_a_footnote_or_an_agency(mark: str) -> None:
+    assert text_of(f"<article>{PARAGRAPHS}<p>It burned down.{mark}</p></article>")[-1] == f"It burned down.{mark}"
+    assert not text_of(f"<article>{PARAGRAPHS}<p>A photograph{mark}</p></article>")[-1].endswith(mark)
+    sentence = "The mill was rebuilt when the river had taken the bridge in {}, and the road with it.{}"
+    marked = "".join(f"<p>{sentence.format(year, mark)}</p>" for year in range(1840, 1850))
+    assert len(text_of(f"<body><p>The history of a mill.</p><div class='print-only'>{marked}</div></body>")) == 10
+
+
 def test_a_signature_below_a_closing_that_ends_a_sentence_stays() -> None:
     assert text_of(f"<article>{PARAGRAPHS}<p>Herzliche Grüsse!</p><p>Hanna</p></article>")[-1] == "Hanna"
 
