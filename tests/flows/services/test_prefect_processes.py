@@ -37,7 +37,7 @@ def test_a_server_whose_start_was_killed_is_known_and_stopped(tmp_path):
             (tmp_path / server.STATE).write_text(json.dumps(asdict(services)))
             assert server.running(tmp_path) is None
             assert server.stop(tmp_path)
-            assert process.poll() is not None
+            process.wait(30)  # a busy machine takes a moment to end what was killed
             assert not (tmp_path / server.STATE).exists()
         finally:
             process.kill()
