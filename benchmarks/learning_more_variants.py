@@ -1,4 +1,4 @@
-"""Changes to gated rows and to neutral residues, most of which the library does not have.
+"""Defines changes to gated rows and to neutral residues, most of which the library does not have.
 
 `learning_more.py` trains them; docs/measurements/learning-more.md says what came of them.
 """

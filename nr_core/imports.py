@@ -1,4 +1,4 @@
-"""Imports of heavy packages, for processes that live for seconds: a third of what torch and PEFT cost is saved."""
+"""Imports heavy packages quickly, for processes that live for seconds: a third of what torch and PEFT cost is saved."""
 
 import gc
 from collections.abc import Iterator

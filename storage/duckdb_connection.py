@@ -1,4 +1,4 @@
-"""Connections to DuckDB that fetch no extension and print no progress bar: in stdout it would stand amid our rows."""
+"""Opens DuckDB so that it fetches no extension and prints no progress bar: in stdout it would stand amid our rows."""
 
 import duckdb
 

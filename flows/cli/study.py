@@ -144,8 +144,8 @@ def from_config(
         if not found:
             start_server(home)
         with without_collecting():
-            flows = import_module(f"flows.{module}")
-        return getattr(flows, flow or module)(config)
+            found_in = import_module(f"flows.{module}")
+        return getattr(found_in, flow or module)(config)
 
 
 def name_launcher(config: "Config") -> None:
